@@ -1,0 +1,104 @@
+"""The vocabulary: every event class, their union, and the envelope they travel in."""
+
+from typing import get_args
+
+import attrs
+
+from liqsim.events.accounts import FundsDeposited, PositionOpened
+from liqsim.events.liquidation import (
+    Executor,
+    FailedCall,
+    InventorySold,
+    KeeperCallFailed,
+    LiquidationEnded,
+    LiquidationOutcome,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    OrderFilled,
+    TrancheSettled,
+    TrancheStarted,
+    TrancheTakenOver,
+    UnresolvedReason,
+)
+from liqsim.events.market import DepthChanged, MarketExtremes, OracleUpdated, UpdateReason
+from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
+from liqsim.events.waterfall import BadDebtRecorded, FundDrawn, PositionDeleveraged, SurplusRouted
+
+SCHEMA_VERSION = 1
+"""Version of the tables below; a reader refuses a newer one."""
+
+Event = (
+    FundsDeposited
+    | PositionOpened
+    | DepthChanged
+    | OracleUpdated
+    | LiquidationTriggered
+    | TrancheStarted
+    | OrderFilled
+    | TrancheTakenOver
+    | KeeperCallFailed
+    | InventorySold
+    | SurplusRouted
+    | FundDrawn
+    | PositionDeleveraged
+    | BadDebtRecorded
+    | TrancheSettled
+    | LiquidationEnded
+    | LiquidationUnresolved
+    | MarketExtremes
+)
+EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
+
+
+@attrs.frozen
+class Entry:
+    """
+    An event in its envelope, as the log returns it.
+
+    Attributes:
+        seq: Number of the event, from 0, without gaps.
+        sim_time_us: Microseconds since the scenario's start.
+        cause_seq: The event that brought it about, or `NO_CAUSE`.
+        event: What happened.
+    """
+
+    seq: int
+    sim_time_us: int
+    cause_seq: int
+    event: Event
+
+
+__all__ = [
+    "EVENT_CLASSES",
+    "NO_CAUSE",
+    "SCHEMA_VERSION",
+    "USD_ASSET",
+    "BadDebtRecorded",
+    "DepthChanged",
+    "Entry",
+    "Event",
+    "Executor",
+    "FailedCall",
+    "FundDrawn",
+    "FundsDeposited",
+    "InventorySold",
+    "KeeperCallFailed",
+    "LiquidationEnded",
+    "LiquidationOutcome",
+    "LiquidationTriggered",
+    "LiquidationUnresolved",
+    "MarketExtremes",
+    "OracleUpdated",
+    "OrderFilled",
+    "Owner",
+    "OwnerKind",
+    "PositionDeleveraged",
+    "PositionOpened",
+    "SurplusRouted",
+    "TrancheSettled",
+    "TrancheStarted",
+    "TrancheTakenOver",
+    "Transfer",
+    "UnresolvedReason",
+    "UpdateReason",
+]

@@ -1,0 +1,102 @@
+"""Events of markets and of the oracle."""
+
+from enum import IntEnum
+from typing import ClassVar
+
+import attrs
+
+from liqsim.events.schema import Transfer, duration, identifier, instant, price, ranged
+
+
+class UpdateReason(IntEnum):
+    """Why an oracle published."""
+
+    FIRST = 0
+    DEVIATION = 1
+    HEARTBEAT = 2
+
+
+@attrs.frozen
+class DepthChanged:
+    """
+    The depth of a market's book, or the speed at which it refills, changed.
+
+    Attributes:
+        market_id: Which market.
+        multiplier_e6: Depth as a multiple of the calm depth.
+        half_life_us: Time in which half of the consumed volume refills.
+    """
+
+    TAG: ClassVar[str] = "depth_changed"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    multiplier_e6: int = ranged(1, 10**12)
+    half_life_us: int = duration()
+
+
+@attrs.frozen
+class OracleUpdated:
+    """
+    An oracle update reached the venue and became its mark price.
+
+    The cause is the newest forced fill inside the median report, if the update would not have
+    been published on the price without displacement.
+
+    Attributes:
+        market_id: Which market.
+        price_e8: Median of the newest report of each source.
+        reason: Why it was published.
+        reports_count: Sources that had reported.
+        sampled_at_us: When the median report was sampled.
+        published_at_us: When the oracle published.
+    """
+
+    TAG: ClassVar[str] = "oracle_updated"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    price_e8: int = price()
+    reason: UpdateReason = attrs.field()
+    reports_count: int = identifier()
+    sampled_at_us: int = instant()
+    published_at_us: int = instant()
+
+
+@attrs.frozen
+class MarketExtremes:
+    """
+    Lowest and highest prices of a market over the run, recorded once at its end.
+
+    Market prices between events are exact over every segment of the impact's decay.
+
+    Attributes:
+        market_id: Which market.
+        start_price_e8: Reference price at the start.
+        lowest_market_e8: Lowest market price.
+        lowest_market_at_us: First instant at which it stood.
+        highest_market_e8: Highest market price.
+        highest_market_at_us: First instant at which it stood.
+        lowest_reference_e8: Lowest reference price.
+        lowest_reference_at_us: First instant at which it stood.
+        highest_reference_e8: Highest reference price.
+        highest_reference_at_us: First instant at which it stood.
+        end_market_e8: Market price at the last instant.
+        end_reference_e8: Reference price at the last instant.
+    """
+
+    TAG: ClassVar[str] = "market_extremes"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    start_price_e8: int = price()
+    lowest_market_e8: int = price()
+    lowest_market_at_us: int = instant()
+    highest_market_e8: int = price()
+    highest_market_at_us: int = instant()
+    lowest_reference_e8: int = price()
+    lowest_reference_at_us: int = instant()
+    highest_reference_e8: int = price()
+    highest_reference_at_us: int = instant()
+    end_market_e8: int = price()
+    end_reference_e8: int = price()

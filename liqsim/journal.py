@@ -1,0 +1,73 @@
+"""
+The journal: the one door through which state changes. Number, record, apply, in that order.
+
+It owns the port it records through; the event log is one sink, a list is another.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from liqsim.events import EVENT_CLASSES, NO_CAUSE, Event
+from liqsim.world.world import World
+
+Columns = dict[str, npt.NDArray[np.int64]]
+Record = Callable[[int, int, int, Any], None]
+"""Records (seq, sim_time_us, cause_seq, event)."""
+
+
+class Sink(Protocol):
+    """Where entries go."""
+
+    def recorder_of(self, cls: type[Event]) -> Record:
+        """Return the function that records one event of *cls*."""
+        ...
+
+    def record_many(
+        self, cls: type[Event], first_seq: int, sim_time_us: int, cause_seq: int, columns: Columns
+    ) -> None:
+        """Record one event of *cls* per row of *columns*, numbered from *first_seq*."""
+        ...
+
+
+class Journal:
+    """
+    Appends events to one run.
+
+    Attributes:
+        next_seq: Number of the next event.
+    """
+
+    def __init__(self, world: World, sink: Sink, now_us: Callable[[], int]) -> None:
+        self.next_seq = 0
+        self._world = world
+        self._sink = sink
+        self._now_us = now_us
+        self._doors = {
+            cls: (sink.recorder_of(cls), world.evolve_of(cls)) for cls in EVENT_CLASSES
+        }
+
+    def append(self, event: Event, cause_seq: int = NO_CAUSE) -> int:
+        """Record *event*, apply it, and return its sequence number."""
+        seq = self.next_seq
+        assert NO_CAUSE <= cause_seq < seq or cause_seq == NO_CAUSE
+        record, evolve = self._doors[type(event)]
+        at_us = self._now_us()
+        self.next_seq = seq + 1
+        record(seq, at_us, cause_seq, event)
+        evolve(event, seq, at_us)
+        return seq
+
+    def append_many(
+        self, cls: type[Event], columns: Columns, cause_seq: int = NO_CAUSE
+    ) -> range:
+        """Record and apply one event of *cls* per row of *columns*; return their numbers."""
+        count = len(next(iter(columns.values())))
+        first = self.next_seq
+        assert cause_seq == NO_CAUSE or cause_seq < first
+        self.next_seq = first + count
+        self._sink.record_many(cls, first, self._now_us(), cause_seq, columns)
+        self._world.evolve_many(cls, columns)
+        return range(first, first + count)

@@ -1,0 +1,207 @@
+"""
+Books: what an order gets, and what it does to the market price.
+
+`PowerBook`: cumulative depth within log distance x of mid is depth x (x / 1 %) ** exponent, up to
+a finite reach. The consumed volume refills exponentially (volume-reverting resilience: Alfonsi,
+Fruth, Schied, Quantitative Finance 10, 2010); the permanent part is linear in signed volume
+(Huberman, Stanzl, Econometrica 72, 2004). Price is a function of (consumed, net) volume, so
+slicing within an instant changes nothing and no round trip pays.
+"""
+
+import math
+from typing import Final, Protocol
+
+import attrs
+
+from liqsim.units import RATIO_SCALE
+from liqsim.world.markets import BookState
+
+ONE_PERCENT: Final = 0.01
+_SERIES_TERMS: Final = 40
+_FLOAT_ERROR: Final = 4e-15
+"""Relative error bound of one computed average price; taken from the taker."""
+
+
+@attrs.frozen
+class Fill:
+    """
+    What an order got.
+
+    Attributes:
+        quantity_e8: Filled, signed as the order.
+        price_e8: Average price, rounded against the taker, never beyond the limit.
+        market_price_e8: Market price after it.
+    """
+
+    quantity_e8: int
+    price_e8: int
+    market_price_e8: int
+
+
+class Liquidity(Protocol):
+    """The port that every book implements."""
+
+    def displacement(self, book: BookState, at_us: int) -> float:
+        """Return log(market price / reference price) at *at_us*."""
+        ...
+
+    def fill(
+        self,
+        book: BookState,
+        at_us: int,
+        reference_e8: int,
+        quantity_e8: int,
+        limit_e8: int | None,
+    ) -> Fill | None:
+        """Return what an order for *quantity_e8* (negative sells) gets now; None if nothing."""
+        ...
+
+
+def displaced_price_e8(reference_e8: int, displacement: float) -> int:
+    """Return reference x exp(displacement), to the nearest unit, at least one."""
+    if displacement == 0.0:
+        return reference_e8
+    return max(round(reference_e8 * math.exp(displacement)), 1)
+
+
+class FrictionlessBook:
+    """Absorbs any order at the reference price (a twin without impact)."""
+
+    def displacement(self, book: BookState, at_us: int) -> float:  # noqa: ARG002 — the port's shape
+        """Return zero."""
+        return 0.0
+
+    def fill(
+        self,
+        book: BookState,  # noqa: ARG002 — the port's shape
+        at_us: int,  # noqa: ARG002 — the port's shape
+        reference_e8: int,
+        quantity_e8: int,
+        limit_e8: int | None,
+    ) -> Fill | None:
+        """Return the whole order at the reference price, unless that crosses the limit."""
+        if limit_e8 is not None and (reference_e8 - limit_e8) * quantity_e8 > 0:
+            return None
+        return Fill(quantity_e8, reference_e8, reference_e8)
+
+
+class FiniteBook:
+    """
+    The power-law book.
+
+    Args:
+        depth_e8: Units within 1 % of mid on one side, in calm times.
+        exponent: Depth within x grows as x ** exponent.
+        reach: Log distance up to which there are quotes.
+        permanent_share: Share of the impact of one calm 1 % depth that is permanent.
+    """
+
+    def __init__(
+        self, depth_e8: float, exponent: float, reach: float, permanent_share: float
+    ) -> None:
+        self._depth_e8 = depth_e8
+        self._inverse = 1.0 / exponent
+        self._capacity = (reach / ONE_PERCENT) ** exponent
+        self._transient = (1.0 - permanent_share) * ONE_PERCENT
+        self._permanent = permanent_share * ONE_PERCENT / depth_e8  # Per 1e-8 unit, always calm.
+
+    def displacement(self, book: BookState, at_us: int) -> float:
+        """Return permanent plus transient displacement in log price."""
+        if book.net_e8 == 0 and book.consumed == 0.0:
+            return 0.0
+        return self._at(book, book.consumed_at(at_us), book.net_e8)
+
+    def fill(
+        self,
+        book: BookState,
+        at_us: int,
+        reference_e8: int,
+        quantity_e8: int,
+        limit_e8: int | None,
+    ) -> Fill | None:
+        """Walk the book until the order, the depth or the limit is exhausted."""
+        consumed = book.consumed_at(at_us)
+        sign = 1 if quantity_e8 > 0 else -1
+        capacity = self._capacity * self._unit(book) - sign * consumed
+        size = min(abs(quantity_e8), max(int(capacity), 0))
+        if limit_e8 is not None:
+            size = self._within(book, consumed, reference_e8, sign, size, limit_e8)
+        if size == 0:
+            return None
+        quantity = sign * size
+        average = reference_e8 * self._average(book, consumed, quantity)
+        error = average * _FLOAT_ERROR * (1.0 + abs(consumed) / size)
+        price = math.floor(average - error) if sign < 0 else math.ceil(average + error)
+        if limit_e8 is not None:
+            price = max(price, limit_e8) if sign < 0 else min(price, limit_e8)
+        after = self._at(book, consumed + quantity, book.net_e8 + quantity)
+        return Fill(quantity, max(price, 1), displaced_price_e8(reference_e8, after))
+
+    def _unit(self, book: BookState) -> float:
+        return self._depth_e8 * book.multiplier_e6 / RATIO_SCALE
+
+    def _at(self, book: BookState, consumed: float, net_e8: float) -> float:
+        filled = abs(consumed) / self._unit(book)
+        transient = self._transient * (filled if self._inverse == 1.0 else filled**self._inverse)
+        return self._permanent * net_e8 + math.copysign(transient, consumed)
+
+    def _within(
+        self,
+        book: BookState,
+        consumed: float,
+        reference_e8: int,
+        sign: int,
+        size: int,
+        limit_e8: int,
+    ) -> int:
+        """Return the largest part of *size* whose last unit still respects the limit."""
+
+        def respects(part: int) -> bool:
+            moved = self._at(book, consumed + sign * part, book.net_e8 + sign * part)
+            price = reference_e8 * math.exp(moved)
+            return price >= limit_e8 if sign < 0 else price <= limit_e8
+
+        if respects(size):
+            return size
+        low, high = 0, size
+        if not respects(0):
+            return 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if respects(middle) else (low, middle)
+        return low
+
+    def _average(self, book: BookState, consumed: float, quantity: int) -> float:
+        """Return the average of exp(displacement) over the next *quantity* units."""
+        unit = self._unit(book)
+        if self._inverse == 1.0:
+            start = math.exp(self._at(book, consumed, book.net_e8))
+            move = (self._permanent + self._transient / unit) * quantity
+            return start * (math.expm1(move) / move if move else 1.0)
+        # Integrate in multiples of the 1 % depth, from the middle of the book outwards.
+        slope = self._permanent * unit
+        origin = math.exp(self._permanent * (book.net_e8 - consumed))
+        start, end = consumed / unit, (consumed + quantity) / unit
+        return origin * (self._primitive(end, slope) - self._primitive(start, slope)) / (end - start)
+
+    def _primitive(self, depth: float, slope: float) -> float:
+        """Return the integral of exp(slope t + transient sign(t) |t| ** inverse) from 0 to *depth*."""
+        if depth == 0.0:
+            return 0.0
+        size = abs(depth)
+        sign = math.copysign(1.0, depth)
+        power = sign * self._transient * size**self._inverse
+        linear = sign * slope * size
+        total, outer = 0.0, 1.0
+        for i in range(_SERIES_TERMS):
+            inner, row = outer, 0.0
+            for j in range(_SERIES_TERMS):
+                row += inner / (self._inverse * i + j + 1.0)
+                inner *= linear / (j + 1.0)
+                if abs(inner) < 1e-19:  # noqa: PLR2004 — far below a float's precision
+                    break
+            total += row
+            outer *= power / (i + 1.0)
+            if abs(outer) < 1e-19:  # noqa: PLR2004 — far below a float's precision
+                break
+        return depth * total

@@ -1,0 +1,314 @@
+"""
+The oracle: reports of n sources, their median, and the search for its next publication.
+
+Source s samples at offset + k x period, sees reference x exp(pass-through x displacement + noise)
+as the market stood just before that instant, and reports after a latency. The oracle holds the
+newest sample of each source and publishes when the median has moved by the deviation threshold
+since its last publication, or when the heartbeat has run out and a report has arrived since.
+
+Sample times, noise and latencies are exogenous, so they are laid out once; the search runs over
+float medians without displacement, widened by the displacement in force, and every candidate is
+decided in integers. Nothing is polled and a plan leaves no trace until it fires.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from liqsim.events import UpdateReason
+from liqsim.mechanics.paths import ReferencePath
+from liqsim.rng import Stream, lognormal_us, normal_table
+from liqsim.scenario.model import Latency, Oracle, Source
+from liqsim.units import RATIO_SCALE
+from liqsim.world.markets import BookState, Market
+
+_FIRST_LOOK: Final = 32
+_LOOK_GROWTH: Final = 8
+_LOG_ERROR: Final = 1e-9
+"""Bound on the error of a proposed log median; rounding of reported prices comes on top."""
+
+Displacement = Callable[[BookState, int], float]
+
+
+@attrs.frozen
+class Publication:
+    """
+    An update that the oracle will publish unless a trade changes its reports first.
+
+    Attributes:
+        at_us: When it is published.
+        price_e8: The median.
+        reason: Why.
+        reports_count: Sources behind it.
+        sampled_at_us: When the median report was sampled.
+        needs_displacement: Whether it would not be published on the price without displacement.
+        instant: The arrival that completes it; internal to the feed.
+    """
+
+    at_us: int
+    price_e8: int
+    reason: UpdateReason
+    reports_count: int
+    sampled_at_us: int
+    needs_displacement: bool
+    instant: int
+
+
+class Feed:
+    """
+    The oracle of one market.
+
+    Args:
+        spec: Its parameters.
+        name: Market name, which keys its draws.
+        seed: The run's seed.
+        path: Reference path of the market.
+        end_us: End of the run.
+        market: Live market, of whose history the feed sees what its sources saw.
+        displacement: The book's displacement function.
+    """
+
+    def __init__(
+        self,
+        spec: Oracle,
+        name: str,
+        *,
+        seed: int,
+        path: ReferencePath,
+        end_us: int,
+        market: Market,
+        displacement: Displacement,
+    ) -> None:
+        self._spec = spec
+        self._path = path
+        self._end_us = end_us
+        self._market = market
+        self._displacement = displacement
+        self._landing = Stream(seed, f"oracle.{name}", "landing")
+        self._sources = [_Samples(s, name, seed, end_us) for s in spec.sources]
+        self._lay_out()
+        self._error = _LOG_ERROR + 2.0 / int(path.prices_e8.min())
+        self._next = 0
+        self._published_instant = -1
+        self._last_price = 0
+        self._last_at = 0
+        self._reports: list[tuple[int, int]] = [(-1, 0)] * len(self._sources)
+
+    def _lay_out(self) -> None:
+        """Merge the sources' arrivals into instants and their undisplaced medians."""
+        arrivals = np.concatenate([s.arrivals for s in self._sources])
+        owner = np.concatenate([np.full(len(s.arrivals), n) for n, s in enumerate(self._sources)])
+        row = np.concatenate([np.arange(len(s.arrivals)) for s in self._sources])
+        order = np.argsort(arrivals, kind="stable")
+        arrivals, owner, row = arrivals[order], owner[order], row[order]
+        is_last = np.ones(len(arrivals), dtype=bool)
+        is_last[:-1] = arrivals[1:] != arrivals[:-1]
+        instants = arrivals[is_last]
+        latest = np.empty((len(self._sources), len(instants)), dtype=np.int32)
+        logs = np.empty(latest.shape)
+        oldest = np.full(len(instants), np.iinfo(np.int64).max)
+        for number, samples in enumerate(self._sources):
+            newest = np.maximum.accumulate(np.where(owner == number, row, -1))[is_last]
+            latest[number] = newest
+            reported = newest >= 0
+            logs[number] = np.inf
+            seen = newest[reported]
+            reference = self._path.prices_e8[samples.times // self._path.step_us]
+            logs[number, reported] = (np.log(reference) + samples.noises)[seen]
+            oldest[reported] = np.minimum(oldest[reported], samples.times[seen])
+        present = (latest >= 0).sum(axis=0)
+        logs.sort(axis=0)  # Sources that have not reported sort last, as infinity.
+        columns = np.arange(len(instants))
+        self._medians_low = logs[(present - 1) // 2, columns]
+        self._medians_high = logs[present // 2, columns]
+        self._instants: npt.NDArray[np.int64] = instants
+        self._instant_view = memoryview(instants)
+        self._latest = [memoryview(np.ascontiguousarray(line)) for line in latest]
+        # The smallest from each instant on, so that it can be searched by bisection.
+        self._oldest = memoryview(np.minimum.accumulate(oldest[::-1])[::-1].copy())
+        self._present = present
+
+    def landing_us(self, at_us: int) -> int:
+        """Return how long an update published at *at_us* takes to reach the venue."""
+        spec = self._spec.landing
+        if spec.median_us == spec.p99_us:
+            return spec.median_us
+        return lognormal_us(spec.median_us, spec.p99_us, self._landing.normal_at(0, at_us))
+
+    def published(self, publication: Publication) -> None:
+        """Take note that *publication* was published."""
+        self._next = publication.instant + 1
+        self._published_instant = publication.instant
+        self._last_price = publication.price_e8
+        self._last_at = publication.at_us
+
+    def traded(self, at_us: int) -> None:
+        """Take note that everything up to *at_us* is decided: a trade changes later samples only."""
+        self._next = max(self._next, bisect_right(self._instant_view, at_us))
+
+    def is_settled(self, publication: Publication, at_us: int) -> bool:
+        """Return whether all reports behind *publication* were sampled by *at_us*."""
+        instant = publication.instant
+        return all(
+            samples.time_view[line[instant]] <= at_us
+            for samples, line in zip(self._sources, self._latest, strict=True)
+            if line[instant] >= 0
+        )
+
+    def plan(self) -> Publication | None:
+        """Return the next publication as things stand, or None if there is none before the end."""
+        if self._published_instant < 0:
+            return self._first()
+        deadline = self._last_at + self._spec.heartbeat_us
+        due = bisect_right(self._instant_view, deadline)  # First arrival after the deadline.
+        found = self._deviation(self._next, min(due, len(self._instants)))
+        if found is not None:
+            return found
+        if due - 1 > self._published_instant:
+            return self._publication(due - 1, deadline, UpdateReason.HEARTBEAT)
+        if due < len(self._instants):  # Overdue: the next report to arrive publishes.
+            return self._publication(due, self._instant_view[due], UpdateReason.HEARTBEAT)
+        return None
+
+    def _first(self) -> Publication | None:
+        quorum = np.flatnonzero(self._present >= self._spec.quorum)
+        if not len(quorum):
+            return None
+        first = int(quorum[0])
+        return self._publication(first, self._instant_view[first], UpdateReason.FIRST)
+
+    def _deviation(self, start: int, end: int) -> Publication | None:
+        """Search instants [start, end) for the first median beyond the deviation threshold."""
+        deviation = self._spec.deviation_e6 / RATIO_SCALE
+        above = math.log(self._last_price) + math.log1p(deviation) - self._error
+        below = (
+            math.log(self._last_price) + math.log1p(-deviation) + self._error
+            if deviation < 1.0
+            else -math.inf
+        )
+        quiet_from = self._quiet_from(start, end)
+        for instant in range(start, quiet_from):
+            # Reports from before the newest trade mix displacements: decide them one by one.
+            if self._deviates(self._median(instant)[0]):
+                return self._at(instant)
+        look = _FIRST_LOOK
+        start = quiet_from
+        while start < end:
+            stop = min(start + look, end)
+            low, high = self._displacement_range(start, stop)
+            candidates = np.flatnonzero(
+                (self._medians_high[start:stop] + high >= above)
+                | (self._medians_low[start:stop] + low <= below)
+            )
+            for offset in candidates.tolist():
+                if self._deviates(self._median(start + offset)[0]):
+                    return self._at(start + offset)
+            start, look = stop, look * _LOOK_GROWTH
+        return None
+
+    def _quiet_from(self, start: int, end: int) -> int:
+        """Return the first instant of [start, end) all of whose reports follow the newest trade."""
+        newest = self._market.book.at_us
+        if start >= end or self._oldest[start] > newest or len(self._market.history) == 1:
+            return start
+        return bisect_right(self._oldest, newest, start, end)
+
+    def _displacement_range(self, start: int, stop: int) -> tuple[float, float]:
+        """Bound what displacement adds to any report behind instants [start, stop)."""
+        book = self._market.book
+        first = self._displacement(book, max(self._oldest[start], book.at_us))
+        last = self._displacement(book, max(self._instant_view[stop - 1], book.at_us))
+        if first == 0.0 and last == 0.0:
+            return 0.0, 0.0
+        # It decays monotonically from the newest trade on, so the ends bound it.
+        ends = [share * d for share in self._shares() for d in (first, last)]
+        return min(ends), max(ends)
+
+    def _shares(self) -> tuple[float, ...]:
+        return tuple({s.spec.pass_through_e6 / RATIO_SCALE: None for s in self._sources})
+
+    def _deviates(self, median_e8: int) -> bool:
+        moved = abs(median_e8 - self._last_price) * RATIO_SCALE
+        return moved >= self._spec.deviation_e6 * self._last_price
+
+    def _at(self, instant: int) -> Publication:
+        return self._publication(instant, self._instant_view[instant], UpdateReason.DEVIATION)
+
+    def _publication(self, instant: int, at_us: int, reason: UpdateReason) -> Publication | None:
+        if at_us >= self._end_us:
+            return None
+        price, count, sampled_at = self._median(instant)
+        if reason is UpdateReason.HEARTBEAT and self._deviates(price):
+            reason = UpdateReason.DEVIATION
+        needs_displacement = (
+            reason is UpdateReason.DEVIATION
+            and self._market.book.fill_seq >= 0
+            and not self._deviates(self._median(instant, displaced=False)[0])
+        )
+        return Publication(
+            at_us, price, reason, count, sampled_at, needs_displacement, instant
+        )
+
+    def _median(self, instant: int, *, displaced: bool = True) -> tuple[int, int, int]:
+        """Return (price, reports, sample time of the median report) at an instant, in integers."""
+        reports = []
+        for number, line in enumerate(self._latest):
+            row = line[instant]
+            if row >= 0:
+                price = (
+                    self._report(number, row) if displaced else self._price(number, row, 0.0)
+                )
+                reports.append((price, self._sources[number].time_view[row]))
+        reports.sort()
+        low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
+        return (low[0] + high[0]) // 2, len(reports), low[1]
+
+    def _report(self, number: int, row: int) -> int:
+        """Return what source *number* saw at its sample *row*, displacement included."""
+        at_us = self._sources[number].time_view[row]
+        book = self._market.book_before(at_us)
+        if self._sources[number].spec.pass_through_e6 == 0:
+            return self._price(number, row, 0.0)
+        return self._price(number, row, self._displacement(book, max(at_us, book.at_us)))
+
+    def _price(self, number: int, row: int, displacement: float) -> int:
+        source = self._sources[number]
+        shown = source.spec.pass_through_e6 / RATIO_SCALE * displacement
+        exponent = shown + source.noise_view[row]
+        reference = self._path.at(source.time_view[row])
+        return reference if exponent == 0.0 else max(round(reference * math.exp(exponent)), 1)
+
+
+class _Samples:
+    """The exogenous part of one source: when it samples, its noise, when its reports arrive."""
+
+    def __init__(self, spec: Source, market: str, seed: int, end_us: int) -> None:
+        self.spec = spec
+        actor = f"oracle.{market}.{spec.name}"
+        index = np.arange(max(-(-(end_us - spec.offset_us) // spec.period_us), 0))
+        times = spec.offset_us + index * spec.period_us
+        quantiles = Stream(seed, actor, "noise").quantiles(0, len(index))
+        noises = np.array(normal_table())[quantiles] * (spec.noise_e6 / RATIO_SCALE)
+        latencies = _latencies(spec.latency, Stream(seed, actor, "latency"), len(index))
+        is_up = np.ones(len(index), dtype=bool)
+        for start, end in spec.outages:
+            is_up &= (times < start) | (times >= end)
+        self.times: npt.NDArray[np.int64] = times[is_up]
+        self.noises: npt.NDArray[np.float64] = noises[is_up]
+        self.arrivals: npt.NDArray[np.int64] = (times + latencies)[is_up]
+        self.time_view = memoryview(self.times)
+        self.noise_view = memoryview(self.noises)
+
+
+def _latencies(spec: Latency, stream: Stream, count: int) -> npt.NDArray[np.int64]:
+    if spec.median_us == spec.p99_us:
+        return np.full(count, spec.median_us)
+    table = [lognormal_us(spec.median_us, spec.p99_us, normal) for normal in normal_table()]
+    return np.array(table)[stream.quantiles(0, count)]
+
+

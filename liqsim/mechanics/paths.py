@@ -1,0 +1,119 @@
+"""
+Reference price paths: what the market would have done without our forced flow.
+
+A path is held between its steps. All transcendental math is scalar, so that the same scenario and
+seed give the same integers on every CPU of a platform.
+"""
+
+import math
+from itertools import pairwise
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from liqsim.errors import ScenarioError
+from liqsim.rng import Stream
+from liqsim.scenario.model import GbmPath, KnotsPath, Market, Shock
+from liqsim.units import BOUND, UNIT_SCALE, YEAR_US
+
+
+@attrs.frozen(eq=False)
+class ReferencePath:
+    """
+    A held path.
+
+    Attributes:
+        step_us: Time for which each price holds.
+        prices_e8: int64, one price per step from time 0.
+        view: The same prices as Python integers.
+    """
+
+    step_us: int
+    prices_e8: npt.NDArray[np.int64]
+    view: memoryview = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "view", memoryview(self.prices_e8))
+
+    def at(self, at_us: int) -> int:
+        """Return the price at *at_us*, which lies within the run."""
+        return self.view[at_us // self.step_us]  # type: ignore[return-value]
+
+
+def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
+    """
+    Return the reference path of *market* over [0, *end_us*), shocks included.
+
+    Raises:
+        ScenarioError: A price leaves the range that the ledger can hold.
+    """
+    spec = market.path
+    count = -(-end_us // spec.step_us)
+    stream = Stream(seed, f"market.{market.name}", "path")
+    logs = (
+        _knots_logs(spec, count, stream)
+        if isinstance(spec, KnotsPath)
+        else _gbm_logs(spec, count, stream)
+    )
+    for shock in market.shocks:
+        _add_shock(logs, shock, spec.step_us)
+    if max(logs) >= math.log(BOUND) or min(logs) < 0.0:
+        message = (
+            f"markets.{market.name}.path: price reaches {math.exp(min(logs)) / UNIT_SCALE:g} to "
+            f"{math.exp(min(max(logs), 700.0)) / UNIT_SCALE:g} USD, must stay within 0.00000001 and "
+            f"{BOUND // UNIT_SCALE}"
+        )
+        raise ScenarioError(message)
+    prices = [round(math.exp(value)) for value in logs]
+    if isinstance(spec, KnotsPath) and not market.shocks:
+        for at_us, price in spec.knots:  # Exact there, whatever exp(log(price)) rounds to.
+            if at_us // spec.step_us < count:
+                prices[at_us // spec.step_us] = price
+    return ReferencePath(spec.step_us, np.array(prices, dtype=np.int64))
+
+
+def _knots_logs(spec: KnotsPath, count: int, stream: Stream) -> list[float]:
+    """Return log prices: linear between knots plus a Brownian bridge, clipped to the knots' range."""
+    low = math.log(min(price for _, price in spec.knots))
+    high = math.log(max(price for _, price in spec.knots))
+    sigma = spec.bridge_volatility * math.sqrt(spec.step_us / YEAR_US)
+    noise = stream.normals(0, count + 1) if sigma else [0.0] * (count + 1)
+    logs: list[float] = []
+    for (start_us, start_price), (end_us, end_price) in pairwise(spec.knots):
+        first, last = start_us // spec.step_us, end_us // spec.step_us
+        steps = last - first
+        start, slope = math.log(start_price), math.log(end_price / start_price) / steps
+        walk = [0.0]
+        for index in range(first, last):
+            walk.append(walk[-1] + sigma * noise[min(index, count)])
+        pull = walk[-1] / steps
+        for offset in range(min(steps, count - first)):
+            value = start + slope * offset + walk[offset] - pull * offset
+            logs.append(min(max(value, low), high))
+        if len(logs) >= count:
+            break
+    return logs
+
+
+def _gbm_logs(spec: GbmPath, count: int, stream: Stream) -> list[float]:
+    step = spec.step_us / YEAR_US
+    drift = (spec.drift - spec.volatility**2 / 2.0) * step
+    sigma = spec.volatility * math.sqrt(step)
+    logs = [math.log(spec.start_e8)]
+    for normal in stream.normals(0, count - 1):
+        logs.append(logs[-1] + drift + sigma * normal)
+    return logs
+
+
+def _add_shock(logs: list[float], shock: Shock, step_us: int) -> None:
+    depth = math.log1p(shock.fraction)
+    full_us = shock.at_us + shock.over_us
+    for index in range(-(-shock.at_us // step_us), len(logs)):
+        at_us = index * step_us
+        if at_us < full_us:
+            logs[index] += depth * (at_us - shock.at_us) / shock.over_us
+        elif shock.recovery_us:
+            logs[index] += depth * 0.5 ** ((at_us - full_us) / shock.recovery_us)
+        else:
+            logs[index] += depth

@@ -1,0 +1,105 @@
+"""Markets: the book's declared clock functions, the mark price, and the history an oracle sees."""
+
+from bisect import bisect_left
+
+import attrs
+
+from liqsim.events import NO_CAUSE
+from liqsim.units import RATIO_SCALE
+
+_DUST_E8 = 1.0
+"""Consumed volume below one unit of the ledger counts as refilled."""
+
+
+@attrs.frozen
+class BookState:
+    """
+    What flow has done to a book, as of one instant; between instants it decays by the clock.
+
+    Attributes:
+        at_us: The instant.
+        consumed: Volume consumed and not yet refilled, in 1e-8 units; negative was sold.
+        net_e8: Signed volume ever traded, in 1e-8 units; carries the permanent impact.
+        multiplier_e6: Depth as a multiple of the calm depth.
+        half_life_us: Time in which half of the consumed volume refills.
+        fill_seq: Newest forced fill, or `NO_CAUSE`.
+    """
+
+    at_us: int
+    consumed: float
+    net_e8: int
+    multiplier_e6: int
+    half_life_us: int
+    fill_seq: int = NO_CAUSE
+
+    def consumed_at(self, at_us: int) -> float:
+        """Return the consumed volume at *at_us*, not before the state's own instant."""
+        if self.consumed == 0.0 or at_us == self.at_us:
+            return self.consumed
+        consumed = self.consumed * 0.5 ** ((at_us - self.at_us) / self.half_life_us)
+        return consumed if abs(consumed) >= _DUST_E8 else 0.0
+
+    def traded(self, at_us: int, quantity_e8: int, fill_seq: int) -> "BookState":
+        """Return the state after a fill of *quantity_e8* (negative: sold)."""
+        return attrs.evolve(
+            self,
+            at_us=at_us,
+            consumed=self.consumed_at(at_us) + quantity_e8,
+            net_e8=self.net_e8 + quantity_e8,
+            fill_seq=fill_seq,
+        )
+
+    def with_depth(self, at_us: int, multiplier_e6: int, half_life_us: int) -> "BookState":
+        """
+        Return the state after a change of depth.
+
+        A falling multiplier keeps the displacement, a rising one the consumed volume, so that the
+        change pays nobody.
+        """
+        consumed = self.consumed_at(at_us)
+        if multiplier_e6 < self.multiplier_e6:
+            consumed *= multiplier_e6 / self.multiplier_e6
+        return attrs.evolve(
+            self,
+            at_us=at_us,
+            consumed=consumed,
+            multiplier_e6=multiplier_e6,
+            half_life_us=half_life_us,
+        )
+
+
+class Market:
+    """
+    State of one market.
+
+    Attributes:
+        mark_e8: Mark price at the venue; 0 before the first oracle update.
+        mark_seq: The update that set it, or `NO_CAUSE`.
+        mark_at_us: When it landed.
+        history: Every state of the book, oldest first.
+    """
+
+    def __init__(self, half_life_us: int) -> None:
+        self.mark_e8 = 0
+        self.mark_seq = NO_CAUSE
+        self.mark_at_us = 0
+        self.history = [BookState(0, 0.0, 0, RATIO_SCALE, half_life_us)]
+        self._history_at = [-1]  # The calm start precedes even the samples taken at time 0.
+
+    @property
+    def book(self) -> BookState:
+        """The book now."""
+        return self.history[-1]
+
+    def book_before(self, at_us: int) -> BookState:
+        """Return the book as it stood just before *at_us*."""
+        return self.history[bisect_left(self._history_at, at_us) - 1]
+
+    def set_book(self, state: BookState) -> None:
+        """Replace the book; called by `evolve` alone."""
+        self.history.append(state)
+        self._history_at.append(state.at_us)
+
+    def set_mark(self, price_e8: int, seq: int, at_us: int) -> None:
+        """Replace the mark price; called by `evolve` alone."""
+        self.mark_e8, self.mark_seq, self.mark_at_us = price_e8, seq, at_us

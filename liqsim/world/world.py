@@ -1,0 +1,119 @@
+"""The world and `evolve`, the one function that changes it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liqsim.events import (
+    EVENT_CLASSES,
+    NO_CAUSE,
+    DepthChanged,
+    Event,
+    InventorySold,
+    LiquidationEnded,
+    LiquidationTriggered,
+    OracleUpdated,
+    OrderFilled,
+    PositionOpened,
+)
+from liqsim.events.schema import EventClass
+from liqsim.world.ledger import Ledger
+from liqsim.world.markets import Market
+
+Evolve = Callable[[Any, int, int], None]
+"""Applies (event, seq, sim_time_us)."""
+
+
+class World:
+    """
+    Everything that events have made true.
+
+    Attributes:
+        ledger: Balances.
+        markets: The markets, by number.
+        entry_e8: int64, shape (markets, owners): entry price of each leg; 0 where none was opened.
+        liquidation_seq: int64, shape (owners,): the open liquidation, or `NO_CAUSE`.
+    """
+
+    def __init__(self, owner_count: int, half_lives_us: list[int]) -> None:
+        self.ledger = Ledger(owner_count, len(half_lives_us))
+        self.markets = tuple(Market(half_life_us) for half_life_us in half_lives_us)
+        shape = (len(half_lives_us), owner_count)
+        self.entry_e8: npt.NDArray[np.int64] = np.zeros(shape, dtype=np.int64)
+        self.liquidation_seq: npt.NDArray[np.int64] = np.full(
+            owner_count, NO_CAUSE, dtype=np.int64
+        )
+        self._evolve = {cls: self._evolve_of(cls) for cls in EVENT_CLASSES}
+
+    def evolve_of(self, cls: type[Event]) -> Evolve:
+        """Return the function that applies one recorded event of *cls*. No rule, no draw."""
+        return self._evolve[cls]
+
+    def evolve_many(
+        self, cls: type[Event], columns: dict[str, npt.NDArray[np.int64]]
+    ) -> None:
+        """Apply many events of *cls* that happen at once; only kinds that enter in bulk."""
+        self.ledger.post_many(cls, columns)
+        if cls is PositionOpened:
+            self.entry_e8[columns["market_id"], columns["bucket_id"]] = columns["price_e8"]
+        elif cls in _EFFECTS:
+            message = f"{cls.TAG} has no bulk form"
+            raise TypeError(message)
+
+    def _evolve_of(self, cls: EventClass) -> Evolve:
+        effect = _EFFECTS.get(cls)
+        if not cls.TRANSFERS:
+            return _nothing if effect is None else effect.__get__(self)  # type: ignore[no-any-return]
+        post = self.ledger.posting_of(cls)
+        if effect is None:
+            return lambda event, _seq, _at_us: post(event)
+        bound = effect.__get__(self)
+
+        def both(event: Any, seq: int, at_us: int) -> None:
+            post(event)
+            bound(event, seq, at_us)
+
+        return both
+
+
+def _nothing(_event: Any, _seq: int, _at_us: int) -> None:
+    """Apply an event that changes no state: it tells, it does not move."""
+
+
+def _opened(world: World, event: PositionOpened, _seq: int, _at_us: int) -> None:
+    world.entry_e8[event.market_id, event.bucket_id] = event.price_e8
+
+
+def _depth_changed(world: World, event: DepthChanged, _seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    market.set_book(market.book.with_depth(at_us, event.multiplier_e6, event.half_life_us))
+
+
+def _marked(world: World, event: OracleUpdated, seq: int, at_us: int) -> None:
+    world.markets[event.market_id].set_mark(event.price_e8, seq, at_us)
+
+
+def _traded(world: World, event: OrderFilled | InventorySold, seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    market.set_book(market.book.traded(at_us, event.quantity_e8, seq))
+
+
+def _triggered(world: World, event: LiquidationTriggered, seq: int, _at_us: int) -> None:
+    world.liquidation_seq[event.bucket_id] = seq
+
+
+def _ended(world: World, event: LiquidationEnded, _seq: int, _at_us: int) -> None:
+    world.liquidation_seq[event.bucket_id] = NO_CAUSE
+
+
+_EFFECTS: dict[Any, Callable[..., None]] = {
+    PositionOpened: _opened,
+    DepthChanged: _depth_changed,
+    OracleUpdated: _marked,
+    OrderFilled: _traded,
+    InventorySold: _traded,
+    LiquidationTriggered: _triggered,
+    LiquidationEnded: _ended,
+}

@@ -1,0 +1,6 @@
+"""The public names of the write side."""
+
+from liqsim.runner import Actor, Finished, Progress, run_to_log
+from liqsim.scenario import Scenario, load_scenario
+
+__all__ = ["Actor", "Finished", "Progress", "Scenario", "load_scenario", "run_to_log"]

@@ -1,0 +1,1 @@
+"""The event log: the only code that knows DuckDB, one half writing, one half reading."""

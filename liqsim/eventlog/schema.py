@@ -1,0 +1,148 @@
+"""DDL of a log file, derived from the event classes."""
+
+from collections.abc import Iterator
+
+from liqsim.events import EVENT_CLASSES, USD_ASSET, Event, Owner
+from liqsim.events.schema import ENVELOPE, Column, columns_of, summary_of
+
+MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
+    "runs": (
+        "The manifest: one row about this run.",
+        (
+            ("run_id", "VARCHAR", "Identity of the run, from resolved scenario and seed."),
+            ("scenario", "VARCHAR", "Name of the scenario."),
+            ("scenario_toml", "VARCHAR", "The whole scenario, defaults and overrides included."),
+            ("seed", "BIGINT", "Seed of every draw."),
+            ("path_mode", "VARCHAR", "How our flow and the reference price go together."),
+            ("start_at", "TIMESTAMP", "Start of simulated time, UTC."),
+            ("end_at", "TIMESTAMP", "End of simulated time, exclusive, UTC."),
+            ("status", "VARCHAR", "running, sealed or failed."),
+            ("schema_version", "INTEGER", "Version of these tables."),
+            ("package_version", "VARCHAR", "Version of liqsim that wrote the log."),
+            ("library_versions", "VARCHAR", "JSON: versions of Python and of the libraries."),
+            ("cpu_features", "VARCHAR", "Vector extensions that numpy found."),
+            ("event_count", "BIGINT", "Events in the log; null while running."),
+            ("digest", "VARCHAR", "Chained digest of all batches, hex; null while running."),
+            ("genesis_digest", "VARCHAR", "Digest of scenario, owners, assets and prices, hex."),
+            ("reference_digest", "VARCHAR", "Digest of the reference prices, hex."),
+            ("wall_seconds", "DOUBLE", "Real time the run took; null while running."),
+            ("error", "VARCHAR", "What ended a failed run; else null."),
+        ),
+    ),
+    "batches": (
+        "One row per committed batch: 65,536 events each, fewer in the last one.",
+        (
+            ("batch_number", "INTEGER", "Count from 0."),
+            ("first_seq", "BIGINT", "Its first event."),
+            ("last_seq", "BIGINT", "Its last event."),
+            ("digest", "VARCHAR", "Chained digest up to and including it, hex."),
+        ),
+    ),
+    "owners": (
+        "Everyone who can hold a balance.",
+        (
+            ("owner_id", "INTEGER", "Number of the owner."),
+            ("name", "VARCHAR", "Its name."),
+            ("kind", "VARCHAR", "outside, makers, fund, treasury, network, keeper or bucket."),
+            ("cohort", "VARCHAR", "Cohort of a bucket, else null."),
+            ("market_id", "INTEGER", "Market of a bucket, else null."),
+        ),
+    ),
+    "assets": (
+        "Everything a balance can be in.",
+        (
+            ("asset_id", "INTEGER", "Number of the asset; 0 is USD."),
+            ("name", "VARCHAR", "USD, or the market whose contract it is."),
+            ("kind", "VARCHAR", "cash or contract."),
+            ("market_id", "INTEGER", "Market of a contract, else null."),
+        ),
+    ),
+    "reference_prices": (
+        "The exogenous prices, held from each row until the next.",
+        (
+            ("market_id", "INTEGER", "Which market."),
+            ("sim_time", "TIMESTAMP", "From when, UTC."),
+            ("price", "DECIMAL(18,8)", "Price in USD per unit."),
+        ),
+    ),
+}
+
+
+def statements() -> Iterator[str]:
+    """Yield the DDL of an empty log."""
+    for name, (comment, columns) in MANIFEST_TABLES.items():
+        yield from _table(name, comment, [(c, t, text) for c, t, text in columns])
+    for cls in EVENT_CLASSES:
+        columns_and_envelope = (*ENVELOPE, *columns_of(cls))
+        yield from _table(
+            cls.TAG, summary_of(cls), [(c.name, c.sql_type, c.comment) for c in columns_and_envelope]
+        )
+    yield from _view(
+        "events",
+        "Every event of every kind: header, kind and payload.",
+        (
+            f"select seq, sim_time, cause_seq, '{cls.TAG}' as kind, {_payload(cls)} as payload "
+            f"from {cls.TAG}"
+            for cls in EVENT_CLASSES
+        ),
+    )
+    yield from _view(
+        "cash_postings",
+        "Every movement of USD: what each event added to each owner's balance.",
+        _postings(is_cash=True),
+    )
+    yield from _view(
+        "unit_postings",
+        "Every movement of contract units: what each event added to each owner's balance.",
+        _postings(is_cash=False),
+    )
+    yield from _view(
+        "postings",
+        "Every movement of any asset; per seq and asset they sum to zero.",
+        (
+            "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from cash_postings",
+            "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from unit_postings",
+        ),
+    )
+
+
+def _table(name: str, comment: str, columns: list[tuple[str, str, str]]) -> Iterator[str]:
+    body = ", ".join(f"{column} {sql_type}" for column, sql_type, _ in columns)
+    yield f"create table {name} ({body})"
+    yield f"comment on table {name} is {_quoted(comment)}"
+    for column, _, text in columns:
+        yield f"comment on column {name}.{column} is {_quoted(text)}"
+
+
+def _view(name: str, comment: str, parts: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
+    yield f"create view {name} as " + " union all ".join(parts)
+    yield f"comment on view {name} is {_quoted(comment)}"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _payload(cls: type[Event]) -> str:
+    fields = ", ".join(f"'{c.name}', {_json_value(c)}" for c in columns_of(cls))
+    return f"json_object({fields})"
+
+
+def _json_value(column: Column) -> str:
+    # Decimals and times as text, so that no reader turns them into floats.
+    return f"{column.name}::varchar" if column.scale or column.is_instant else column.name
+
+
+def _postings(*, is_cash: bool) -> Iterator[str]:
+    for cls in EVENT_CLASSES:
+        names = {column.field: column.name for column in columns_of(cls)}
+        for transfer in cls.TRANSFERS:
+            if (transfer.market is None) != is_cash:
+                continue
+            asset = str(USD_ASSET) if transfer.market is None else f"{names[transfer.market]} + 1"
+            for side, sign in ((transfer.payer, "-"), (transfer.payee, "")):
+                owner = str(int(side)) if isinstance(side, Owner) else names[side]
+                yield (
+                    f"select seq, {owner}::integer as owner_id, {asset} as asset_id, "
+                    f"({sign}{names[transfer.amount]}) as amount from {cls.TAG}"
+                )

@@ -1,0 +1,426 @@
+"""
+Writes one run into one new DuckDB file.
+
+Events are buffered per kind in int64 columns; every 65,536 events become one batch: checked
+against their declared ranges, hashed into the chain, widened to Arrow and committed in one
+transaction. The file appears under its name only once its manifest is in it, so a log either does
+not exist or can be opened.
+"""
+
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from liqsim.errors import BoundError, LogError, ResumeError
+from liqsim.eventlog.schema import statements
+from liqsim.events import EVENT_CLASSES, NO_CAUSE, SCHEMA_VERSION, Event
+from liqsim.events.schema import ENVELOPE, Column, columns_of
+
+BATCH_EVENTS: Final = 65_536
+_HASH_HEAD: Final = b"liqsim-log-1\n"
+_INT = "<i8"
+
+Columns = dict[str, npt.NDArray[np.int64]]
+
+
+@attrs.frozen
+class OwnerRow:
+    """One row of `owners`."""
+
+    name: str
+    kind: str
+    cohort: str | None = None
+    market_id: int | None = None
+
+
+@attrs.frozen(eq=False)
+class Header:
+    """
+    Everything a log holds before its first event.
+
+    Attributes:
+        run_id: Identity of the run.
+        scenario: Name.
+        scenario_toml: Resolved TOML.
+        seed: Seed.
+        path_mode: Path mode.
+        start_unix_us: Start, in microseconds of Unix time.
+        end_us: End, in microseconds since the start.
+        owners: All owners, by number.
+        markets: Names of the markets, by number.
+        prices: Per market: step in microseconds and prices in 1e-8.
+        versions: Versions of package and libraries; not part of any digest.
+        cpu_features: Vector extensions; not part of any digest.
+    """
+
+    run_id: str
+    scenario: str
+    scenario_toml: str
+    seed: int
+    path_mode: str
+    start_unix_us: int
+    end_us: int
+    owners: list[OwnerRow]
+    markets: list[str]
+    prices: list[tuple[int, npt.NDArray[np.int64]]]
+    versions: dict[str, str]
+    cpu_features: str
+
+    def reference_digest(self) -> bytes:
+        """Return the hash of the reference prices."""
+        digest = hashlib.sha256()
+        for number, (step_us, prices) in enumerate(self.prices):
+            digest.update(np.array([number, step_us, len(prices)], dtype=_INT).tobytes())
+            digest.update(prices.astype(_INT).tobytes())
+        return digest.digest()
+
+    def genesis(self) -> bytes:
+        """Return the digest from which the chain of batches starts."""
+        owners = "".join(
+            f"{number}\t{o.name}\t{o.kind}\t{o.cohort or ''}\t"
+            f"{'' if o.market_id is None else o.market_id}\n"
+            for number, o in enumerate(self.owners)
+        )
+        assets = "0\tUSD\tcash\t\n" + "".join(
+            f"{number + 1}\t{name}\tcontract\t{number}\n" for number, name in enumerate(self.markets)
+        )
+        digest = hashlib.sha256(_HASH_HEAD)
+        for part in (self.scenario_toml, owners, assets, self.reference_digest().hex()):
+            encoded = part.encode()
+            digest.update(len(encoded).to_bytes(8, "little") + encoded)
+        return digest.digest()
+
+
+class EventLogWriter:
+    """
+    The sink that a run records into.
+
+    Use `create` for a new log and `reopen` to finish an interrupted one; then `seal` or `fail`.
+
+    Attributes:
+        digest: Chained digest of the batches so far.
+        event_count: Events recorded so far.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, header: Header, kept: list[tuple[int, str]]
+    ) -> None:
+        self._connection = connection
+        self._start_us = header.start_unix_us
+        self._kept = kept  # (last_seq, digest) of batches that are in the file already.
+        self._batch_number = 0
+        self._first_seq = 0
+        self._next_full = BATCH_EVENTS - 1
+        self.digest = header.genesis()
+        self.event_count = 0
+        self._buffers = {cls: _Buffer(cls) for cls in sorted(EVENT_CLASSES, key=_tag)}
+
+    @classmethod
+    def create(cls, path: Path, header: Header) -> "EventLogWriter":
+        """
+        Make a new log at *path* with its manifest in it.
+
+        Raises:
+            LogError: *path* exists already or cannot be written.
+        """
+        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        try:
+            with duckdb.connect(draft) as connection:
+                _write_header(connection, header)
+                connection.execute("checkpoint")
+            os.link(draft, path)  # Unlike a rename, it refuses to replace an existing log.
+        except FileExistsError:
+            message = f"{path} exists already; liqsim never overwrites a log"
+            raise LogError(message) from None
+        except (OSError, duckdb.Error) as error:
+            message = f"{path} cannot be created: {_first_line(error)}"
+            raise LogError(message) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        return cls(duckdb.connect(path), header, [])
+
+    @classmethod
+    def reopen(cls, path: Path, header: Header) -> "EventLogWriter":
+        """
+        Open an interrupted log to finish it by re-execution.
+
+        Full batches stay; re-execution must reproduce their digests. A short last batch, left by
+        a failure, is reproduced, then written again as part of a full one.
+
+        Raises:
+            ResumeError: The log is sealed, or was not made from this header.
+        """
+        connection = duckdb.connect(path)
+        stored = connection.execute("select status, genesis_digest from runs").fetchone()
+        if stored is None or stored[0] == "sealed" or stored[1] != header.genesis().hex():
+            connection.close()
+            reason = "is sealed already" if stored and stored[0] == "sealed" else "has another origin"
+            message = f"{path} {reason}"
+            raise ResumeError(message)
+        kept = connection.execute("select last_seq, digest from batches order by 1").fetchall()
+        return cls(connection, header, kept)
+
+    def recorder_of(self, cls: type[Event]) -> Callable[[int, int, int, Any], None]:
+        """Return the generated function that buffers one event of *cls*."""
+        buffer = self._buffers[cls]
+        names = [column.field for column in columns_of(cls)]
+        scope: dict[str, Any] = {
+            f"append_{number}": column.append for number, column in enumerate(buffer.columns)
+        }
+        scope |= {"log": self, "commit": self._commit_full}
+        values = ["seq", "at_us", "cause_seq", *(f"event.{name}" for name in names)]
+        lines = ["def record(seq, at_us, cause_seq, event):"]
+        lines += [f"    append_{number}({value})" for number, value in enumerate(values)]
+        lines += ["    if seq == log._next_full:", "        commit()"]
+        exec(compile("\n".join(lines), f"<recorder of {cls.TAG}>", "exec"), scope)  # noqa: S102 — source is built from declarations only
+        return scope["record"]  # type: ignore[no-any-return]
+
+    def record_many(
+        self, cls: type[Event], first_seq: int, sim_time_us: int, cause_seq: int, columns: Columns
+    ) -> None:
+        """Buffer one event of *cls* per row of *columns*, cut where a batch is full."""
+        names = [column.field for column in columns_of(cls)]
+        count = len(columns[names[0]])
+        done = 0
+        while done < count:
+            take = min(count - done, self._next_full + 1 - (first_seq + done))
+            seqs = np.arange(first_seq + done, first_seq + done + take)
+            values = [seqs, np.full(take, sim_time_us), np.full(take, cause_seq)]
+            values += [columns[name][done : done + take] for name in names]
+            for column, part in zip(self._buffers[cls].columns, values, strict=True):
+                column.frombytes(np.ascontiguousarray(part, dtype=np.int64).tobytes())
+            done += take
+            if first_seq + done > self._next_full:
+                self._commit_full()
+
+    def seal(self, wall_seconds: float) -> None:
+        """Commit what is left, mark the log sealed, and leave one file."""
+        self._finish("sealed", wall_seconds, None)
+
+    def fail(self, wall_seconds: float, error: str) -> None:
+        """Commit what is left as a short batch and mark the log failed."""
+        self._finish("failed", wall_seconds, error)
+
+    def _finish(self, status: str, wall_seconds: float, error: str | None) -> None:
+        try:
+            self._connection.execute("begin")
+            self._commit_batch()
+            self._connection.execute(
+                "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, error = ?",
+                [status, self.event_count, self.digest.hex(), wall_seconds, error],
+            )
+            self._connection.execute("commit")
+            self._connection.execute("checkpoint")
+        finally:
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Close the file as it is, after an error in writing itself."""
+        self._connection.close()
+
+    def _commit_full(self) -> None:
+        self._connection.execute("begin")
+        self._commit_batch()
+        self._connection.execute("commit")
+        self._next_full += BATCH_EVENTS
+
+    def _commit_batch(self) -> None:
+        """Hash the buffered events into the chain and insert them, unless the file has them."""
+        batch = [(buffer, buffer.take()) for buffer in self._buffers.values()]
+        batch = [(buffer, columns) for buffer, columns in batch if len(columns[0])]
+        count = sum(len(columns[0]) for _, columns in batch)
+        if not count:
+            return
+        digest = hashlib.sha256(self.digest)
+        for buffer, columns in batch:
+            buffer.check(columns)
+            digest.update(buffer.cls.TAG.encode() + b"\0" + len(columns[0]).to_bytes(8, "little"))
+            for column in columns:
+                digest.update(column.astype(_INT, copy=False).tobytes())
+        self.digest = digest.digest()
+        last_seq = self._first_seq + count - 1
+        if not self._is_kept(last_seq):
+            for buffer, columns in batch:
+                table = buffer.arrow(columns, self._start_us)
+                self._connection.register("batch_rows", table)
+                self._connection.execute(f"insert into {buffer.cls.TAG} select * from batch_rows")
+                self._connection.unregister("batch_rows")
+            self._connection.execute(
+                "insert into batches values (?, ?, ?, ?)",
+                [self._batch_number, self._first_seq, last_seq, self.digest.hex()],
+            )
+        self._batch_number += 1
+        self._first_seq = last_seq + 1
+        self.event_count = last_seq + 1
+
+    def _is_kept(self, last_seq: int) -> bool:
+        """Return whether the file holds this batch; check it, and drop a short one that grew."""
+        if self._batch_number >= len(self._kept):
+            return False
+        kept_last, kept_digest = self._kept[self._batch_number]
+        if kept_last == last_seq:
+            if kept_digest != self.digest.hex():
+                message = (
+                    f"batch {self._batch_number} (events {self._first_seq} to {last_seq}) is not "
+                    "what re-execution gives; other library versions, or an edited log"
+                )
+                raise ResumeError(message)
+            return True
+        if kept_last > last_seq or self._batch_number != len(self._kept) - 1:
+            message = f"batch {self._batch_number} ends at {kept_last}, re-execution at {last_seq}"
+            raise ResumeError(message)
+        # The rows come back in this same transaction, so nothing logged is ever lost.
+        for buffer in self._buffers.values():
+            self._connection.execute(
+                f"delete from {buffer.cls.TAG} where seq >= ?", [self._first_seq]
+            )
+        self._connection.execute("delete from batches where batch_number = ?", [self._batch_number])
+        return False
+
+
+class _Buffer:
+    """The int64 columns of one kind, envelope first."""
+
+    def __init__(self, cls: type[Event]) -> None:
+        self.cls = cls
+        self.specs: tuple[Column, ...] = (*ENVELOPE, *columns_of(cls))
+        self.columns = [array("q") for _ in self.specs]
+
+    def take(self) -> list[npt.NDArray[np.int64]]:
+        """Return the columns and start afresh."""
+        taken = [np.array(column, dtype=np.int64) for column in self.columns]
+        for column in self.columns:
+            del column[:]
+        return taken
+
+    def check(self, columns: list[npt.NDArray[np.int64]]) -> None:
+        """
+        Check every column against its declared range.
+
+        Raises:
+            BoundError: A value is outside; nothing of the batch is committed.
+        """
+        for spec, column in zip(self.specs, columns, strict=True):
+            low, high = int(column.min()), int(column.max())
+            if low < spec.low or high > spec.high:
+                value = low if low < spec.low else high
+                message = (
+                    f"{self.cls.TAG}.{spec.field} was {value}, must be in [{spec.low}, {spec.high}]"
+                )
+                raise BoundError(message)
+
+    def arrow(self, columns: list[npt.NDArray[np.int64]], start_us: int) -> pa.Table:
+        """Return the columns in their SQL types."""
+        return pa.table(
+            {
+                spec.name: _arrow_column(spec, column, start_us)
+                for spec, column in zip(self.specs, columns, strict=True)
+            }
+        )
+
+
+def _arrow_column(spec: Column, column: npt.NDArray[np.int64], start_us: int) -> pa.Array:
+    if spec.scale is not None:
+        return decimal_column(column, spec.scale)
+    if spec.members is not None:
+        return pa.DictionaryArray.from_arrays(column.astype(np.int8), list(spec.members))
+    if spec.is_instant:
+        return pa.array(column + start_us).cast(pa.timestamp("us"))
+    if spec.name == "cause_seq":
+        return pa.array(column, mask=column == NO_CAUSE)
+    return pa.array(column)
+
+
+def decimal_column(column: npt.NDArray[np.int64], scale: int) -> pa.Array:
+    """Return int64 units as DECIMAL(18, *scale*), widened without a division."""
+    words = np.empty((len(column), 2), dtype=np.int64)
+    words[:, 0] = column
+    words[:, 1] = column >> 63  # Sign extension to 128 bits.
+    return pa.Array.from_buffers(pa.decimal128(18, scale), len(column), [None, pa.py_buffer(words)])
+
+
+def _write_header(connection: duckdb.DuckDBPyConnection, header: Header) -> None:
+    connection.execute("begin")
+    for statement in statements():
+        connection.execute(statement)
+    start = header.start_unix_us
+    versions = dict(header.versions)
+    connection.execute(
+        "insert into runs select ?, ?, ?, ?, ?, make_timestamp(?), make_timestamp(?), 'running', "
+        "?, ?, ?, ?, null, null, ?, ?, null, null",
+        [
+            header.run_id,
+            header.scenario,
+            header.scenario_toml,
+            header.seed,
+            header.path_mode,
+            start,
+            start + header.end_us,
+            SCHEMA_VERSION,
+            versions.pop("liqsim"),
+            json.dumps(versions, sort_keys=True),
+            header.cpu_features,
+            header.genesis().hex(),
+            header.reference_digest().hex(),
+        ],
+    )
+    _insert(
+        connection,
+        "owners",
+        {
+            "owner_id": pa.array(range(len(header.owners)), pa.int32()),
+            "name": pa.array([o.name for o in header.owners]),
+            "kind": pa.array([o.kind for o in header.owners]),
+            "cohort": pa.array([o.cohort for o in header.owners], pa.string()),
+            "market_id": pa.array([o.market_id for o in header.owners], pa.int32()),
+        },
+    )
+    count = len(header.markets)
+    _insert(
+        connection,
+        "assets",
+        {
+            "asset_id": pa.array(range(count + 1), pa.int32()),
+            "name": pa.array(["USD", *header.markets]),
+            "kind": pa.array(["cash", *["contract"] * count]),
+            "market_id": pa.array([None, *range(count)], pa.int32()),
+        },
+    )
+    for number, (step_us, prices) in enumerate(header.prices):
+        times = start + np.arange(len(prices)) * step_us
+        _insert(
+            connection,
+            "reference_prices",
+            {
+                "market_id": pa.array(np.full(len(prices), number, dtype=np.int32)),
+                "sim_time": pa.array(times).cast(pa.timestamp("us")),
+                "price": decimal_column(prices, 8),
+            },
+        )
+    connection.execute("commit")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, pa.Array]) -> None:
+    connection.register("header_rows", pa.table(columns))
+    connection.execute(f"insert into {name} select * from header_rows")
+    connection.unregister("header_rows")
+
+
+def _tag(cls: type[Event]) -> str:
+    return cls.TAG
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+

@@ -1,0 +1,1 @@
+"""SimPy processes: each decides when, asks a rule what, and appends."""

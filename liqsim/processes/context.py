@@ -1,0 +1,127 @@
+"""What every process works with, and the one helper through which wake-ups are scheduled."""
+
+from collections.abc import Callable, Generator
+from enum import IntEnum
+from typing import Any
+
+import attrs
+import simpy
+import structlog
+
+from liqsim.journal import Journal
+from liqsim.mechanics.liquidity import Liquidity
+from liqsim.mechanics.paths import ReferencePath
+from liqsim.scenario import Scenario
+from liqsim.scenario.model import Market as MarketSpec
+from liqsim.world.markets import Market
+from liqsim.world.world import World
+
+Process = Generator[simpy.Event, Any, None]
+
+
+class Priority(IntEnum):
+    """Who goes first among wake-ups of one instant; below 10 is SimPy's own."""
+
+    DEPTH = 10
+    ORACLE = 20
+    LANDING = 30
+    LIQUIDATION = 40
+    KEEPER = 50
+    RESALE = 60
+    ACTOR = 90
+
+
+class Wake(simpy.Event):
+    """A wake-up after *delay_us* with a named priority; ties go by serial number."""
+
+    def __init__(self, env: simpy.Environment, delay_us: int, priority: Priority) -> None:
+        self.env = env
+        self.callbacks = []
+        self._value = None
+        self._ok = True
+        env.schedule(self, priority, delay_us)  # type: ignore[arg-type]  # Any int orders the heap.
+
+
+@attrs.frozen(eq=False)
+class MarketDesk:
+    """
+    One market as processes see it.
+
+    Attributes:
+        market_id: Its number.
+        spec: Its parameters.
+        path: Its reference path; processes read it at the present instant only.
+        state: Its state in the world.
+        liquidity: Its book.
+    """
+
+    market_id: int
+    spec: MarketSpec
+    path: ReferencePath
+    state: Market
+    liquidity: Liquidity
+
+
+class Context:
+    """
+    The run as processes see it.
+
+    Attributes:
+        env: SimPy environment; its clock is integer microseconds since the start.
+        scenario: The parameters.
+        world: State; processes read it and change it through the journal alone.
+        journal: The door.
+        markets: One desk per market.
+        first_bucket: Owner number of the first bucket.
+        log: Commentary for the operator.
+    """
+
+    def __init__(
+        self,
+        *,
+        env: simpy.Environment,
+        scenario: Scenario,
+        world: World,
+        journal: Journal,
+        markets: tuple[MarketDesk, ...],
+        first_bucket: int,
+    ) -> None:
+        self.env = env
+        self.scenario = scenario
+        self.world = world
+        self.journal = journal
+        self.markets = markets
+        self.first_bucket = first_bucket
+        self.log: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self._trade_listeners: list[list[Callable[[], None]]] = [[] for _ in markets]
+
+    @property
+    def now_us(self) -> int:
+        """The present instant, in microseconds since the start."""
+        return self.env.now  # type: ignore[return-value]
+
+    def wake(self, delay_us: int, priority: Priority) -> Wake:
+        """Return an event that fires after *delay_us*."""
+        assert type(delay_us) is int, "a numpy delay would turn the clock into numpy for good"
+        return Wake(self.env, delay_us, priority)
+
+    def call(
+        self, delay_us: int, priority: Priority, function: Callable[..., None], *args: object
+    ) -> None:
+        """Call *function* with *args* after *delay_us*."""
+        callbacks = self.wake(delay_us, priority).callbacks
+        assert callbacks is not None
+        callbacks.append(lambda _event: function(*args))
+
+    def start(self, process: Process) -> None:
+        """Start a process."""
+        self.env.process(process)
+
+    def on_trade(self, market_id: int, listener: Callable[[], None]) -> None:
+        """Have *listener* called after every change of a market's book."""
+        self._trade_listeners[market_id].append(listener)
+
+    def book_changed(self, market_id: int) -> None:
+        """Tell the listeners of a market that its book has changed."""
+        for listener in self._trade_listeners[market_id]:
+            listener()

@@ -1,0 +1,233 @@
+"""Keeper bots: they watch offers, race to land a call, take over, and sell on."""
+
+from bisect import bisect_right
+from typing import Protocol
+
+import attrs
+import simpy
+
+from liqsim.events import FailedCall, InventorySold, KeeperCallFailed
+from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.rng import Stream, lognormal_us
+from liqsim.scenario.model import Keeper, Latency
+from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
+
+_ATTEMPTS_PER_TRANCHE = 1_000
+"""Spacing of draw numbers: tries of one keeper at one tranche never share a draw."""
+
+
+@attrs.define(eq=False)
+class Offer:
+    """
+    A slice on offer to keepers.
+
+    Attributes:
+        tranche_seq: Its `tranche_started`.
+        bucket_id: The bucket.
+        tranche_number: Count within the bucket.
+        desk: The market.
+        size_e8: Units on offer, all or nothing.
+        is_forced: Whether any price will do, because nobody is left to share the loss.
+        closed: Fires when the offer is taken or withdrawn.
+        is_open: Whether it can still be had.
+        is_beyond_limit: Withdrawn because its price had passed the limit.
+        taken_e8: Units taken over.
+        calls_in_flight: Calls sent for it that have not landed.
+    """
+
+    tranche_seq: int
+    bucket_id: int
+    tranche_number: int
+    desk: MarketDesk
+    size_e8: int
+    is_forced: bool
+    closed: simpy.Event
+    is_open: bool = True
+    is_beyond_limit: bool = False
+    taken_e8: int = 0
+    calls_in_flight: int = 0
+
+    def close(self) -> None:
+        """Take it off the board, once."""
+        if self.is_open:
+            self.is_open = False
+            self.closed.succeed()
+
+
+class Seller(Protocol):
+    """What keepers need of the venue."""
+
+    def takeover_price_e8(self, offer: Offer) -> int:
+        """Return the price at which *offer* can be had now."""
+        ...
+
+    def judge(self, offer: Offer) -> FailedCall | None:
+        """Return why a call that lands now cannot have *offer*; None if it can."""
+        ...
+
+    def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
+        """Let a keeper have *offer*; return the number of the takeover."""
+        ...
+
+
+class Keepers:
+    """All keeper bots of one venue."""
+
+    def __init__(self, context: Context, bots: tuple[Keeper, ...], first_owner: int) -> None:
+        self._bots = [
+            _Bot(context, spec, first_owner + number) for number, spec in enumerate(bots)
+        ]
+
+    def serve(self, seller: Seller) -> None:
+        """Name the venue whose offers these keepers take."""
+        for bot in self._bots:
+            bot.seller = seller
+
+    def show(self, offer: Offer) -> None:
+        """Let every keeper see *offer*."""
+        for bot in self._bots:
+            bot.see(offer)
+
+
+class _Bot:
+    """One keeper. It tries for several offers at once, as far as its purse reaches."""
+
+    seller: Seller
+
+    def __init__(self, context: Context, spec: Keeper, owner_id: int) -> None:
+        self._context = context
+        self._spec = spec
+        self._owner_id = owner_id
+        self._reactions = Stream(context.scenario.seed, f"keeper.{spec.name}", "reaction")
+        self._landings = Stream(context.scenario.seed, f"keeper.{spec.name}", "landing")
+        self._down_from = [start for start, _ in spec.downtime]
+        self._committed_uusd = 0
+        self._unaffordable: list[tuple[Offer, int]] = []
+        self._is_selling = [False] * len(context.markets)
+        self._takeover_seq = [-1] * len(context.markets)
+
+    def see(self, offer: Offer) -> None:
+        self._context.start(self._try_for(offer, attempt=0))
+
+    def _try_for(self, offer: Offer, attempt: int) -> Process:
+        """React, send a call if the offer is still there and affordable, and land it."""
+        while True:
+            down = self._down_for_us()
+            if down:
+                yield self._context.wake(down, Priority.KEEPER)
+            reaction = self._delay_us(self._reactions, self._spec.reaction, offer, attempt)
+            yield self._context.wake(reaction, Priority.KEEPER)
+            attempt += 1
+            if not offer.is_open:
+                return  # Nothing was sent: nothing happened.
+            if not self._down_for_us():
+                break
+        cost = self._spec.call_cost_uusd
+        need = self._notional_uusd(offer) + cost
+        if need > self._available_uusd():
+            self._unaffordable.append((offer, attempt))
+            return
+        self._committed_uusd += need
+        offer.calls_in_flight += 1
+        sent_at = self._context.now_us
+        landing = self._delay_us(self._landings, self._spec.landing, offer, attempt)
+        yield self._context.wake(landing, Priority.KEEPER)
+        self._committed_uusd -= need
+        offer.calls_in_flight -= 1
+        self._land(offer, attempt, sent_at)
+        self._retry()
+
+    def _land(self, offer: Offer, attempt: int, sent_at_us: int) -> None:
+        failure = self.seller.judge(offer)
+        cost = self._spec.call_cost_uusd
+        if failure is None and self._notional_uusd(offer) + cost > self._available_uusd():
+            failure = FailedCall.PURSE_SHORT
+        if failure is not None:
+            event = KeeperCallFailed(offer.tranche_seq, self._owner_id, failure, cost, sent_at_us)
+            self._context.journal.append(event, offer.tranche_seq)
+            if failure is FailedCall.PURSE_SHORT:
+                self._unaffordable.append((offer, attempt))
+            return
+        market_id = offer.desk.market_id
+        seq = self.seller.hand_over(offer, self._owner_id, cost, sent_at_us)
+        self._takeover_seq[market_id] = seq
+        if not self._is_selling[market_id]:
+            self._context.start(self._sell(offer.desk))
+
+    def _sell(self, desk: MarketDesk) -> Process:
+        """Trade the whole inventory of one market in its book until none is left."""
+        self._is_selling[desk.market_id] = True
+        while True:
+            yield self._context.wake(self._spec.resale_delay_us, Priority.RESALE)
+            inventory = self._inventory_e8(desk.market_id)
+            if inventory:
+                self._send(desk, -inventory)
+            if not self._inventory_e8(desk.market_id):
+                break
+        self._is_selling[desk.market_id] = False
+
+    def _send(self, desk: MarketDesk, order_e8: int) -> None:
+        now, market_id = self._context.now_us, desk.market_id
+        reference = desk.path.at(now)
+        limit = None
+        if order_e8 > 0:
+            # A short is bought back for no more than the purse holds.
+            cash = self._context.world.ledger.cash_view[self._owner_id]
+            limit = max(cash * NOTIONAL_DIVISOR // order_e8, 1)
+        fill = desk.liquidity.fill(desk.state.book, now, reference, order_e8, limit)
+        if fill is None:
+            return
+        event = InventorySold(
+            keeper_id=self._owner_id,
+            market_id=market_id,
+            ordered_e8=order_e8,
+            quantity_e8=fill.quantity_e8,
+            price_e8=fill.price_e8,
+            cost_uusd=taker_cost_uusd(fill.quantity_e8, fill.price_e8),
+            reference_price_e8=reference,
+            market_price_e8=fill.market_price_e8,
+        )
+        self._context.journal.append(event, self._takeover_seq[market_id])
+        self._context.book_changed(market_id)
+        self._retry()
+
+    def _retry(self) -> None:
+        """Look again at offers that were out of reach, now that capital may have come back."""
+        waiting, self._unaffordable = self._unaffordable, []
+        for offer, attempt in waiting:
+            if not offer.is_open:
+                continue
+            if self._notional_uusd(offer) + self._spec.call_cost_uusd <= self._available_uusd():
+                self._context.start(self._try_for(offer, attempt))
+            else:
+                self._unaffordable.append((offer, attempt))
+
+    def _down_for_us(self) -> int:
+        """Return how long this keeper is still down; 0 when it is up."""
+        now = self._context.now_us
+        window = bisect_right(self._down_from, now) - 1
+        if window < 0:
+            return 0
+        return max(self._spec.downtime[window][1] - now, 0)
+
+    def _notional_uusd(self, offer: Offer) -> int:
+        price = self.seller.takeover_price_e8(offer)
+        return ceil_div(offer.size_e8 * price, NOTIONAL_DIVISOR)
+
+    def _available_uusd(self) -> int:
+        """Return the capital that is free: a short ties up its proceeds and as much again."""
+        available = self._context.world.ledger.cash_view[self._owner_id] - self._committed_uusd
+        for desk in self._context.markets:
+            short = max(-self._inventory_e8(desk.market_id), 0)
+            available -= 2 * ceil_div(short * desk.state.mark_e8, NOTIONAL_DIVISOR)
+        return available
+
+    def _inventory_e8(self, market_id: int) -> int:
+        return self._context.world.ledger.unit_views[market_id][self._owner_id]  # type: ignore[no-any-return]
+
+    def _delay_us(self, stream: Stream, law: Latency, offer: Offer, attempt: int) -> int:
+        if law.median_us == law.p99_us:
+            return law.median_us
+        entity = offer.bucket_id - self._context.first_bucket
+        index = offer.tranche_number * _ATTEMPTS_PER_TRANCHE + attempt
+        return lognormal_us(law.median_us, law.p99_us, stream.normal_at(entity, index))

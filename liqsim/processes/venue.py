@@ -1,0 +1,530 @@
+"""The venue: judges margins at every mark, and runs one liquidation per due bucket."""
+
+from fractions import Fraction
+
+import attrs
+import numpy as np
+import simpy
+
+from liqsim.events import (
+    BadDebtRecorded,
+    Executor,
+    FailedCall,
+    FundDrawn,
+    LiquidationEnded,
+    LiquidationOutcome,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    OrderFilled,
+    Owner,
+    PositionDeleveraged,
+    SurplusRouted,
+    TrancheSettled,
+    TrancheStarted,
+    UnresolvedReason,
+)
+from liqsim.mechanics.crossing import CrossingIndex
+from liqsim.mechanics.margin import (
+    MARGIN_SCALE,
+    bankruptcy_price_e8,
+    restore_price_e8,
+    scaled_margin,
+    trigger_price_e8,
+    weight_e14,
+    with_buffer,
+)
+from liqsim.mechanics.scan import slopes_of, trigger_levels
+from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8, units_within_e8
+from liqsim.mechanics.waterfall import (
+    FeeRates,
+    Settlement,
+    decide_deleveraging,
+    decide_settlement,
+    limit_price_e8,
+)
+from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.keepers import Keepers, Offer
+from liqsim.units import ceil_div, taker_cost_uusd
+
+
+@attrs.frozen(eq=False)
+class Tranche:
+    """
+    A slice that has been put up.
+
+    Attributes:
+        seq: Its `tranche_started`.
+        bucket_id: The bucket.
+        desk: The market.
+        size_e8: Units, without sign.
+        limit_e8: Worst price of its execution.
+    """
+
+    seq: int
+    bucket_id: int
+    desk: MarketDesk
+    size_e8: int
+    limit_e8: int
+
+
+class Venue:
+    """
+    One perp venue.
+
+    Args:
+        context: The run.
+        keepers: The keeper bots; None where the engine executes.
+    """
+
+    def __init__(self, context: Context, keepers: Keepers | None) -> None:
+        self._context = context
+        self._spec = context.scenario.venue
+        self._keepers = keepers
+        self._ledger = context.world.ledger
+        self._due = [CrossingIndex() for _ in context.markets]
+        self._restored = [CrossingIndex() for _ in context.markets]
+        self._offers: dict[int, Offer] = {}
+        self._next_mark = [context.env.event() for _ in context.markets]
+        self._waiting_for: dict[int, UnresolvedReason] = {}
+        self._tranche_counts: dict[int, int] = {}
+        self._markets_of: dict[int, int] = {}
+        fees = self._spec.fees
+        self._order_fees = FeeRates(
+            fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
+        )
+        self._takeover_fees = FeeRates(
+            fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
+        )
+
+    # Margins ------------------------------------------------------------------------------------
+
+    def open_books(self) -> None:
+        """Index every bucket by the price at which it becomes due."""
+        first = self._context.first_bucket
+        for desk in self._context.markets:
+            units = self._ledger.units[desk.market_id, first:]
+            slopes = slopes_of(units[None, :], [desk.spec.maintenance])[0]
+            rows, levels = trigger_levels(self._ledger.cash[first:], units, slopes)
+            longs = units[rows] > 0
+            index = self._due[desk.market_id]
+            index.load(rows[longs] + first, levels[longs], is_falling=True)
+            index.load(rows[~longs] + first, levels[~longs], is_falling=False)
+
+    def mark_landed(self, market_id: int, mark_seq: int) -> None:
+        """Trigger whoever the new mark makes due, weakest margin ratio first, then by number."""
+        desk = self._context.markets[market_id]
+        mark = desk.state.mark_e8
+        due = []
+        for bucket in self._due[market_id].crossed(mark):
+            margin = self._margin(desk, bucket, mark)
+            if margin < 0 or (margin == 0 and self._spec.due_at_zero):
+                notional = abs(self._position(desk, bucket)) * mark
+                due.append((Fraction(margin, notional), bucket, margin))
+            else:
+                self._watch(desk, bucket)  # The index errs on the early side.
+        for _, bucket, margin in sorted(due):
+            self._trigger(desk, bucket, margin, mark_seq)
+        for bucket in self._restored[market_id].crossed(mark):
+            self._offers[bucket].close()
+        waiting, self._next_mark[market_id] = self._next_mark[market_id], self._context.env.event()
+        waiting.succeed()
+
+    def _position(self, desk: MarketDesk, bucket: int) -> int:
+        return self._ledger.unit_views[desk.market_id][bucket]  # type: ignore[no-any-return]
+
+    def _margin(self, desk: MarketDesk, bucket: int, price_e8: int, buffer_e6: int = 0) -> int:
+        quantity = self._position(desk, bucket)
+        weight = with_buffer(weight_e14(desk.spec.maintenance, abs(quantity)), buffer_e6)
+        return scaled_margin(self._ledger.cash_view[bucket], [(quantity, weight, price_e8)])
+
+    def _watch(self, desk: MarketDesk, bucket: int) -> None:
+        """Put *bucket* into the index at its exact trigger price."""
+        quantity = self._position(desk, bucket)
+        index = self._due[desk.market_id]
+        level = quantity and trigger_price_e8(
+            self._ledger.cash_view[bucket],
+            quantity,
+            weight_e14(desk.spec.maintenance, abs(quantity)),
+            due_at_zero=self._spec.due_at_zero,
+        )
+        if level:
+            index.add(bucket, level, is_falling=quantity > 0)
+        else:
+            index.remove(bucket)
+
+    def _is_restored(self, desk: MarketDesk, bucket: int) -> bool:
+        buffer = self._spec.tranches.restore_buffer_e6
+        margin = self._margin(desk, bucket, desk.state.mark_e8, buffer)
+        return margin > 0 or (margin == 0 and not self._spec.due_at_zero)
+
+    # A liquidation ------------------------------------------------------------------------------
+
+    def _trigger(self, desk: MarketDesk, bucket: int, margin: int, mark_seq: int) -> None:
+        quantity, mark = self._position(desk, bucket), desk.state.mark_e8
+        weight = weight_e14(desk.spec.maintenance, abs(quantity))
+        event = LiquidationTriggered(
+            bucket_id=bucket,
+            market_id=desk.market_id,
+            quantity_e8=quantity,
+            mark_price_e8=mark,
+            margin_uusd=margin // MARGIN_SCALE,
+            maintenance_uusd=ceil_div(weight * mark, MARGIN_SCALE),
+            bankruptcy_price_e8=bankruptcy_price_e8(self._ledger.cash_view[bucket], quantity),
+        )
+        seq = self._context.journal.append(event, mark_seq)
+        self._context.start(self._liquidate(desk, bucket, seq, abs(quantity)))
+
+    def _liquidate(
+        self, desk: MarketDesk, bucket: int, trigger_seq: int, at_trigger_e8: int
+    ) -> Process:
+        """Put up tranches until the position is gone or its margin restored."""
+        self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
+        self._markets_of[bucket] = desk.market_id
+        yield self._context.wake(self._reaction_us(), Priority.LIQUIDATION)
+        cause = trigger_seq
+        while self._position(desk, bucket) and not self._is_restored(desk, bucket):
+            if self._is_stale(desk):
+                self._waiting_for[bucket] = UnresolvedReason.NO_FRESH_PRICE
+                yield self._next_mark[desk.market_id]
+                continue
+            tranche = self._put_up(desk, bucket, trigger_seq, cause, at_trigger_e8)
+            self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
+            if self._keepers is None:
+                filled, deleveraged = yield from self._engine(tranche)
+                taken_over = 0
+            else:
+                filled = 0
+                taken_over, deleveraged = yield from self._offer(tranche)
+            cancelled = tranche.size_e8 - filled - taken_over - deleveraged
+            cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
+            if self._position(desk, bucket) and not self._is_restored(desk, bucket):
+                self._waiting_for[bucket] = (
+                    UnresolvedReason.NO_DEPTH if cancelled else UnresolvedReason.SPACING
+                )
+                yield self._context.wake(self._spec.tranches.spacing_us, Priority.LIQUIDATION)
+        self._end(desk, bucket, trigger_seq, cause)
+
+    def _reaction_us(self) -> int:
+        executor = self._spec.engine if self._keepers is None else self._spec.keepers
+        assert executor is not None
+        return executor.reaction_us
+
+    def _is_stale(self, desk: MarketDesk) -> bool:
+        limit = self._spec.mark_max_age_us
+        return bool(limit) and self._context.now_us - desk.state.mark_at_us > limit
+
+    def _put_up(
+        self, desk: MarketDesk, bucket: int, trigger_seq: int, cause: int, at_trigger_e8: int
+    ) -> Tranche:
+        position, mark = self._position(desk, bucket), desk.state.mark_e8
+        spec = self._spec.tranches
+        size = tranche_size_e8(
+            remaining_e8=abs(position),
+            at_trigger_e8=at_trigger_e8,
+            share_e6=spec.share_e6,
+            max_uusd=spec.max_uusd,
+            mark_e8=mark,
+        )
+        limit = self._limit(desk, bucket, size)
+        number = self._tranche_counts[bucket] = self._tranche_counts.get(bucket, 0) + 1
+        event = TrancheStarted(
+            liquidation_seq=trigger_seq,
+            bucket_id=bucket,
+            market_id=desk.market_id,
+            tranche_number=number,
+            quantity_e8=-size if position > 0 else size,
+            mark_price_e8=mark,
+            limit_price_e8=limit,
+            executor=Executor.ENGINE if self._keepers is None else Executor.KEEPERS,
+        )
+        seq = self._context.journal.append(event, cause)
+        return Tranche(seq, bucket, desk, size, limit)
+
+    def _limit(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
+        return limit_price_e8(
+            self._ledger.cash_view[bucket],
+            self._position(desk, bucket),
+            size_e8,
+            self._ledger.cash_view[Owner.FUND],
+        )
+
+    def _settle(
+        self, tranche: Tranche, filled: int, taken_over: int, deleveraged: int, cancelled: int
+    ) -> int:
+        journal, bucket = self._context.journal, tranche.bucket_id
+        hole = -self._ledger.cash_view[bucket]
+        if hole > 0 and not self._position(tranche.desk, bucket):
+            journal.append(BadDebtRecorded(tranche.seq, bucket, hole), tranche.seq)
+        return journal.append(
+            TrancheSettled(
+                tranche_seq=tranche.seq,
+                bucket_id=bucket,
+                filled_e8=filled,
+                taken_over_e8=taken_over,
+                deleveraged_e8=deleveraged,
+                cancelled_e8=cancelled,
+            ),
+            tranche.seq,
+        )
+
+    def _end(self, desk: MarketDesk, bucket: int, trigger_seq: int, cause: int) -> None:
+        quantity = self._position(desk, bucket)
+        del self._waiting_for[bucket]
+        self._context.journal.append(
+            LiquidationEnded(
+                liquidation_seq=trigger_seq,
+                bucket_id=bucket,
+                market_id=desk.market_id,
+                outcome=LiquidationOutcome.RESTORED if quantity else LiquidationOutcome.CLOSED,
+                quantity_e8=quantity,
+                cash_uusd=self._ledger.cash_view[bucket],
+            ),
+            cause,
+        )
+        self._watch(desk, bucket)
+
+    # Execution by the venue's engine ------------------------------------------------------------
+
+    def _engine(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
+        """Send child orders, then the remainder down the waterfall; return (filled, deleveraged)."""
+        engine = self._spec.engine
+        assert engine is not None
+        desk, left = tranche.desk, tranche.size_e8
+        while left:
+            child = min(left, units_within_e8(engine.child_order_uusd, desk.state.mark_e8))
+            limit = self._tighter(tranche, self._limit(desk, tranche.bucket_id, child))
+            part = self._send(tranche, child, limit)
+            left -= part
+            if part < child:
+                break  # Limit or depth is reached: the other children would get nothing.
+            if left and engine.child_spacing_us:
+                yield self._context.wake(engine.child_spacing_us, Priority.LIQUIDATION)
+        deleveraged = self._deleverage(tranche, left)
+        left -= deleveraged
+        if left:
+            left -= self._send(tranche, left, None)
+        return tranche.size_e8 - left - deleveraged, deleveraged
+
+    def _tighter(self, tranche: Tranche, limit_e8: int) -> int:
+        """Return the limit now, never beyond the one announced with the tranche."""
+        is_long = self._position(tranche.desk, tranche.bucket_id) > 0
+        return max(limit_e8, tranche.limit_e8) if is_long else min(limit_e8, tranche.limit_e8)
+
+    def _send(self, tranche: Tranche, size_e8: int, limit_e8: int | None) -> int:
+        """Send one order to the book and settle its fill; return the units filled."""
+        desk, bucket, now = tranche.desk, tranche.bucket_id, self._context.now_us
+        position = self._position(desk, bucket)
+        order = -size_e8 if position > 0 else size_e8
+        reference = desk.path.at(now)
+        fill = desk.liquidity.fill(desk.state.book, now, reference, order, limit_e8)
+        if fill is None:
+            return 0
+        cost = taker_cost_uusd(fill.quantity_e8, fill.price_e8)
+        settlement = self._settlement(
+            desk, bucket, fill.quantity_e8, cost, fill.price_e8, self._order_fees
+        )
+        event = OrderFilled(
+            tranche_seq=tranche.seq,
+            bucket_id=bucket,
+            market_id=desk.market_id,
+            ordered_e8=order,
+            quantity_e8=fill.quantity_e8,
+            price_e8=fill.price_e8,
+            cost_uusd=cost,
+            fee_uusd=settlement.fee_uusd,
+            reference_price_e8=reference,
+            market_price_e8=fill.market_price_e8,
+        )
+        seq = self._context.journal.append(event, tranche.seq)
+        self._route(tranche.seq, bucket, settlement, seq)
+        self._context.book_changed(desk.market_id)
+        return abs(fill.quantity_e8)
+
+    def _settlement(
+        self,
+        desk: MarketDesk,
+        bucket: int,
+        quantity_e8: int,
+        cost_uusd: int,
+        price_e8: int,
+        rates: FeeRates,
+    ) -> Settlement:
+        fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
+        return decide_settlement(
+            self._ledger.cash_view[bucket],
+            self._position(desk, bucket),
+            quantity_e8,
+            cost_uusd,
+            fee,
+            self._ledger.cash_view[Owner.FUND],
+        )
+
+    def _route(
+        self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int
+    ) -> None:
+        """Record what the fund paid or gained by one execution."""
+        journal = self._context.journal
+        if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
+            journal.append(SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd), cause)
+        if settlement.draw_uusd:
+            left = self._ledger.cash_view[Owner.FUND] - settlement.draw_uusd
+            journal.append(FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left), cause)
+
+    def _deleverage(self, tranche: Tranche, size_e8: int) -> int:
+        """Close up to *size_e8* against ranked accounts at the bankruptcy price; return how much."""
+        if not size_e8 or self._spec.waterfall.deleveraging == "none":
+            return 0
+        desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world
+        position = self._position(desk, bucket)
+        price = bankruptcy_price_e8(self._ledger.cash_view[bucket], position)
+        if not price:
+            return 0
+        first = self._context.first_bucket
+        idle = np.flatnonzero(world.liquidation_seq[first:] < 0) + first
+        parts = decide_deleveraging(
+            price_e8=price,
+            size_e8=size_e8,
+            takes_shorts=position > 0,
+            ids=idle,
+            cash=self._ledger.cash,
+            units=self._ledger.units[desk.market_id],
+            entry_e8=world.entry_e8[desk.market_id],
+        )
+        for number, part in enumerate(parts, start=1):
+            quantity = -part.size_e8 if position > 0 else part.size_e8
+            self._context.journal.append(
+                PositionDeleveraged(
+                    tranche_seq=tranche.seq,
+                    bucket_id=bucket,
+                    counterparty_id=part.counterparty_id,
+                    market_id=desk.market_id,
+                    rank_number=number,
+                    quantity_e8=quantity,
+                    price_e8=price,
+                    cost_uusd=taker_cost_uusd(quantity, price),
+                ),
+                tranche.seq,
+            )
+            self._watch(desk, part.counterparty_id)
+        return sum(part.size_e8 for part in parts)
+
+    # Execution by keepers -----------------------------------------------------------------------
+
+    def _offer(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
+        """Offer the slice to keepers until it is gone; return (taken over, deleveraged)."""
+        desk, bucket = tranche.desk, tranche.bucket_id
+        left, deleveraged, is_forced = tranche.size_e8, 0, False
+        if self._is_beyond(desk, bucket, left, self._takeover_price(desk, bucket)):
+            deleveraged = self._deleverage(tranche, left)
+            left -= deleveraged
+            is_forced = True  # Nobody is left to share the loss: any price will do.
+        if not left:
+            return 0, deleveraged
+        offer = self._offers[bucket] = Offer(
+            tranche_seq=tranche.seq,
+            bucket_id=bucket,
+            tranche_number=self._tranche_counts[bucket],
+            desk=desk,
+            size_e8=left,
+            is_forced=is_forced,
+            closed=self._context.env.event(),
+        )
+        self._watch_restoration(desk, bucket)
+        assert self._keepers is not None
+        self._keepers.show(offer)
+        self._waiting_for[bucket] = UnresolvedReason.NO_EXECUTOR
+        yield offer.closed
+        del self._offers[bucket]
+        self._restored[desk.market_id].remove(bucket)
+        if offer.is_beyond_limit:
+            deleveraged += self._deleverage(tranche, left)
+        return offer.taken_e8, deleveraged
+
+    def takeover_price_e8(self, offer: Offer) -> int:
+        """Return the price at which *offer* can be had now."""
+        return self._takeover_price(offer.desk, offer.bucket_id)
+
+    def judge(self, offer: Offer) -> FailedCall | None:
+        """Return why a call that lands now cannot have *offer*; None if it can."""
+        if not offer.is_open:
+            return FailedCall.LOST_RACE
+        desk, bucket = offer.desk, offer.bucket_id
+        if self._is_restored(desk, bucket):
+            offer.close()
+            return FailedCall.RESTORED
+        price = self._takeover_price(desk, bucket)
+        if not offer.is_forced and self._is_beyond(desk, bucket, offer.size_e8, price):
+            offer.is_beyond_limit = True
+            offer.close()
+            return FailedCall.BEYOND_LIMIT
+        return None
+
+    def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
+        """Let a keeper have *offer*; return the number of the takeover."""
+        desk, bucket = offer.desk, offer.bucket_id
+        price = self._takeover_price(desk, bucket)
+        quantity = -offer.size_e8 if self._position(desk, bucket) > 0 else offer.size_e8
+        cost = taker_cost_uusd(quantity, price)
+        settlement = self._settlement(desk, bucket, quantity, cost, price, self._takeover_fees)
+        event = TrancheTakenOver(
+            tranche_seq=offer.tranche_seq,
+            bucket_id=bucket,
+            keeper_id=keeper_id,
+            market_id=desk.market_id,
+            quantity_e8=quantity,
+            price_e8=price,
+            cost_uusd=cost,
+            fee_uusd=settlement.fee_uusd,
+            call_cost_uusd=call_cost_uusd,
+            sent_at_us=sent_at_us,
+        )
+        seq = self._context.journal.append(event, offer.tranche_seq)
+        self._route(offer.tranche_seq, bucket, settlement, seq)
+        offer.taken_e8 = offer.size_e8
+        offer.close()
+        return seq
+
+    def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:
+        spec = self._spec.keepers
+        assert spec is not None
+        return takeover_price_e8(desk.state.mark_e8, spec.discount_e6, self._position(desk, bucket))
+
+    def _is_beyond(self, desk: MarketDesk, bucket: int, size_e8: int, price_e8: int) -> bool:
+        """Return whether *price_e8* is worse than bankruptcy less what the fund can pay."""
+        limit = self._limit(desk, bucket, size_e8)
+        return price_e8 < limit if self._position(desk, bucket) > 0 else price_e8 > limit
+
+    def _watch_restoration(self, desk: MarketDesk, bucket: int) -> None:
+        """Have the open offer of *bucket* withdrawn when the mark restores its margin."""
+        quantity = self._position(desk, bucket)
+        weight = with_buffer(
+            weight_e14(desk.spec.maintenance, abs(quantity)),
+            self._spec.tranches.restore_buffer_e6,
+        )
+        level = restore_price_e8(
+            self._ledger.cash_view[bucket], quantity, weight, due_at_zero=self._spec.due_at_zero
+        )
+        if level is not None:
+            self._restored[desk.market_id].add(bucket, level, is_falling=quantity < 0)
+
+    # The end ------------------------------------------------------------------------------------
+
+    def close_books(self) -> None:
+        """Record every liquidation that is still open, and what it waits for."""
+        world = self._context.world
+        for bucket in np.flatnonzero(world.liquidation_seq >= 0).tolist():
+            reason = self._waiting_for[bucket]
+            if bucket in self._offers and self._offers[bucket].calls_in_flight:
+                reason = UnresolvedReason.RUN_ENDED
+            trigger_seq = int(world.liquidation_seq[bucket])
+            desk = self._context.markets[self._markets_of[bucket]]
+            self._context.journal.append(
+                LiquidationUnresolved(
+                    liquidation_seq=trigger_seq,
+                    bucket_id=bucket,
+                    market_id=desk.market_id,
+                    quantity_e8=self._position(desk, bucket),
+                    reason=reason,
+                ),
+                trigger_seq,
+            )

@@ -1,0 +1,335 @@
+"""
+From a scenario to a finished run: the only place that wires world, journal, log and processes.
+"""
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import attrs
+import numpy as np
+import simpy
+import structlog
+
+from liqsim.errors import LiqsimError
+from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow
+from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
+from liqsim.events.schema import FIRST_FREE_OWNER
+from liqsim.journal import Journal, Sink
+from liqsim.mechanics.extremes import market_extremes
+from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
+from liqsim.mechanics.oracle import Feed
+from liqsim.mechanics.paths import ReferencePath, reference_path
+from liqsim.mechanics.population import Accounts, draw_accounts
+from liqsim.processes.context import Context, MarketDesk, Process
+from liqsim.processes.depth import depth_schedule
+from liqsim.processes.keepers import Keepers
+from liqsim.processes.oracle import Oracle
+from liqsim.processes.venue import Venue
+from liqsim.scenario import Scenario
+from liqsim.scenario.model import Market, NoImpact
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+from liqsim.world.world import World
+
+Actor = Callable[[Context], Process]
+"""A further process: given the run, it returns what SimPy shall run."""
+
+Progress = Callable[[int, int], None]
+"""Called with (simulated microseconds done, all of them)."""
+
+_PROGRESS_STEPS = 200
+_LIBRARIES = ("simpy", "attrs", "numpy", "duckdb", "pyarrow")
+
+
+@attrs.frozen(eq=False)
+class Prepared:
+    """
+    A scenario with everything drawn that is drawn before the start.
+
+    Attributes:
+        scenario: The parameters.
+        paths: One reference path per market.
+        accounts: The accounts at the start.
+    """
+
+    scenario: Scenario
+    paths: tuple[ReferencePath, ...]
+    accounts: Accounts
+
+    @property
+    def first_bucket(self) -> int:
+        """Owner number of the first bucket: system owners and keepers come before."""
+        return FIRST_FREE_OWNER + len(self._bots)
+
+    @property
+    def _bots(self) -> tuple[str, ...]:
+        keepers = self.scenario.venue.keepers
+        if self.scenario.venue.executor != "keepers" or keepers is None:
+            return ()
+        return tuple(bot.name for bot in keepers.bots)
+
+    def owners(self) -> list[OwnerRow]:
+        """Return every owner, by number."""
+        rows = [OwnerRow(owner.name.lower(), owner.name.lower()) for owner in Owner]
+        rows += [OwnerRow(name, OwnerKind.KEEPER.name.lower()) for name in self._bots]
+        bucket = OwnerKind.BUCKET.name.lower()
+        accounts = self.accounts
+        rows += [
+            OwnerRow(name, bucket, cohort, market_id)
+            for name, cohort, market_id in zip(
+                accounts.names, accounts.cohorts, accounts.market_ids.tolist(), strict=True
+            )
+        ]
+        return rows
+
+    def header(self) -> Header:
+        """Return what the log holds before its first event."""
+        scenario = self.scenario
+        identity = f"{scenario.resolved_toml}\n{scenario.seed}".encode()
+        simd = np.show_config(mode="dicts").get("SIMD Extensions", {})  # type: ignore[union-attr]
+        return Header(
+            run_id=hashlib.sha256(identity).hexdigest()[:16],
+            scenario=scenario.name,
+            scenario_toml=scenario.resolved_toml,
+            seed=scenario.seed,
+            path_mode=scenario.path_mode,
+            start_unix_us=scenario.start_unix_us,
+            end_us=scenario.end_us,
+            owners=self.owners(),
+            markets=[market.name for market in scenario.markets],
+            prices=[(path.step_us, path.prices_e8) for path in self.paths],
+            versions={"liqsim": version("liqsim"), "python": platform.python_version()}
+            | {name: version(name) for name in _LIBRARIES},
+            cpu_features=" ".join(simd.get("found", [])),
+        )
+
+
+def prepare(scenario: Scenario) -> Prepared:
+    """
+    Draw the reference paths and the accounts of *scenario*.
+
+    Raises:
+        ScenarioError: A path or a position leaves the range of the ledger.
+    """
+    paths = tuple(
+        reference_path(market, seed=scenario.seed, end_us=scenario.end_us)
+        for market in scenario.markets
+    )
+    accounts = draw_accounts(
+        scenario.population,
+        scenario.markets,
+        [path.at(0) for path in paths],
+        seed=scenario.seed,
+        due_at_zero=scenario.venue.due_at_zero,
+    )
+    return Prepared(scenario, paths, accounts)
+
+
+class Simulation:
+    """
+    One run in memory, recording into any sink.
+
+    Attributes:
+        world: Its state.
+        journal: Its door.
+        context: What its processes see.
+    """
+
+    def __init__(self, prepared: Prepared, sink: Sink, actors: Sequence[Actor] = ()) -> None:
+        scenario = prepared.scenario
+        self._prepared = prepared
+        env = simpy.Environment(initial_time=0)
+        self.world = World(
+            prepared.first_bucket + len(prepared.accounts.names),
+            [_half_life_us(market) for market in scenario.markets],
+        )
+        self.journal = Journal(self.world, sink, lambda: env.now)  # type: ignore[arg-type,return-value]
+        desks = tuple(
+            MarketDesk(number, market, path, state, _liquidity(market, path.at(0)))
+            for number, (market, path, state) in enumerate(
+                zip(scenario.markets, prepared.paths, self.world.markets, strict=True)
+            )
+        )
+        self.context = Context(
+            env=env,
+            scenario=scenario,
+            world=self.world,
+            journal=self.journal,
+            markets=desks,
+            first_bucket=prepared.first_bucket,
+        )
+        self._actors = actors
+
+    def run(self, progress: Progress | None = None) -> None:
+        """Run from the start to the end of the scenario."""
+        context, scenario = self.context, self._prepared.scenario
+        self._fund_owners()
+        self._open_positions()
+        venue = self._start_processes()
+        end_us, env = scenario.end_us, context.env
+        for step in range(1, _PROGRESS_STEPS):
+            until = end_us * step // _PROGRESS_STEPS
+            if until > env.now:
+                env.run(until=until)
+                if progress is not None:
+                    progress(until, end_us)
+        if end_us - 1 > env.now:
+            env.run(until=end_us - 1)
+        self._last_instant(end_us, venue)
+        if progress is not None:
+            progress(end_us, end_us)
+
+    def _last_instant(self, end_us: int, venue: Venue) -> None:
+        """Run what is due at the last instant before the end, then close the books in it."""
+        env = self.context.env
+        while env.peek() < end_us:
+            env.step()
+        venue.close_books()
+        for desk in self.context.markets:
+            self.journal.append(
+                market_extremes(
+                    desk.market_id, desk.path, desk.state, desk.liquidity.displacement, end_us
+                )
+            )
+
+    def _fund_owners(self) -> None:
+        venue = self._prepared.scenario.venue
+        deposits = [(int(Owner.FUND), venue.fund.initial_uusd)]
+        if venue.executor == "keepers" and venue.keepers is not None:
+            deposits += [
+                (FIRST_FREE_OWNER + number, bot.purse_uusd)
+                for number, bot in enumerate(venue.keepers.bots)
+            ]
+        for owner_id, amount in deposits:
+            if amount:
+                self.journal.append(FundsDeposited(owner_id, amount))
+
+    def _open_positions(self) -> None:
+        accounts = self._prepared.accounts
+        if not accounts.names:
+            return
+        buckets = np.arange(len(accounts.names)) + self._prepared.first_bucket
+        self.journal.append_many(
+            FundsDeposited, {"owner_id": buckets, "amount_uusd": accounts.collaterals_uusd}
+        )
+        costs = [
+            -((-quantity * price) // NOTIONAL_DIVISOR)
+            for quantity, price in zip(
+                accounts.quantities_e8.tolist(), accounts.entries_e8.tolist(), strict=True
+            )
+        ]
+        self.journal.append_many(
+            PositionOpened,
+            {
+                "bucket_id": buckets,
+                "market_id": accounts.market_ids,
+                "quantity_e8": accounts.quantities_e8,
+                "price_e8": accounts.entries_e8,
+                "cost_uusd": np.array(costs, dtype=np.int64),
+            },
+        )
+
+    def _start_processes(self) -> Venue:
+        context, scenario = self.context, self._prepared.scenario
+        keepers = None
+        if scenario.venue.executor == "keepers" and scenario.venue.keepers is not None:
+            keepers = Keepers(context, scenario.venue.keepers.bots, FIRST_FREE_OWNER)
+        venue = Venue(context, keepers)
+        if keepers is not None:
+            keepers.serve(venue)
+        venue.open_books()
+        for desk in context.markets:
+            feed = Feed(
+                desk.spec.oracle,
+                desk.spec.name,
+                seed=scenario.seed,
+                path=desk.path,
+                end_us=scenario.end_us,
+                market=desk.state,
+                displacement=desk.liquidity.displacement,
+            )
+            Oracle(context, desk, feed, venue.mark_landed).start()
+            context.start(depth_schedule(context, desk))
+        for actor in self._actors:
+            context.start(actor(context))
+        return venue
+
+
+def _half_life_us(market: Market) -> int:
+    return 1 if isinstance(market.liquidity, NoImpact) else market.liquidity.half_life_us
+
+
+def _liquidity(market: Market, start_e8: int) -> Liquidity:
+    spec = market.liquidity
+    if isinstance(spec, NoImpact):
+        return FrictionlessBook()
+    return FiniteBook(
+        depth_e8=spec.depth_uusd * NOTIONAL_DIVISOR / start_e8,
+        exponent=spec.exponent,
+        reach=spec.reach_e6 / RATIO_SCALE,
+        permanent_share=spec.permanent_share_e6 / RATIO_SCALE,
+    )
+
+
+@attrs.frozen
+class Finished:
+    """
+    A finished run.
+
+    Attributes:
+        path: Its log.
+        digest: Final digest, hex.
+        event_count: Events logged.
+        wall_seconds: Real time it took.
+    """
+
+    path: Path
+    digest: str
+    event_count: int
+    wall_seconds: float
+
+
+def run_to_log(
+    scenario: Scenario,
+    path: Path,
+    *,
+    actors: Sequence[Actor] = (),
+    progress: Progress | None = None,
+    resume: bool = False,
+) -> Finished:
+    """
+    Run *scenario* into a new log at *path*, or finish the interrupted one that is there.
+
+    Raises:
+        ScenarioError: The scenario cannot be run; nothing was written.
+        LogError: The log cannot be created.
+        ResumeError: Re-execution does not reproduce what was logged.
+    """
+    started = time.perf_counter()
+    prepared = prepare(scenario)
+    header = prepared.header()
+    opener = EventLogWriter.reopen if resume else EventLogWriter.create
+    writer = opener(path, header)
+    log = structlog.get_logger().bind(run_id=header.run_id)
+    log.info("run_started", scenario=scenario.name, seed=scenario.seed, log=str(path))
+    simulation = Simulation(prepared, writer, actors)
+    try:
+        simulation.run(progress)
+    except BaseException as error:
+        # Whatever ended the run, what was appended before it is kept.
+        _keep(writer, time.perf_counter() - started, error)
+        raise
+    seconds = time.perf_counter() - started
+    writer.seal(seconds)
+    log.info("run_sealed", events=writer.event_count, digest=writer.digest.hex())
+    return Finished(path, writer.digest.hex(), writer.event_count, seconds)
+
+
+def _keep(writer: EventLogWriter, seconds: float, error: BaseException) -> None:
+    try:
+        writer.fail(seconds, f"{type(error).__name__}: {error}")
+    except (LiqsimError, OSError, RuntimeError):
+        writer.abandon()

@@ -3,11 +3,12 @@ Lowest and highest prices over a run, exact between events.
 
 The market price is reference x exp(displacement). Between two states of the book the displacement
 moves monotonically towards its permanent part, and the reference is held within each step, so
-within a (step, state) segment the extremes lie at its two ends. Floats find the segments that could
-hold an extreme, the one price function decides.
+within a (state, step) segment the extremes lie at its two ends. Bounds per state find the few
+states that could hold an extreme; only their segments are looked at.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -19,35 +20,15 @@ from liqsim.mechanics.paths import ReferencePath
 from liqsim.world.markets import BookState, Market
 
 _SLACK: Final = 1e-9
+Displacement = Callable[[BookState, int], float]
 
 
 def market_extremes(
-    market_id: int,
-    path: ReferencePath,
-    market: Market,
-    displacement: Callable[[BookState, int], float],
-    end_us: int,
+    market_id: int, path: ReferencePath, market: Market, displacement: Displacement, end_us: int
 ) -> MarketExtremes:
     """Return the extremes of one market over [0, *end_us*)."""
-    at_us, states = _segment_ends(path, market, end_us)
-    history = market.history
-    moved = np.array([displacement(history[s], t) for t, s in zip(at_us, states, strict=True)]) if (
-        len(history) > 1
-    ) else np.zeros(len(at_us))
-    reference = path.prices_e8[np.array(at_us) // path.step_us]
-    logs = np.log(reference) + moved
-
-    def extreme(sign: int) -> tuple[int, int]:
-        candidates = np.flatnonzero(sign * logs <= (sign * logs).min() + _SLACK + 2.0 / reference.min())
-        found = [
-            (sign * displaced_price_e8(path.at(at_us[i]), float(moved[i])), at_us[i])
-            for i in candidates.tolist()
-        ]
-        price, at = min(found)
-        return sign * price, at
-
-    lowest_market, lowest_at = extreme(1)
-    highest_market, highest_at = extreme(-1)
+    lowest_market, lowest_at = _extreme(1, path, market, displacement, end_us)
+    highest_market, highest_at = _extreme(-1, path, market, displacement, end_us)
     low, high = int(path.prices_e8.argmin()), int(path.prices_e8.argmax())
     last_us = end_us - 1
     end_reference = path.at(last_us)
@@ -67,17 +48,57 @@ def market_extremes(
     )
 
 
+def _extreme(
+    sign: int, path: ReferencePath, market: Market, displacement: Displacement, end_us: int
+) -> tuple[int, int]:
+    """Return (price, first instant) of the lowest (*sign* 1) or highest (-1) market price."""
+    history = market.history
+    starts = [state.at_us for state in history]
+    # A state that another fill of its instant replaced at once still stood for that instant.
+    lasts = [max(end - 1, start) for start, end in zip(starts, [*starts[1:], end_us], strict=True)]
+    first = np.array([displacement(s, t) for s, t in zip(history, starts, strict=True)])
+    last = np.array([displacement(s, t) for s, t in zip(history, lasts, strict=True)])
+    moves = np.minimum(sign * first, sign * last)
+    references = _lowest_between(sign * path.prices_e8, starts, lasts, path.step_us)
+    slack = _SLACK + 2.0 / int(path.prices_e8.min())
+    bounds = sign * np.log(sign * references) + moves
+    seen = sign * (np.log(path.prices_e8[np.array(starts) // path.step_us]) + first)
+    best: tuple[int, int] | None = None
+    for row in np.flatnonzero(bounds <= seen.min() + slack).tolist():
+        state = history[row]
+        for at_us in _segment_ends(starts[row], lasts[row], path, first[row], last[row], sign):
+            price = sign * displaced_price_e8(path.at(at_us), displacement(state, at_us))
+            if best is None or (price, at_us) < best:
+                best = price, at_us
+    assert best is not None
+    return sign * best[0], best[1]
+
+
+def _lowest_between(
+    prices: npt.NDArray[np.int64], starts: list[int], lasts: list[int], step_us: int
+) -> npt.NDArray[np.int64]:
+    """Return the lowest of *prices* over each span [start, last]."""
+    padded = np.append(prices, prices[-1])
+    cuts = np.empty(2 * len(starts), dtype=np.int64)
+    cuts[0::2] = np.array(starts) // step_us
+    cuts[1::2] = np.array(lasts) // step_us + 1
+    return np.minimum.reduceat(padded, cuts)[0::2]  # type: ignore[no-any-return]
+
+
 def _segment_ends(
-    path: ReferencePath, market: Market, end_us: int
-) -> tuple[list[int], list[int]]:
-    """Return the ends of all segments: instants, and the state of the book in force at each."""
-    starts: npt.NDArray[np.int64] = np.arange(len(path.prices_e8)) * path.step_us
-    changes = np.array([state.at_us for state in market.history], dtype=np.int64)
-    cuts = np.unique(np.concatenate((starts, changes)))
-    first = np.searchsorted(changes, cuts, side="right") - 1
-    lasts = np.append(cuts[1:], end_us) - 1
-    # Every state of an instant counts, also those that another fill in it replaced at once.
-    return (
-        [*cuts.tolist(), *lasts.tolist(), *changes.tolist()],
-        [*first.tolist(), *first.tolist(), *range(len(changes))],
-    )
+    start_us: int, last_us: int, path: ReferencePath, first: float, last: float, sign: int
+) -> Iterator[int]:
+    """Yield the instants of one state at which its extreme can stand."""
+    step = path.step_us
+    low, high = start_us // step, last_us // step
+    if first == last:
+        prices = sign * path.prices_e8[low : high + 1]
+        yield max(start_us, (low + int(prices.argmin())) * step)
+        return
+    # Towards the extreme side the displacement may still be moving: both ends of each step count.
+    reach = math.exp(abs(first - last)) * (1.0 + _SLACK)
+    prices = path.prices_e8[low : high + 1]
+    near = prices <= prices.min() * reach if sign > 0 else prices >= prices.max() / reach
+    for offset in np.flatnonzero(near).tolist():
+        yield max(start_us, (low + offset) * step)
+        yield min(last_us, (low + offset + 1) * step - 1)

@@ -141,9 +141,10 @@ class FiniteBook:
         return self._depth_e8 * book.multiplier_e6 / RATIO_SCALE
 
     def _at(self, book: BookState, consumed: float, net_e8: float) -> float:
-        filled = abs(consumed) / self._unit(book)
-        transient = self._transient * (filled if self._inverse == 1.0 else filled**self._inverse)
-        return self._permanent * net_e8 + math.copysign(transient, consumed)
+        depths = consumed / self._unit(book)
+        if self._inverse != 1.0:
+            depths = math.copysign(abs(depths) ** self._inverse, depths)
+        return self._permanent * net_e8 + self._transient * depths
 
     def _within(
         self,

@@ -14,6 +14,7 @@ decided in integers. Nothing is polled and a plan leaves no trace until it fires
 import math
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import attrs
@@ -97,7 +98,8 @@ class Feed:
         self._published_instant = -1
         self._last_price = 0
         self._last_at = 0
-        self._reports: list[tuple[int, int]] = [(-1, 0)] * len(self._sources)
+        self._decided_us = -1
+        self._shares = tuple({s.spec.pass_through_e6 / RATIO_SCALE: None for s in self._sources})
 
     def _lay_out(self) -> None:
         """Merge the sources' arrivals into instants and their undisplaced medians."""
@@ -126,6 +128,8 @@ class Feed:
         columns = np.arange(len(instants))
         self._medians_low = logs[(present - 1) // 2, columns]
         self._medians_high = logs[present // 2, columns]
+        self._low_view = memoryview(self._medians_low)
+        self._high_view = memoryview(self._medians_high)
         self._instants: npt.NDArray[np.int64] = instants
         self._instant_view = memoryview(instants)
         self._latest = [memoryview(np.ascontiguousarray(line)) for line in latest]
@@ -146,10 +150,12 @@ class Feed:
         self._published_instant = publication.instant
         self._last_price = publication.price_e8
         self._last_at = publication.at_us
+        self._decided_us = max(self._decided_us, publication.at_us - 1)
 
     def traded(self, at_us: int) -> None:
         """Take note that everything up to *at_us* is decided: a trade changes later samples only."""
         self._next = max(self._next, bisect_right(self._instant_view, at_us))
+        self._decided_us = at_us
 
     def is_settled(self, publication: Publication, at_us: int) -> bool:
         """Return whether all reports behind *publication* were sampled by *at_us*."""
@@ -184,31 +190,45 @@ class Feed:
 
     def _deviation(self, start: int, end: int) -> Publication | None:
         """Search instants [start, end) for the first median beyond the deviation threshold."""
-        deviation = self._spec.deviation_e6 / RATIO_SCALE
-        above = math.log(self._last_price) + math.log1p(deviation) - self._error
-        below = (
-            math.log(self._last_price) + math.log1p(-deviation) + self._error
-            if deviation < 1.0
-            else -math.inf
-        )
+        above, below = self._thresholds()
         quiet_from = self._quiet_from(start, end)
-        for instant in range(start, quiet_from):
-            # Reports from before the newest trade mix displacements: decide them one by one.
-            if self._deviates(self._median(instant)[0]):
-                return self._at(instant)
+        # Reports from before the newest trade mix displacements: decide them one by one.
+        found = self._first_deviating(start, quiet_from)
+        if found is not None:
+            return self._at(found)
         look = _FIRST_LOOK
         start = quiet_from
         while start < end:
             stop = min(start + look, end)
             low, high = self._displacement_range(start, stop)
             candidates = np.flatnonzero(
-                (self._medians_high[start:stop] + high >= above)
-                | (self._medians_low[start:stop] + low <= below)
+                (self._medians_high[start:stop] >= above - high)
+                | (self._medians_low[start:stop] <= below - low)
             )
             for offset in candidates.tolist():
                 if self._deviates(self._median(start + offset)[0]):
                     return self._at(start + offset)
             start, look = stop, look * _LOOK_GROWTH
+        return None
+
+    def _first_deviating(self, start: int, end: int) -> int | None:
+        """Return the first instant of [start, end) whose median deviates, deciding each."""
+        threshold, last = self._spec.deviation_e6 * self._last_price, self._last_price
+        lines, sources = self._latest, self._sources
+        rows, prices = [-1] * len(sources), [0] * len(sources)  # As before any report.
+        for instant in range(start, end):
+            for number, line in enumerate(lines):
+                row = line[instant]
+                if row != rows[number]:
+                    rows[number] = row
+                    source = sources[number]
+                    prices[number] = source.final_view[row] or self._report(source, row)
+            ranked = sorted(prices)
+            silent = rows.count(-1)  # Sources that have not reported rank first, with price 0.
+            count = len(rows) - silent
+            median = (ranked[silent + (count - 1) // 2] + ranked[silent + count // 2]) // 2
+            if abs(median - last) * RATIO_SCALE >= threshold:
+                return instant
         return None
 
     def _quiet_from(self, start: int, end: int) -> int:
@@ -221,20 +241,34 @@ class Feed:
     def _displacement_range(self, start: int, stop: int) -> tuple[float, float]:
         """Bound what displacement adds to any report behind instants [start, stop)."""
         book = self._market.book
+        if book.fill_seq < 0:
+            return 0.0, 0.0
         first = self._displacement(book, max(self._oldest[start], book.at_us))
         last = self._displacement(book, max(self._instant_view[stop - 1], book.at_us))
-        if first == 0.0 and last == 0.0:
-            return 0.0, 0.0
         # It decays monotonically from the newest trade on, so the ends bound it.
-        ends = [share * d for share in self._shares() for d in (first, last)]
+        ends = [share * d for share in self._shares for d in (first, last)]
         return min(ends), max(ends)
-
-    def _shares(self) -> tuple[float, ...]:
-        return tuple({s.spec.pass_through_e6 / RATIO_SCALE: None for s in self._sources})
 
     def _deviates(self, median_e8: int) -> bool:
         moved = abs(median_e8 - self._last_price) * RATIO_SCALE
         return moved >= self._spec.deviation_e6 * self._last_price
+
+    def _deviates_undisplaced(self, instant: int) -> bool:
+        """Return whether the median without displacement deviates; floats answer if they can."""
+        above, below = self._thresholds()
+        low, high = self._low_view[instant], self._high_view[instant]
+        if low >= above + 2.0 * self._error or high <= below - 2.0 * self._error:
+            return True
+        if high < above and low > below:
+            return False
+        return self._deviates(self._median(instant, displaced=False)[0])
+
+    def _thresholds(self) -> tuple[float, float]:
+        """Return the log medians from which, widened by the error, a publication may be due."""
+        deviation = self._spec.deviation_e6 / RATIO_SCALE
+        log_price = math.log(self._last_price)
+        below = math.log1p(-deviation) if deviation < 1.0 else -math.inf
+        return log_price + math.log1p(deviation) - self._error, log_price + below + self._error
 
     def _at(self, instant: int) -> Publication:
         return self._publication(instant, self._instant_view[instant], UpdateReason.DEVIATION)
@@ -248,7 +282,7 @@ class Feed:
         needs_displacement = (
             reason is UpdateReason.DEVIATION
             and self._market.book.fill_seq >= 0
-            and not self._deviates(self._median(instant, displaced=False)[0])
+            and not self._deviates_undisplaced(instant)
         )
         return Publication(
             at_us, price, reason, count, sampled_at, needs_displacement, instant
@@ -257,31 +291,28 @@ class Feed:
     def _median(self, instant: int, *, displaced: bool = True) -> tuple[int, int, int]:
         """Return (price, reports, sample time of the median report) at an instant, in integers."""
         reports = []
-        for number, line in enumerate(self._latest):
+        for line, source in zip(self._latest, self._sources, strict=True):
             row = line[instant]
             if row >= 0:
-                price = (
-                    self._report(number, row) if displaced else self._price(number, row, 0.0)
-                )
-                reports.append((price, self._sources[number].time_view[row]))
+                # A report sampled by the newest decided instant is final and kept.
+                price = source.final_view[row] if displaced else source.price(self._path, row, 0.0)
+                reports.append((price or self._report(source, row), source.time_view[row]))
         reports.sort()
         low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
         return (low[0] + high[0]) // 2, len(reports), low[1]
 
-    def _report(self, number: int, row: int) -> int:
-        """Return what source *number* saw at its sample *row*, displacement included."""
-        at_us = self._sources[number].time_view[row]
-        book = self._market.book_before(at_us)
-        if self._sources[number].spec.pass_through_e6 == 0:
-            return self._price(number, row, 0.0)
-        return self._price(number, row, self._displacement(book, max(at_us, book.at_us)))
-
-    def _price(self, number: int, row: int, displacement: float) -> int:
-        source = self._sources[number]
-        shown = source.spec.pass_through_e6 / RATIO_SCALE * displacement
-        exponent = shown + source.noise_view[row]
-        reference = self._path.at(source.time_view[row])
-        return reference if exponent == 0.0 else max(round(reference * math.exp(exponent)), 1)
+    def _report(self, source: "_Samples", row: int) -> int:
+        """Return what *source* saw at its sample *row*, displacement included."""
+        at_us = source.time_view[row]
+        market = self._market
+        book = market.book if at_us > market.book.at_us else market.book_before(at_us)
+        displacement = (
+            self._displacement(book, max(at_us, book.at_us)) if book.fill_seq >= 0 else 0.0
+        )
+        price = source.price(self._path, row, displacement)
+        if at_us <= self._decided_us:
+            source.final_view[row] = price
+        return price
 
 
 class _Samples:
@@ -302,13 +333,26 @@ class _Samples:
         self.noises: npt.NDArray[np.float64] = noises[is_up]
         self.arrivals: npt.NDArray[np.int64] = (times + latencies)[is_up]
         self.time_view = memoryview(self.times)
-        self.noise_view = memoryview(self.noises)
+        self._noise_view = memoryview(self.noises)
+        self._shown = spec.pass_through_e6 / RATIO_SCALE
+        self.final_view = memoryview(np.zeros(len(self.times), dtype=np.int64))
+
+    def price(self, path: ReferencePath, row: int, displacement: float) -> int:
+        """Return the report of sample *row*, given the displacement when it was taken."""
+        exponent = self._shown * displacement + self._noise_view[row]
+        reference = path.at(self.time_view[row])
+        return reference if exponent == 0.0 else max(round(reference * math.exp(exponent)), 1)
 
 
 def _latencies(spec: Latency, stream: Stream, count: int) -> npt.NDArray[np.int64]:
     if spec.median_us == spec.p99_us:
         return np.full(count, spec.median_us)
+    return _latency_table(spec)[stream.quantiles(0, count)]
+
+
+@cache
+def _latency_table(spec: Latency) -> npt.NDArray[np.int64]:
     table = [lognormal_us(spec.median_us, spec.p99_us, normal) for normal in normal_table()]
-    return np.array(table)[stream.quantiles(0, count)]
+    return np.array(table)
 
 

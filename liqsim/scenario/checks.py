@@ -1,0 +1,298 @@
+"""
+What must hold between the values of a scenario, each of which is in bounds by itself.
+
+Every check yields the place of the value that it refuses, and what that value must be.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Final, assert_never
+
+import attrs
+
+from liqsim.scenario.convert import Path, Problem, nearest
+from liqsim.scenario.fields import Form, key_of, name_of
+from liqsim.scenario.model import (
+    Basis,
+    Cohort,
+    GbmPath,
+    KnotsPath,
+    Latency,
+    Leverage,
+    Market,
+    Oracle,
+    PowerBook,
+    Scenario,
+    Venue,
+)
+from liqsim.scenario.toml import inline
+from liqsim.scenario.values import duration_text, instant_of
+from liqsim.units import (
+    BOUND,
+    NOTIONAL_DIVISOR,
+    RATIO_SCALE,
+    UNIT_SCALE,
+    USD_SCALE,
+    ceil_div,
+)
+
+PATH_POINTS_MAX: Final = 50_000_000
+SAMPLES_MAX: Final = 100_000_000
+OWNERS: Final = ("outside", "makers", "fund", "treasury", "network")
+"""Names that no keeper may take: every run has these owners."""
+
+_COHORTS: Final = ("population", "cohorts")
+_BOTS: Final = ("venue", "keepers", "bots")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def cross_checks(  # noqa: C901, PLR0912 — one branch per class
+    scenario: Scenario, tree: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong between the values of *scenario*, whose TOML tables are *tree*."""
+    if not _RUN_NAME.fullmatch(scenario.name):
+        # It becomes part of a file's name.
+        yield ("name",), "must be letters, digits, underscores and hyphens, at most 100"
+    if scenario.end_us <= 0:
+        yield ("end",), f"must be after start, {inline(instant_of(scenario.start_unix_us))}"
+        return  # The other checks of times would only repeat it.
+    if not scenario.markets:
+        yield ("markets",), "must have at least one market"
+    for path, node in _nodes(scenario, ()):
+        yield from _times(path, node, scenario)
+        match node:
+            case Latency():
+                yield from _latency(path, node)
+            case Market():
+                yield from _market(path, node, scenario)
+            case KnotsPath():
+                yield from _knots(path, node, scenario)
+            case PowerBook():
+                changes = [change.at_us for change in node.schedule]
+                yield from _increasing((*path, "schedule"), changes, "at")
+            case Oracle():
+                yield from _oracle(path, node, scenario.end_us)
+            case Venue():
+                yield from _venue(path, node)
+            case Leverage():
+                yield from _leverage(path, node)
+            case Cohort():
+                yield from _cohort(path, node, scenario)
+            case Basis():
+                yield from _basis(path, node, tree)
+    yield from _totals(scenario)
+
+
+def _nodes(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield *node* and every table below it, with its place."""
+    yield path, node
+    for attribute in attrs.fields(type(node)):
+        value, below = getattr(node, attribute.name), (*path, key_of(attribute) or "")
+        if attrs.has(type(value)):
+            yield from _nodes(value, below)
+        elif "tables" in attribute.metadata:
+            for item in value:
+                yield from _nodes(item, (*below, name_of(item)))
+        elif "rows" in attribute.metadata:
+            for row, item in enumerate(value):
+                yield from _nodes(item, (*below, row))
+
+
+def _times(path: Path, node: Any, scenario: Scenario) -> Iterator[Problem]:
+    """Check the instants and windows of any class, known by their metadata."""
+    ends = scenario.start_unix_us, scenario.start_unix_us + scenario.end_us
+    span = "must be in the run, {} to {}".format(*(inline(instant_of(end)) for end in ends))
+    for attribute in attrs.fields(type(node)):
+        value, metadata = getattr(node, attribute.name), attribute.metadata
+        here = (*path, key_of(attribute) or "")
+        scalar, pair = metadata.get("scalar"), metadata.get("of")
+        if scalar is not None and scalar.form is Form.INSTANT and not scalar.absolute:
+            if not 0 <= value <= scenario.end_us:
+                yield here, span
+        elif pair is not None and all(scalar.form is Form.INSTANT for scalar in pair):
+            for row, (start_us, end_us) in enumerate(value):
+                if start_us >= end_us:
+                    yield (*here, row), "must end after it begins"
+                if start_us < 0 or end_us > scenario.end_us:
+                    yield (*here, row), span
+            for row, (before, after) in enumerate(pairwise(value), start=1):
+                if after[0] < before[1]:
+                    yield (*here, row), "must begin at or after the end of the window before it"
+
+
+def _latency(path: Path, latency: Latency) -> Iterator[Problem]:
+    if latency.p99_us < latency.median_us:
+        yield (*path, "p99"), f"must be at least the median, {duration_text(latency.median_us)}"
+    elif latency.median_us == 0 < latency.p99_us:
+        yield (*path, "p99"), "must be 0s like the median: no lognormal law has a median of zero"
+
+
+def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]:
+    if market.name.casefold() == "usd":
+        yield path, "must not be named like the cash asset, USD"
+    step_us = market.path.step_us
+    if scenario.end_us % step_us:
+        span = duration_text(scenario.end_us)
+        yield (*path, "path", "step"), f"must divide the run of {span} into whole steps"
+    elif scenario.end_us // step_us > PATH_POINTS_MAX:
+        least = duration_text(ceil_div(scenario.end_us, PATH_POINTS_MAX))
+        bound = f"must be at least {least}, for a path of at most {PATH_POINTS_MAX} steps"
+        yield (*path, "path", "step"), bound
+    here = (*path, "maintenance")
+    if not market.maintenance:
+        yield here, "must have at least one tier"
+    elif market.maintenance[0][0] != 0:
+        yield (*here, 0, 0), "must be 0: the first tier begins there"
+    yield from _increasing(here, [units for units, _ in market.maintenance], 0)
+    for row, (before, after) in enumerate(pairwise(market.maintenance), start=1):
+        if after[1] < before[1]:
+            bound = f"must be at least the rate before it, {_number(before[1], RATIO_SCALE)}"
+            yield (*here, row, 1), bound
+    for row, (_, rate_e6) in enumerate(market.maintenance):
+        if rate_e6 >= RATIO_SCALE:
+            # Below 1, a position is always worth more than its own maintenance.
+            yield (*here, row, 1), "must be below 1"
+
+
+def _knots(path: Path, spec: KnotsPath, scenario: Scenario) -> Iterator[Problem]:
+    here = (*path, "knots")
+    times = [at_us for at_us, _ in spec.knots]
+    if len(times) < 2:  # noqa: PLR2004 — a line has two ends
+        yield here, "must be at least 2 knots"
+        return
+    yield from _increasing(here, times, 0)
+    if times[0] != 0:
+        yield (*here, 0, 0), f"must be the start, {inline(instant_of(scenario.start_unix_us))}"
+    if times[-1] < scenario.end_us:
+        end = inline(instant_of(scenario.start_unix_us + scenario.end_us))
+        yield (*here, len(times) - 1, 0), f"must be at or after the end, {end}"
+    for row, at_us in enumerate(times):
+        if at_us % spec.step_us:
+            step = duration_text(spec.step_us)
+            yield (*here, row, 0), f"must be a whole number of steps of {step} after the start"
+
+
+def _oracle(path: Path, oracle: Oracle, end_us: int) -> Iterator[Problem]:
+    if not oracle.sources:
+        yield (*path, "sources"), "must have at least one source"
+    elif oracle.quorum > len(oracle.sources):
+        yield (*path, "quorum"), f"must be at most the number of sources, {len(oracle.sources)}"
+    samples = sum(ceil_div(end_us, source.period_us) for source in oracle.sources)
+    if samples > SAMPLES_MAX:
+        yield (
+            (*path, "sources"),
+            f"must take at most {SAMPLES_MAX} samples in all, not {samples}: lengthen `period`",
+        )
+
+
+def _venue(path: Path, venue: Venue) -> Iterator[Problem]:
+    needed = f"as {'.'.join(map(str, path))}.executor is {inline(venue.executor)}"
+    if venue.executor == "engine" and venue.engine is None:
+        yield (*path, "engine"), f"must be a table, {needed}"
+    if venue.executor == "keepers" and venue.keepers is None:
+        yield (*path, "keepers"), f"must be a table with at least one bot, {needed}"
+    if venue.keepers is None:
+        return
+    if venue.executor == "keepers" and not venue.keepers.bots:
+        yield (*path, "keepers", "bots"), f"must have at least one bot, {needed}"
+    for bot in venue.keepers.bots:
+        if bot.name.casefold() in OWNERS:
+            yield (*path, "keepers", "bots", bot.name), f"must not be one of {', '.join(OWNERS)}"
+
+
+def _leverage(path: Path, leverage: Leverage) -> Iterator[Problem]:
+    if leverage.low > leverage.median:
+        yield (*path, "min"), f"must be at most the median, {leverage.median}"
+    if leverage.high < leverage.median:
+        yield (*path, "max"), f"must be at least the median, {leverage.median}"
+
+
+def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]:
+    markets = {market.name: market for market in scenario.markets}
+    if cohort.market not in markets:
+        yield (*path, "market"), f"must be a market{nearest(cohort.market, markets)}"
+    elif tiers := markets[cohort.market].maintenance:
+        rate_e6 = tiers[0][1]
+        # At 1 / rate the margin at entry is zero, and a rounded cent decides who is due.
+        if Decimal(repr(cohort.leverage.high)) * rate_e6 >= RATIO_SCALE:
+            rate = _number(rate_e6, RATIO_SCALE)
+            limit = f"must be below {RATIO_SCALE / rate_e6:g}, or positions are due at entry: "
+            yield (
+                (*path, "leverage", "max"),
+                f"{limit}the first maintenance rate of {cohort.market} is {rate}",
+            )
+    if cohort.size.max_uusd * cohort.accounts < cohort.notional_uusd:
+        least = _number(ceil_div(cohort.notional_uusd, cohort.accounts), USD_SCALE)
+        yield (
+            (*path, "size", "max_usd"),
+            f"must be at least {least}, or {cohort.accounts} accounts do not make up notional_usd",
+        )
+
+
+def _basis(path: Path, basis: Basis, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    known = [key for key in _keys(tree) if key.split(".")[0] != "basis"]
+    if basis.key not in known:
+        yield path, f"is not a known key{nearest(basis.key, known)}"
+    if basis.kind == "fact" and not basis.source.strip():
+        yield (*path, "source"), "must say where the fact was published"
+
+
+def _totals(scenario: Scenario) -> Iterator[Problem]:
+    """Check that sums stay inside the columns of the log."""
+    cohorts, keepers = scenario.population.cohorts, scenario.venue.keepers
+    notional_uusd = sum(cohort.notional_uusd for cohort in cohorts)
+    limit = f"less than {_number(BOUND, USD_SCALE)} USD in all"
+    if notional_uusd >= BOUND:
+        bound = f"must have notional_usd of {limit}, not {_number(notional_uusd, USD_SCALE)}"
+        yield _COHORTS, bound
+    # What comes in from outside: the largest part is named for the sum.
+    deposits = [
+        (sum(int(c.notional_uusd / min(c.leverage.low, 1)) for c in cohorts), _COHORTS),
+        (sum(bot.purse_uusd for bot in (keepers.bots if keepers else ())), _BOTS),
+        (scenario.venue.fund.initial_uusd, ("venue", "fund", "initial_usd")),
+    ]
+    deposited_uusd = sum(amount for amount, _ in deposits)
+    if deposited_uusd >= BOUND > notional_uusd:
+        total = f"not {_number(deposited_uusd, USD_SCALE)}"
+        yield max(deposits)[1], f"must leave collateral, purses and fund {limit}, {total}"
+    for market in scenario.markets:
+        start_e8, book = _start_e8(market.path), market.liquidity
+        if not start_e8:
+            continue  # A path without knots, refused above.
+        bound = f"must make less than {_number(BOUND, UNIT_SCALE)} units of {market.name}"
+        price = f"at its start price, {_number(start_e8, UNIT_SCALE)}"
+        held_uusd = sum(c.notional_uusd for c in cohorts if c.market == market.name)
+        if held_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:
+            yield _COHORTS, f"{bound} of all notional_usd {price}"
+        if isinstance(book, PowerBook) and book.depth_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:
+            yield ("markets", market.name, "liquidity", "depth_usd"), f"{bound} {price}"
+
+
+def _start_e8(path: KnotsPath | GbmPath) -> int:
+    match path:
+        case KnotsPath():
+            return path.knots[0][1] if path.knots else 0
+        case GbmPath():
+            return path.start_e8
+        case _:
+            assert_never(path)
+
+
+def _increasing(path: Path, values: Sequence[int], column: str | int) -> Iterator[Problem]:
+    for row, (before, after) in enumerate(pairwise(values), start=1):
+        if after <= before:
+            yield (*path, row, column), "must be above the one before it"
+
+
+def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of every table and value in *tree*; arrays are one value."""
+    for key, value in tree.items():
+        yield prefix + key
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def _number(value: int, scale: int) -> str:
+    return f"{(Decimal(value) / scale).normalize():f}"

@@ -1,0 +1,129 @@
+"""
+From a TOML file to a `Scenario`, or to one `ScenarioError` that says all that is wrong with it.
+
+The resolved text is written from the values that were read, every default included, so that one
+scenario has one text, and reading that text gives the same scenario again.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+from cattrs.errors import BaseValidationError
+
+from liqsim.errors import ScenarioError
+from liqsim.scenario import convert
+from liqsim.scenario.checks import cross_checks
+from liqsim.scenario.fields import Form, Scalar
+from liqsim.scenario.model import Basis, Scenario
+from liqsim.scenario.overrides import apply_overrides
+from liqsim.scenario.toml import dotted, dump, shown
+from liqsim.scenario.values import read_value
+
+_START = Scalar("start", Form.INSTANT, absolute=True)
+_ABSENT = object()
+
+
+def load_scenario(
+    path: Path, *, overrides: Sequence[str] = (), seed: int | None = None
+) -> Scenario:
+    """
+    Return the scenario in the file *path*.
+
+    Args:
+        path: A TOML file.
+        overrides: `table.key=value` settings that win over the file, in their order.
+        seed: Wins over the file and over *overrides*.
+
+    Raises:
+        ScenarioError: The file cannot be read, or the scenario is refused.
+    """
+    source = str(path)
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        msg = f"{source}: there is no such file"
+        raise ScenarioError(msg) from None
+    except IsADirectoryError:
+        msg = f"{source}: is a directory, must be a TOML file"
+        raise ScenarioError(msg) from None
+    except UnicodeDecodeError as error:
+        msg = f"{source}: is not UTF-8 text, at byte {error.start}"
+        raise ScenarioError(msg) from None
+    except (OSError, ValueError) as error:
+        msg = f"{source}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ScenarioError(msg) from None
+    raw = _parsed(text, source)
+    apply_overrides(raw, overrides, source=source)
+    return scenario_from_dict(raw if seed is None else raw | {"seed": seed}, source=source)
+
+
+def scenario_from_toml(text: str, *, source: str) -> Scenario:
+    """Return the scenario in the TOML *text*; *source* names it in errors."""
+    return scenario_from_dict(_parsed(text, source), source=source)
+
+
+def scenario_from_dict(raw: Mapping[str, Any], *, source: str) -> Scenario:
+    """Return the scenario in the tables *raw*, as tomllib gives them."""
+    try:
+        start_us = int(read_value(_START, raw.get("start"), 0))
+    except ValueError:
+        start_us = 0  # Refused below, in its place; nothing is kept relative to it.
+    converter = convert.converter_for(start_us)
+    try:
+        scenario = converter.structure(raw, Scenario)
+    except BaseValidationError as error:
+        raise _refusal(source, convert.problems_of(error), raw) from None
+    scenario = attrs.evolve(scenario, basis=tuple(sorted(scenario.basis, key=_breadth)))
+    tree = converter.unstructure(scenario)
+    if problems := list(cross_checks(scenario, tree)):
+        raise _refusal(source, problems, raw, tree)
+    return attrs.evolve(scenario, resolved_toml=dump(tree))
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except (ValueError, ArithmeticError) as error:
+        # tomllib says line and column.
+        msg = f"{source}: is not TOML: {error}"
+    except RecursionError:
+        msg = f"{source}: tables or arrays are nested too deeply"
+    raise ScenarioError(msg)
+
+
+def _breadth(basis: Basis) -> tuple[int, str]:
+    return basis.key.count("."), basis.key
+
+
+def _refusal(
+    source: str, problems: Iterable[convert.Problem], *trees: Mapping[str, Any]
+) -> ScenarioError:
+    """Return one error with a line for each of *problems*, values being looked up in *trees*."""
+    lines = []
+    for path, text in problems:
+        value = next((found for t in trees if (found := _at(t, path)) is not _ABSENT), _ABSENT)
+        if value is _ABSENT:
+            state = " is missing,"
+        else:
+            state = "" if _is_bulky(value) else f" = {shown(value)}"
+        lines.append(f"{source}: {dotted(path)}{state} {text}")
+    return ScenarioError("\n".join(lines))
+
+
+def _at(tree: Any, path: convert.Path) -> Any:
+    for part in path:
+        try:
+            tree = tree[part]
+        except (KeyError, IndexError, TypeError):
+            return _ABSENT
+    return tree
+
+
+def _is_bulky(value: Any) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value)
+    )

@@ -1,0 +1,514 @@
+"""
+The frozen parameters of a run, one class per TOML table.
+
+Times are microseconds since the scenario's start; names and order of the TOML keys are those of
+the fields' metadata. All bounds are checked by the loader, cross-checks included.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import attrs
+
+from liqsim.scenario.fields import (
+    Form,
+    Scalar,
+    choice,
+    count,
+    duration,
+    flag,
+    instant,
+    pairs,
+    price,
+    ratio,
+    real,
+    rows,
+    table,
+    tables,
+    text,
+    usd,
+)
+from liqsim.units import RATIO_SCALE, UNIT_SCALE
+
+_WINDOW_START = Scalar("from", Form.INSTANT)
+_WINDOW_END = Scalar("to", Form.INSTANT)
+_PRICE = Scalar(
+    "price", Form.SCALED, Decimal("0.00000001"), Decimal(9_999_999_999), scale=UNIT_SCALE
+)
+_TIER_START = Scalar(
+    "from_units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), scale=UNIT_SCALE
+)
+_TIER_RATE = Scalar("rate", Form.SCALED, Decimal(0), Decimal(1), scale=RATIO_SCALE)
+
+Windows = tuple[tuple[int, int], ...]
+"""Half-open [from, to) spans in microseconds, sorted and disjoint."""
+
+
+@attrs.frozen
+class Latency:
+    """
+    A lognormal delay given by its median and 99th percentile; equal values make it constant.
+
+    Attributes:
+        median_us: Median, in microseconds.
+        p99_us: 99th percentile, in microseconds, not below the median.
+    """
+
+    median_us: int = duration("median")
+    p99_us: int = duration("p99")
+
+
+@attrs.frozen
+class KnotsPath:
+    """
+    A reference path through given points with a seeded Brownian bridge in log price between them.
+
+    Attributes:
+        step_us: Resolution of the path, in microseconds.
+        knots: (time, price_e8), sorted; the path is exact there and clipped to their range.
+        bridge_volatility: Annual volatility of the bridge; 0 is linear in log price.
+    """
+
+    step_us: int = duration("step", "0.001", "86400")
+    knots: tuple[tuple[int, int], ...] = pairs("knots", Scalar("time", Form.INSTANT), _PRICE)
+    bridge_volatility: float = real("bridge_volatility", "0", "100", default=2.0)
+
+
+@attrs.frozen
+class GbmPath:
+    """
+    Geometric Brownian motion.
+
+    Attributes:
+        step_us: Resolution of the path, in microseconds.
+        start_e8: Price at the start.
+        volatility: Annual volatility.
+        drift: Annual drift of the price.
+    """
+
+    step_us: int = duration("step", "0.001", "86400")
+    start_e8: int = price("start_price")
+    volatility: float = real("volatility", "0", "100")
+    drift: float = real("drift", "-100", "100", default=0)
+
+
+@attrs.frozen
+class Shock:
+    """
+    A scripted move on top of a path.
+
+    Attributes:
+        at_us: When it begins.
+        fraction: Relative move of the price, such as -0.3.
+        over_us: How long it takes, linear in log price; 0 is a jump.
+        recovery_us: Half-life of the recovery once it is complete; 0 means it stays.
+    """
+
+    at_us: int = instant("at")
+    fraction: float = real("fraction", "-1", "100", low_open=True)
+    over_us: int = duration("over", default="0s")
+    recovery_us: int = duration("recovery_half_life", default="0s")
+
+
+@attrs.frozen
+class DepthChange:
+    """
+    A change of a book's depth from an instant on.
+
+    Attributes:
+        at_us: When.
+        multiplier_e6: Depth as a multiple of the calm depth.
+        half_life_us: Time in which half of the consumed volume refills from then on.
+    """
+
+    at_us: int = instant("at")
+    multiplier_e6: int = ratio("multiplier", "0.000001", "1000000")
+    half_life_us: int = duration("half_life", "0.001")
+
+
+@attrs.frozen
+class NoImpact:
+    """A market that absorbs any order at the reference price."""
+
+
+@attrs.frozen
+class PowerBook:
+    """
+    A finite book whose depth grows as a power of the distance in log price.
+
+    Attributes:
+        depth_uusd: USD within 1 % of mid on one side in calm times; units at the start price.
+        exponent: Depth within x is proportional to x ** exponent.
+        reach_e6: Log distance up to which there are quotes at all.
+        permanent_share_e6: Share of the impact that is permanent, and linear in signed volume.
+        half_life_us: Time in which half of the consumed volume refills.
+        schedule: Changes of depth over time.
+    """
+
+    depth_uusd: int = usd("depth_usd", "1")
+    exponent: float = real("exponent", "0.2", "5", default=1)
+    reach_e6: int = ratio("reach", "0.0001", "1", default=Decimal("0.25"))
+    permanent_share_e6: int = ratio("permanent_share", "0", "1", default=0)
+    half_life_us: int = duration("half_life", "0.001")
+    schedule: tuple[DepthChange, ...] = rows("schedule", default=[])
+
+
+@attrs.frozen
+class Source:
+    """
+    One price source of an oracle.
+
+    Attributes:
+        name: Its name.
+        period_us: Time between samples.
+        offset_us: Time of the first sample.
+        latency: From sample to arrival at the oracle.
+        noise_e6: Standard deviation of its log-price error, in 1e-6.
+        pass_through_e6: Share of our displacement that it shows.
+        outages: Windows in which it does not sample.
+    """
+
+    name: str
+    period_us: int = duration("period", "0.001", "86400")
+    offset_us: int = duration("offset", default="0s")
+    latency: Latency = table("latency")
+    noise_e6: int = ratio("noise", "0", "0.1", default=0)
+    pass_through_e6: int = ratio("pass_through", "0", "1", default=1)
+    outages: Windows = pairs("outages", _WINDOW_START, _WINDOW_END, default=[])
+
+
+@attrs.frozen
+class Oracle:
+    """
+    How the venue's mark price of one market comes about.
+
+    Attributes:
+        deviation_e6: Relative change of the median that publishes an update.
+        heartbeat_us: Longest time between updates while reports arrive.
+        quorum: Sources that must have reported before anything is published.
+        landing: From publication to the venue.
+        sources: The sources.
+    """
+
+    deviation_e6: int = ratio("deviation", "0", "1")
+    heartbeat_us: int = duration("heartbeat", "0.001")
+    quorum: int = count("quorum", 1, 1000, default=1)
+    landing: Latency = table("landing")
+    sources: tuple[Source, ...] = tables("sources")
+
+
+@attrs.frozen
+class Market:
+    """
+    One contract: its reference path, book, oracle and maintenance tiers.
+
+    Attributes:
+        name: Its name, which ends per-asset outcome keys.
+        maintenance: (from_units_e8, rate_e6): the rate on the part of a position above that size.
+        path: The reference path.
+        shocks: Scripted moves on top of it.
+        liquidity: The book.
+        oracle: The oracle.
+    """
+
+    name: str
+    maintenance: tuple[tuple[int, int], ...] = pairs("maintenance", _TIER_START, _TIER_RATE)
+    path: KnotsPath | GbmPath = table("path")
+    shocks: tuple[Shock, ...] = rows("shocks", default=[])
+    liquidity: NoImpact | PowerBook = table("liquidity")
+    oracle: Oracle = table("oracle")
+
+
+@attrs.frozen
+class Fees:
+    """
+    What a liquidated position pays to the treasury, at most what it has left above bankruptcy.
+
+    Attributes:
+        taker_e6: Of the execution price, on market orders.
+        liquidation_on_mark_e6: Of the mark price, on every liquidated unit.
+        liquidation_on_execution_e6: Of the execution price, on every liquidated unit.
+    """
+
+    taker_e6: int = ratio("taker", "0", "0.1", default=0)
+    liquidation_on_mark_e6: int = ratio("liquidation_on_mark", "0", "0.5", default=0)
+    liquidation_on_execution_e6: int = ratio("liquidation_on_execution", "0", "0.5", default=0)
+
+
+@attrs.frozen
+class Tranches:
+    """
+    How a due position is cut.
+
+    Attributes:
+        share_e6: Share of the position at its trigger that one tranche puts up.
+        max_uusd: Largest tranche, at the mark price.
+        spacing_us: Time from the end of one tranche of a bucket to the start of the next.
+        restore_buffer_e6: Liquidation stops at margin >= 0 under (1 + this) x maintenance.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True, default=1)
+    max_uusd: int = usd("max_usd", "0.01", default=Decimal(999_999_999_999))
+    spacing_us: int = duration("spacing", "0.000001", default="1s")
+    restore_buffer_e6: int = ratio("restore_buffer", "0", "10", default=0)
+
+
+@attrs.frozen
+class Fund:
+    """
+    The insurance fund.
+
+    Attributes:
+        initial_uusd: What it holds at the start.
+    """
+
+    initial_uusd: int = usd("initial_usd")
+
+
+@attrs.frozen
+class Waterfall:
+    """
+    Who pays and who gains beyond bankruptcy.
+
+    Attributes:
+        surplus_to: Where a fill better than bankruptcy leaves its surplus.
+        deleveraging: Whether the unfilled remainder is closed against ranked accounts.
+    """
+
+    surplus_to: str = choice("surplus_to", "fund", "trader", default="trader")
+    deleveraging: str = choice("deleveraging", "ranked", "none", default="ranked")
+
+
+@attrs.frozen
+class Engine:
+    """
+    The venue's own liquidation engine.
+
+    Attributes:
+        reaction_us: From trigger to the first tranche.
+        child_order_uusd: Largest order it sends, at the mark price.
+        child_spacing_us: Time between the child orders of one tranche.
+    """
+
+    reaction_us: int = duration("reaction", default="1s")
+    child_order_uusd: int = usd("child_order_usd", "0.01", default=Decimal(999_999_999_999))
+    child_spacing_us: int = duration("child_spacing", default="0s")
+
+
+@attrs.frozen
+class Keeper:
+    """
+    One keeper bot.
+
+    Attributes:
+        name: Its name; its draws are keyed by it.
+        reaction: From seeing a tranche to sending a call.
+        landing: From sending to landing.
+        purse_uusd: Its capital; it takes over only what it can pay in full.
+        call_cost_uusd: Cost of every call sent.
+        resale_delay_us: From taking over to selling on, and between attempts.
+        downtime: Windows in which it neither watches nor sends.
+    """
+
+    name: str
+    reaction: Latency = table("reaction")
+    landing: Latency = table("landing")
+    purse_uusd: int = usd("purse_usd")
+    call_cost_uusd: int = usd("call_cost_usd", default=0)
+    resale_delay_us: int = duration("resale_delay", "0.001", default="1s")
+    downtime: Windows = pairs("downtime", _WINDOW_START, _WINDOW_END, default=[])
+
+
+@attrs.frozen
+class Keepers:
+    """
+    The keeper bots of a venue.
+
+    Attributes:
+        reaction_us: From trigger to the first tranche being put up.
+        discount_e6: Discount to the mark at which a tranche is taken over.
+        bots: The bots.
+    """
+
+    reaction_us: int = duration("reaction", default="0s")
+    discount_e6: int = ratio("discount", "0", "0.5")
+    bots: tuple[Keeper, ...] = tables("bots")
+
+
+@attrs.frozen
+class Venue:
+    """
+    A perp venue: linear contracts, USD margin, isolated buckets.
+
+    Attributes:
+        executor: Who executes tranches.
+        due_at_zero: Whether a margin of exactly zero is due (else strictly below).
+        mark_max_age_us: Tranches wait while the mark price is older; 0 never waits.
+        fees: Fees.
+        tranches: Tranches.
+        fund: Insurance fund.
+        waterfall: Waterfall.
+        engine: The engine; needed when it executes.
+        keepers: The keepers; needed when they execute.
+    """
+
+    executor: str = choice("executor", "engine", "keepers")
+    due_at_zero: bool = flag("due_at_zero", default=False)
+    mark_max_age_us: int = duration("mark_max_age", default="0s")
+    fees: Fees = table("fees")
+    tranches: Tranches = table("tranches")
+    fund: Fund = table("fund")
+    waterfall: Waterfall = table("waterfall")
+    engine: Engine | None = table("engine")
+    keepers: Keepers | None = table("keepers")
+
+
+@attrs.frozen
+class Size:
+    """
+    Pareto distribution of position size, scaled to the cohort's notional.
+
+    Attributes:
+        alpha: Tail exponent.
+        max_uusd: Largest position, at entry.
+    """
+
+    alpha: float = real("alpha", "0.1", "100")
+    max_uusd: int = usd("max_usd", "0.01", default=Decimal(999_999_999_999))
+
+
+@attrs.frozen
+class Leverage:
+    """
+    Lognormal distribution of leverage at entry.
+
+    Attributes:
+        median: Median.
+        sigma: Standard deviation of its logarithm.
+        low: Smallest.
+        high: Largest.
+    """
+
+    median: float = real("median", "0.01", "1000")
+    sigma: float = real("sigma", "0", "5", default=0)
+    low: float = real("min", "0.01", "1000", default=1)
+    high: float = real("max", "0.01", "1000", default=100)
+
+
+@attrs.frozen
+class Entry:
+    """
+    Normal distribution of the entry price relative to the start price.
+
+    Attributes:
+        long_mean: Mean of longs; 0.05 is five percent above the start.
+        long_sd: Standard deviation of longs.
+        short_mean: Mean of shorts.
+        short_sd: Standard deviation of shorts.
+    """
+
+    long_mean: float = real("long_mean", "-0.9", "10", default=0)
+    long_sd: float = real("long_sd", "0", "1", default=0)
+    short_mean: float = real("short_mean", "-0.9", "10", default=0)
+    short_sd: float = real("short_sd", "0", "1", default=0)
+
+
+@attrs.frozen
+class Cohort:
+    """
+    A group of isolated accounts in one market.
+
+    Attributes:
+        name: Its name.
+        market: The market.
+        accounts: How many.
+        notional_uusd: Their notional in all, at entry.
+        long_share_e6: Share of it that is long.
+        size_leverage_correlation: Rank correlation of size and leverage.
+        size: Sizes.
+        leverage: Leverage.
+        entry: Entry prices.
+    """
+
+    name: str
+    market: str = text("market")
+    accounts: int = count("accounts", 1, 10_000_000)
+    notional_uusd: int = usd("notional_usd", "0.01")
+    long_share_e6: int = ratio("long_share", "0", "1")
+    size_leverage_correlation: float = real("size_leverage_correlation", "-0.99", "0.99", default=0)
+    size: Size = table("size")
+    leverage: Leverage = table("leverage")
+    entry: Entry = table("entry")
+
+
+@attrs.frozen
+class Population:
+    """
+    Who holds positions at the start.
+
+    Attributes:
+        entry_attempts: Draws of an entry price before an account that would be due at the start
+            is set to the start price.
+        cohorts: The cohorts.
+    """
+
+    entry_attempts: int = count("entry_attempts", 1, 10_000, default=100)
+    cohorts: tuple[Cohort, ...] = tables("cohorts")
+
+
+@attrs.frozen
+class Basis:
+    """
+    What a parameter rests on.
+
+    Attributes:
+        key: Path of a key or table; it covers what lies below it.
+        kind: `fact`, `assumed` or `fitted`.
+        source: Where a fact was published, or why the value was chosen.
+    """
+
+    key: str
+    kind: str = choice("kind", "fact", "assumed", "fitted")
+    source: str = text("source", default="")
+
+
+@attrs.frozen
+class Scenario:
+    """
+    Everything a run depends on.
+
+    Attributes:
+        name: Its name.
+        description: One line.
+        start_unix_us: Start, in microseconds of Unix time.
+        end_us: End, exclusive, in microseconds since the start.
+        seed: Seed of every draw.
+        path_mode: How our flow and the reference price go together.
+        markets: The markets; their order is their number.
+        venue: The venue.
+        population: The accounts.
+        basis: What the parameters rest on, longest key last.
+        resolved_toml: The whole scenario with defaults and overrides, as canonical TOML.
+    """
+
+    name: str = text("name")
+    description: str = text("description", default="")
+    start_unix_us: int = instant("start", absolute=True)
+    end_us: int = instant("end")
+    seed: int = count("seed", 0, 2**62, default=0)
+    path_mode: str = choice("path_mode", "on_top", default="on_top")
+    markets: tuple[Market, ...] = tables("markets")
+    venue: Venue = table("venue")
+    population: Population = table("population")
+    basis: tuple[Basis, ...] = tables("basis", shorthand="kind", default=())
+    resolved_toml: str = ""
+
+
+KINDS: Final[Mapping[type, str]] = {
+    KnotsPath: "knots",
+    GbmPath: "gbm",
+    NoImpact: "no_impact",
+    PowerBook: "power_book",
+}
+"""The word after `kind =` that picks a class where an attribute may be one of several."""

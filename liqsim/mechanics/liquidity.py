@@ -107,8 +107,6 @@ class FiniteBook:
 
     def displacement(self, book: BookState, at_us: int) -> float:
         """Return permanent plus transient displacement in log price."""
-        if book.net_e8 == 0 and book.consumed == 0.0:
-            return 0.0
         return self._at(book, book.consumed_at(at_us), book.net_e8)
 
     def fill(

@@ -13,7 +13,7 @@ decided in integers. Nothing is polled and a plan leaves no trace until it fires
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Final
 
@@ -28,7 +28,7 @@ from liqsim.scenario.model import Latency, Oracle, Source
 from liqsim.units import RATIO_SCALE
 from liqsim.world.markets import BookState, Market
 
-_FIRST_LOOK: Final = 32
+_NEAR_LOOK: Final = 16
 _LOOK_GROWTH: Final = 8
 _LOG_ERROR: Final = 1e-9
 """Bound on the error of a proposed log median; rounding of reported prices comes on top."""
@@ -121,6 +121,7 @@ class Feed:
             logs[number] = np.inf
             seen = newest[reported]
             reference = self._path.prices_e8[samples.times // self._path.step_us]
+            samples.see(reference)
             logs[number, reported] = (np.log(reference) + samples.noises)[seen]
             oldest[reported] = np.minimum(oldest[reported], samples.times[seen])
         present = (latest >= 0).sum(axis=0)
@@ -191,32 +192,35 @@ class Feed:
     def _deviation(self, start: int, end: int) -> Publication | None:
         """Search instants [start, end) for the first median beyond the deviation threshold."""
         above, below = self._thresholds()
-        quiet_from = self._quiet_from(start, end)
-        # Reports from before the newest trade mix displacements: decide them one by one.
-        found = self._first_deviating(start, quiet_from)
-        if found is not None:
-            return self._at(found)
-        look = _FIRST_LOOK
-        start = quiet_from
-        while start < end:
-            stop = min(start + look, end)
-            low, high = self._displacement_range(start, stop)
-            candidates = np.flatnonzero(
-                (self._medians_high[start:stop] >= above - high)
-                | (self._medians_low[start:stop] <= below - low)
-            )
-            for offset in candidates.tolist():
-                if self._deviates(self._median(start + offset)[0]):
-                    return self._at(start + offset)
-            start, look = stop, look * _LOOK_GROWTH
-        return None
+        # Reports from before the newest trade mix displacements: decide those one by one.
+        near = self._quiet_from(start, end)
+        found = self._first_deviating(range(start, near))
+        look = _NEAR_LOOK
+        while found is None and near < end:
+            stop = min(near + look, end)
+            found = self._proposed(near, stop, above, below)
+            near, look = stop, look * _LOOK_GROWTH
+        return None if found is None else self._at(found)
 
-    def _first_deviating(self, start: int, end: int) -> int | None:
-        """Return the first instant of [start, end) whose median deviates, deciding each."""
+    def _proposed(self, start: int, stop: int, above: float, below: float) -> int | None:
+        """Return the first deviating instant of [start, stop), looking only where bounds allow."""
+        low, high = self._displacement_range(start, stop)
+        above, below = above - high, below - low
+        if stop - start <= _NEAR_LOOK:
+            highs, lows = self._high_view, self._low_view
+            candidates = [i for i in range(start, stop) if highs[i] >= above or lows[i] <= below]
+        else:
+            is_candidate = self._medians_high[start:stop] >= above
+            is_candidate |= self._medians_low[start:stop] <= below
+            candidates = (np.flatnonzero(is_candidate) + start).tolist()
+        return self._first_deviating(candidates)
+
+    def _first_deviating(self, instants: Iterable[int]) -> int | None:
+        """Return the first of *instants* whose median deviates, deciding each in integers."""
         threshold, last = self._spec.deviation_e6 * self._last_price, self._last_price
         lines, sources = self._latest, self._sources
         rows, prices = [-1] * len(sources), [0] * len(sources)  # As before any report.
-        for instant in range(start, end):
+        for instant in instants:
             for number, line in enumerate(lines):
                 row = line[instant]
                 if row != rows[number]:
@@ -295,7 +299,7 @@ class Feed:
             row = line[instant]
             if row >= 0:
                 # A report sampled by the newest decided instant is final and kept.
-                price = source.final_view[row] if displaced else source.price(self._path, row, 0.0)
+                price = source.final_view[row] if displaced else source.price(row, 0.0)
                 reports.append((price or self._report(source, row), source.time_view[row]))
         reports.sort()
         low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
@@ -309,7 +313,7 @@ class Feed:
         displacement = (
             self._displacement(book, max(at_us, book.at_us)) if book.fill_seq >= 0 else 0.0
         )
-        price = source.price(self._path, row, displacement)
+        price = source.price(row, displacement)
         if at_us <= self._decided_us:
             source.final_view[row] = price
         return price
@@ -337,10 +341,14 @@ class _Samples:
         self._shown = spec.pass_through_e6 / RATIO_SCALE
         self.final_view = memoryview(np.zeros(len(self.times), dtype=np.int64))
 
-    def price(self, path: ReferencePath, row: int, displacement: float) -> int:
+    def see(self, references: npt.NDArray[np.int64]) -> None:
+        """Take the reference price of every sample."""
+        self._reference_view = memoryview(np.ascontiguousarray(references))
+
+    def price(self, row: int, displacement: float) -> int:
         """Return the report of sample *row*, given the displacement when it was taken."""
         exponent = self._shown * displacement + self._noise_view[row]
-        reference = path.at(self.time_view[row])
+        reference: int = self._reference_view[row]
         return reference if exponent == 0.0 else max(round(reference * math.exp(exponent)), 1)
 
 

@@ -29,6 +29,7 @@ class Priority(IntEnum):
     KEEPER = 50
     RESALE = 60
     ACTOR = 90
+    REPLAN = 99
 
 
 class Wake(simpy.Event):

@@ -32,6 +32,7 @@ class Oracle:
         self._plan: Publication | None = None
         self._generation = 0
         self._landed_at = -1
+        self._is_overtaken = False
         context.on_trade(desk.market_id, self._traded)
 
     def start(self) -> None:
@@ -47,6 +48,13 @@ class Oracle:
             self._context.call(delay, Priority.ORACLE, self._publish, self._generation)
 
     def _traded(self) -> None:
+        # Many orders share an instant: plan anew once, after the last of them.
+        if not self._is_overtaken:
+            self._is_overtaken = True
+            self._context.call(0, Priority.REPLAN, self._replan)
+
+    def _replan(self) -> None:
+        self._is_overtaken = False
         now = self._context.now_us
         self._feed.traded(now)
         if self._plan is None or not self._feed.is_settled(self._plan, now):

@@ -45,9 +45,7 @@ class Journal:
         self._world = world
         self._sink = sink
         self._now_us = now_us
-        self._doors = {
-            cls: (sink.recorder_of(cls), world.evolve_of(cls)) for cls in EVENT_CLASSES
-        }
+        self._doors = {cls: (sink.recorder_of(cls), world.evolve_of(cls)) for cls in EVENT_CLASSES}
 
     def append(self, event: Event, cause_seq: int = NO_CAUSE) -> int:
         """Record *event*, apply it, and return its sequence number."""
@@ -60,9 +58,7 @@ class Journal:
         evolve(event, seq, at_us)
         return seq
 
-    def append_many(
-        self, cls: type[Event], columns: Columns, cause_seq: int = NO_CAUSE
-    ) -> range:
+    def append_many(self, cls: type[Event], columns: Columns, cause_seq: int = NO_CAUSE) -> range:
         """Record and apply one event of *cls* per row of *columns*; return their numbers."""
         count = len(next(iter(columns.values())))
         first = self.next_seq

@@ -90,7 +90,7 @@ def lognormal_us(median_us: int, p99_us: int, normal: float) -> int:
     >>> lognormal_us(2_000_000, 15_000_000, 0.0)
     2000000
     """
-    if median_us == 0 or p99_us == median_us:
+    if p99_us == median_us:
         return median_us
     sigma = math.log(p99_us / median_us) / P99_NORMAL
     return round(median_us * math.exp(sigma * normal))

@@ -1,6 +1,4 @@
-"""
-From a scenario to a finished run: the only place that wires world, journal, log and processes.
-"""
+"""From a scenario to a finished run: the only place that wires world, log and processes."""
 
 import hashlib
 import platform
@@ -14,7 +12,6 @@ import numpy as np
 import simpy
 import structlog
 
-from liqsim.errors import LiqsimError
 from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow
 from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
@@ -89,7 +86,7 @@ class Prepared:
         """Return what the log holds before its first event."""
         scenario = self.scenario
         identity = f"{scenario.resolved_toml}\n{scenario.seed}".encode()
-        simd = np.show_config(mode="dicts").get("SIMD Extensions", {})  # type: ignore[union-attr]
+        simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
         return Header(
             run_id=hashlib.sha256(identity).hexdigest()[:16],
             scenario=scenario.name,
@@ -320,16 +317,9 @@ def run_to_log(
         simulation.run(progress)
     except BaseException as error:
         # Whatever ended the run, what was appended before it is kept.
-        _keep(writer, time.perf_counter() - started, error)
+        writer.fail(time.perf_counter() - started, f"{type(error).__name__}: {error}")
         raise
     seconds = time.perf_counter() - started
     writer.seal(seconds)
     log.info("run_sealed", events=writer.event_count, digest=writer.digest.hex())
     return Finished(path, writer.digest.hex(), writer.event_count, seconds)
-
-
-def _keep(writer: EventLogWriter, seconds: float, error: BaseException) -> None:
-    try:
-        writer.fail(seconds, f"{type(error).__name__}: {error}")
-    except (LiqsimError, OSError, RuntimeError):
-        writer.abandon()

@@ -75,7 +75,9 @@ def statements() -> Iterator[str]:
     for cls in EVENT_CLASSES:
         columns_and_envelope = (*ENVELOPE, *columns_of(cls))
         yield from _table(
-            cls.TAG, summary_of(cls), [(c.name, c.sql_type, c.comment) for c in columns_and_envelope]
+            cls.TAG,
+            summary_of(cls),
+            [(c.name, c.sql_type, c.comment) for c in columns_and_envelope],
         )
     yield from _view(
         "events",

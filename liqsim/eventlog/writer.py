@@ -92,7 +92,8 @@ class Header:
             for number, o in enumerate(self.owners)
         )
         assets = "0\tUSD\tcash\t\n" + "".join(
-            f"{number + 1}\t{name}\tcontract\t{number}\n" for number, name in enumerate(self.markets)
+            f"{number + 1}\t{name}\tcontract\t{number}\n"
+            for number, name in enumerate(self.markets)
         )
         digest = hashlib.sha256(_HASH_HEAD)
         for part in (self.scenario_toml, owners, assets, self.reference_digest().hex()):
@@ -121,6 +122,7 @@ class EventLogWriter:
         self._batch_number = 0
         self._first_seq = 0
         self._next_full = BATCH_EVENTS - 1
+        self._is_in_transaction = False
         self.digest = header.genesis()
         self.event_count = 0
         self._buffers = {cls: _Buffer(cls) for cls in sorted(EVENT_CLASSES, key=_tag)}
@@ -160,14 +162,23 @@ class EventLogWriter:
         Raises:
             ResumeError: The log is sealed, or was not made from this header.
         """
-        connection = duckdb.connect(path)
-        stored = connection.execute("select status, genesis_digest from runs").fetchone()
+        try:
+            connection = duckdb.connect(path)
+            stored = connection.execute("select status, genesis_digest from runs").fetchone()
+        except duckdb.Error as error:
+            message = f"{path} cannot be opened for writing: {_first_line(error)}"
+            raise LogError(message) from error
         if stored is None or stored[0] == "sealed" or stored[1] != header.genesis().hex():
             connection.close()
-            reason = "is sealed already" if stored and stored[0] == "sealed" else "has another origin"
+            is_sealed = stored is not None and stored[0] == "sealed"
+            reason = "is sealed already" if is_sealed else "was not made from this scenario"
             message = f"{path} {reason}"
             raise ResumeError(message)
         kept = connection.execute("select last_seq, digest from batches order by 1").fetchall()
+        connection.execute(
+            "update runs set status = 'running', event_count = null, digest = null, "
+            "wall_seconds = null, error = null"
+        )
         return cls(connection, header, kept)
 
     def recorder_of(self, cls: type[Event]) -> Callable[[int, int, int, Any], None]:
@@ -209,35 +220,45 @@ class EventLogWriter:
 
     def fail(self, wall_seconds: float, error: str) -> None:
         """Commit what is left as a short batch and mark the log failed."""
+        if self._is_in_transaction:
+            self._connection.execute("rollback")
+        # An event out of range ends the log just before it.
+        last = min(buffer.last_legal_seq() for buffer in self._buffers.values())
+        for buffer in self._buffers.values():
+            buffer.cut_after(last)
         self._finish("failed", wall_seconds, error)
 
     def _finish(self, status: str, wall_seconds: float, error: str | None) -> None:
         try:
-            self._connection.execute("begin")
+            self._begin()
             self._commit_batch()
             self._connection.execute(
-                "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, error = ?",
+                "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, "
+                "error = ?",
                 [status, self.event_count, self.digest.hex(), wall_seconds, error],
             )
-            self._connection.execute("commit")
+            self._commit()
             self._connection.execute("checkpoint")
         finally:
             self._connection.close()
 
-    def abandon(self) -> None:
-        """Close the file as it is, after an error in writing itself."""
-        self._connection.close()
-
     def _commit_full(self) -> None:
-        self._connection.execute("begin")
+        self._begin()
         self._commit_batch()
-        self._connection.execute("commit")
+        self._commit()
         self._next_full += BATCH_EVENTS
+
+    def _begin(self) -> None:
+        self._connection.execute("begin")
+        self._is_in_transaction = True
+
+    def _commit(self) -> None:
+        self._connection.execute("commit")
+        self._is_in_transaction = False
 
     def _commit_batch(self) -> None:
         """Hash the buffered events into the chain and insert them, unless the file has them."""
-        batch = [(buffer, buffer.take()) for buffer in self._buffers.values()]
-        batch = [(buffer, columns) for buffer, columns in batch if len(columns[0])]
+        batch = [(b, b.snapshot()) for b in self._buffers.values() if len(b.columns[0])]
         count = sum(len(columns[0]) for _, columns in batch)
         if not count:
             return
@@ -247,9 +268,8 @@ class EventLogWriter:
             digest.update(buffer.cls.TAG.encode() + b"\0" + len(columns[0]).to_bytes(8, "little"))
             for column in columns:
                 digest.update(column.astype(_INT, copy=False).tobytes())
-        self.digest = digest.digest()
         last_seq = self._first_seq + count - 1
-        if not self._is_kept(last_seq):
+        if not self._is_kept(last_seq, digest.hexdigest()):
             for buffer, columns in batch:
                 table = buffer.arrow(columns, self._start_us)
                 self._connection.register("batch_rows", table)
@@ -257,19 +277,22 @@ class EventLogWriter:
                 self._connection.unregister("batch_rows")
             self._connection.execute(
                 "insert into batches values (?, ?, ?, ?)",
-                [self._batch_number, self._first_seq, last_seq, self.digest.hex()],
+                [self._batch_number, self._first_seq, last_seq, digest.hexdigest()],
             )
+        self.digest = digest.digest()
         self._batch_number += 1
         self._first_seq = last_seq + 1
         self.event_count = last_seq + 1
+        for buffer, _ in batch:
+            buffer.clear()
 
-    def _is_kept(self, last_seq: int) -> bool:
+    def _is_kept(self, last_seq: int, digest: str) -> bool:
         """Return whether the file holds this batch; check it, and drop a short one that grew."""
         if self._batch_number >= len(self._kept):
             return False
         kept_last, kept_digest = self._kept[self._batch_number]
         if kept_last == last_seq:
-            if kept_digest != self.digest.hex():
+            if kept_digest != digest:
                 message = (
                     f"batch {self._batch_number} (events {self._first_seq} to {last_seq}) is not "
                     "what re-execution gives; other library versions, or an edited log"
@@ -296,12 +319,28 @@ class _Buffer:
         self.specs: tuple[Column, ...] = (*ENVELOPE, *columns_of(cls))
         self.columns = [array("q") for _ in self.specs]
 
-    def take(self) -> list[npt.NDArray[np.int64]]:
-        """Return the columns and start afresh."""
-        taken = [np.array(column, dtype=np.int64) for column in self.columns]
+    def snapshot(self) -> list[npt.NDArray[np.int64]]:
+        """Return a copy of the columns."""
+        return [np.array(column, dtype=np.int64) for column in self.columns]
+
+    def clear(self) -> None:
+        """Start afresh."""
         for column in self.columns:
             del column[:]
-        return taken
+
+    def last_legal_seq(self) -> int:
+        """Return the event before the first one out of range; a number beyond all if none is."""
+        seqs, *_ = columns = self.snapshot()
+        illegal = np.zeros(len(seqs), dtype=bool)
+        for spec, column in zip(self.specs, columns, strict=True):
+            illegal |= (column < spec.low) | (column > spec.high)
+        return int(seqs[illegal].min()) - 1 if illegal.any() else 2**62
+
+    def cut_after(self, seq: int) -> None:
+        """Drop the events after *seq*."""
+        keep = int(np.searchsorted(np.array(self.columns[0], dtype=np.int64), seq, side="right"))
+        for column in self.columns:
+            del column[keep:]
 
     def check(self, columns: list[npt.NDArray[np.int64]]) -> None:
         """
@@ -422,5 +461,3 @@ def _tag(cls: type[Event]) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-

@@ -11,6 +11,7 @@ from liqsim.events.schema import (
     amount,
     identifier,
     instant,
+    member,
     price,
     ranged,
     sequence,
@@ -107,7 +108,7 @@ class TrancheStarted:
     quantity_e8: int = signed()
     mark_price_e8: int = price()
     limit_price_e8: int = price()
-    executor: Executor = attrs.field()
+    executor: Executor = member()
 
 
 @attrs.frozen
@@ -205,7 +206,7 @@ class KeeperCallFailed:
 
     tranche_seq: int = sequence()
     keeper_id: int = identifier()
-    reason: FailedCall = attrs.field()
+    reason: FailedCall = member()
     call_cost_uusd: int = amount()
     sent_at_us: int = instant()
 
@@ -288,7 +289,7 @@ class LiquidationEnded:
     liquidation_seq: int = sequence()
     bucket_id: int = identifier()
     market_id: int = identifier()
-    outcome: LiquidationOutcome = attrs.field()
+    outcome: LiquidationOutcome = member()
     quantity_e8: int = signed()
     cash_uusd: int = signed()
 
@@ -313,4 +314,4 @@ class LiquidationUnresolved:
     bucket_id: int = identifier()
     market_id: int = identifier()
     quantity_e8: int = signed()
-    reason: UnresolvedReason = attrs.field()
+    reason: UnresolvedReason = member()

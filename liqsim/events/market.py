@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import attrs
 
-from liqsim.events.schema import Transfer, duration, identifier, instant, price, ranged
+from liqsim.events.schema import Transfer, duration, identifier, instant, member, price, ranged
 
 
 class UpdateReason(IntEnum):
@@ -57,7 +57,7 @@ class OracleUpdated:
 
     market_id: int = identifier()
     price_e8: int = price()
-    reason: UpdateReason = attrs.field()
+    reason: UpdateReason = member()
     reports_count: int = identifier()
     sampled_at_us: int = instant()
     published_at_us: int = instant()

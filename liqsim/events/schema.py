@@ -9,7 +9,6 @@ metadata its range, the class docstring its comment. `TRANSFERS` says which bala
 import re
 from collections.abc import Iterable
 from enum import IntEnum
-from functools import cache
 from typing import Any, ClassVar, Final, Protocol, get_type_hints
 
 import attrs
@@ -63,12 +62,14 @@ class Transfer:
     market: str | None = None
 
 
-class EventClass(Protocol):
+class EventShape(attrs.AttrsInstance, Protocol):
     """What every event class carries besides its fields."""
 
     TAG: ClassVar[str]
     TRANSFERS: ClassVar[tuple[Transfer, ...]]
-    __attrs_attrs__: ClassVar[Any]
+
+
+EventClass = type[EventShape]
 
 
 def ranged(low: int, high: int) -> Any:
@@ -104,6 +105,11 @@ def sequence() -> Any:
 def instant() -> Any:
     """Return a field for an instant in microseconds since the start; negative is before it."""
     return ranged(-(2**62), 2**62)
+
+
+def member() -> Any:
+    """Return a field for a member of an enum."""
+    return attrs.field()
 
 
 def duration() -> Any:
@@ -179,14 +185,22 @@ NO_CAUSE: Final = -1
 """cause_seq of an exogenous event, as an integer; null in SQL."""
 
 
-@cache
+_COLUMNS: dict[EventClass, tuple[Column, ...]] = {}
+
+
 def columns_of(cls: EventClass) -> tuple[Column, ...]:
     """Return the payload columns of event class *cls*, in field order."""
+    if cls not in _COLUMNS:
+        _COLUMNS[cls] = _derived_columns(cls)
+    return _COLUMNS[cls]
+
+
+def _derived_columns(cls: EventClass) -> tuple[Column, ...]:
     comments = attribute_docs(cls)
     hints = get_type_hints(cls)
     return tuple(
         _column(field.name, hints[field.name], field.metadata, comments[field.name])
-        for field in attrs.fields(cls)  # type: ignore[arg-type]
+        for field in attrs.fields(cls)
     )
 
 

@@ -1,4 +1,4 @@
-"""Events of the loss waterfall: who pays for a fill beyond bankruptcy, and who gains from a better one."""
+"""Events of the loss waterfall: who pays beyond bankruptcy, who gains short of it."""
 
 from typing import ClassVar
 

@@ -11,6 +11,8 @@ from heapq import heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
+from liqsim.world.views import int_view
+
 
 class CrossingIndex:
     """Members with a falling level (crossed at or below it) or a rising one (at or above)."""
@@ -64,8 +66,8 @@ class _Sorted:
     ) -> None:
         keys = -levels if is_falling else levels
         order = np.argsort(keys, kind="stable")
-        self._keys = memoryview(np.ascontiguousarray(keys[order]))
-        self._members = memoryview(np.ascontiguousarray(members[order]))
+        self._keys = int_view(np.ascontiguousarray(keys[order]))
+        self._members = int_view(np.ascontiguousarray(members[order]))
         self._sign = -1 if is_falling else 1
         self._cursor = 0
 
@@ -76,5 +78,3 @@ class _Sorted:
             cursor += 1
         self._cursor = cursor
         return self._members[start:cursor].tolist()
-
-

@@ -181,10 +181,12 @@ class FiniteBook:
         slope = self._permanent * unit
         origin = math.exp(self._permanent * (book.net_e8 - consumed))
         start, end = consumed / unit, (consumed + quantity) / unit
-        return origin * (self._primitive(end, slope) - self._primitive(start, slope)) / (end - start)
+        return (
+            origin * (self._primitive(end, slope) - self._primitive(start, slope)) / (end - start)
+        )
 
     def _primitive(self, depth: float, slope: float) -> float:
-        """Return the integral of exp(slope t + transient sign(t) |t| ** inverse) from 0 to *depth*."""
+        """Integrate exp(slope t + transient sign(t) |t| ** inverse) from 0 to *depth*."""
         if depth == 0.0:
             return 0.0
         size = abs(depth)

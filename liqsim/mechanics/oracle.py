@@ -27,6 +27,7 @@ from liqsim.rng import Stream, lognormal_us, normal_table
 from liqsim.scenario.model import Latency, Oracle, Source
 from liqsim.units import RATIO_SCALE
 from liqsim.world.markets import BookState, Market
+from liqsim.world.views import float_view, int_view
 
 _NEAR_LOOK: Final = 16
 _LOOK_GROWTH: Final = 8
@@ -129,13 +130,13 @@ class Feed:
         columns = np.arange(len(instants))
         self._medians_low = logs[(present - 1) // 2, columns]
         self._medians_high = logs[present // 2, columns]
-        self._low_view = memoryview(self._medians_low)
-        self._high_view = memoryview(self._medians_high)
+        self._low_view = float_view(self._medians_low)
+        self._high_view = float_view(self._medians_high)
         self._instants: npt.NDArray[np.int64] = instants
-        self._instant_view = memoryview(instants)
-        self._latest = [memoryview(np.ascontiguousarray(line)) for line in latest]
+        self._instant_view = int_view(instants)
+        self._latest = [int_view(np.ascontiguousarray(line)) for line in latest]
         # The smallest from each instant on, so that it can be searched by bisection.
-        self._oldest = memoryview(np.minimum.accumulate(oldest[::-1])[::-1].copy())
+        self._oldest = int_view(np.minimum.accumulate(oldest[::-1])[::-1].copy())
         self._present = present
 
     def landing_us(self, at_us: int) -> int:
@@ -154,7 +155,7 @@ class Feed:
         self._decided_us = max(self._decided_us, publication.at_us - 1)
 
     def traded(self, at_us: int) -> None:
-        """Take note that everything up to *at_us* is decided: a trade changes later samples only."""
+        """Take note that all up to *at_us* is decided: a trade changes later samples only."""
         self._next = max(self._next, bisect_right(self._instant_view, at_us))
         self._decided_us = at_us
 
@@ -274,7 +275,7 @@ class Feed:
         below = math.log1p(-deviation) if deviation < 1.0 else -math.inf
         return log_price + math.log1p(deviation) - self._error, log_price + below + self._error
 
-    def _at(self, instant: int) -> Publication:
+    def _at(self, instant: int) -> Publication | None:
         return self._publication(instant, self._instant_view[instant], UpdateReason.DEVIATION)
 
     def _publication(self, instant: int, at_us: int, reason: UpdateReason) -> Publication | None:
@@ -288,9 +289,7 @@ class Feed:
             and self._market.book.fill_seq >= 0
             and not self._deviates_undisplaced(instant)
         )
-        return Publication(
-            at_us, price, reason, count, sampled_at, needs_displacement, instant
-        )
+        return Publication(at_us, price, reason, count, sampled_at, needs_displacement, instant)
 
     def _median(self, instant: int, *, displaced: bool = True) -> tuple[int, int, int]:
         """Return (price, reports, sample time of the median report) at an instant, in integers."""
@@ -336,14 +335,14 @@ class _Samples:
         self.times: npt.NDArray[np.int64] = times[is_up]
         self.noises: npt.NDArray[np.float64] = noises[is_up]
         self.arrivals: npt.NDArray[np.int64] = (times + latencies)[is_up]
-        self.time_view = memoryview(self.times)
-        self._noise_view = memoryview(self.noises)
+        self.time_view = int_view(self.times)
+        self._noise_view = float_view(self.noises)
         self._shown = spec.pass_through_e6 / RATIO_SCALE
-        self.final_view = memoryview(np.zeros(len(self.times), dtype=np.int64))
+        self.final_view = int_view(np.zeros(len(self.times), dtype=np.int64))
 
     def see(self, references: npt.NDArray[np.int64]) -> None:
         """Take the reference price of every sample."""
-        self._reference_view = memoryview(np.ascontiguousarray(references))
+        self._reference_view = int_view(np.ascontiguousarray(references))
 
     def price(self, row: int, displacement: float) -> int:
         """Return the report of sample *row*, given the displacement when it was taken."""
@@ -362,5 +361,3 @@ def _latencies(spec: Latency, stream: Stream, count: int) -> npt.NDArray[np.int6
 def _latency_table(spec: Latency) -> npt.NDArray[np.int64]:
     table = [lognormal_us(spec.median_us, spec.p99_us, normal) for normal in normal_table()]
     return np.array(table)
-
-

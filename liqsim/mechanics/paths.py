@@ -16,6 +16,7 @@ from liqsim.errors import ScenarioError
 from liqsim.rng import Stream
 from liqsim.scenario.model import GbmPath, KnotsPath, Market, Shock
 from liqsim.units import BOUND, UNIT_SCALE, YEAR_US
+from liqsim.world.views import int_view
 
 
 @attrs.frozen(eq=False)
@@ -31,14 +32,14 @@ class ReferencePath:
 
     step_us: int
     prices_e8: npt.NDArray[np.int64]
-    view: memoryview = attrs.field(init=False, repr=False)
+    view: "memoryview[int]" = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "view", memoryview(self.prices_e8))
+        object.__setattr__(self, "view", int_view(self.prices_e8))
 
     def at(self, at_us: int) -> int:
         """Return the price at *at_us*, which lies within the run."""
-        return self.view[at_us // self.step_us]  # type: ignore[return-value]
+        return self.view[at_us // self.step_us]
 
 
 def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
@@ -61,7 +62,7 @@ def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
     if max(logs) >= math.log(BOUND) or min(logs) < 0.0:
         message = (
             f"markets.{market.name}.path: price reaches {math.exp(min(logs)) / UNIT_SCALE:g} to "
-            f"{math.exp(min(max(logs), 700.0)) / UNIT_SCALE:g} USD, must stay within 0.00000001 and "
+            f"{math.exp(min(max(logs), 700.0)) / UNIT_SCALE:g} USD, must stay within 1e-8 and "
             f"{BOUND // UNIT_SCALE}"
         )
         raise ScenarioError(message)
@@ -74,7 +75,7 @@ def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
 
 
 def _knots_logs(spec: KnotsPath, count: int, stream: Stream) -> list[float]:
-    """Return log prices: linear between knots plus a Brownian bridge, clipped to the knots' range."""
+    """Return log prices: a Brownian bridge between knots, clipped to their range."""
     low = math.log(min(price for _, price in spec.knots))
     high = math.log(max(price for _, price in spec.knots))
     sigma = spec.bridge_volatility * math.sqrt(spec.step_us / YEAR_US)

@@ -111,9 +111,7 @@ def _draw_cohort(
     return rows
 
 
-def _sizes_and_leverages(
-    cohort: Cohort, seed: int, actor: str
-) -> tuple[list[int], list[float]]:
+def _sizes_and_leverages(cohort: Cohort, seed: int, actor: str) -> tuple[list[int], list[float]]:
     """Return sizes in micro-USD and leverages, joined by a Gaussian copula."""
     # A rank correlation r needs the copula correlation 2 sin(pi r / 6).
     copula = 2.0 * math.sin(math.pi * cohort.size_leverage_correlation / 6.0)
@@ -130,7 +128,7 @@ def _sizes_and_leverages(
 
 
 def _scaled(weights: list[float], total_uusd: int, max_uusd: int) -> list[int]:
-    """Scale *weights* to sum to *total_uusd* with none above *max_uusd*; the cap's excess is spread."""
+    """Scale *weights* to sum to *total_uusd*, none above *max_uusd*; spread what that cuts off."""
     capped: set[int] = set()
     for _ in range(_FILL_ROUNDS):
         free = sum(w for index, w in enumerate(weights) if index not in capped)
@@ -160,7 +158,11 @@ def _entry(cohort: Cohort, is_long: bool, normal: float, start_e8: int) -> int: 
 
 
 def _account(
-    market_id: int, size_uusd: int, leverage: float, is_long: bool, entry_e8: int  # noqa: FBT001 — private
+    market_id: int,
+    size_uusd: int,
+    leverage: float,
+    is_long: bool,  # noqa: FBT001 — private
+    entry_e8: int,
 ) -> tuple[int, int, int, int]:
     quantity = size_uusd * NOTIONAL_DIVISOR // entry_e8
     collateral = math.ceil(size_uusd / leverage)
@@ -178,5 +180,3 @@ def _is_due(
     cash = collateral - taker_cost_uusd(quantity, entry)
     margin = scaled_margin(cash, [(quantity, weight_e14(tiers, abs(quantity)), price_e8)])
     return margin < 0 or (due_at_zero and margin == 0)
-
-

@@ -20,13 +20,12 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def margin_candidates(cash: Ints, units: Ints, slopes: Floats, prices_e8: list[int]) -> Ints:
+def margin_candidates(cash: Ints, slopes: Floats, prices_e8: list[int]) -> Ints:
     """
     Return the rows whose margin may be negative.
 
     Args:
         cash: Shape (buckets,), micro-USD.
-        units: Shape (legs, buckets), 1e-8 units; only their size bounds the error.
         slopes: Shape (legs, buckets): quantity less weight, in 1e-8 units.
         prices_e8: One mark price per leg.
     """

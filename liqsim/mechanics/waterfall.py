@@ -60,7 +60,12 @@ class Settlement:
 
 
 def decide_settlement(
-    cash_uusd: int, position_e8: int, quantity_e8: int, cost_uusd: int, fee_uusd: int, fund_uusd: int
+    cash_uusd: int,
+    position_e8: int,
+    quantity_e8: int,
+    cost_uusd: int,
+    fee_uusd: int,
+    fund_uusd: int,
 ) -> Settlement:
     """
     Return the settlement of an execution of *quantity_e8* against *position_e8*.
@@ -68,8 +73,10 @@ def decide_settlement(
     The executed part carries its share of the bucket's cash, so that the bankruptcy price of what
     remains is unchanged; what the execution brought above that is the fee's, then surplus.
     """
-    keep = ceil_div(cash_uusd * (position_e8 + quantity_e8), position_e8) if position_e8 > 0 else (
-        ceil_div(-cash_uusd * (position_e8 + quantity_e8), -position_e8)
+    keep = (
+        ceil_div(cash_uusd * (position_e8 + quantity_e8), position_e8)
+        if position_e8 > 0
+        else (ceil_div(-cash_uusd * (position_e8 + quantity_e8), -position_e8))
     )
     gain = cash_uusd - cost_uusd - keep
     if gain < 0:
@@ -171,7 +178,9 @@ def _float_scores(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scores = profit / margin * (np.abs(quantity) * price_e8 / equity)
     # Near the edges the exact rank decides; a float that cannot is sent to the front.
-    scores = np.where((margin <= 0) | (equity <= np.abs(quantity) * price_e8 * 1e-12), 1e300, scores)
+    scores = np.where(
+        (margin <= 0) | (equity <= np.abs(quantity) * price_e8 * 1e-12), 1e300, scores
+    )
     return np.where(profit > 0, np.nan_to_num(scores, nan=1e300, posinf=1e300), 0.0)
 
 
@@ -193,9 +202,7 @@ def _exact_order(
         group = []
         for row in order[start:end]:
             member = int(ids[row])
-            exact = rank(
-                int(cash[member]), int(units[member]), int(entry_e8[member]), price_e8
-            )
+            exact = rank(int(cash[member]), int(units[member]), int(entry_e8[member]), price_e8)
             if exact is not None:
                 group.append((-exact, member))
         yield from (member for _, member in sorted(group))

@@ -74,9 +74,7 @@ class Keepers:
     """All keeper bots of one venue."""
 
     def __init__(self, context: Context, bots: tuple[Keeper, ...], first_owner: int) -> None:
-        self._bots = [
-            _Bot(context, spec, first_owner + number) for number, spec in enumerate(bots)
-        ]
+        self._bots = [_Bot(context, spec, first_owner + number) for number, spec in enumerate(bots)]
 
     def serve(self, seller: Seller) -> None:
         """Name the venue whose offers these keepers take."""
@@ -223,7 +221,7 @@ class _Bot:
         return available
 
     def _inventory_e8(self, market_id: int) -> int:
-        return self._context.world.ledger.unit_views[market_id][self._owner_id]  # type: ignore[no-any-return]
+        return self._context.world.ledger.unit_views[market_id][self._owner_id]
 
     def _delay_us(self, stream: Stream, law: Latency, offer: Offer, attempt: int) -> int:
         if law.median_us == law.p99_us:

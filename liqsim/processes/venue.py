@@ -21,6 +21,7 @@ from liqsim.events import (
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
+    TrancheTakenOver,
     UnresolvedReason,
 )
 from liqsim.mechanics.crossing import CrossingIndex
@@ -130,7 +131,7 @@ class Venue:
         waiting.succeed()
 
     def _position(self, desk: MarketDesk, bucket: int) -> int:
-        return self._ledger.unit_views[desk.market_id][bucket]  # type: ignore[no-any-return]
+        return self._ledger.unit_views[desk.market_id][bucket]
 
     def _margin(self, desk: MarketDesk, bucket: int, price_e8: int, buffer_e6: int = 0) -> int:
         quantity = self._position(desk, bucket)
@@ -286,7 +287,7 @@ class Venue:
     # Execution by the venue's engine ------------------------------------------------------------
 
     def _engine(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
-        """Send child orders, then the remainder down the waterfall; return (filled, deleveraged)."""
+        """Send child orders, the remainder down the waterfall; return (filled, deleveraged)."""
         engine = self._spec.engine
         assert engine is not None
         desk, left = tranche.desk, tranche.size_e8
@@ -359,9 +360,7 @@ class Venue:
             self._ledger.cash_view[Owner.FUND],
         )
 
-    def _route(
-        self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int
-    ) -> None:
+    def _route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
         """Record what the fund paid or gained by one execution."""
         journal = self._context.journal
         if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
@@ -371,7 +370,7 @@ class Venue:
             journal.append(FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left), cause)
 
     def _deleverage(self, tranche: Tranche, size_e8: int) -> int:
-        """Close up to *size_e8* against ranked accounts at the bankruptcy price; return how much."""
+        """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
         if not size_e8 or self._spec.waterfall.deleveraging == "none":
             return 0
         desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from liqsim.errors import BoundError
 from liqsim.events.schema import EventClass, Owner, Transfer
 from liqsim.units import BOUND
+from liqsim.world.views import int_view
 
 Posting = Callable[[Any], None]
 _SUM_LIMIT: Final = 9.0e18
@@ -35,8 +36,8 @@ class Ledger:
     def __init__(self, owner_count: int, market_count: int) -> None:
         self.cash: npt.NDArray[np.int64] = np.zeros(owner_count, dtype=np.int64)
         self.units: npt.NDArray[np.int64] = np.zeros((market_count, owner_count), dtype=np.int64)
-        self.cash_view = memoryview(self.cash)
-        self.unit_views = tuple(memoryview(row) for row in self.units)
+        self.cash_view = int_view(self.cash)
+        self.unit_views = tuple(int_view(row) for row in self.units)
 
     def posting_of(self, cls: EventClass) -> Posting:
         """Return a function that applies the transfers of one event of *cls*."""

@@ -42,18 +42,14 @@ class World:
         self.markets = tuple(Market(half_life_us) for half_life_us in half_lives_us)
         shape = (len(half_lives_us), owner_count)
         self.entry_e8: npt.NDArray[np.int64] = np.zeros(shape, dtype=np.int64)
-        self.liquidation_seq: npt.NDArray[np.int64] = np.full(
-            owner_count, NO_CAUSE, dtype=np.int64
-        )
+        self.liquidation_seq: npt.NDArray[np.int64] = np.full(owner_count, NO_CAUSE, dtype=np.int64)
         self._evolve = {cls: self._evolve_of(cls) for cls in EVENT_CLASSES}
 
     def evolve_of(self, cls: type[Event]) -> Evolve:
         """Return the function that applies one recorded event of *cls*. No rule, no draw."""
         return self._evolve[cls]
 
-    def evolve_many(
-        self, cls: type[Event], columns: dict[str, npt.NDArray[np.int64]]
-    ) -> None:
+    def evolve_many(self, cls: type[Event], columns: dict[str, npt.NDArray[np.int64]]) -> None:
         """Apply many events of *cls* that happen at once; only kinds that enter in bulk."""
         self.ledger.post_many(cls, columns)
         if cls is PositionOpened:
@@ -65,7 +61,7 @@ class World:
     def _evolve_of(self, cls: EventClass) -> Evolve:
         effect = _EFFECTS.get(cls)
         if not cls.TRANSFERS:
-            return _nothing if effect is None else effect.__get__(self)  # type: ignore[no-any-return]
+            return _nothing if effect is None else effect.__get__(self)
         post = self.ledger.posting_of(cls)
         if effect is None:
             return lambda event, _seq, _at_us: post(event)

@@ -24,7 +24,7 @@ class Offer:
     Attributes:
         tranche_seq: Its `tranche_started`.
         bucket_id: The bucket.
-        tranche_number: Count within the bucket.
+        offer_number: Count of offers of the bucket, over all its liquidations.
         desk: The market.
         size_e8: Units on offer, all or nothing.
         is_forced: Whether any price will do, because nobody is left to share the loss.
@@ -37,7 +37,7 @@ class Offer:
 
     tranche_seq: int
     bucket_id: int
-    tranche_number: int
+    offer_number: int
     desk: MarketDesk
     size_e8: int
     is_forced: bool
@@ -227,5 +227,5 @@ class _Bot:
         if law.median_us == law.p99_us:
             return law.median_us
         entity = offer.bucket_id - self._context.first_bucket
-        index = offer.tranche_number * _ATTEMPTS_PER_TRANCHE + attempt
+        index = offer.offer_number * _ATTEMPTS_PER_TRANCHE + attempt
         return lognormal_us(law.median_us, law.p99_us, stream.normal_at(entity, index))

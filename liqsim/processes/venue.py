@@ -87,7 +87,7 @@ class Venue:
         self._offers: dict[int, Offer] = {}
         self._next_mark = [context.env.event() for _ in context.markets]
         self._waiting_for: dict[int, UnresolvedReason] = {}
-        self._tranche_counts: dict[int, int] = {}
+        self._offer_counts: dict[int, int] = {}
         self._markets_of: dict[int, int] = {}
         fees = self._spec.fees
         self._order_fees = FeeRates(
@@ -182,13 +182,14 @@ class Venue:
         self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
         self._markets_of[bucket] = desk.market_id
         yield self._context.wake(self._reaction_us(), Priority.LIQUIDATION)
-        cause = trigger_seq
+        cause, number = trigger_seq, 0
         while self._position(desk, bucket) and not self._is_restored(desk, bucket):
             if self._is_stale(desk):
                 self._waiting_for[bucket] = UnresolvedReason.NO_FRESH_PRICE
                 yield self._next_mark[desk.market_id]
                 continue
-            tranche = self._put_up(desk, bucket, trigger_seq, cause, at_trigger_e8)
+            number += 1
+            tranche = self._put_up(desk, bucket, trigger_seq, cause, at_trigger_e8, number)
             self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
             if self._keepers is None:
                 filled, deleveraged = yield from self._engine(tranche)
@@ -215,7 +216,13 @@ class Venue:
         return bool(limit) and self._context.now_us - desk.state.mark_at_us > limit
 
     def _put_up(
-        self, desk: MarketDesk, bucket: int, trigger_seq: int, cause: int, at_trigger_e8: int
+        self,
+        desk: MarketDesk,
+        bucket: int,
+        trigger_seq: int,
+        cause: int,
+        at_trigger_e8: int,
+        number: int,
     ) -> Tranche:
         position, mark = self._position(desk, bucket), desk.state.mark_e8
         spec = self._spec.tranches
@@ -227,7 +234,6 @@ class Venue:
             mark_e8=mark,
         )
         limit = self._limit(desk, bucket, size)
-        number = self._tranche_counts[bucket] = self._tranche_counts.get(bucket, 0) + 1
         event = TrancheStarted(
             liquidation_seq=trigger_seq,
             bucket_id=bucket,
@@ -419,10 +425,11 @@ class Venue:
             is_forced = True  # Nobody is left to share the loss: any price will do.
         if not left:
             return 0, deleveraged
+        number = self._offer_counts[bucket] = self._offer_counts.get(bucket, 0) + 1
         offer = self._offers[bucket] = Offer(
             tranche_seq=tranche.seq,
             bucket_id=bucket,
-            tranche_number=self._tranche_counts[bucket],
+            offer_number=number,
             desk=desk,
             size_e8=left,
             is_forced=is_forced,

@@ -10,7 +10,6 @@ from pathlib import Path
 import attrs
 import numpy as np
 import simpy
-import structlog
 
 from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow
 from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
@@ -21,6 +20,7 @@ from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
 from liqsim.mechanics.oracle import Feed
 from liqsim.mechanics.paths import ReferencePath, reference_path
 from liqsim.mechanics.population import Accounts, draw_accounts
+from liqsim.processes.commentary import commentary
 from liqsim.processes.context import Context, MarketDesk, Process
 from liqsim.processes.depth import depth_schedule
 from liqsim.processes.keepers import Keepers
@@ -68,6 +68,12 @@ class Prepared:
             return ()
         return tuple(bot.name for bot in keepers.bots)
 
+    @property
+    def run_id(self) -> str:
+        """Identity of the run, from the resolved scenario and the seed."""
+        identity = f"{self.scenario.resolved_toml}\n{self.scenario.seed}".encode()
+        return hashlib.sha256(identity).hexdigest()[:16]
+
     def owners(self) -> list[OwnerRow]:
         """Return every owner, by number."""
         rows = [OwnerRow(owner.name.lower(), owner.name.lower()) for owner in Owner]
@@ -85,10 +91,9 @@ class Prepared:
     def header(self) -> Header:
         """Return what the log holds before its first event."""
         scenario = self.scenario
-        identity = f"{scenario.resolved_toml}\n{scenario.seed}".encode()
         simd = np.show_config(mode="dicts").get("SIMD Extensions", {})
         return Header(
-            run_id=hashlib.sha256(identity).hexdigest()[:16],
+            run_id=self.run_id,
             scenario=scenario.name,
             scenario_toml=scenario.resolved_toml,
             seed=scenario.seed,
@@ -157,6 +162,7 @@ class Simulation:
             journal=self.journal,
             markets=desks,
             first_bucket=prepared.first_bucket,
+            run_id=prepared.run_id,
         )
         self._actors = actors
 
@@ -310,16 +316,15 @@ def run_to_log(
     header = prepared.header()
     opener = EventLogWriter.reopen if resume else EventLogWriter.create
     writer = opener(path, header)
-    log = structlog.get_logger().bind(run_id=header.run_id)
+    log = commentary(run_id=header.run_id)
     log.info("run_started", scenario=scenario.name, seed=scenario.seed, log=str(path))
-    simulation = Simulation(prepared, writer, actors)
     try:
-        simulation.run(progress)
+        Simulation(prepared, writer, actors).run(progress)
+        seconds = time.perf_counter() - started
+        writer.seal(seconds)
     except BaseException as error:
         # Whatever ended the run, what was appended before it is kept.
         writer.fail(time.perf_counter() - started, f"{type(error).__name__}: {error}")
         raise
-    seconds = time.perf_counter() - started
-    writer.seal(seconds)
     log.info("run_sealed", events=writer.event_count, digest=writer.digest.hex())
     return Finished(path, writer.digest.hex(), writer.event_count, seconds)

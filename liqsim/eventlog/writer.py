@@ -217,6 +217,7 @@ class EventLogWriter:
     def seal(self, wall_seconds: float) -> None:
         """Commit what is left, mark the log sealed, and leave one file."""
         self._finish("sealed", wall_seconds, None)
+        self._connection.close()
 
     def fail(self, wall_seconds: float, error: str) -> None:
         """Commit what is left as a short batch and mark the log failed."""
@@ -226,21 +227,20 @@ class EventLogWriter:
         last = min(buffer.last_legal_seq() for buffer in self._buffers.values())
         for buffer in self._buffers.values():
             buffer.cut_after(last)
-        self._finish("failed", wall_seconds, error)
-
-    def _finish(self, status: str, wall_seconds: float, error: str | None) -> None:
         try:
-            self._begin()
-            self._commit_batch()
-            self._connection.execute(
-                "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, "
-                "error = ?",
-                [status, self.event_count, self.digest.hex(), wall_seconds, error],
-            )
-            self._commit()
-            self._connection.execute("checkpoint")
+            self._finish("failed", wall_seconds, error)
         finally:
             self._connection.close()
+
+    def _finish(self, status: str, wall_seconds: float, error: str | None) -> None:
+        self._begin()
+        self._commit_batch()
+        self._connection.execute(
+            "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, error = ?",
+            [status, self.event_count, self.digest.hex(), wall_seconds, error],
+        )
+        self._commit()
+        self._connection.execute("checkpoint")
 
     def _commit_full(self) -> None:
         self._begin()

@@ -6,7 +6,7 @@ the unfilled remainder to ranked deleveraging at the bankruptcy price; what is l
 """
 
 from collections.abc import Iterator
-from fractions import Fraction
+from typing import Final
 
 import attrs
 import numpy as np
@@ -15,8 +15,14 @@ import numpy.typing as npt
 from liqsim.mechanics.margin import bankruptcy_price_e8
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
-_RANK_SLACK = 1e-9
-"""Relative slack within which float scores leave the order of two accounts to exact ones."""
+RANK_LIMIT_E6: Final = 10**12
+"""Ranks end at a million."""
+
+_RANK_ERROR: Final = 1e-14
+_FIRST_RANKED: Final = 64
+_RANKED_GROWTH: Final = 8
+
+Ints = npt.NDArray[np.int64]
 
 
 @attrs.frozen
@@ -117,16 +123,13 @@ def decide_deleveraging(
     price_e8: int,
     size_e8: int,
     takes_shorts: bool,
-    ids: npt.NDArray[np.int64],
-    cash: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    entry_e8: npt.NDArray[np.int64],
+    ids: Ints,
+    cash: Ints,
+    units: Ints,
+    entry_e8: Ints,
 ) -> list[Deleveraging]:
     """
-    Return who is closed against a bankrupt position, best rank first.
-
-    Rank at *price_e8*: profit / margin x notional / equity, ties by id; margin is equity less
-    profit. Only accounts with a profit and an equity that is not negative stand in the queue.
+    Return who is closed against a bankrupt position, best `rank_e6` first, ties by number.
 
     Args:
         price_e8: The bankruptcy price, at which all trade.
@@ -137,73 +140,74 @@ def decide_deleveraging(
         units: 1e-8 units of this market.
         entry_e8: Entry prices.
     """
-    held = units[ids]
-    ids = ids[held < 0] if takes_shorts else ids[held > 0]
-    scores = _float_scores(cash[ids], units[ids], entry_e8[ids], price_e8)
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] > 0.0]
+    held, entered = units[ids], entry_e8[ids]
+    wins = (held < 0) & (entered > price_e8) if takes_shorts else (held > 0) & (entered < price_e8)
+    ids, held, entered = ids[wins], held[wins], entered[wins]
+    ranks = _ranks_e6(cash[ids], held, entered, price_e8)
+    ids, held, ranks = ids[ranks >= 0], held[ranks >= 0], ranks[ranks >= 0]
     parts: list[Deleveraging] = []
     left = size_e8
-    for member in _exact_order(ids, scores, order, cash, units, entry_e8, price_e8):
+    for row in _best_first(ranks, np.abs(held), size_e8):
+        part = min(left, abs(int(held[row])))
+        parts.append(Deleveraging(int(ids[row]), part))
+        left -= part
         if left == 0:
             break
-        part = min(left, abs(int(units[member])))
-        parts.append(Deleveraging(member, part))
-        left -= part
     return parts
 
 
-def rank(cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int) -> Fraction | None:
-    """Return the exact rank of an account at *price_e8*; None if it stands outside the queue."""
+def rank_e6(cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int) -> int | None:
+    """
+    Return the rank of an account at *price_e8*: profit / margin x notional / equity.
+
+    Margin is equity less profit. The rank is cut to six decimals, so that accounts that differ by
+    rounding alone tie, and ends at `RANK_LIMIT_E6`. None stands outside the queue: no profit, or
+    negative equity.
+
+    >>> rank_e6(-9_000_000, 10**9, 10**8, 2 * 10**8)  # 10 units from 1 to 2 on a margin of 1.
+    18181818
+    """
     profit = quantity_e8 * (price_e8 - entry_e8)
     equity = cash_uusd * NOTIONAL_DIVISOR + quantity_e8 * price_e8
     margin = equity - profit
     if profit <= 0 or equity < 0:
         return None
     if margin <= 0 or equity == 0:
-        return Fraction(10**40)
-    return Fraction(profit * abs(quantity_e8) * price_e8, margin * equity)
+        return RANK_LIMIT_E6
+    notional = abs(quantity_e8) * price_e8
+    return min(profit * notional * RATIO_SCALE // (margin * equity), RANK_LIMIT_E6)
 
 
-def _float_scores(
-    cash: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    entry_e8: npt.NDArray[np.int64],
-    price_e8: int,
-) -> npt.NDArray[np.float64]:
+def _ranks_e6(cash: Ints, units: Ints, entry_e8: Ints, price_e8: int) -> Ints:
+    """Return `rank_e6` of many winners, -1 for None: floats where they are sure, else integers."""
     quantity = units.astype(np.float64)
-    profit = quantity * (price_e8 - entry_e8).astype(np.float64)
-    equity = cash.astype(np.float64) * NOTIONAL_DIVISOR + quantity * price_e8
+    value = quantity * price_e8
+    profit = quantity * (price_e8 - entry_e8)
+    equity = cash.astype(np.float64) * NOTIONAL_DIVISOR + value
     margin = equity - profit
+    scale = np.abs(value) + np.abs(profit)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scores = profit / margin * (np.abs(quantity) * price_e8 / equity)
-    # Near the edges the exact rank decides; a float that cannot is sent to the front.
-    scores = np.where(
-        (margin <= 0) | (equity <= np.abs(quantity) * price_e8 * 1e-12), 1e300, scores
-    )
-    return np.where(profit > 0, np.nan_to_num(scores, nan=1e300, posinf=1e300), 0.0)
+        exact = profit / margin * (np.abs(value) / equity) * RATIO_SCALE
+        error = exact * _RANK_ERROR * (scale / np.abs(margin) + scale / np.abs(equity)) + 1e-9
+    ranks = np.floor(exact)
+    is_sure = (margin > 0) & (equity > 0) & (exact + error < RANK_LIMIT_E6)
+    is_sure &= (exact - ranks > error) & (ranks + 1.0 - exact > error)
+    result = np.where(is_sure, ranks, 0.0).astype(np.int64)
+    for row in np.flatnonzero(~is_sure).tolist():
+        rank = rank_e6(int(cash[row]), int(units[row]), int(entry_e8[row]), price_e8)
+        result[row] = -1 if rank is None else rank
+    return result
 
 
-def _exact_order(
-    ids: npt.NDArray[np.int64],
-    scores: npt.NDArray[np.float64],
-    order: npt.NDArray[np.intp],
-    cash: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    entry_e8: npt.NDArray[np.int64],
-    price_e8: int,
-) -> Iterator[int]:
-    """Yield owners by exact rank: floats cut the queue into groups, fractions order each group."""
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and scores[order[end]] >= scores[order[end - 1]] * (1 - _RANK_SLACK):
-            end += 1
-        group = []
-        for row in order[start:end]:
-            member = int(ids[row])
-            exact = rank(int(cash[member]), int(units[member]), int(entry_e8[member]), price_e8)
-            if exact is not None:
-                group.append((-exact, member))
-        yield from (member for _, member in sorted(group))
-        start = end
+def _best_first(ranks: Ints, sizes: Ints, size_e8: int) -> Iterator[int]:
+    """Yield rows by falling rank, ties in order, sorting no more of them than *size_e8* takes."""
+    count = _FIRST_RANKED
+    while True:
+        if count >= len(ranks):
+            rows = np.arange(len(ranks))
+        else:
+            rows = np.flatnonzero(ranks >= np.partition(ranks, -count)[-count])
+        if len(rows) == len(ranks) or float(sizes[rows].astype(np.float64).sum()) > size_e8:
+            yield from rows[np.argsort(-ranks[rows], kind="stable")].tolist()
+            return
+        count *= _RANKED_GROWTH

@@ -11,6 +11,7 @@ import structlog
 from liqsim.journal import Journal
 from liqsim.mechanics.liquidity import Liquidity
 from liqsim.mechanics.paths import ReferencePath
+from liqsim.processes.commentary import commentary
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Market as MarketSpec
 from liqsim.world.markets import Market
@@ -74,7 +75,6 @@ class Context:
         journal: The door.
         markets: One desk per market.
         first_bucket: Owner number of the first bucket.
-        log: Commentary for the operator.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Context:
         journal: Journal,
         markets: tuple[MarketDesk, ...],
         first_bucket: int,
+        run_id: str,
     ) -> None:
         self.env = env
         self.scenario = scenario
@@ -93,8 +94,13 @@ class Context:
         self.journal = journal
         self.markets = markets
         self.first_bucket = first_bucket
-        self.log: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self._log = commentary(run_id=run_id)
         self._trade_listeners: list[list[Callable[[], None]]] = [[] for _ in markets]
+
+    @property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """Commentary for the operator, with the run and the present instant on every line."""
+        return self._log.bind(sim_us=self.now_us)
 
     @property
     def now_us(self) -> int:

@@ -1,0 +1,51 @@
+"""The commands, gathered."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from liqsim.cli.auditing import outcome, verify
+from liqsim.cli.policy import reported
+from liqsim.cli.querying import query
+from liqsim.cli.replaying import replay
+from liqsim.cli.running import resume, run
+from liqsim.cli.shipped import scenarios
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 — a callback of typer
+    if value:
+        typer.echo(f"liqsim {version('liqsim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version.",
+            callback=_print_version,
+            is_eager=True,
+            metavar="",
+        ),
+    ] = False,
+) -> None:
+    """
+    Simulate liquidation cascades, and read what happened from their logs.
+
+    Begin with: liqsim run black_thursday_2020
+    """
+
+
+for command in (run, resume, outcome, verify, replay, query, scenarios):
+    app.command()(reported(command))

@@ -1,0 +1,103 @@
+"""`liqsim replay`: the state at an instant, or the events one after the other."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from liqsim.cli.events_table import list_events, listing_as_dict, print_listing
+from liqsim.cli.options import AsJson, LogPath, Verbose
+from liqsim.cli.state_table import describe_owner, describe_state, print_owner, print_state
+from liqsim.errors import QueryError
+from replay.log import Log
+
+_TIME = 'TIME: UTC, such as "2020-03-12 14:31" or 2020-03-12T14:31:00Z.'
+
+
+def replay(
+    log_path: LogPath,
+    *,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help=f"The state at this instant. {_TIME}"),
+    ] = None,
+    seq: Annotated[
+        int | None, typer.Option(metavar="N", help="The state right after event N.")
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of this owner alone: balances, position, margin."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME", help="List the events from this instant on."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="List the events up to this instant."),
+    ] = None,
+    after: Annotated[
+        int | None, typer.Option(metavar="N", help="List the events after event N.")
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="K", help="List only events of this kind; may be repeated."),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="List at most so many.")] = 50,
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+) -> None:
+    """
+    Show the whole state at an instant, or step through the events.
+
+    With --at or --seq the state then, without any option at the end.
+
+    With --from, --to, --after or --kind the events, and what caused each.
+
+    Example: liqsim replay LOG --at "2020-03-12 14:31"
+
+    Example: liqsim replay LOG --from "2020-03-12 10:30" --kind fund_drawn
+    """
+    del verbose  # Asked for by the policy on errors.
+    is_listing = since is not None or until is not None or after is not None or bool(kinds)
+    if is_listing and (at is not None or seq is not None or owner is not None):
+        message = "--at, --seq and --owner show a state; --from, --to, --after, --kind list events"
+        raise QueryError(message)
+    with Log(log_path) as log:
+        if is_listing:
+            listing = list_events(
+                log, since=since, until=until, after=after, kinds=kinds or (), limit=limit
+            )
+            if as_json:
+                _print_json(listing_as_dict(listing))
+            else:
+                print_listing(log, listing)
+            return
+        state = log.state_at(at, seq=seq)
+        if owner is not None:
+            described = describe_owner(log, state, owner)
+        else:
+            described = describe_state(log, state)
+        if as_json:
+            _print_json(described)
+        elif owner is not None:
+            print_owner(described)
+        else:
+            print_state(described)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case datetime():
+            moment = value if value.tzinfo is None else value.astimezone(UTC)
+            return f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+        case _:
+            raise TypeError(type(value))

@@ -1,0 +1,186 @@
+"""`liqsim run` and `liqsim resume`: from a scenario or an interrupted log to a sealed one."""
+
+import itertools
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from liqsim.api import Finished, Scenario, load_scenario, run_to_log, scenario_from_toml
+from liqsim.cli import telemetry
+from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
+from liqsim.cli.outcome_table import print_outcome
+from liqsim.cli.progress import simulated_time
+from liqsim.cli.shipped import scenario_file
+from liqsim.errors import LiqsimError, LogError, ResumeError, ScenarioError
+from replay.log import Log
+
+_RUNS: Final = Path("runs")
+
+
+def run(
+    scenario_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A TOML file, or the name of a shipped scenario.",
+            show_default=False,
+        ),
+    ],
+    *,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of every draw, in place of the scenario's.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a key of the scenario, such as venue.tranches.share=0.2; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The log to write; it must not exist.",
+            show_default="runs/TIME_NAME_SEED.duckdb",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log_json: LogJson = False,
+) -> None:
+    """
+    Run a scenario, print what it came to, and leave an event log.
+
+    Example: liqsim run black_thursday_2020 --set venue.tranches.share=0.2
+    """
+    telemetry.configure(verbose=verbose, quiet=quiet, as_json=log_json)
+    if out is not None:
+        _refuse_unusable(out)
+    with scenario_file(scenario_name) as file:
+        scenario = load_scenario(file, overrides=overrides or (), seed=seed)
+    is_shown = not (quiet or as_json)
+    try:
+        finished = (
+            _run_under_new_name(scenario, is_shown=is_shown)
+            if out is None
+            else _run(scenario, out, is_shown=is_shown)
+        )
+    except ScenarioError as error:
+        # Found while prices and accounts were drawn, where no file is known.
+        message = f"{file}: {error}"
+        raise ScenarioError(message) from error
+    _print(finished.path, as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def resume(
+    log_path: LogPath,
+    *,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log_json: LogJson = False,
+) -> None:
+    """
+    Finish the log of a run that was interrupted.
+
+    The run is done again from its start, checked against what was logged, and goes on from there.
+
+    Example: liqsim resume runs/20200312T000000Z_black_thursday_2020_1.duckdb
+    """
+    telemetry.configure(verbose=verbose, quiet=quiet, as_json=log_json)
+    with Log(log_path) as log:
+        manifest = log.manifest
+    if manifest.status == "sealed":
+        message = f"{log_path}: is sealed already, there is nothing to resume"
+        raise ResumeError(message)
+    scenario = scenario_from_toml(manifest.scenario_toml, source=f"{log_path} (its scenario)")
+    _run(scenario, log_path, is_shown=not (quiet or as_json), resume=True)
+    _print(log_path, as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def _run_under_new_name(scenario: Scenario, *, is_shown: bool) -> Finished:
+    is_new_folder = not _RUNS.exists()
+    _RUNS.mkdir(exist_ok=True)
+    try:
+        for path in _log_paths(scenario, _utc_now()):
+            if _is_taken(path) or _wal(path).exists():
+                continue
+            try:
+                return _run(scenario, path, is_shown=is_shown)
+            except LogError as error:
+                # Another process may take the name while we draw prices and accounts.
+                if not isinstance(error.__context__, FileExistsError):
+                    raise
+        raise AssertionError  # The names have no end.
+    except LiqsimError:
+        if is_new_folder:
+            with suppress(OSError):
+                _RUNS.rmdir()  # A refused scenario leaves nothing behind; a log stays.
+        raise
+
+
+def _run(scenario: Scenario, path: Path, *, is_shown: bool, resume: bool = False) -> Finished:
+    try:
+        with simulated_time(scenario, path, is_shown=is_shown) as report:
+            return run_to_log(scenario, path, progress=report, resume=resume)
+    except (ScenarioError, LogError, ResumeError):
+        raise  # Nothing was simulated, or nothing of it was kept.
+    except BaseException as error:
+        if path.exists():
+            error.add_note(f"what was logged is kept; to finish it: liqsim resume {_quoted(path)}")
+        else:
+            error.add_note("nothing was written")
+        raise
+
+
+def _log_paths(scenario: Scenario, now: datetime) -> Iterator[Path]:
+    stem = f"{now:%Y%m%dT%H%M%SZ}_{scenario.name}_{scenario.seed}"
+    yield _RUNS / f"{stem}.duckdb"
+    for number in itertools.count(2):
+        yield _RUNS / f"{stem}-{number}.duckdb"
+
+
+def _refuse_unusable(out: Path) -> None:
+    if _is_taken(out):
+        message = f"{out}: exists already; liqsim never overwrites a log"
+    elif _wal(out).exists():
+        message = f"{_wal(out)}: is left from another log of that name; move it away first"
+    elif not out.parent.is_dir():
+        message = f"{out}: there is no folder {out.parent}"
+    else:
+        return
+    raise LogError(message)
+
+
+def _is_taken(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _wal(path: Path) -> Path:
+    """Return where DuckDB keeps what is not in the file yet, and would look for it again."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def _print(path: Path, *, as_json: bool, quiet: bool, verbose: int) -> None:
+    if quiet and not as_json:
+        typer.echo(path)
+        return
+    with Log(path) as log:
+        print_outcome(log, as_json=as_json, verbose=verbose)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,230 @@
+"""The state of a run at an instant: as plain values for JSON, and as text."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any, Final
+
+import typer
+
+from liqsim.cli.text import clock, layout, price, printable, terminal_width, usd
+from liqsim.errors import QueryError
+from replay.log import Log
+from replay.margin import E22_PER_UUSD, bankruptcy_price_e8, maintenance_e22, margin_e22
+from replay.state import State
+from replay.terms import read_terms
+
+_CASH: Final = "USD"
+_LIQUIDATIONS_SHOWN: Final = 20
+_MICRO: Final = Decimal("0.000001")
+
+
+def describe_state(log: Log, state: State) -> dict[str, Any]:
+    """Return the whole state: marks, fund, debts, open liquidations, balances."""
+    balances = _balances(state, [o.owner_id for o in log.reader.owners if o.kind != "bucket"])
+    treasury = [b["balance"] for b in balances if b["owner"] == "treasury" and b["asset"] == _CASH]
+    return {
+        **_header(log, state),
+        "marks": _marks(state),
+        "fund_usd": state.fund_usd(),
+        "bad_debt_usd": state.bad_debt_usd(),
+        "treasury_usd": sum(treasury, Decimal("0.000000")),
+        "open_liquidations": _rows(state.open_liquidations()),
+        "balances": balances,
+    }
+
+
+def describe_owner(log: Log, state: State, name: str) -> dict[str, Any]:
+    """
+    Return what one owner has; for an account also its position and margin at the mark price.
+
+    Raises:
+        QueryError: Nobody has that *name*.
+    """
+    owner = next((owner for owner in log.reader.owners if owner.name == name), None)
+    if owner is None:
+        near = difflib.get_close_matches(name, [o.name for o in log.reader.owners], n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        message = f"--owner {name}: nobody in {log.reader.path} has that name{hint}"
+        raise QueryError(message)
+    balances = _balances(state, [owner.owner_id])
+    return {
+        **_header(log, state),
+        "owner": owner.name,
+        "kind": owner.kind,
+        "cohort": owner.cohort,
+        "balances": balances,
+        "position": (
+            None if owner.market_id is None else _position(log, state, owner.market_id, balances)
+        ),
+        "liquidation": next(
+            (
+                liquidation
+                for liquidation in _rows(state.open_liquidations())
+                if liquidation["bucket_id"] == owner.owner_id
+            ),
+            None,
+        ),
+    }
+
+
+def _header(log: Log, state: State) -> dict[str, Any]:
+    manifest = log.manifest
+    return {
+        "scenario": manifest.scenario,
+        "run_id": manifest.run_id,
+        "log": str(log.reader.path),
+        "status": manifest.status,
+        "at": state.at,
+        "seq": state.seq,
+    }
+
+
+def _marks(state: State) -> list[dict[str, Any]]:
+    return [
+        {"market": mark.market, "price": mark.price, "since": mark.since, "seq": mark.seq}
+        for mark in state.marks()
+    ]
+
+
+def _balances(state: State, owner_ids: Sequence[int]) -> list[dict[str, Any]]:
+    rows = _rows(state.balances(owner_ids))
+    for row in rows:
+        if row["asset"] == _CASH:
+            row["balance"] = row["balance"].quantize(_MICRO)  # Exact: cash has no more places.
+    return rows
+
+
+def _rows(relation: Any) -> list[dict[str, Any]]:
+    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def _position(
+    log: Log, state: State, market_id: int, balances: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the position of an account, and its margin in exact arithmetic; None without one."""
+    market = log.reader.markets[market_id]
+    held = {row["asset"]: row["balance"] for row in balances}
+    quantity, cash = held.get(market, Decimal(0)), held.get(_CASH, Decimal(0))
+    mark = next((mark for mark in state.marks() if mark.market == market), None)
+    if not quantity or mark is None:
+        return None
+    tiers = read_terms(log.manifest.scenario_toml).markets[market_id].tiers
+    quantity_e8, cash_uusd = int(quantity.scaleb(8)), int(cash.scaleb(6))
+    mark_e8 = int(mark.price.scaleb(8))
+    value = quantity * mark.price
+    maintenance = Decimal(maintenance_e22(tiers, quantity_e8, mark_e8)).scaleb(-22)
+    return {
+        "market": market,
+        "quantity": quantity,
+        "mark_price": mark.price,
+        "value_usd": value.quantize(_MICRO, ROUND_FLOOR),
+        "equity_usd": (cash + value).quantize(_MICRO, ROUND_FLOOR),
+        "maintenance_usd": maintenance.quantize(_MICRO, ROUND_CEILING),
+        "margin_usd": Decimal(
+            margin_e22(tiers, cash_uusd, quantity_e8, mark_e8) // E22_PER_UUSD
+        ).scaleb(-6),
+        "bankruptcy_price": Decimal(bankruptcy_price_e8(cash_uusd, quantity_e8)).scaleb(-8),
+    }
+
+
+def print_state(described: Mapping[str, Any]) -> None:
+    """Print what `describe_state` returns."""
+    _print_header(described)
+    _print_table(
+        ["market", "mark price", "since", "event"],
+        [
+            [mark["market"], price(mark["price"]), clock(mark["since"]), f"{mark['seq']:,}"]
+            for mark in described["marks"]
+        ],
+        empty="no mark prices yet",
+    )
+    for label, key in (
+        ("insurance fund, USD", "fund_usd"),
+        ("treasury, USD", "treasury_usd"),
+        ("bad debt, USD", "bad_debt_usd"),
+    ):
+        typer.echo(f"{label:<20}{usd(described[key]):>24}")
+    typer.echo()
+    _print_liquidations(described["open_liquidations"])
+    _print_table(*_by_owner(described["balances"]), empty="no balances")
+
+
+def print_owner(described: Mapping[str, Any]) -> None:
+    """Print what `describe_owner` returns."""
+    _print_header(described)
+    cohort = f" of {described['cohort']}" if described["cohort"] else ""
+    typer.echo(f"{printable(described['owner'])}, {described['kind']}{cohort}")
+    for row in described["balances"]:
+        amount = usd(row["balance"]) if row["asset"] == _CASH else _units(row["balance"])
+        typer.echo(f"  {row['asset']:<20}{amount:>24}")
+    if not described["balances"]:
+        typer.echo("  nothing")
+    position = described["position"]
+    if position is not None:
+        typer.echo(f"at the mark price of {price(position['mark_price'])} USD")
+        for key in ("value_usd", "equity_usd", "maintenance_usd", "margin_usd"):
+            typer.echo(f"  {key.removesuffix('_usd') + ', USD':<20}{usd(position[key]):>24}")
+        typer.echo(f"  {'bankruptcy price':<20}{price(position['bankruptcy_price']):>24}")
+    liquidation = described["liquidation"]
+    if liquidation is not None:
+        since = clock(liquidation["triggered_at"])
+        typer.echo(f"in liquidation since {since} (event {liquidation['liquidation_seq']})")
+
+
+def _print_header(described: Mapping[str, Any]) -> None:
+    typer.echo(
+        f"{described['scenario']} at {described['at']:%Y-%m-%d %H:%M:%S.%f} UTC, "
+        f"after event {described['seq']}"
+    )
+    if described["status"] != "sealed":
+        typer.echo(f"(this run is {described['status']}; its log is a beginning)")
+    typer.echo()
+
+
+def _print_liquidations(rows: Sequence[Mapping[str, Any]]) -> None:
+    largest = sorted(rows, key=lambda row: -abs(row["quantity"] * row["mark_price"]))
+    shown = largest[:_LIQUIDATIONS_SHOWN]
+    if len(rows) > len(shown):
+        typer.echo(f"open liquidations: {len(rows):,}, the {len(shown)} largest:")
+    elif rows:
+        typer.echo("open liquidations:")
+    _print_table(
+        ["account", "market", "triggered", "quantity", "mark then", "margin then"],
+        [
+            [
+                row["bucket"],
+                row["market"],
+                f"{row['triggered_at']:%m-%d %H:%M:%S}",
+                _units(row["quantity"]),
+                price(row["mark_price"]),
+                usd(row["margin_usd"]),
+            ]
+            for row in shown
+        ],
+        empty="no open liquidations",
+    )
+
+
+def _by_owner(balances: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return balances as a table with a column per asset."""
+    assets = list(dict.fromkeys([_CASH, *(row["asset"] for row in balances)]))
+    owners: dict[str, dict[str, str]] = {}
+    for row in balances:
+        amount = usd(row["balance"]) if row["asset"] == _CASH else _units(row["balance"])
+        owners.setdefault(row["owner"], {})[row["asset"]] = amount
+    return (
+        ["balance of", *assets],
+        [[name, *(held.get(asset, "") for asset in assets)] for name, held in owners.items()],
+    )
+
+
+def _print_table(names: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    lines: Iterator[str] = layout(names, rows, terminal_width()) if rows else iter([empty])
+    for line in lines:
+        typer.echo(line)
+    typer.echo()
+
+
+def _units(quantity: Decimal) -> str:
+    return f"{quantity:,f}"

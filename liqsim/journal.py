@@ -18,6 +18,15 @@ Record = Callable[[int, int, int, Any], None]
 """Records (seq, sim_time_us, cause_seq, event)."""
 
 
+class Clock(Protocol):
+    """What tells the time: simulated, in integer microseconds since the start."""
+
+    @property
+    def now(self) -> int:
+        """The present instant."""
+        ...
+
+
 class Sink(Protocol):
     """Where entries go."""
 
@@ -40,19 +49,19 @@ class Journal:
         next_seq: Number of the next event.
     """
 
-    def __init__(self, world: World, sink: Sink, now_us: Callable[[], int]) -> None:
+    def __init__(self, world: World, sink: Sink, clock: Clock) -> None:
         self.next_seq = 0
         self._world = world
         self._sink = sink
-        self._now_us = now_us
+        self._clock = clock
         self._doors = {cls: (sink.recorder_of(cls), world.evolve_of(cls)) for cls in EVENT_CLASSES}
 
     def append(self, event: Event, cause_seq: int = NO_CAUSE) -> int:
         """Record *event*, apply it, and return its sequence number."""
         seq = self.next_seq
-        assert NO_CAUSE <= cause_seq < seq or cause_seq == NO_CAUSE
+        assert cause_seq < seq
         record, evolve = self._doors[type(event)]
-        at_us = self._now_us()
+        at_us = self._clock.now
         self.next_seq = seq + 1
         record(seq, at_us, cause_seq, event)
         evolve(event, seq, at_us)
@@ -62,8 +71,8 @@ class Journal:
         """Record and apply one event of *cls* per row of *columns*; return their numbers."""
         count = len(next(iter(columns.values())))
         first = self.next_seq
-        assert cause_seq == NO_CAUSE or cause_seq < first
+        assert cause_seq < first
         self.next_seq = first + count
-        self._sink.record_many(cls, first, self._now_us(), cause_seq, columns)
+        self._sink.record_many(cls, first, self._clock.now, cause_seq, columns)
         self._world.evolve_many(cls, columns)
         return range(first, first + count)

@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 import simpy
 
+from liqsim.errors import ResumeError
 from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow
 from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
@@ -148,7 +149,7 @@ class Simulation:
             prepared.first_bucket + len(prepared.accounts.names),
             [_half_life_us(market) for market in scenario.markets],
         )
-        self.journal = Journal(self.world, sink, lambda: env.now)  # type: ignore[arg-type,return-value]
+        self.journal = Journal(self.world, sink, env)  # type: ignore[arg-type]  # Its clock counts integers.
         desks = tuple(
             MarketDesk(number, market, path, state, _liquidity(market, path.at(0)))
             for number, (market, path, state) in enumerate(
@@ -322,6 +323,9 @@ def run_to_log(
         Simulation(prepared, writer, actors).run(progress)
         seconds = time.perf_counter() - started
         writer.seal(seconds)
+    except ResumeError:
+        writer.close()
+        raise
     except BaseException as error:
         # Whatever ended the run, what was appended before it is kept.
         writer.fail(time.perf_counter() - started, f"{type(error).__name__}: {error}")

@@ -132,8 +132,12 @@ def _run(scenario: Scenario, path: Path, *, is_shown: bool, resume: bool = False
     try:
         with simulated_time(scenario, path, is_shown=is_shown) as report:
             return run_to_log(scenario, path, progress=report, resume=resume)
-    except (ScenarioError, LogError, ResumeError):
-        raise  # Nothing was simulated, or nothing of it was kept.
+    except (ScenarioError, LogError):
+        raise  # Nothing was simulated.
+    except ResumeError as error:
+        if str(path) not in str(error):
+            error.add_note(f"log: {path}")
+        raise
     except BaseException as error:
         if path.exists():
             error.add_note(f"what was logged is kept; to finish it: liqsim resume {_quoted(path)}")

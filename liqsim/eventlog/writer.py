@@ -175,10 +175,6 @@ class EventLogWriter:
             message = f"{path} {reason}"
             raise ResumeError(message)
         kept = connection.execute("select last_seq, digest from batches order by 1").fetchall()
-        connection.execute(
-            "update runs set status = 'running', event_count = null, digest = null, "
-            "wall_seconds = null, error = null"
-        )
         return cls(connection, header, kept)
 
     def recorder_of(self, cls: type[Event]) -> Callable[[int, int, int, Any], None]:
@@ -213,6 +209,12 @@ class EventLogWriter:
             done += take
             if first_seq + done > self._next_full:
                 self._commit_full()
+
+    def close(self) -> None:
+        """Leave the file as it is."""
+        if self._is_in_transaction:
+            self._connection.execute("rollback")
+        self._connection.close()
 
     def seal(self, wall_seconds: float) -> None:
         """Commit what is left, mark the log sealed, and leave one file."""
@@ -303,6 +305,10 @@ class EventLogWriter:
             message = f"batch {self._batch_number} ends at {kept_last}, re-execution at {last_seq}"
             raise ResumeError(message)
         # The rows come back in this same transaction, so nothing logged is ever lost.
+        self._connection.execute(
+            "update runs set status = 'running', event_count = null, digest = null, "
+            "wall_seconds = null, error = null"
+        )
         for buffer in self._buffers.values():
             self._connection.execute(
                 f"delete from {buffer.cls.TAG} where seq >= ?", [self._first_seq]

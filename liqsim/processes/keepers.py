@@ -32,7 +32,7 @@ class Offer:
         is_open: Whether it can still be had.
         is_beyond_limit: Withdrawn because its price had passed the limit.
         taken_e8: Units taken over.
-        calls_in_flight: Calls sent for it that have not landed.
+        pursuers: Keepers that react to it or have a call on its way.
     """
 
     tranche_seq: int
@@ -45,7 +45,7 @@ class Offer:
     is_open: bool = True
     is_beyond_limit: bool = False
     taken_e8: int = 0
-    calls_in_flight: int = 0
+    pursuers: int = 0
 
     def close(self) -> None:
         """Take it off the board, once."""
@@ -114,7 +114,9 @@ class _Bot:
             if down:
                 yield self._context.wake(down, Priority.KEEPER)
             reaction = self._delay_us(self._reactions, self._spec.reaction, offer, attempt)
+            offer.pursuers += 1
             yield self._context.wake(reaction, Priority.KEEPER)
+            offer.pursuers -= 1
             attempt += 1
             if not offer.is_open:
                 return  # Nothing was sent: nothing happened.
@@ -126,12 +128,12 @@ class _Bot:
             self._unaffordable.append((offer, attempt))
             return
         self._committed_uusd += need
-        offer.calls_in_flight += 1
+        offer.pursuers += 1
         sent_at = self._context.now_us
         landing = self._delay_us(self._landings, self._spec.landing, offer, attempt)
         yield self._context.wake(landing, Priority.KEEPER)
         self._committed_uusd -= need
-        offer.calls_in_flight -= 1
+        offer.pursuers -= 1
         self._land(offer, attempt, sent_at)
         self._retry()
 

@@ -520,7 +520,7 @@ class Venue:
         world = self._context.world
         for bucket in np.flatnonzero(world.liquidation_seq >= 0).tolist():
             reason = self._waiting_for[bucket]
-            if bucket in self._offers and self._offers[bucket].calls_in_flight:
+            if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             trigger_seq = int(world.liquidation_seq[bucket])
             desk = self._context.markets[self._markets_of[bucket]]

@@ -227,8 +227,8 @@ class Fees:
 
     Attributes:
         taker_e6: Of the execution price, on market orders.
-        liquidation_on_mark_e6: Of the mark price, on every liquidated unit.
-        liquidation_on_execution_e6: Of the execution price, on every liquidated unit.
+        liquidation_on_mark_e6: Of the mark price, on units filled or taken over.
+        liquidation_on_execution_e6: Of the execution price, on units filled or taken over.
     """
 
     taker_e6: int = ratio("taker", "0", "0.1", default=0)

@@ -18,7 +18,8 @@ from liqsim.events.schema import EventClass, Owner, Transfer
 from liqsim.units import BOUND
 from liqsim.world.views import int_view
 
-Posting = Callable[[Any], None]
+Posting = Callable[[Any, int, int], None]
+"""Applies the transfers of (event, seq, sim_time_us); only the event matters to balances."""
 _SUM_LIMIT: Final = 9.0e18
 
 
@@ -82,7 +83,7 @@ def _out_of_bounds(event: object, balance: int) -> None:
 
 
 def _source(transfers: tuple[Transfer, ...]) -> str:
-    lines = ["def post(event):"]
+    lines = ["def post(event, seq, at_us):"]
     for transfer in transfers:
         lines.append(f"    amount = event.{transfer.amount}")
         if transfer.market is not None:

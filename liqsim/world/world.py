@@ -64,11 +64,11 @@ class World:
             return _nothing if effect is None else effect.__get__(self)
         post = self.ledger.posting_of(cls)
         if effect is None:
-            return lambda event, _seq, _at_us: post(event)
+            return post
         bound = effect.__get__(self)
 
         def both(event: Any, seq: int, at_us: int) -> None:
-            post(event)
+            post(event, seq, at_us)
             bound(event, seq, at_us)
 
         return both

@@ -179,8 +179,17 @@ def test_resume_refuses_an_edited_log(scenario_file: Path, tmp_path: Path) -> No
     with duckdb.connect(str(log)) as connection:
         connection.execute("update batches set digest = repeat('0', 64) where batch_number = 1")
 
+    before = manifest_of(log)
+
     with pytest.raises(ResumeError, match="batch 1"):
         resumed_digest(scenario_file, log)
+
+    assert manifest_of(log) == before
+
+
+def manifest_of(log: Path) -> object:
+    with open_log(log) as reader:
+        return reader.manifest, reader.batches, reader.spans
 
 
 def test_second_process_is_told_who_holds_the_log(scenario_file: Path, tmp_path: Path) -> None:

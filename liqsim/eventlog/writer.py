@@ -135,6 +135,10 @@ class EventLogWriter:
         Raises:
             LogError: *path* exists already or cannot be written.
         """
+        remains = path.with_name(f"{path.name}.wal")
+        if remains.exists():
+            message = f"{remains} exists: it belongs to a log that is gone; move it away first"
+            raise LogError(message)
         draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
         try:
             with duckdb.connect(draft) as connection:
@@ -236,74 +240,74 @@ class EventLogWriter:
 
     def _finish(self, status: str, wall_seconds: float, error: str | None) -> None:
         self._begin()
-        self._commit_batch()
+        batch = self._insert_batch()
         self._connection.execute(
             "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, error = ?",
-            [status, self.event_count, self.digest.hex(), wall_seconds, error],
+            [status, batch.last_seq + 1, batch.digest.hex(), wall_seconds, error],
         )
-        self._commit()
+        self._commit(batch)
         self._connection.execute("checkpoint")
 
     def _commit_full(self) -> None:
         self._begin()
-        self._commit_batch()
-        self._commit()
+        self._commit(self._insert_batch())
         self._next_full += BATCH_EVENTS
 
     def _begin(self) -> None:
         self._connection.execute("begin")
         self._is_in_transaction = True
 
-    def _commit(self) -> None:
+    def _commit(self, batch: "_Batch") -> None:
+        """Commit, and only then forget what is buffered: until here a failure can write it anew."""
         self._connection.execute("commit")
         self._is_in_transaction = False
+        self.digest = batch.digest
+        self.event_count = batch.last_seq + 1
+        if batch.columns:
+            self._batch_number += 1
+            self._first_seq = batch.last_seq + 1
+        for buffer in batch.columns:
+            buffer.clear()
 
-    def _commit_batch(self) -> None:
+    def _insert_batch(self) -> "_Batch":
         """Hash the buffered events into the chain and insert them, unless the file has them."""
-        batch = [(b, b.snapshot()) for b in self._buffers.values() if len(b.columns[0])]
-        count = sum(len(columns[0]) for _, columns in batch)
-        if not count:
-            return
-        digest = hashlib.sha256(self.digest)
-        for buffer, columns in batch:
-            buffer.check(columns)
-            digest.update(buffer.cls.TAG.encode() + b"\0" + len(columns[0]).to_bytes(8, "little"))
-            for column in columns:
-                digest.update(column.astype(_INT, copy=False).tobytes())
-        last_seq = self._first_seq + count - 1
-        if not self._is_kept(last_seq, digest.hexdigest()):
-            for buffer, columns in batch:
-                table = buffer.arrow(columns, self._start_us)
-                self._connection.register("batch_rows", table)
+        columns = {b: b.snapshot() for b in self._buffers.values() if len(b.columns[0])}
+        if not columns:
+            return _Batch(columns, self._first_seq - 1, self.digest)
+        for buffer, values in columns.items():
+            buffer.check(values)
+        last_seq = self._first_seq + sum(len(values[0]) for values in columns.values()) - 1
+        batch = _Batch(columns, last_seq, _chained(self.digest, columns))
+        if not self._is_kept(batch):
+            for buffer, values in columns.items():
+                self._connection.register("batch_rows", buffer.arrow(values, self._start_us))
                 self._connection.execute(f"insert into {buffer.cls.TAG} select * from batch_rows")
                 self._connection.unregister("batch_rows")
             self._connection.execute(
                 "insert into batches values (?, ?, ?, ?)",
-                [self._batch_number, self._first_seq, last_seq, digest.hexdigest()],
+                [self._batch_number, self._first_seq, last_seq, batch.digest.hex()],
             )
-        self.digest = digest.digest()
-        self._batch_number += 1
-        self._first_seq = last_seq + 1
-        self.event_count = last_seq + 1
-        for buffer, _ in batch:
-            buffer.clear()
+        return batch
 
-    def _is_kept(self, last_seq: int, digest: str) -> bool:
+    def _is_kept(self, batch: "_Batch") -> bool:
         """Return whether the file holds this batch; check it, and drop a short one that grew."""
         if self._batch_number >= len(self._kept):
             return False
         kept_last, kept_digest = self._kept[self._batch_number]
-        if kept_last == last_seq:
-            if kept_digest != digest:
-                message = (
-                    f"batch {self._batch_number} (events {self._first_seq} to {last_seq}) is not "
-                    "what re-execution gives; other library versions, or an edited log"
-                )
-                raise ResumeError(message)
-            return True
-        if kept_last > last_seq or self._batch_number != len(self._kept) - 1:
-            message = f"batch {self._batch_number} ends at {kept_last}, re-execution at {last_seq}"
+        is_grown = kept_last < batch.last_seq and self._batch_number == len(self._kept) - 1
+        again = batch.digest
+        if is_grown:
+            again = _chained(
+                self.digest, {b: _until(v, kept_last) for b, v in batch.columns.items()}
+            )
+        if kept_digest != again.hex() or (kept_last != batch.last_seq and not is_grown):
+            message = (
+                f"batch {self._batch_number} (events {self._first_seq} to {kept_last}) is not what "
+                "re-execution gives; other library versions, or an edited log"
+            )
             raise ResumeError(message)
+        if not is_grown:
+            return True
         # The rows come back in this same transaction, so nothing logged is ever lost.
         self._connection.execute(
             "update runs set status = 'running', event_count = null, digest = null, "
@@ -315,6 +319,39 @@ class EventLogWriter:
             )
         self._connection.execute("delete from batches where batch_number = ?", [self._batch_number])
         return False
+
+
+@attrs.frozen(eq=False)
+class _Batch:
+    """
+    Events about to be committed.
+
+    Attributes:
+        columns: The columns of each kind that has events.
+        last_seq: The last of them; the one before the batch if there are none.
+        digest: The chain's digest up to and including them.
+    """
+
+    columns: "dict[_Buffer, list[npt.NDArray[np.int64]]]"
+    last_seq: int
+    digest: bytes
+
+
+def _chained(previous: bytes, columns: "dict[_Buffer, list[npt.NDArray[np.int64]]]") -> bytes:
+    """Return the digest of a batch that follows *previous*; kinds stand in order of their tags."""
+    digest = hashlib.sha256(previous)
+    for buffer, values in columns.items():
+        if len(values[0]):
+            digest.update(buffer.cls.TAG.encode() + b"\0" + len(values[0]).to_bytes(8, "little"))
+        for column in values:
+            digest.update(column.astype(_INT, copy=False).tobytes())
+    return digest.digest()
+
+
+def _until(values: list[npt.NDArray[np.int64]], seq: int) -> list[npt.NDArray[np.int64]]:
+    """Return the part of a kind's columns up to event *seq*."""
+    count = int(np.searchsorted(values[0], seq, side="right"))
+    return [column[:count] for column in values]
 
 
 class _Buffer:

@@ -45,7 +45,7 @@ from liqsim.mechanics.waterfall import (
 )
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.keepers import Keepers, Offer
-from liqsim.units import ceil_div, taker_cost_uusd
+from liqsim.units import ceil_div, format_usd, taker_cost_uusd
 
 
 @attrs.frozen(eq=False)
@@ -186,6 +186,7 @@ class Venue:
         while self._position(desk, bucket) and not self._is_restored(desk, bucket):
             if self._is_stale(desk):
                 self._waiting_for[bucket] = UnresolvedReason.NO_FRESH_PRICE
+                self._context.log.info("mark_stale", bucket_id=bucket, market=desk.spec.name)
                 yield self._next_mark[desk.market_id]
                 continue
             number += 1
@@ -261,6 +262,7 @@ class Venue:
         journal, bucket = self._context.journal, tranche.bucket_id
         hole = -self._ledger.cash_view[bucket]
         if hole > 0 and not self._position(tranche.desk, bucket):
+            self._context.log.info("bad_debt", bucket_id=bucket, amount_usd=format_usd(hole))
             journal.append(BadDebtRecorded(tranche.seq, bucket, hole), tranche.seq)
         return journal.append(
             TrancheSettled(
@@ -373,6 +375,8 @@ class Venue:
             journal.append(SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd), cause)
         if settlement.draw_uusd:
             left = self._ledger.cash_view[Owner.FUND] - settlement.draw_uusd
+            if not left:
+                self._context.log.warning("fund_exhausted", bucket_id=bucket)
             journal.append(FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left), cause)
 
     def _deleverage(self, tranche: Tranche, size_e8: int) -> int:
@@ -394,6 +398,9 @@ class Venue:
             cash=self._ledger.cash,
             units=self._ledger.units[desk.market_id],
             entry_e8=world.entry_e8[desk.market_id],
+        )
+        self._context.log.info(
+            "deleveraging", bucket_id=bucket, market=desk.spec.name, accounts=len(parts)
         )
         for number, part in enumerate(parts, start=1):
             quantity = -part.size_e8 if position > 0 else part.size_e8

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from liqsim.api import load_scenario, run_to_log
-from liqsim.errors import BoundError, LogInUseError, ResumeError
+from liqsim.errors import BoundError, LogError, LogInUseError, ResumeError
 from liqsim.eventlog.reader import open_log
 from liqsim.eventlog.writer import BATCH_EVENTS
 from replay.verify import verify
@@ -185,6 +185,39 @@ def test_resume_refuses_an_edited_log(scenario_file: Path, tmp_path: Path) -> No
         resumed_digest(scenario_file, log)
 
     assert manifest_of(log) == before
+
+
+def test_resume_refuses_an_edited_short_batch(scenario_file: Path, tmp_path: Path) -> None:
+    log = tmp_path / "edited.duckdb"
+    scenario = load_scenario(scenario_file, overrides=["population.cohorts.all.accounts=50"])
+
+    def fail(context):
+        yield context.wake(60_000_000, 90)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        run_to_log(scenario, log, actors=[fail])
+    with duckdb.connect(str(log)) as connection:
+        connection.execute("update batches set digest = repeat('0', 64)")
+    before = manifest_of(log)
+
+    with pytest.raises(ResumeError, match="batch 0"):
+        run_to_log(scenario, log, resume=True)
+
+    assert manifest_of(log) == before
+
+
+def test_a_log_is_not_made_beside_the_remains_of_another(
+    scenario_file: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "new.duckdb"
+    (tmp_path / "new.duckdb.wal").write_bytes(b"left over")
+    scenario = load_scenario(scenario_file, overrides=["population.cohorts.all.accounts=50"])
+
+    with pytest.raises(LogError, match=r"new\.duckdb\.wal exists"):
+        run_to_log(scenario, log)
+
+    assert not log.exists()
 
 
 def manifest_of(log: Path) -> object:

@@ -1,0 +1,228 @@
+"""`liqsim verify`, `replay` and `query` on a sealed log."""
+
+import csv
+import io
+from decimal import Decimal
+
+import duckdb
+import pytest
+
+from replay.log import Log
+
+MIDDLE = "2026-01-01T00:01:10Z"
+
+
+def test_a_sound_log_is_clean(stranger, log):
+    answer = stranger.says("verify", log)
+
+    with Log(log) as opened:
+        assert answer.stdout == f"clean: {opened.manifest.event_count:,} events (sealed)\n"
+    assert answer.exit_code == 0
+
+
+def test_every_finding_is_listed(stranger, log):
+    with duckdb.connect(log) as connection:
+        connection.execute(
+            "update order_filled set fee_usd = fee_usd + 1 "
+            "where seq = (select min(seq) from order_filled)"
+        )
+    answer = stranger.says("verify", log)
+    told = stranger.says("verify", log, "--json")
+
+    assert answer.exit_code == told.exit_code == 1
+    assert "  batch_digest  " in answer.stdout
+    assert f"{len(told.json['findings'])} findings in " in answer.stdout
+    assert told.json["is_clean"] is False
+    assert {"batch_digest", "fee"} <= {finding["code"] for finding in told.json["findings"]}
+    assert set(told.json["findings"][0]) == {"code", "seq", "message"}
+
+
+def test_a_sound_log_is_clean_in_json(stranger, log):
+    answer = stranger.says("verify", log, "--json")
+
+    assert answer.exit_code == 0
+    assert answer.json["is_clean"] is True
+    assert answer.json["findings"] == []
+
+
+def test_the_state_at_an_instant_is_the_logs(stranger, log):
+    told = stranger.says("replay", log, "--at", MIDDLE, "--json").json
+    with Log(log) as opened:
+        state = opened.state_at(MIDDLE)
+        open_count = len(state.open_liquidations().fetchall())
+
+        assert told["at"] == "2026-01-01T00:01:10.000000Z"
+        assert told["seq"] == state.seq
+        assert told["fund_usd"] == f"{state.fund_usd()}"
+        assert told["marks"][0]["price"] == f"{state.marks()[0].price}"
+    assert 0 < open_count == len(told["open_liquidations"])
+    assert {row["owner"] for row in told["balances"]} <= {
+        "outside", "makers", "fund", "treasury", "network"
+    }  # fmt: skip
+
+
+def test_the_state_after_an_event_is_the_state_at_its_time(stranger, log):
+    told = stranger.says("replay", log, "--at", MIDDLE, "--json").json
+    again = stranger.says("replay", log, "--seq", told["seq"], "--json").json
+
+    assert {**told, "at": None} == {**again, "at": None}
+
+
+def test_without_a_time_the_state_is_that_of_the_end(stranger, log):
+    with Log(log) as opened:
+        last = opened.manifest.event_count - 1
+
+    assert stranger.says("replay", log, "--json").json["seq"] == last
+
+
+def test_the_state_fits_a_terminal(stranger, log):
+    answer = stranger.says("replay", log, "--at", MIDDLE)
+
+    assert answer.stdout.startswith("engine_cascade at 2026-01-01 00:01:10.000000 UTC, after event")
+    assert "open liquidations" in answer.stdout
+    assert "insurance fund, USD" in answer.stdout
+    assert max(map(len, answer.stdout.splitlines())) <= 80
+
+
+def test_before_anything_happened_there_is_nothing_to_show(stranger, log):
+    answer = stranger.says("replay", log, "--seq", 0)
+
+    assert answer.exit_code == 0
+    assert "no mark prices yet" in answer.stdout
+    assert "no open liquidations" in answer.stdout
+
+
+def test_an_accounts_margin_is_exact(stranger, log):
+    with Log(log) as opened:
+        seq, bucket, *recorded = opened.sql(
+            "select liquidation_seq, bucket, margin_usd, maintenance_usd, bankruptcy_price, "
+            "mark_price from liquidations order by liquidation_seq limit 1"
+        ).fetchall()[0]
+    told = stranger.says("replay", log, "--seq", seq, "--owner", bucket, "--json").json
+    position = told["position"]
+
+    keys = ("margin_usd", "maintenance_usd", "bankruptcy_price", "mark_price")
+    assert [position[key] for key in keys] == [f"{value}" for value in recorded]
+    assert told["liquidation"]["liquidation_seq"] == seq
+    equity = Decimal(position["margin_usd"]) + Decimal(position["maintenance_usd"])
+    assert abs(Decimal(position["equity_usd"]) - equity) <= Decimal("0.000001")
+    answer = stranger.says("replay", log, "--seq", seq, "--owner", bucket)
+    assert f"{bucket}, bucket of crowd" in answer.stdout
+    assert "in liquidation since" in answer.stdout
+
+
+def test_an_owner_without_a_position_has_balances(stranger, log):
+    told = stranger.says("replay", log, "--owner", "fund", "--json").json
+
+    assert told["position"] is None
+    assert [row["asset"] for row in told["balances"]] == ["USD"]
+    assert len(told["balances"][0]["balance"].partition(".")[2]) == 6
+
+
+def test_events_are_listed_with_their_causes(stranger, log):
+    answer = stranger.says("replay", log, "--kind", "order_filled", "--limit", 2, "--json")
+    filled = answer.json["events"]
+
+    assert [event["kind"] for event in filled] == ["order_filled"] * 2
+    assert all(event["cause"] == "tranche_started" for event in filled)
+    assert all(isinstance(event["fields"]["price"], str) for event in filled)
+    assert answer.json["left_count"] > 0
+
+
+def test_a_listing_goes_on_where_it_stopped(stranger, log):
+    words = ("replay", log, "--from", "2026-01-01 00:00:30", "--json")
+    whole = stranger.says(*words, "--limit", 60).json["events"]
+    first = stranger.says(*words, "--limit", 20).json["events"]
+    rest = stranger.says(*words, "--limit", 40, "--after", first[-1]["seq"]).json["events"]
+
+    assert first + rest == whole
+    assert [e["seq"] for e in whole] == list(range(whole[0]["seq"], whole[0]["seq"] + 60))
+
+
+def test_a_listing_ends_where_it_should(stranger, log):
+    words = ("--from", "2026-01-01 00:00:30", "--to", "2026-01-01 00:00:40", "--limit", 10_000)
+    events = stranger.says("replay", log, *words, "--json").json["events"]
+
+    assert events
+    assert all("2026-01-01T00:00:30" <= e["sim_time"] < "2026-01-01T00:00:41" for e in events)
+
+
+def test_an_event_is_one_line_with_names(stranger, log, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    answer = stranger.says("replay", log, "--kind", "tranche_started", "--limit", 1)
+
+    (line,) = answer.stdout.splitlines()
+    assert " tranche_started <- " in line
+    assert " liquidation_triggered " in line
+    assert " bucket=crowd_" in line
+    assert " market=ETH " in line
+    assert "--after" in answer.stderr
+
+
+def test_an_event_is_folded_on_a_terminal(stranger, log):
+    answer = stranger.says("replay", log, "--kind", "tranche_started", "--limit", 3)
+
+    lines = answer.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len([line for line in lines if not line.startswith(" ")]) == 3
+
+
+def test_no_events_is_no_error(stranger, log):
+    answer = stranger.says("replay", log, "--kind", "keeper_call_failed")
+
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "", "no such events\n")
+
+
+SQL = "select market, count(*) as n, sum(fees_usd) as usd from liquidations group by market"
+
+
+def test_a_result_is_a_table(stranger, log):
+    lines = stranger.says("query", log, SQL).stdout.splitlines()
+
+    assert lines[0].split() == ["market", "n", "usd"]
+    assert lines[2].split()[0] == "ETH"
+    assert len(lines) == 3
+
+
+def test_a_result_is_csv(stranger, log):
+    answer = stranger.says("query", log, SQL, "--format", "csv")
+
+    (row,) = csv.DictReader(io.StringIO(answer.stdout))
+    assert row["market"] == "ETH"
+    assert row["usd"] == stranger.says("outcome", log, "--json").json["fees_usd"]
+
+
+def test_a_result_is_json(stranger, log):
+    (row,) = stranger.says("query", log, SQL, "--format", "json").json
+
+    assert row["usd"] == stranger.says("outcome", log, "--json").json["fees_usd"]
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_a_wide_result_is_shown_as_records(stranger, log, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    answer = stranger.says("query", log, "from liquidations limit 2")
+
+    lines = answer.stdout.splitlines()
+    assert next(line for line in lines if line.startswith("---")).startswith("--- 1 ---")
+    assert max(map(len, lines)) <= int(columns)
+
+
+def test_what_a_value_says_to_the_terminal_is_not_passed_on(stranger, log):
+    answer = stranger.says("query", log, "select chr(27) || '[31m[bold]' as x")
+
+    assert "\x1b" not in answer.stdout
+    assert "[31m[bold]" in answer.stdout
+
+
+def test_explain_is_a_question(stranger, log):
+    assert stranger.says("query", log, "explain select 1").exit_code == 0
+
+
+def test_without_sql_tables_and_views_are_listed(stranger, log):
+    answer = stranger.says("query", log)
+
+    for name in ("liquidations", "tranches", "runs", "order_filled", "postings"):
+        assert f"\n{name} " in answer.stdout
+    assert "one row per trigger." in answer.stdout
+    assert max(map(len, answer.stdout.splitlines())) <= 80

@@ -1,0 +1,240 @@
+"""`liqsim run`, `resume` and `outcome`: what is printed, what is left, how it ends."""
+
+import functools
+import json
+import os
+import re
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.scenarios import engine_cascade, keeper_race, small_scenario
+
+from liqsim.api import run_to_log
+from liqsim.cli import running
+from liqsim.errors import ResumeError
+from liqsim.processes.context import Priority
+from replay.log import Log
+from replay.outcome import keys_of
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+DEFAULT = "runs/20260102T030405Z_engine_cascade_1"
+
+
+@pytest.fixture
+def at_noon(monkeypatch):
+    monkeypatch.setattr(running, "_utc_now", lambda: NOW)
+
+
+def at_90_seconds(monkeypatch, action):
+    """Have *action* called in the middle of every run from now on."""
+
+    def actor(context):
+        yield context.wake(90_000_000, Priority.ACTOR)
+        action()
+        yield context.wake(0, Priority.ACTOR)
+
+    monkeypatch.setattr(running, "run_to_log", functools.partial(run_to_log, actors=[actor]))
+
+
+def fail():
+    message = "out of its mind"
+    raise RuntimeError(message)
+
+
+def test_run_prints_the_outcome_and_leaves_a_log(stranger, cascade, at_noon):
+    answer = stranger.says("run", cascade)
+
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert stranger.files() == {"cascade.toml", "runs", f"{DEFAULT}.duckdb"}
+    assert answer.stdout.startswith("engine_cascade, seed 1\n")
+    assert answer.stdout.endswith(f"\nlog  {DEFAULT}.duckdb\n")
+    for heading in ("Prices, USD", "Liquidations", "Money, USD", "Oracle", "Unresolved"):
+        assert f"\n{heading}" in answer.stdout
+    assert "Keepers" not in answer.stdout
+    assert max(map(len, answer.stdout.splitlines())) <= 80
+
+
+def test_a_default_name_that_exists_gets_a_number(stranger, cascade, at_noon):
+    for _ in range(3):
+        assert stranger.says("run", cascade, "-q").exit_code == 0
+
+    assert {f"{DEFAULT}{end}.duckdb" for end in ("", "-2", "-3")} <= stranger.files()
+
+
+def test_a_default_name_that_is_taken_while_accounts_are_drawn_gets_a_number(
+    stranger, cascade, at_noon, monkeypatch
+):
+    def beaten_once(scenario, path, **options):
+        if path.name == f"{Path(DEFAULT).name}.duckdb":
+            path.write_text("somebody else's")
+        return run_to_log(scenario, path, **options)
+
+    monkeypatch.setattr(running, "run_to_log", beaten_once)
+
+    assert stranger.says("run", cascade, "-q").stdout == f"{DEFAULT}-2.duckdb\n"
+    assert Path(f"{DEFAULT}.duckdb").read_text() == "somebody else's"
+
+
+def test_json_is_one_object_with_every_key_in_order(stranger, cascade):
+    answer = stranger.starts("run", cascade, "--json", "--out", "out.duckdb")
+
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert answer.stdout.count("\n") == 1
+    assert list(answer.json) == keys_of(["ETH"])
+    assert answer.json["log"] == "out.duckdb"
+    assert answer.json["keeper_profit_usd"] is None
+    for key, value in answer.json.items():
+        if key.endswith("_usd") and value is not None:
+            assert re.fullmatch(r"-?\d+\.\d{6}", value), key
+    with Log("out.duckdb") as log:
+        assert log.outcome() == answer.json
+
+
+def test_quiet_prints_only_where_the_log_is(stranger, cascade):
+    answer = stranger.says("run", cascade, "-q", "--out", "out.duckdb")
+
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "out.duckdb\n", "")
+
+
+def test_seed_and_settings_win_over_the_file(stranger, cascade):
+    words = ("--seed", 7, "--set", "venue.fund.initial_usd=12.5", "--set", "name=other")
+    answer = stranger.says("run", cascade, *words, "--json")
+
+    assert answer.json["seed"] == 7
+    assert answer.json["fund_start_usd"] == "12.500000"
+    assert Path(answer.json["log"]).name.endswith("_other_7.duckdb")
+
+
+def test_keepers_have_lines_of_their_own(stranger):
+    answer = stranger.says("run", stranger.write_scenario("race.toml", keeper_race()))
+
+    assert "\nKeepers\n" in answer.stdout
+    assert "profit, USD" in answer.stdout
+
+
+def test_reasons_that_hold_nobody_back_are_left_out(stranger):
+    quiet = stranger.says("run", stranger.write_scenario("quiet.toml", small_scenario()))
+
+    assert "accounts still due" in quiet.stdout
+    assert "no depth" not in quiet.stdout
+    assert "longest wait" not in quiet.stdout
+
+
+def test_verbose_names_the_sources_and_logs_to_stderr(stranger):
+    basis = {"venue.fund": {"kind": "fact", "source": "annual report"}, "markets": "fitted"}
+    file = stranger.write_scenario("cascade.toml", engine_cascade(basis=basis))
+    answer = stranger.says("run", file, "-v")
+
+    assert re.search(r"^fact +venue\.fund +annual report$", answer.stdout, re.MULTILINE)
+    assert "run_started" in answer.stderr
+    assert "run_sealed" in answer.stderr
+    assert "run_id=" in answer.stderr
+
+
+def test_the_operators_log_can_be_json_lines(stranger, cascade):
+    answer = stranger.says("run", cascade, "-v", "--log-json", "--json")
+    started, sealed = map(json.loads, answer.stderr.splitlines())
+
+    assert (started["event"], sealed["event"]) == ("run_started", "run_sealed")
+    assert started["run_id"] == sealed["run_id"] == answer.json["run_id"]
+
+
+def test_outcome_prints_the_same_again(stranger, cascade):
+    ran = stranger.says("run", cascade, "--out", "out.duckdb")
+
+    assert stranger.says("outcome", "out.duckdb").stdout == ran.stdout
+    assert list(stranger.says("outcome", "out.duckdb", "--json").json) == keys_of(["ETH"])
+
+
+def test_ctrl_c_keeps_the_log_and_resume_finishes_it(stranger, cascade, monkeypatch):
+    undisturbed = stranger.says("run", cascade, "--json").json["digest"]
+    monkeypatch.setattr(signal, "getsignal", lambda _number: signal.default_int_handler)
+    with monkeypatch.context() as disturbed:
+        at_90_seconds(disturbed, lambda: os.kill(os.getpid(), signal.SIGINT))
+        stopped = stranger.says("run", cascade, "--out", "out.duckdb")
+
+    assert (stopped.exit_code, stopped.stdout) == (130, "")
+    assert stopped.stderr.splitlines()[1:] == [
+        "interrupted",
+        "what was logged is kept; to finish it: liqsim resume out.duckdb",
+    ]
+    outcome = stranger.says("outcome", "out.duckdb")
+    assert "The run did not end (KeyboardInterrupt" in outcome.stdout
+    assert "failed; `liqsim resume` finishes it" in stranger.says("verify", "out.duckdb").stdout
+
+    finished = stranger.says("resume", "out.duckdb", "--json")
+    assert finished.exit_code == 0
+    assert finished.json["digest"] == undisturbed
+    assert stranger.says("verify", "out.duckdb").stdout.startswith("clean: ")
+
+
+def test_ctrl_c_before_the_log_exists_leaves_nothing(stranger, cascade, monkeypatch):
+    def interrupted(*_args, **_options):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(signal, "getsignal", lambda _number: signal.default_int_handler)
+    monkeypatch.setattr(running, "run_to_log", interrupted)
+    answer = stranger.says("run", cascade, "--out", "out.duckdb")
+
+    assert (answer.exit_code, answer.stderr) == (130, "interrupted\nnothing was written\n")
+    assert stranger.files() == {"cascade.toml"}
+
+
+def test_a_bug_of_ours_is_told_from_an_error_of_the_user(stranger, cascade, monkeypatch):
+    with monkeypatch.context() as disturbed:
+        at_90_seconds(disturbed, fail)
+        broken = stranger.says("run", cascade, "--out", "out.duckdb")
+        shown = stranger.says("run", cascade, "--out", "other.duckdb", "-v")
+
+    assert (broken.exit_code, broken.stdout) == (3, "")
+    assert "internal error, a bug in liqsim: RuntimeError: out of its mind" in broken.stderr
+    assert "liqsim resume out.duckdb" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert "Traceback" in shown.stderr
+    assert stranger.says("resume", "out.duckdb", "-q").exit_code == 0
+
+
+def test_a_sealed_log_cannot_be_resumed(stranger, log):
+    before = log.read_bytes()
+    answer = stranger.says("resume", log)
+
+    assert answer.exit_code == 2
+    assert answer.stderr == f"error: {log}: is sealed already, there is nothing to resume\n"
+    assert log.read_bytes() == before
+
+
+def test_no_progress_bar_where_nobody_looks(stranger, cascade):
+    answer = stranger.starts("run", cascade)
+
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert "\x1b" not in answer.stdout
+
+
+def test_used_as_a_library_a_run_prints_nothing(stranger, cascade):
+    code = (
+        "from pathlib import Path; from liqsim.api import load_scenario, run_to_log;"
+        f"run_to_log(load_scenario(Path('{cascade}')), Path('out.duckdb'))"
+    )
+    answer = stranger.python("-c", code)
+
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (0, "", "")
+
+
+def test_a_log_that_cannot_be_reproduced_is_named(stranger, cascade, monkeypatch):
+    def unlike(*_args, **_options):
+        message = "batch 0 is not what re-execution gives"
+        raise ResumeError(message)
+
+    with monkeypatch.context() as disturbed:
+        at_90_seconds(disturbed, fail)
+        stranger.says("run", cascade, "--out", "out.duckdb")
+    monkeypatch.setattr(running, "run_to_log", unlike)
+    answer = stranger.says("resume", "out.duckdb")
+
+    assert answer.exit_code == 2
+    assert answer.stderr.splitlines() == [
+        "error: batch 0 is not what re-execution gives",
+        "log: out.duckdb",
+    ]

@@ -1,0 +1,712 @@
+"""
+A sink that keeps books of its own and checks every event against them before it is applied.
+
+It posts from the meaning of the fields, works out every decision again with rules written from
+their description, and compares its books with the live ledger after every event. It shares no
+rule with what it judges.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Final
+
+import attrs
+
+from liqsim.events import (
+    EVENT_CLASSES,
+    NO_CAUSE,
+    BadDebtRecorded,
+    DepthChanged,
+    Entry,
+    Executor,
+    FailedCall,
+    FundDrawn,
+    FundsDeposited,
+    InventorySold,
+    KeeperCallFailed,
+    LiquidationEnded,
+    LiquidationOutcome,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    MarketExtremes,
+    OracleUpdated,
+    OrderFilled,
+    PositionDeleveraged,
+    PositionOpened,
+    SurplusRouted,
+    TrancheSettled,
+    TrancheStarted,
+    TrancheTakenOver,
+    UnresolvedReason,
+    UpdateReason,
+)
+from liqsim.events.schema import columns_of
+from liqsim.runner import Actor, Prepared, Simulation
+from liqsim.scenario.model import NoImpact
+
+OUTSIDE, MAKERS, FUND, TREASURY, NETWORK = range(5)
+_E16: Final = 10**10
+"""quantity_e8 x price_e8 per micro-USD."""
+
+_RANGES: Final = {
+    cls: tuple((c.field, c.low, c.high) for c in columns_of(cls)) for cls in EVENT_CLASSES
+}
+
+
+@attrs.define
+class _Tranche:
+    seq: int
+    order: int
+    limit: int
+    filled: int = 0
+    taken: int = 0
+    deleveraged: int = 0
+    deleverage_price: int = 0
+    queue: list[int] | None = None
+
+    @property
+    def left(self) -> int:
+        return abs(self.order) - self.filled - self.taken - self.deleveraged
+
+
+@attrs.define
+class _Liquidation:
+    seq: int
+    bucket: int
+    market: int
+    size_at_trigger: int
+    triggered_at: int
+    count: int = 0
+    tranche: _Tranche | None = None
+    settled_at: int = -1
+    settled_seq: int = -1
+    was_cancelled: bool = False
+
+
+class Auditor:
+    """
+    Judges one run.
+
+    Attributes:
+        entries: Every event so far.
+        census: How often each kind, and each rare case by name, was seen.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        scenario = prepared.scenario
+        self.entries: list[Entry] = []
+        self.census: Counter[str] = Counter()
+        self._prepared = prepared
+        self._venue = scenario.venue
+        self._markets = scenario.markets
+        self._end_us = scenario.end_us
+        self._first_bucket = prepared.first_bucket
+        count = prepared.first_bucket + len(prepared.accounts.names)
+        self._cash = [0] * count
+        self._units = [[0] * count for _ in scenario.markets]
+        self._entry_price = [0] * count
+        self._market_of = [-1] * count
+        self._buckets_of: list[list[int]] = [[] for _ in scenario.markets]
+        self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
+        self._open: dict[int, _Liquidation] = {}
+        self._by_seq: dict[int, _Liquidation] = {}
+        self._tranches: dict[int, tuple[_Liquidation, _Tranche]] = {}
+        self._bad_debt: defaultdict[int, int] = defaultdict(int)
+        self._owed: list[tuple[type[Any], int, int, int]] = []
+        self._judged: tuple[int, int] | None = None
+        self._last_judged: tuple[Fraction, int] | None = None
+        self._live_before = (0, 0)
+        self._beyond_bankruptcy = False
+        self._rules: dict[type[Any], Callable[[Entry, Any], None]] = {
+            FundsDeposited: self._deposited,
+            PositionOpened: self._opened,
+            DepthChanged: self._depth_changed,
+            OracleUpdated: self._marked,
+            LiquidationTriggered: self._triggered,
+            TrancheStarted: self._started,
+            OrderFilled: self._filled,
+            TrancheTakenOver: self._taken_over,
+            KeeperCallFailed: self._call_failed,
+            InventorySold: self._sold,
+            SurplusRouted: self._surplus,
+            FundDrawn: self._drawn,
+            PositionDeleveraged: self._deleveraged,
+            BadDebtRecorded: self._bad_debt_recorded,
+            TrancheSettled: self._settled,
+            LiquidationEnded: self._ended,
+            LiquidationUnresolved: self._unresolved,
+            MarketExtremes: self._extremes,
+        }
+
+    def watch(self, simulation: Simulation) -> None:
+        """Name the run whose ledger is compared."""
+        self._ledger = simulation.world.ledger
+
+    # The sink -------------------------------------------------------------------------------------
+
+    def recorder_of(self, cls: type[Any]) -> Callable[[int, int, int, Any], None]:
+        def record(seq: int, at_us: int, cause_seq: int, event: Any) -> None:
+            self.compare()
+            self._admit(Entry(seq, at_us, cause_seq, event))
+
+        return record
+
+    def record_many(
+        self, cls: type[Any], first_seq: int, sim_time_us: int, cause_seq: int, columns: Any
+    ) -> None:
+        self.compare()
+        names = [column.field for column in columns_of(cls)]
+        rows = zip(*(columns[name].tolist() for name in names), strict=True)
+        for offset, row in enumerate(rows):
+            self._admit(Entry(first_seq + offset, sim_time_us, cause_seq, cls(*row)))
+
+    def compare(self) -> None:
+        """Compare the live ledger with these books, as of the last event."""
+        cash = self._ledger.cash.tolist()
+        units = self._ledger.units.tolist()
+        last = self.entries[-1].event if self.entries else None
+        assert cash == self._cash, last
+        assert units == self._units, last
+        assert sum(cash) == 0
+        assert all(sum(line) == 0 for line in units)
+        assert all(purse >= 0 for purse in cash[FUND : self._first_bucket]), last
+        if last is not None:
+            outside, makers = self._live_before
+            assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited)
+            assert cash[MAKERS] == makers or isinstance(
+                last, PositionOpened | OrderFilled | InventorySold
+            )
+        self._live_before = cash[OUTSIDE], cash[MAKERS]
+
+    def _admit(self, entry: Entry) -> None:
+        event = entry.event
+        before = self.entries[-1] if self.entries else None
+        assert entry.seq == len(self.entries)
+        assert NO_CAUSE <= entry.cause_seq < entry.seq or entry.cause_seq == NO_CAUSE
+        assert (before.sim_time_us if before else 0) <= entry.sim_time_us < self._end_us
+        assert type(entry.sim_time_us) is int
+        for field, low, high in _RANGES[type(event)]:
+            assert low <= getattr(event, field) <= high, f"{field} of {event}"
+        if self._owed:
+            cls, bucket, amount, cause = self._owed.pop(0)
+            assert (type(event), entry.cause_seq) == (cls, cause)
+            assert (event.bucket_id, event.amount_uusd) == (bucket, amount)  # type: ignore[union-attr]
+        else:
+            assert not isinstance(event, SurplusRouted | FundDrawn), event
+        if not isinstance(event, LiquidationTriggered):
+            self._nobody_else_is_due()
+        self.entries.append(entry)
+        self.census[type(event).TAG] += 1
+        self._rules[type(event)](entry, event)
+
+    # Books ----------------------------------------------------------------------------------------
+
+    def _pay(self, payer: int, payee: int, amount: int) -> None:
+        self._cash[payer] -= amount
+        self._cash[payee] += amount
+
+    def _trade(self, taker: int, other: int, event: Any) -> None:
+        quantity, price = event.quantity_e8, event.price_e8
+        cost = -(-quantity * price // _E16)
+        assert event.cost_uusd == cost, event
+        self._units[event.market_id][taker] += quantity
+        self._units[event.market_id][other] -= quantity
+        self._pay(taker, other, cost)
+
+    def _position(self, bucket: int) -> int:
+        return self._units[self._market_of[bucket]][bucket]
+
+    def _margin(self, bucket: int, mark: int, buffer_e6: int = 0) -> Fraction:
+        """Return cash plus value less maintenance, in USD, exact."""
+        market = self._market_of[bucket]
+        quantity, price = Fraction(self._units[market][bucket], 10**8), Fraction(mark, 10**8)
+        return (
+            Fraction(self._cash[bucket], 10**6)
+            + quantity * price
+            - self._maintenance(bucket, mark) * (1 + Fraction(buffer_e6, 10**6))
+        )
+
+    def _maintenance(self, bucket: int, mark: int) -> Fraction:
+        market = self._market_of[bucket]
+        size = abs(self._units[market][bucket])
+        tiers = self._markets[market].maintenance
+        ends = [*(start for start, _ in tiers[1:]), max(size, tiers[-1][0])]
+        asked = sum(
+            Fraction(max(min(size, end) - start, 0) * rate, 10**14)
+            for (start, rate), end in zip(tiers, ends, strict=True)
+        )
+        return asked * Fraction(mark, 10**8)
+
+    def _is_due(self, margin: Fraction) -> bool:
+        return margin < 0 or (margin == 0 and self._venue.due_at_zero)
+
+    def _bankruptcy(self, bucket: int) -> int:
+        quantity, cash = self._position(bucket), self._cash[bucket]
+        price = Fraction(-cash * _E16, quantity)
+        return max(-(-price.numerator // price.denominator) if quantity > 0 else int(price // 1), 0)
+
+    def _limit(self, bucket: int, size: int) -> int:
+        fund = self._cash[FUND] * _E16 // size
+        worst = self._bankruptcy(bucket) + (-fund if self._position(bucket) > 0 else fund)
+        return min(max(worst, 1), 10**18 - 1)
+
+    def _nobody_else_is_due(self) -> None:
+        """Judge every bucket of the market whose mark came last, one at a time."""
+        if self._judged is None:
+            return
+        market, _ = self._judged
+        mark, _, _ = self._marks[market]
+        units, tiers = self._units[market], self._markets[market].maintenance
+        for bucket in self._buckets_of[market]:
+            if bucket in self._open or not units[bucket]:
+                continue
+            # Scaled to USD x 1e-22: tier by tier, the rate's step on what lies above its start.
+            margin, size, before = self._cash[bucket] * 10**16, abs(units[bucket]), 0
+            for start, rate in tiers:
+                margin -= mark * (rate - before) * max(size - start, 0)
+                before = rate
+            margin += mark * units[bucket] * 10**6
+            assert margin > 0 or (margin == 0 and not self._venue.due_at_zero), bucket
+        self._judged = self._last_judged = None
+
+    # Rules, one per kind --------------------------------------------------------------------------
+
+    def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
+        assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
+        self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
+
+    def _opened(self, entry: Entry, event: PositionOpened) -> None:
+        assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
+        assert self._market_of[event.bucket_id] == -1
+        self._market_of[event.bucket_id] = event.market_id
+        self._buckets_of[event.market_id].append(event.bucket_id)
+        self._entry_price[event.bucket_id] = event.price_e8
+        self._trade(event.bucket_id, MAKERS, event)
+
+    def _depth_changed(self, entry: Entry, event: DepthChanged) -> None:
+        assert entry.cause_seq == NO_CAUSE
+        schedule = self._markets[event.market_id].liquidity.schedule  # type: ignore[union-attr]
+        change = (entry.sim_time_us, event.multiplier_e6, event.half_life_us)
+        assert change in [(c.at_us, c.multiplier_e6, c.half_life_us) for c in schedule]
+
+    def _marked(self, entry: Entry, event: OracleUpdated) -> None:
+        spec = self._markets[event.market_id].oracle
+        assert event.sampled_at_us <= event.published_at_us <= entry.sim_time_us
+        assert spec.quorum <= event.reports_count <= len(spec.sources)
+        is_first = self._marks[event.market_id][1] == NO_CAUSE
+        if is_first and spec.landing.median_us == spec.landing.p99_us:
+            assert event.reason is UpdateReason.FIRST
+        if entry.cause_seq != NO_CAUSE:
+            cause = self.entries[entry.cause_seq]
+            assert isinstance(cause.event, OrderFilled | InventorySold)
+            assert cause.event.market_id == event.market_id
+            assert cause.sim_time_us < event.sampled_at_us
+            self.census["oracle_updated because of a fill"] += 1
+        self._marks[event.market_id] = event.price_e8, entry.seq, entry.sim_time_us
+        self._judged = event.market_id, entry.seq
+
+    def _triggered(self, entry: Entry, event: LiquidationTriggered) -> None:
+        bucket = event.bucket_id
+        mark, mark_seq, mark_at = self._marks[event.market_id]
+        assert bucket not in self._open
+        assert (entry.cause_seq, entry.sim_time_us) == (mark_seq, mark_at)
+        assert (event.mark_price_e8, event.market_id) == (mark, self._market_of[bucket])
+        assert event.quantity_e8 == self._position(bucket) != 0
+        margin = self._margin(bucket, mark)
+        assert self._is_due(margin)
+        assert event.margin_uusd == margin * 10**6 // 1
+        assert event.maintenance_uusd == -(-self._maintenance(bucket, mark) * 10**6 // 1)
+        assert event.bankruptcy_price_e8 == self._bankruptcy(bucket)
+        ratio = margin / (abs(event.quantity_e8) * mark), bucket
+        assert self._last_judged is None or self._last_judged < ratio
+        self._last_judged = ratio
+        liquidation = _Liquidation(
+            entry.seq, bucket, event.market_id, abs(event.quantity_e8), entry.sim_time_us
+        )
+        self._open[bucket] = self._by_seq[entry.seq] = liquidation
+        if margin == 0:
+            self.census["triggered at zero"] += 1
+        self.census["triggered long" if event.quantity_e8 > 0 else "triggered short"] += 1
+
+    def _started(self, entry: Entry, event: TrancheStarted) -> None:
+        bucket = event.bucket_id
+        liquidation = self._open[bucket]
+        mark, _, mark_at = self._marks[event.market_id]
+        venue, at = self._venue, entry.sim_time_us
+        assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
+        assert liquidation.tranche is None
+        executor = venue.engine if venue.executor == "engine" else venue.keepers
+        assert event.executor is Executor[venue.executor.upper()]
+        assert executor is not None
+        if liquidation.count == 0:
+            assert entry.cause_seq == liquidation.seq
+            assert at >= liquidation.triggered_at + executor.reaction_us
+            if not venue.mark_max_age_us:
+                assert at == liquidation.triggered_at + executor.reaction_us
+        else:
+            assert entry.cause_seq == liquidation.settled_seq
+            assert at >= liquidation.settled_at + venue.tranches.spacing_us
+            if not venue.mark_max_age_us:
+                assert at == liquidation.settled_at + venue.tranches.spacing_us
+        assert not venue.mark_max_age_us or at - mark_at <= venue.mark_max_age_us
+        assert self._is_due(self._margin(bucket, mark, venue.tranches.restore_buffer_e6))
+        liquidation.count += 1
+        earlier = self.census[f"tranches of {bucket}"]
+        self.census[f"tranches of {bucket}"] += 1
+        assert event.tranche_number in (liquidation.count, earlier + 1)
+        position = self._position(bucket)
+        share = -(-liquidation.size_at_trigger * venue.tranches.share_e6 // 10**6)
+        cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
+        size = min(abs(position), share, cap)
+        assert event.quantity_e8 == (-size if position > 0 else size)
+        assert event.mark_price_e8 == mark
+        assert event.limit_price_e8 == self._limit(bucket, size)
+        if size < abs(position):
+            self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
+        tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8)
+        liquidation.tranche = tranche
+        self._tranches[entry.seq] = liquidation, tranche
+
+    def _may_be_forced(self, bucket: int) -> bool:
+        """Return whether nobody is left to share a loss, so that any price will do."""
+        if self._venue.waterfall.deleveraging == "none" or not self._bankruptcy(bucket):
+            return True
+        return not self._queue(bucket, self._bankruptcy(bucket))
+
+    def _executed(self, entry: Entry, event: Any, rates: tuple[int, int], mark: int) -> None:
+        """Check fee, surplus and draw of a fill or a takeover, and its size."""
+        bucket, price, quantity = event.bucket_id, event.price_e8, event.quantity_e8
+        _, tranche = self._tranches[event.tranche_seq]
+        position, cash = self._position(bucket), self._cash[bucket]
+        assert self._open[bucket].tranche is tranche
+        assert entry.cause_seq == event.tranche_seq
+        assert quantity * tranche.order > 0 > quantity * position
+        assert 0 < abs(quantity) <= tranche.left <= abs(position)
+        # The executed part carries its share of the cash; what it brought above that is its gain.
+        gain = Fraction(-cash * quantity, position) // 1 - event.cost_uusd
+        on_mark, on_execution = rates
+        full = -(-abs(quantity) * (mark * on_mark + price * on_execution) // (_E16 * 10**6))
+        assert event.fee_uusd == min(full, max(gain, 0))
+        if 0 < event.fee_uusd < full:
+            self.census["fee capped"] += 1
+        surplus = gain - event.fee_uusd if gain > 0 else 0
+        draw = min(-gain, self._cash[FUND]) if gain < 0 else 0
+        if gain < 0:
+            is_worse = Fraction(-cash * _E16, position) - price
+            assert (is_worse > 0) == (position > 0) or abs(is_worse * quantity) <= _E16
+            self._beyond_bankruptcy = True
+            self.census["executed beyond bankruptcy"] += 1
+            if -gain > draw:
+                self.census["fund exhausted"] += 1
+        if surplus and self._venue.waterfall.surplus_to == "fund":
+            self._owed.append((SurplusRouted, bucket, surplus, entry.seq))
+        if draw:
+            self._owed.append((FundDrawn, bucket, draw, entry.seq))
+
+    def _filled(self, entry: Entry, event: OrderFilled) -> None:
+        bucket, market = event.bucket_id, event.market_id
+        _, tranche = self._tranches[event.tranche_seq]
+        mark, _, _ = self._marks[market]
+        fees, engine = self._venue.fees, self._venue.engine
+        assert engine is not None
+        assert market == self._market_of[bucket]
+        assert 0 < abs(event.quantity_e8) <= abs(event.ordered_e8) <= tranche.left
+        if abs(event.quantity_e8) < abs(event.ordered_e8):
+            self.census["partial fill"] += 1
+        is_long = self._position(bucket) > 0
+        sign = 1 if is_long else -1
+        limits = tranche.limit, self._limit(bucket, abs(event.ordered_e8))
+        limit = max(limits) if is_long else min(limits)
+        child = max(engine.child_order_uusd * _E16 // mark, 1)
+        if sign * (event.price_e8 - limit) < 0 or abs(event.ordered_e8) > child:
+            assert self._may_be_forced(bucket), "beyond the limit though others could share"
+            assert abs(event.ordered_e8) == tranche.left
+            self.census["forced fill"] += 1
+        elif abs(event.quantity_e8) < abs(event.ordered_e8):
+            self.census["limit or depth binds"] += 1
+        self._priced(entry, event)
+        rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
+        self._executed(entry, event, rates, mark)
+        tranche.filled += abs(event.quantity_e8)
+        self._trade(bucket, MAKERS, event)
+        self._pay(bucket, TREASURY, event.fee_uusd)
+
+    def _priced(self, entry: Entry, event: OrderFilled | InventorySold) -> None:
+        path = self._prepared.paths[event.market_id]
+        reference = int(path.prices_e8[entry.sim_time_us // path.step_us])
+        assert event.reference_price_e8 == reference
+        if isinstance(self._markets[event.market_id].liquidity, NoImpact):
+            assert event.price_e8 == event.market_price_e8 == reference
+        elif event.quantity_e8 < 0:
+            assert event.price_e8 >= event.market_price_e8 - 1
+        else:
+            assert event.price_e8 <= event.market_price_e8 + 1
+
+    def _taken_over(self, entry: Entry, event: TrancheTakenOver) -> None:
+        bucket, keeper = event.bucket_id, event.keeper_id
+        _, tranche = self._tranches[event.tranche_seq]
+        mark, _, _ = self._marks[event.market_id]
+        keepers, fees = self._venue.keepers, self._venue.fees
+        assert keepers is not None
+        self._called(entry, event)
+        is_long = self._position(bucket) > 0
+        assert event.market_id == self._market_of[bucket]
+        assert abs(event.quantity_e8) == tranche.left, "all or nothing"
+        exact = Fraction(mark * (10**6 + (-1 if is_long else 1) * keepers.discount_e6), 10**6)
+        assert event.price_e8 == max(-(-exact // 1) if is_long else exact // 1, 1)
+        limit = self._limit(bucket, tranche.left)
+        if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
+            assert self._may_be_forced(bucket) or tranche.queue is not None
+            self.census["forced takeover"] += 1
+        rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
+        self._executed(entry, event, rates, mark)
+        tranche.taken += abs(event.quantity_e8)
+        self._trade(bucket, keeper, event)
+        self._pay(bucket, TREASURY, event.fee_uusd)
+        self._pay(keeper, NETWORK, event.call_cost_uusd)
+
+    def _called(self, entry: Entry, event: TrancheTakenOver | KeeperCallFailed) -> None:
+        keepers = self._venue.keepers
+        assert keepers is not None
+        bot = keepers.bots[event.keeper_id - len(range(5))]
+        started = self.entries[event.tranche_seq]
+        assert entry.cause_seq == event.tranche_seq
+        assert event.call_cost_uusd == bot.call_cost_uusd
+        assert started.sim_time_us <= event.sent_at_us <= entry.sim_time_us
+        assert not any(start <= event.sent_at_us < end for start, end in bot.downtime)
+        if bot.landing.median_us == bot.landing.p99_us:
+            assert entry.sim_time_us == event.sent_at_us + bot.landing.median_us
+
+    def _call_failed(self, entry: Entry, event: KeeperCallFailed) -> None:
+        liquidation, tranche = self._tranches[event.tranche_seq]
+        is_open = liquidation.tranche is tranche and not tranche.taken
+        self._called(entry, event)
+        self.census[f"call failed: {event.reason.name.lower()}"] += 1
+        if event.reason is FailedCall.LOST_RACE:
+            assert not is_open or liquidation.bucket not in self._open or tranche.queue is not None
+        elif event.reason is FailedCall.PURSE_SHORT:
+            assert is_open
+        self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
+
+    def _sold(self, entry: Entry, event: InventorySold) -> None:
+        keeper, market = event.keeper_id, event.market_id
+        inventory = self._units[market][keeper]
+        cause = self.entries[entry.cause_seq].event
+        assert isinstance(cause, TrancheTakenOver)
+        assert (cause.keeper_id, cause.market_id) == (keeper, market)
+        assert event.ordered_e8 == -inventory
+        assert event.quantity_e8 * inventory < 0
+        assert abs(event.quantity_e8) <= abs(inventory)
+        if abs(event.quantity_e8) < abs(inventory):
+            self.census["partial resale"] += 1
+        self._priced(entry, event)
+        self._trade(keeper, MAKERS, event)
+
+    def _surplus(self, entry: Entry, event: SurplusRouted) -> None:
+        assert event.amount_uusd > 0
+        self._pay(event.bucket_id, FUND, event.amount_uusd)
+
+    def _drawn(self, entry: Entry, event: FundDrawn) -> None:
+        assert event.amount_uusd > 0
+        self._pay(FUND, event.bucket_id, event.amount_uusd)
+        assert event.balance_uusd == self._cash[FUND]
+
+    def _queue(self, bucket: int, price: int) -> list[int]:
+        """Return who could be closed against *bucket* at *price*, best rank first."""
+        market = self._market_of[bucket]
+        long = self._position(bucket) > 0
+        ranked = []
+        for other in range(self._first_bucket, len(self._cash)):
+            quantity = self._units[market][other]
+            if other in self._open or not quantity or (quantity > 0) == long:
+                continue
+            profit = Fraction(quantity * (price - self._entry_price[other]), 10**16)
+            equity = Fraction(self._cash[other], 10**6) + Fraction(quantity * price, 10**16)
+            if profit <= 0 or equity < 0:
+                continue
+            # Cut to six decimals and to a million: rounding alone ranks nobody.
+            margin, rank = equity - profit, 10**12
+            if margin > 0 < equity:
+                score = profit / margin * Fraction(abs(quantity) * price, 10**16) / equity
+                rank = min(score * 10**6 // 1, rank)
+            ranked.append((-rank, other))
+        return [other for _, other in sorted(ranked)]
+
+    def _deleveraged(self, entry: Entry, event: PositionDeleveraged) -> None:
+        bucket, other = event.bucket_id, event.counterparty_id
+        _, tranche = self._tranches[event.tranche_seq]
+        assert self._venue.waterfall.deleveraging == "ranked"
+        assert self._open[bucket].tranche is tranche
+        assert entry.cause_seq == event.tranche_seq
+        if tranche.queue is None:
+            tranche.deleverage_price = self._bankruptcy(bucket)
+            tranche.queue = self._queue(bucket, tranche.deleverage_price)
+            self.census["deleveraging"] += 1
+        number = event.rank_number
+        assert self.entries[-2].cause_seq == event.tranche_seq or number == 1
+        assert (event.price_e8, event.market_id) == (
+            tranche.deleverage_price,
+            self._market_of[bucket],
+        )
+        assert other == tranche.queue[number - 1], "not the next in rank"
+        held = self._units[event.market_id][other]
+        size = min(tranche.left, abs(held))
+        assert event.quantity_e8 == (size if tranche.order > 0 else -size)
+        assert held * event.quantity_e8 > 0, "never flips"
+        if number == len(tranche.queue) and size < tranche.left:
+            self.census["queue exhausted"] += 1
+        tranche.deleveraged += size
+        self._trade(bucket, other, event)
+
+    def _bad_debt_recorded(self, entry: Entry, event: BadDebtRecorded) -> None:
+        assert entry.cause_seq == event.tranche_seq
+        assert self._position(event.bucket_id) == 0
+        assert self._cash[event.bucket_id] == -event.amount_uusd < 0
+        assert self._cash[FUND] == 0, "bad debt while the fund has money"
+        self._bad_debt[event.bucket_id] += event.amount_uusd
+
+    def _settled(self, entry: Entry, event: TrancheSettled) -> None:
+        liquidation, tranche = self._tranches[event.tranche_seq]
+        assert liquidation.tranche is tranche
+        assert (entry.cause_seq, event.bucket_id) == (tranche.seq, liquidation.bucket)
+        parts = event.filled_e8, event.taken_over_e8, event.deleveraged_e8
+        assert parts == (tranche.filled, tranche.taken, tranche.deleveraged)
+        assert sum(parts) + event.cancelled_e8 == abs(tranche.order)
+        liquidation.tranche = None
+        liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq
+        liquidation.was_cancelled = event.cancelled_e8 > 0
+        if event.cancelled_e8:
+            self.census["tranche cancelled"] += 1
+
+    def _ended(self, entry: Entry, event: LiquidationEnded) -> None:
+        bucket = event.bucket_id
+        liquidation = self._open.pop(bucket)
+        mark, _, _ = self._marks[liquidation.market]
+        assert liquidation.tranche is None
+        assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
+        cause = liquidation.settled_seq if liquidation.count else liquidation.seq
+        assert entry.cause_seq == cause
+        assert event.quantity_e8 == self._position(bucket)
+        assert event.cash_uusd == self._cash[bucket]
+        if event.quantity_e8:
+            assert event.outcome is LiquidationOutcome.RESTORED
+            buffer = self._venue.tranches.restore_buffer_e6
+            assert not self._is_due(self._margin(bucket, mark, buffer))
+            self.census["restored"] += 1
+            if not liquidation.count:
+                self.census["restored before any tranche"] += 1
+        else:
+            assert event.outcome is LiquidationOutcome.CLOSED
+            assert self._cash[bucket] >= 0 or self._cash[bucket] == -self._bad_debt[bucket]
+            self.census["closed"] += 1
+
+    def _unresolved(self, entry: Entry, event: LiquidationUnresolved) -> None:
+        liquidation = self._open[event.bucket_id]
+        _, _, mark_at = self._marks[liquidation.market]
+        assert entry.sim_time_us == self._end_us - 1
+        assert entry.cause_seq == event.liquidation_seq == liquidation.seq
+        assert event.quantity_e8 == self._position(event.bucket_id) != 0
+        self.census[f"unresolved: {event.reason.name.lower()}"] += 1
+        match event.reason:
+            case UnresolvedReason.NO_EXECUTOR:
+                assert self._venue.executor == "keepers"
+                assert liquidation.tranche is not None
+            case UnresolvedReason.NO_DEPTH:
+                assert liquidation.tranche is None
+                assert liquidation.was_cancelled
+            case UnresolvedReason.SPACING:
+                assert liquidation.tranche is None
+                assert entry.sim_time_us < liquidation.settled_at + self._venue.tranches.spacing_us
+            case UnresolvedReason.NO_FRESH_PRICE:
+                assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
+
+    def _extremes(self, entry: Entry, event: MarketExtremes) -> None:
+        assert entry.sim_time_us == self._end_us - 1
+        prices = self._prepared.paths[event.market_id].prices_e8
+        assert event.start_price_e8 == prices[0]
+        assert event.lowest_reference_e8 == prices.min()
+        assert event.highest_reference_e8 == prices.max()
+        assert event.lowest_market_e8 <= event.end_market_e8 <= event.highest_market_e8
+        for earlier in self.entries:
+            if isinstance(earlier.event, OrderFilled | InventorySold) and (
+                earlier.event.market_id == event.market_id
+            ):
+                price = earlier.event.market_price_e8
+                assert event.lowest_market_e8 <= price <= event.highest_market_e8
+
+    # The end --------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Check what holds once the run is over."""
+        self._nobody_else_is_due()
+        self.compare()
+        assert not self._owed
+        count = len(self._markets)
+        assert [type(e.event) for e in self.entries[-count:]] == [MarketExtremes] * count
+        unresolved = {
+            e.event.bucket_id for e in self.entries if isinstance(e.event, LiquidationUnresolved)
+        }
+        assert unresolved == set(self._open)
+        for bucket in range(self._first_bucket, len(self._cash)):
+            if not self._position(bucket):
+                assert self._cash[bucket] >= 0 or self._cash[bucket] == -self._bad_debt[bucket]
+        # A loss nobody paid needs an execution beyond bankruptcy; deleveraging trades at it, and
+        # leaves at most what rounding took from its parts.
+        parts = self.census[PositionDeleveraged.TAG]
+        assert self._beyond_bankruptcy or sum(self._bad_debt.values()) <= parts
+        closing = closing_cash(self.entries)
+        assert [closing[owner] for owner in range(len(self._cash))] == self._cash
+        self.census["runs"] += 1
+
+
+def closing_cash(entries: list[Entry]) -> dict[int, int]:
+    """Return the closing cash of every owner, as account statements add up, page by page."""
+    pages: defaultdict[tuple[str, int], int] = defaultdict(int)
+    for entry in entries:
+        event = entry.event
+        match event:
+            case FundsDeposited():
+                pages["deposits", event.owner_id] += event.amount_uusd
+                pages["deposits", OUTSIDE] -= event.amount_uusd
+            case PositionOpened() | OrderFilled():
+                _page(pages, "fills", event, event.bucket_id, MAKERS)
+            case InventorySold():
+                _page(pages, "fills", event, event.keeper_id, MAKERS)
+            case TrancheTakenOver():
+                _page(pages, "takeovers", event, event.bucket_id, event.keeper_id)
+            case PositionDeleveraged():
+                _page(pages, "deleveraging", event, event.bucket_id, event.counterparty_id)
+            case SurplusRouted():
+                pages["surplus", event.bucket_id] -= event.amount_uusd
+                pages["surplus", FUND] += event.amount_uusd
+            case FundDrawn():
+                pages["draws", event.bucket_id] += event.amount_uusd
+                pages["draws", FUND] -= event.amount_uusd
+        if isinstance(event, OrderFilled | TrancheTakenOver):
+            pages["fees", event.bucket_id] -= event.fee_uusd
+            pages["fees", TREASURY] += event.fee_uusd
+        if isinstance(event, TrancheTakenOver | KeeperCallFailed):
+            pages["calls", event.keeper_id] -= event.call_cost_uusd
+            pages["calls", NETWORK] += event.call_cost_uusd
+    closing: defaultdict[int, int] = defaultdict(int)
+    for (_, owner), amount in pages.items():
+        closing[owner] += amount
+    return closing
+
+
+def _page(pages: Any, name: str, trade: Any, taker: int, other: int) -> None:
+    # A taker pays the ceiling of quantity x price, and receives the floor.
+    value, rest = divmod(trade.quantity_e8 * trade.price_e8, _E16)
+    pages[name, taker] -= value + (rest > 0)
+    pages[name, other] += value + (rest > 0)
+
+
+def audited(prepared: Prepared, *actors: Actor) -> Auditor:
+    """Run *prepared* under an auditor and return it."""
+    auditor = Auditor(prepared)
+    simulation = Simulation(prepared, auditor, actors)
+    auditor.watch(simulation)
+    simulation.run()
+    auditor.finish()
+    return auditor

@@ -1,0 +1,504 @@
+"""
+Small scenarios that run in milliseconds: written by hand, and drawn at random.
+
+`small_scenario` is a quiet base that a keyword moves: `venue__fund__initial_usd=0` sets
+`venue.fund.initial_usd`. `HANDMADE` names the scenarios whose subject is one path or one reason;
+`scenarios()` draws legal combinations, tuned so that rare paths are common.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from support.sinks import ListSink
+
+from liqsim.events import Entry
+from liqsim.runner import Actor, Simulation, prepare
+from liqsim.scenario import Scenario, scenario_from_dict
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+INSTANTLY: Final = {"median": "0s", "p99": "0s"}
+
+Raw = dict[str, Any]
+
+
+def at(seconds: float) -> datetime:
+    """Return the instant *seconds* after the start."""
+    return START + timedelta(microseconds=round(seconds * 1_000_000))
+
+
+def constant(duration: str) -> Raw:
+    """Return a latency that is always *duration*."""
+    return {"median": duration, "p99": duration}
+
+
+def source(**changes: Any) -> Raw:
+    """Return an oracle source that samples every second and reports at once."""
+    return {"period": "1s", "latency": INSTANTLY} | changes
+
+
+def keeper(**changes: Any) -> Raw:
+    """Return a keeper with a large purse that is there two seconds after an offer."""
+    return {
+        "reaction": constant("1s"),
+        "landing": constant("1s"),
+        "purse_usd": 1_000_000,
+        "call_cost_usd": Decimal("0.5"),
+    } | changes
+
+
+def cohort(**changes: Any) -> Raw:
+    """Return one account of 1,000 USD at leverage 10, long."""
+    return {
+        "market": "ETH",
+        "accounts": 1,
+        "notional_usd": 1_000,
+        "long_share": 1,
+        "size": {"alpha": 2},
+        "leverage": {"median": 10, "max": 50},
+        "entry": {},
+    } | changes
+
+
+def knots(*points: tuple[float, float], step: str = "1s", volatility: float = 0) -> Raw:
+    """Return a path through (seconds, price) points, straight in log price."""
+    return {
+        "kind": "knots",
+        "step": step,
+        "knots": [[at(seconds), Decimal(str(price))] for seconds, price in points],
+        "bridge_volatility": volatility,
+    }
+
+
+def stairs(*points: tuple[float, float], until: float) -> Raw:
+    """Return a path that holds each (seconds, price) until the next: no price in between."""
+    held: list[tuple[float, float]] = []
+    for (seconds, price), (following, _) in zip(points, [*points[1:], (until, 0.0)], strict=True):
+        held.append((seconds, price))
+        if following - seconds > 1:
+            held.append((following - 1, price))
+    if held[-1][0] < until:
+        held.append((until, held[-1][1]))
+    return knots(*held)
+
+
+def market(**changes: Any) -> Raw:
+    """Return a market of a contract near 100 USD that absorbs any order, with a plain oracle."""
+    return {
+        "maintenance": [[0, Decimal("0.01")]],
+        "path": knots((0, 100), (60, 100)),
+        "liquidity": {"kind": "no_impact"},
+        "oracle": {
+            "deviation": 0,
+            "heartbeat": "1s",
+            "landing": INSTANTLY,
+            "sources": {"one": source()},
+        },
+    } | changes
+
+
+def small_scenario(**overrides: Any) -> Raw:
+    """
+    Return a quiet minute of one market with an engine, with *overrides* applied.
+
+    Two underscores in a keyword stand for a dot; tables on the way are made if they are not there.
+    """
+    raw: Raw = {
+        "name": "small",
+        "start": START,
+        "end": at(60),
+        "seed": 1,
+        "markets": {"ETH": market()},
+        "venue": {
+            "executor": "engine",
+            "fund": {"initial_usd": 0},
+            "waterfall": {"surplus_to": "fund"},
+            "engine": {"reaction": "0s"},
+        },
+        "population": {"cohorts": {"longs": cohort()}},
+    }
+    return changed(raw, overrides)
+
+
+def changed(raw: Raw, overrides: Mapping[str, Any]) -> Raw:
+    """Return a copy of *raw* with *overrides*, keyed by paths with two underscores for a dot."""
+    raw = deepcopy(raw)
+    for path, value in overrides.items():
+        *tables, key = path.split("__")
+        table = raw
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[key] = value
+    return raw
+
+
+def load(raw: Raw) -> Scenario:
+    """Return the scenario in the tables *raw*."""
+    return scenario_from_dict(raw, source="test")
+
+
+def run(raw: Raw, *actors: Actor) -> ListSink:
+    """Run *raw* in memory and return what was recorded."""
+    sink = ListSink()
+    Simulation(prepare(load(raw)), sink, actors).run()
+    return sink
+
+
+def events_of(raw: Raw, *actors: Actor) -> list[Entry]:
+    """Run *raw* in memory and return its events."""
+    return run(raw, *actors).entries
+
+
+# By hand ------------------------------------------------------------------------------------------
+
+
+def _crowd(**changes: Any) -> Raw:
+    """Return thirty accounts of both sides whose triggers are spread over a few percent."""
+    return cohort(
+        accounts=30,
+        notional_usd=300_000,
+        long_share=Decimal("0.6"),
+        size={"alpha": 1.5, "max_usd": 60_000},
+        leverage={"median": 15, "sigma": 0.6, "max": 50},
+        entry={"long_sd": 0.02, "short_sd": 0.02},
+        **changes,
+    )
+
+
+def _book(depth_usd: int = 30_000, **changes: Any) -> Raw:
+    return {
+        "kind": "power_book",
+        "depth_usd": depth_usd,
+        "half_life": "20s",
+        "permanent_share": Decimal("0.2"),
+    } | changes
+
+
+def _noisy_oracle(**changes: Any) -> Raw:
+    return {
+        "deviation": Decimal("0.002"),
+        "heartbeat": "20s",
+        "quorum": 2,
+        "landing": {"median": "400ms", "p99": "2s"},
+        "sources": {
+            "one": source(noise=Decimal("0.0005"), latency={"median": "300ms", "p99": "3s"}),
+            "two": source(
+                period="2s",
+                offset="500ms",
+                noise=Decimal("0.001"),
+                pass_through=Decimal("0.5"),
+                latency={"median": "1s", "p99": "4s"},
+                outages=[[at(30), at(50)]],
+            ),
+            "three": source(period="3s", pass_through=0),
+        },
+    } | changes
+
+
+def engine_cascade(**overrides: Any) -> Raw:
+    """A crash through a thin book: child orders, tranches, surplus, draws, deleveraging."""
+    raw = small_scenario(
+        name="engine_cascade",
+        end=at(180),
+        markets__ETH=market(
+            path=knots((0, 100), (20, 100), (80, 84), (180, 92), volatility=2),
+            liquidity=_book(
+                schedule=[
+                    {"at": at(40), "multiplier": Decimal("0.3"), "half_life": "60s"},
+                    {"at": at(120), "multiplier": 1, "half_life": "20s"},
+                ]
+            ),
+            oracle=_noisy_oracle(),
+            maintenance=[[0, Decimal("0.01")], [50, Decimal("0.02")], [200, Decimal("0.05")]],
+        ),
+        venue__fees={
+            "taker": Decimal("0.0005"),
+            "liquidation_on_mark": Decimal("0.002"),
+            "liquidation_on_execution": Decimal("0.001"),
+        },
+        venue__fund__initial_usd=500,
+        venue__tranches={
+            "share": Decimal("0.4"),
+            "max_usd": 8_000,
+            "spacing": "2s",
+            "restore_buffer": Decimal("0.1"),
+        },
+        venue__engine={"reaction": "1s", "child_order_usd": 3_000, "child_spacing": "500ms"},
+        population__cohorts={"crowd": _crowd()},
+    )
+    return changed(raw, overrides)
+
+
+def keeper_race(**overrides: Any) -> Raw:
+    """The same crash served by three keepers, two of them identical and one often down."""
+    racer = keeper(
+        reaction={"median": "800ms", "p99": "3s"},
+        landing={"median": "1s", "p99": "5s"},
+        purse_usd=20_000,
+        resale_delay="3s",
+    )
+    raw = engine_cascade(
+        name="keeper_race",
+        venue__executor="keepers",
+        venue__keepers={
+            "reaction": "500ms",
+            "discount": Decimal("0.01"),
+            "bots": {
+                "ann": racer,
+                "bob": racer,
+                "cat": keeper(purse_usd=2_000, downtime=[[at(30), at(90)]]),
+            },
+        },
+    )
+    del raw["venue"]["engine"]
+    return changed(raw, overrides)
+
+
+def squeeze(**overrides: Any) -> Raw:
+    """A rise that ruins shorts in two markets at the same instants, with no fund."""
+    path = knots((0, 100), (20, 100), (60, 125), (120, 110), step="2s")
+    shorts = _crowd() | {"long_share": Decimal("0.3")}
+    raw = small_scenario(
+        name="squeeze",
+        end=at(120),
+        markets__ETH=market(path=path, liquidity=_book(8_000)),
+        markets__BTC=market(path=path, liquidity=_book(200_000)),
+        venue__tranches={"share": Decimal("0.5"), "spacing": "1s"},
+        population__cohorts={"eth": shorts, "btc": shorts | {"market": "BTC"}},
+    )
+    return changed(raw, overrides)
+
+
+HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
+    "quiet": small_scenario,
+    "engine_cascade": engine_cascade,
+    "keeper_race": keeper_race,
+    "squeeze": squeeze,
+}
+"""The hand-written scenarios, by name."""
+
+
+# At random ----------------------------------------------------------------------------------------
+
+_START_PRICES: Final = {"ETH": 100, "BTC": 60_000, "PEPE": Decimal("0.02")}
+_NOTIONAL_USD: Final = 100_000
+_DELAYS: Final = ("0s", "250ms", "1s", "3s")
+_LATENCIES: Final = (
+    INSTANTLY,
+    INSTANTLY,
+    constant("700ms"),
+    {"median": "500ms", "p99": "4s"},
+    {"median": "2s", "p99": "12s"},
+)
+_MOVES: Final = tuple(Decimal(n) / 100 for n in (-55, -30, -18, -10, -5, -2, 0, 3, 8, 15, 30, 70))
+
+
+def _of(*values: Any) -> Any:
+    return st.sampled_from(values)
+
+
+def _decimal(low: int, high: int, decimals: int) -> st.SearchStrategy[Decimal]:
+    return st.integers(low, high).map(lambda n: Decimal(n).scaleb(-decimals))
+
+
+@st.composite
+def _windows(draw: st.DrawFn, end_s: int) -> list[list[datetime]]:
+    cuts = draw(st.lists(st.integers(0, end_s), min_size=0, max_size=4, unique=True))
+    cuts = sorted(cuts)
+    return [[at(a), at(b)] for a, b in zip(cuts[0::2], cuts[1::2], strict=False)]
+
+
+@st.composite
+def _paths(draw: st.DrawFn, start: Any, end_s: int) -> tuple[Raw, list[Raw]]:
+    step_s = draw(_of(1, 5, 10))
+    shocks = [
+        {
+            "at": at(draw(_of(end_s // 8, end_s // 2, end_s - 4))),
+            "fraction": draw(st.sampled_from(_MOVES)),
+            "over": draw(_of("0s", "5s", "40s")),
+            "recovery_half_life": draw(_of("0s", "10s", "60s")),
+        }
+        for _ in range(draw(_of(0, 0, 1, 2)))
+    ]
+    if draw(_of("knots", "knots", "gbm")) == "gbm":
+        path = {
+            "kind": "gbm",
+            "step": f"{step_s}s",
+            "start_price": start,
+            "volatility": draw(_of(5, 20, 50)),
+            "drift": draw(_of(0, 0, -100, 100)),
+        }
+        if not shocks:
+            shocks = [{"at": at(end_s // 3), "fraction": draw(st.sampled_from(_MOVES))}]
+        return path, shocks
+    points = [(0, start)]
+    for share in (4, 2):
+        move = draw(st.sampled_from(_MOVES))
+        points.append((end_s // share, round(Decimal(start) * (1 + move), 8)))
+    last = draw(_of(0, 0, Decimal("-0.1"), Decimal("0.2")))  # A flat end lets the mark grow old.
+    points.append((end_s, round(Decimal(points[-1][1]) * (1 + last), 8)))
+    path = knots(*points, step=f"{step_s}s", volatility=draw(_of(0, 0, 10)))
+    return path, shocks
+
+
+@st.composite
+def _books(draw: st.DrawFn, end_s: int) -> Raw:
+    if draw(st.integers(0, 5)) == 0:
+        return {"kind": "no_impact"}
+    changes = sorted(draw(st.lists(st.integers(0, end_s - 1), max_size=3, unique=True)))
+    return {
+        "kind": "power_book",
+        "depth_usd": draw(_of(1_000, 4_000, 20_000, 200_000)),
+        "exponent": draw(_of(1, 1, 0.5, 2.5)),
+        "reach": draw(_of(Decimal("0.02"), Decimal("0.25"), Decimal("0.25"), 1)),
+        "permanent_share": draw(_of(0, 0, Decimal("0.3"), 1)),
+        "half_life": draw(_of("500ms", "20s", "10m")),
+        "schedule": [
+            {
+                "at": at(seconds),
+                "multiplier": draw(_of(Decimal("0.02"), Decimal("0.3"), 2)),
+                "half_life": draw(_of("1s", "60s")),
+            }
+            for seconds in changes
+        ],
+    }
+
+
+@st.composite
+def _oracles(draw: st.DrawFn, end_s: int) -> Raw:
+    sources = {
+        f"s{number}": source(
+            period=draw(_of("1s", "1s", "2s", "7s")),
+            offset=draw(_of("0s", "0s", "300ms")),
+            latency=draw(st.sampled_from(_LATENCIES)),
+            noise=draw(_of(0, 0, Decimal("0.0005"), Decimal("0.005"))),
+            pass_through=draw(_of(1, 1, Decimal("0.5"), 0)),
+            outages=draw(_windows(end_s)) if draw(st.integers(0, 2)) == 0 else [],
+        )
+        for number in range(draw(_of(1, 1, 2, 3, 4)))
+    }
+    return {
+        "deviation": draw(_of(Decimal("0.0001"), Decimal("0.001"), Decimal("0.01"))),
+        "heartbeat": draw(_of("2s", "15s", "10m")),
+        "quorum": draw(st.integers(1, len(sources))),
+        "landing": draw(st.sampled_from(_LATENCIES)),
+        "sources": sources,
+    }
+
+
+@st.composite
+def _markets(draw: st.DrawFn, name: str, end_s: int) -> Raw:
+    path, shocks = draw(_paths(_START_PRICES[name], end_s))
+    first = draw(_of(Decimal("0.004"), Decimal("0.01"), Decimal("0.02")))
+    units = Decimal(5_000) / _START_PRICES[name]
+    tiers = [[0, first], [round(units, 8), first * 2], [round(units * 4, 8), first * 5]]
+    return {
+        "maintenance": tiers[: draw(st.integers(1, 3))],
+        "path": path,
+        "shocks": shocks,
+        "liquidity": draw(_books(end_s)),
+        "oracle": draw(_oracles(end_s)),
+    }
+
+
+@st.composite
+def _bots(draw: st.DrawFn, end_s: int, slice_usd: int) -> Raw:
+    # A purse that just pays for a slice falls short when the price moves on before the call lands.
+    purse = draw(_of(300, round(slice_usd * 1.03), round(slice_usd * 1.03), 30_000, 1_000_000))
+    bots = {}
+    for number in range(draw(st.integers(1, 4))):
+        bots[f"k{number}"] = keeper(
+            reaction=draw(st.sampled_from(_LATENCIES)),
+            landing=draw(st.sampled_from(_LATENCIES)),
+            purse_usd=draw(_of(purse, purse, purse, 0, 10_000)),
+            call_cost_usd=draw(_of(0, Decimal("0.5"), 40)),
+            resale_delay=draw(_of("200ms", "2s", "30s")),
+            downtime=draw(_windows(end_s)) if draw(st.integers(0, 2)) == 0 else [],
+        )
+    return bots
+
+
+@st.composite
+def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
+    slice_usd = draw(_of(999_999_999, 5_000, 800))
+    venue: Raw = {
+        "executor": executor,
+        "due_at_zero": draw(st.booleans()),
+        "mark_max_age": draw(_of("0s", "1s", "5s")),
+        "fees": {
+            "taker": draw(_of(0, Decimal("0.0005"))),
+            "liquidation_on_mark": draw(_of(0, Decimal("0.003"))),
+            "liquidation_on_execution": draw(_of(0, 0, Decimal("0.01"))),
+        },
+        "tranches": {
+            "share": draw(_of(1, Decimal("0.5"), Decimal("0.2"))),
+            "max_usd": slice_usd,
+            "spacing": draw(_of("1s", "2s", "15s")),
+            "restore_buffer": draw(_of(0, Decimal("0.1"), 1)),
+        },
+        "fund": {"initial_usd": draw(_of(0, 5, 300, 1_000_000))},
+        "waterfall": {
+            "surplus_to": draw(_of("fund", "trader")),
+            "deleveraging": draw(_of("ranked", "ranked", "none")),
+        },
+    }
+    if executor == "engine":
+        venue["engine"] = {
+            "reaction": draw(st.sampled_from(_DELAYS)),
+            "child_order_usd": draw(_of(999_999_999, 4_000, 500)),
+            "child_spacing": draw(_of("0s", "1s", "5s")),
+        }
+    else:
+        venue["keepers"] = {
+            "reaction": draw(st.sampled_from(_DELAYS)),
+            "discount": draw(_of(0, Decimal("0.005"), Decimal("0.05"))),
+            "bots": draw(_bots(end_s, min(slice_usd, 20_000))),
+        }
+    return venue
+
+
+@st.composite
+def _cohorts(draw: st.DrawFn, name: str, max_leverage: int) -> Raw:
+    accounts = draw(st.integers(1, 20))
+    return cohort(
+        market=name,
+        accounts=accounts,
+        notional_usd=_NOTIONAL_USD,
+        long_share=draw(_of(0, Decimal("0.3"), Decimal("0.5"), Decimal("0.7"), 1)),
+        size_leverage_correlation=draw(_of(0, 0.8, -0.8)),
+        size={"alpha": draw(_of(1.1, 3, 50)), "max_usd": _NOTIONAL_USD},
+        leverage={
+            "median": draw(_of(4, 12, max_leverage)),
+            "sigma": draw(_of(0, 0.5, 1.5)),
+            "max": max_leverage,
+        },
+        entry={
+            "long_mean": draw(_of(0, 0, -0.1, 0.02)),
+            "long_sd": draw(_of(0, 0.03)),
+            "short_mean": draw(_of(0, 0, 0.1, -0.02)),
+            "short_sd": draw(_of(0, 0.03)),
+        },
+    )
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, executor: str) -> Raw:
+    """Draw a legal scenario of a few minutes, whose *executor* is `engine` or `keepers`."""
+    end_s = 40 * draw(st.integers(2, 4))
+    names = list(_START_PRICES)[: draw(_of(1, 1, 2, 3))]
+    cohorts: Raw = {}
+    for name in names:
+        for number in range(draw(_of(1, 2))):
+            cohorts[f"{name.lower()}{number}"] = draw(_cohorts(name, 24))
+    return {
+        "name": "random",
+        "start": START,
+        "end": at(end_s),
+        "seed": draw(st.integers(0, 2**31)),
+        "markets": {name: draw(_markets(name, end_s)) for name in names},
+        "venue": draw(_venues(executor, end_s)),
+        "population": {"entry_attempts": draw(_of(1, 20)), "cohorts": cohorts},
+    }

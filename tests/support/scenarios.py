@@ -12,11 +12,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import attrs
+import numpy as np
 from hypothesis import strategies as st
 from support.sinks import ListSink
 
 from liqsim.events import Entry
-from liqsim.runner import Actor, Simulation, prepare
+from liqsim.mechanics.paths import ReferencePath
+from liqsim.mechanics.population import Accounts
+from liqsim.runner import Actor, Prepared, Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,18 +75,6 @@ def knots(*points: tuple[float, float], step: str = "1s", volatility: float = 0)
         "knots": [[at(seconds), Decimal(str(price))] for seconds, price in points],
         "bridge_volatility": volatility,
     }
-
-
-def stairs(*points: tuple[float, float], until: float) -> Raw:
-    """Return a path that holds each (seconds, price) until the next: no price in between."""
-    held: list[tuple[float, float]] = []
-    for (seconds, price), (following, _) in zip(points, [*points[1:], (until, 0.0)], strict=True):
-        held.append((seconds, price))
-        if following - seconds > 1:
-            held.append((following - 1, price))
-    if held[-1][0] < until:
-        held.append((until, held[-1][1]))
-    return knots(*held)
 
 
 def market(**changes: Any) -> Raw:
@@ -502,3 +494,35 @@ def scenarios(draw: st.DrawFn, executor: str) -> Raw:
         "venue": draw(_venues(executor, end_s)),
         "population": {"entry_attempts": draw(_of(1, 20)), "cohorts": cohorts},
     }
+
+
+# Accounts and prices by hand ----------------------------------------------------------------------
+
+
+def prepared_by_hand(
+    raw: Raw, positions: list[tuple[Any, Any, Any]], prices: Mapping[int, Any]
+) -> Prepared:
+    """
+    Return *raw* with these accounts and this path in its first market instead of drawn ones.
+
+    Args:
+        raw: A scenario whose path has steps of one second.
+        positions: (signed units, entry price, collateral), in units and USD.
+        prices: Price from each second on; the first from 0.
+    """
+    prepared = prepare(load(raw))
+    rows = [
+        (0, round(units * 10**8), round(entry * 10**8), round(collateral * 10**6))
+        for units, entry, collateral in (map(Decimal, position) for position in positions)
+    ]
+    columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
+    names = [f"account_{number}" for number in range(len(rows))]
+    path = prepared.paths[0]
+    held = np.zeros(len(path.prices_e8), dtype=np.int64)
+    for second, price in sorted(prices.items()):
+        held[second:] = round(Decimal(price) * 10**8)
+    return attrs.evolve(
+        prepared,
+        paths=(ReferencePath(path.step_us, held), *prepared.paths[1:]),
+        accounts=Accounts(names, ["hand"] * len(rows), *columns),
+    )

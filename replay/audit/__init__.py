@@ -1,0 +1,1 @@
+"""The parts of `replay.verify`: each collects findings about one side of a log."""

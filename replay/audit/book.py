@@ -1,0 +1,196 @@
+"""
+The fold with what an audit notes beside it: how far each liquidation and tranche has come.
+
+The checks themselves are functions of (book, entry, event), one module per subject.
+"""
+
+from collections import defaultdict
+from typing import Final
+
+import attrs
+
+from liqsim.events import Entry, LiquidationTriggered, TrancheStarted
+from replay.audit.causes import Causes
+from replay.audit.findings import Findings
+from replay.fold import FUND, USD, Fold, Move
+from replay.margin import margin_e22
+from replay.terms import Terms
+
+_BOUND: Final = 10**18
+
+
+@attrs.define
+class TrancheProgress:
+    """
+    What has become of a tranche so far.
+
+    Attributes:
+        start: Its start.
+        filled_e8: Units filled.
+        taken_over_e8: Units taken over.
+        deleveraged_e8: Units deleveraged.
+    """
+
+    start: TrancheStarted
+    filled_e8: int = 0
+    taken_over_e8: int = 0
+    deleveraged_e8: int = 0
+
+    @property
+    def done_e8(self) -> int:
+        """Units executed by any route."""
+        return self.filled_e8 + self.taken_over_e8 + self.deleveraged_e8
+
+
+@attrs.define
+class LiquidationProgress:
+    """
+    What has become of a liquidation so far.
+
+    Attributes:
+        trigger: Its trigger.
+        earliest_us: Before this its next tranche may not start.
+        tranches: Tranches started.
+        open_tranche: The tranche not settled, or -1.
+    """
+
+    trigger: LiquidationTriggered
+    earliest_us: int
+    tranches: int = 0
+    open_tranche: int = -1
+
+
+@attrs.define
+class Deleveraging:
+    """
+    An uninterrupted sequence of deleveragings of one tranche; all share one price.
+
+    Attributes:
+        tranche_seq: The tranche.
+        last_seq: The last of them.
+        rank_number: Its rank.
+        price_e8: The bankruptcy price before the first.
+    """
+
+    tranche_seq: int
+    last_seq: int
+    rank_number: int
+    price_e8: int
+
+
+@attrs.define
+class Book:
+    """
+    Balances and open matters, as of the event being checked.
+
+    Attributes:
+        terms: The terms of the run.
+        causes: Earlier events by number.
+        findings: Where findings go.
+        fold: What the events add up to.
+        keepers: Owner ids of keepers.
+        buckets: Market by owner id of a bucket.
+        tranches: Tranches that are not settled.
+        liquidations: Liquidations that have not ended.
+        liquidation_of: The open liquidation by bucket.
+        unresolved: Buckets recorded as unresolved.
+        sides: Buckets with a position, by market and whether they are long.
+        run: The deleveraging in course.
+    """
+
+    terms: Terms
+    causes: Causes
+    findings: Findings
+    fold: Fold
+    keepers: frozenset[int]
+    buckets: dict[int, int]
+    tranches: dict[int, TrancheProgress] = attrs.Factory(dict)
+    liquidations: dict[int, LiquidationProgress] = attrs.Factory(dict)
+    liquidation_of: dict[int, int] = attrs.Factory(dict)
+    unresolved: set[int] = attrs.Factory(set)
+    sides: defaultdict[tuple[int, bool], dict[int, None]] = attrs.Factory(lambda: defaultdict(dict))
+    run: Deleveraging | None = None
+
+    def position(self, market: int, owner: int) -> int:
+        """Return folded units."""
+        return self.fold.units_e8.get((market, owner), 0)
+
+    def cash(self, owner: int) -> int:
+        """Return folded cash."""
+        return self.fold.cash_uusd.get(owner, 0)
+
+    def tiers(self, market: int) -> tuple[tuple[int, int], ...]:
+        """Return the maintenance tiers of a market; none for a market that is not there."""
+        return self.terms.markets[market].tiers if market < len(self.terms.markets) else ()
+
+    def margin(self, market: int, bucket: int, *, buffer_e6: int = 0) -> int:
+        """Return the margin at the folded mark, in 1e-22 USD."""
+        return margin_e22(
+            self.tiers(market),
+            self.cash(bucket),
+            self.position(market, bucket),
+            self.fold.marks_e8[market],
+            buffer_e6=buffer_e6,
+        )
+
+    def is_due(self, margin: int) -> bool:
+        """Return whether *margin* makes a bucket due."""
+        return margin < 0 or (margin == 0 and self.terms.due_at_zero)
+
+    def check_balances(self, seq: int, moves: tuple[Move, ...]) -> None:
+        """Check the balances that *moves*, folded already, left behind."""
+        for owner, asset, change in moves:
+            if asset == USD:
+                balance = self.fold.cash_uusd[owner]
+                if balance < 0 and change < 0:
+                    if owner == FUND:
+                        self.findings.add("fund_negative", seq, f"the fund has {balance} uUSD")
+                    elif owner in self.keepers:
+                        message = f"keeper {owner} has {balance} uUSD"
+                        self.findings.add("keeper_negative", seq, message)
+            else:
+                balance = self.fold.units_e8[asset - 1, owner]
+                if owner in self.buckets:
+                    self._note_side(asset - 1, owner, balance, change)
+            if not -_BOUND < balance < _BOUND:
+                message = f"owner {owner} has {balance} of asset {asset}"
+                self.findings.add("balance_bound", seq, message)
+
+    def _note_side(self, market: int, bucket: int, balance: int, change: int) -> None:
+        before = balance - change
+        if before:
+            self.sides[market, before > 0].pop(bucket, None)
+        if balance:
+            self.sides[market, balance > 0][bucket] = None
+
+    def expect(self, code: str, entry: Entry, what: str, actual: object, right: object) -> None:
+        """Report *code* if *actual* is not *right*."""
+        if actual != right:
+            self.findings.add(code, entry.seq, f"{what} is {actual}, must be {right}")
+
+    def expect_mark(self, entry: Entry, market: int, mark: int) -> bool:
+        """Check a recorded mark price, and return whether the market has one at all."""
+        right = self.fold.marks_e8.get(market)
+        self.expect("mark", entry, "mark_price_e8", mark, right)
+        return right is not None
+
+    def open_tranche(self, entry: Entry, tranche_seq: int) -> TrancheProgress | None:
+        """Return a tranche that is still open, or report one that is not."""
+        tranche = self.tranches.get(tranche_seq)
+        if tranche is None and self.causes.event(tranche_seq, TrancheStarted) is not None:
+            self.findings.add("lifecycle", entry.seq, f"tranche {tranche_seq} is settled already")
+        return tranche
+
+    def check_reduces(self, entry: Entry, market: int, owner: int, quantity: int) -> None:
+        """Check that a trade of *quantity* makes a position smaller and does not turn it round."""
+        position = self.position(market, owner)
+        if quantity * position >= 0 or abs(quantity) > abs(position):
+            message = f"{quantity} does not reduce the position {position} of owner {owner}"
+            self.findings.add("fill_size", entry.seq, message)
+
+    def check_within_slice(self, entry: Entry, tranche: TrancheProgress, quantity: int) -> None:
+        """Check that an execution fits what is left of its slice."""
+        size = abs(tranche.start.quantity_e8)
+        if tranche.done_e8 + abs(quantity) > size:
+            message = f"the slice of {size} is exceeded by {quantity} after {tranche.done_e8}"
+            self.findings.add("fill_size", entry.seq, message)

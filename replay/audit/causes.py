@@ -1,0 +1,164 @@
+"""
+What may bring what about, and what a number in a field must point at.
+
+Only events that others name are kept; a log of a million openings costs nothing here.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import attrs
+
+from liqsim.events import (
+    NO_CAUSE,
+    BadDebtRecorded,
+    DepthChanged,
+    Entry,
+    Event,
+    FundDrawn,
+    FundsDeposited,
+    InventorySold,
+    KeeperCallFailed,
+    LiquidationEnded,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    MarketExtremes,
+    OracleUpdated,
+    OrderFilled,
+    PositionDeleveraged,
+    PositionOpened,
+    SurplusRouted,
+    TrancheSettled,
+    TrancheStarted,
+    TrancheTakenOver,
+)
+from replay.audit.findings import Findings
+
+_UNNAMED: Final = (FundsDeposited, PositionOpened, DepthChanged, MarketExtremes)
+"""Kinds that nothing may name; anything else is remembered."""
+
+_EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
+_LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
+    FundsDeposited: (),
+    PositionOpened: (),
+    DepthChanged: (),
+    MarketExtremes: (),
+    OracleUpdated: (OrderFilled, InventorySold),
+    LiquidationTriggered: (OracleUpdated,),
+    TrancheStarted: (LiquidationTriggered, TrancheSettled),
+    OrderFilled: (TrancheStarted,),
+    TrancheTakenOver: (TrancheStarted,),
+    KeeperCallFailed: (TrancheStarted,),
+    InventorySold: (TrancheTakenOver,),
+    PositionDeleveraged: (TrancheStarted,),
+    SurplusRouted: _EXECUTIONS,
+    FundDrawn: (*_EXECUTIONS, TrancheStarted),
+    BadDebtRecorded: (*_EXECUTIONS, TrancheStarted, FundDrawn),
+    TrancheSettled: (TrancheStarted,),
+    LiquidationEnded: (TrancheSettled, LiquidationTriggered),
+    LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
+}
+_MAY_BE_EXOGENOUS: Final = frozenset(
+    {FundsDeposited, PositionOpened, DepthChanged, MarketExtremes, OracleUpdated}
+)
+
+
+@attrs.define
+class Causes:
+    """
+    Checks causes and references event by event.
+
+    Attributes:
+        findings: Where findings go.
+        seen: Earlier entries that may be named.
+        newest_update: The last update by market.
+    """
+
+    findings: Findings
+    seen: dict[int, Entry] = attrs.Factory(dict)
+    newest_update: dict[int, int] = attrs.Factory(dict)
+
+    def event(self, seq: int, kind: type[Any]) -> Any:
+        """Return the earlier event *seq* if it is of *kind*, else None."""
+        entry = self.seen.get(seq)
+        return entry.event if entry is not None and isinstance(entry.event, kind) else None
+
+    def check(self, entry: Entry, *, exists: Callable[[int], bool]) -> None:
+        """Check one entry; *exists* tells whether an earlier event has a number."""
+        self._check_references(entry)
+        self._check_cause(entry, exists)
+        if not isinstance(entry.event, _UNNAMED):
+            self.seen[entry.seq] = entry
+        if isinstance(entry.event, OracleUpdated):
+            self.newest_update[entry.event.market_id] = entry.seq
+
+    def _check_cause(self, entry: Entry, exists: Callable[[int], bool]) -> None:
+        kind, cause_seq = type(entry.event), entry.cause_seq
+        if cause_seq == NO_CAUSE:
+            if kind not in _MAY_BE_EXOGENOUS:
+                self.findings.add("cause_kind", entry.seq, f"{kind.TAG} has no cause")
+            return
+        if cause_seq >= entry.seq or not exists(cause_seq):
+            self.findings.add("cause_order", entry.seq, f"cause {cause_seq} is no earlier event")
+            return
+        cause = self.seen.get(cause_seq)
+        if cause is None or not isinstance(cause.event, _LEGAL[kind]):
+            other = type(cause.event).TAG if cause else "an opening event"
+            message = f"{kind.TAG} cannot be caused by event {cause_seq} ({other})"
+            self.findings.add("cause_kind", entry.seq, message)
+        elif problem := self._unrelated(entry, cause):
+            message = f"{kind.TAG} is caused by event {cause_seq}, {problem}"
+            self.findings.add("cause_kind", entry.seq, message)
+
+    def _unrelated(self, entry: Entry, cause: Entry) -> str | None:
+        """Return what is wrong with a cause of a legal kind; None if nothing is."""
+        event: Any = entry.event
+        named: Any = cause.event
+        match event:
+            case OracleUpdated():
+                is_right = (
+                    named.market_id == event.market_id and cause.sim_time_us <= event.sampled_at_us
+                )
+                what = "in another market, or after the report was sampled"
+            case LiquidationTriggered():
+                is_right = self.newest_update.get(event.market_id) == cause.seq
+                what = "not the update that made the mark"
+            case InventorySold():
+                is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
+                what = "by another keeper or in another market"
+            case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
+                is_right = self._liquidation_of(cause) == event.liquidation_seq
+                what = "of another liquidation"
+            case _:
+                is_right = _tranche_of(cause) == event.tranche_seq
+                what = "of another tranche"
+        return None if is_right else what
+
+    def _liquidation_of(self, entry: Entry) -> int | None:
+        if isinstance(entry.event, LiquidationTriggered):
+            return entry.seq
+        tranche = self.event(_tranche_of(entry), TrancheStarted)
+        return None if tranche is None else cast("TrancheStarted", tranche).liquidation_seq
+
+    def _check_references(self, entry: Entry) -> None:
+        event: Any = entry.event
+        for name, kind in (
+            ("tranche_seq", TrancheStarted),
+            ("liquidation_seq", LiquidationTriggered),
+        ):
+            number = getattr(event, name, None)
+            if number is None:
+                continue
+            named = self.event(number, kind)
+            what = f"{type(event).TAG}.{name} = {number}"
+            if named is None:
+                message = f"{what} is no earlier {kind.TAG}"
+                self.findings.add("reference_kind", entry.seq, message)
+            elif getattr(event, "bucket_id", named.bucket_id) != named.bucket_id:
+                self.findings.add("reference_kind", entry.seq, f"{what} is of another bucket")
+
+
+def _tranche_of(entry: Entry) -> int:
+    if isinstance(entry.event, TrancheStarted):
+        return entry.seq
+    return getattr(entry.event, "tranche_seq", -1)

@@ -1,0 +1,109 @@
+"""Fills, takeovers and resales: sizes, prices, fees and limits."""
+
+from typing import Final
+
+from liqsim.events import Entry, InventorySold, KeeperCallFailed, OrderFilled, TrancheTakenOver
+from replay.audit.book import Book, TrancheProgress
+from replay.margin import bankruptcy_price_e8
+
+_E10: Final = 10**10
+_E6: Final = 10**6
+
+
+def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
+    """Check an order's size, fee and limit."""
+    book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
+    _check_order(book, entry, e)
+    tranche = book.open_tranche(entry, e.tranche_seq)
+    _check_fee(book, entry, e, tranche)
+    if tranche is None:
+        return
+    book.check_within_slice(entry, tranche, e.quantity_e8)
+    tranche.filled_e8 += abs(e.quantity_e8)
+    limit = tranche.start.limit_price_e8
+    is_sale = tranche.start.quantity_e8 < 0
+    is_beyond = e.price_e8 < limit if is_sale else e.price_e8 > limit
+    if is_beyond and (left := _deleverageable(book, e.market_id, e.bucket_id)) is not None:
+        book.findings.add(
+            "limit_crossed",
+            entry.seq,
+            f"filled at {e.price_e8}, limit {limit}, while bucket {left} could be deleveraged",
+        )
+
+
+def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
+    """Check size, price and fee of a takeover."""
+    book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
+    call_landed(book, entry, e)
+    tranche = book.open_tranche(entry, e.tranche_seq)
+    _check_fee(book, entry, e, tranche)
+    marks = [book.fold.marks_e8.get(e.market_id, 0)]
+    if tranche is not None:
+        book.check_within_slice(entry, tranche, e.quantity_e8)
+        tranche.taken_over_e8 += abs(e.quantity_e8)
+        marks.append(tranche.start.mark_price_e8)
+    right = [_discounted(book, mark, is_sale=e.quantity_e8 < 0) for mark in marks]
+    if e.price_e8 not in right:
+        message = f"taken over at {e.price_e8}, must be at {right[0]}"
+        book.findings.add("takeover_price", entry.seq, message)
+
+
+def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
+    """Check that a keeper sells no more than it has."""
+    book.check_reduces(entry, e.market_id, e.keeper_id, e.quantity_e8)
+    _check_order(book, entry, e)
+
+
+def call_landed(book: Book, entry: Entry, e: TrancheTakenOver | KeeperCallFailed) -> None:
+    """Check that a call was sent before it landed."""
+    if e.sent_at_us > entry.sim_time_us:
+        book.findings.add("lifecycle", entry.seq, "the call landed before it was sent")
+
+
+def _check_fee(
+    book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver, tranche: TrancheProgress | None
+) -> None:
+    mark = book.fold.marks_e8.get(e.market_id, 0)
+    if tranche is not None:
+        mark = max(mark, tranche.start.mark_price_e8)
+    terms = book.terms
+    rated = e.price_e8 * terms.fee_on_execution_e6 + mark * terms.fee_on_mark_e6
+    most = -(-abs(e.quantity_e8) * rated // (_E10 * _E6))
+    if e.fee_uusd > most:
+        message = f"the fee is {e.fee_uusd} uUSD, must be at most {most}"
+        book.findings.add("fee", entry.seq, message)
+
+
+def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
+    if abs(e.quantity_e8) > abs(e.ordered_e8) or e.quantity_e8 * e.ordered_e8 <= 0:
+        message = f"{e.quantity_e8} was filled of an order of {e.ordered_e8}"
+        book.findings.add("fill_size", entry.seq, message)
+
+
+def _deleverageable(book: Book, market: int, bucket: int) -> int | None:
+    """
+    Return an account that stands in the deleveraging queue of *bucket*, if there is one.
+
+    It is on the other side, not in liquidation, has a profit and equity at the bankruptcy price.
+    """
+    if book.terms.deleveraging == "none":
+        return None
+    position = book.position(market, bucket)
+    price = bankruptcy_price_e8(book.cash(bucket), position)
+    if not price:
+        return None
+    for other in book.sides[market, position < 0]:
+        quantity = book.position(market, other)
+        profit = quantity * (price - book.fold.entry_prices_e8.get(other, price))
+        equity = book.cash(other) * _E10 + quantity * price
+        if profit > 0 and equity >= 0 and other not in book.liquidation_of:
+            return other
+    return None
+
+
+def _discounted(book: Book, mark: int, *, is_sale: bool) -> int:
+    """Return the mark less (for a sale) the discount, rounded for the bucket."""
+    discount = book.terms.discount_e6
+    if is_sale:
+        return max(-(-mark * (_E6 - discount) // _E6), 1)
+    return max(mark * (_E6 + discount) // _E6, 1)

@@ -1,0 +1,102 @@
+"""What an audit can find: the codes, and the list they are collected in."""
+
+from typing import Final
+
+import attrs
+
+CODES: Final = {
+    # Structure
+    "seq_gap": "Numbers are missing between 0 and the last event.",
+    "seq_duplicate": "A number is used by more than one event.",
+    "time_order": "An event lies before the one with the number below.",
+    "time_range": "An event lies outside the run.",
+    "value_range": "A value is missing or outside its column's range.",
+    "owner_unknown": "An id names no owner of the right kind, or no market.",
+    "cause_order": "A cause is not an earlier event.",
+    "cause_kind": "A cause is an event that cannot have brought this one about.",
+    "reference_kind": "A tranche or liquidation number points at something else.",
+    # Chain
+    "manifest": "The manifest contradicts itself or the resolved scenario.",
+    "event_count": "The manifest counts another number of events.",
+    "genesis_digest": "Scenario, owners, assets or reference digest were changed.",
+    "reference_digest": "The reference prices were changed.",
+    "batch_range": "The batches do not partition the events into 65,536 each.",
+    "batch_digest": "The rows of a batch are not those that were committed.",
+    "final_digest": "The manifest's digest is not that of the last batch.",
+    # Money
+    "cost": "A cost is not quantity x price, rounded up.",
+    "posting_sum": "The postings of an event do not sum to zero.",
+    "posting_move": "The postings of an event are not what its fields mean.",
+    "posting_view": "The view over all postings does not add up to the folded balances.",
+    "fund_negative": "The insurance fund fell below zero.",
+    "keeper_negative": "A keeper's purse fell below zero.",
+    "balance_bound": "A balance left the range of its column.",
+    "fund_balance": "A draw records another balance of the fund than the fold has.",
+    "bad_debt": "A bucket without position is neither at zero or above nor at its bad debt.",
+    # Rules
+    "mark": "A mark price is not that of the last oracle update.",
+    "mark_stale": "A tranche was put up on a mark older than the venue allows.",
+    "oracle_times": "An update landed before it was published, or was published before sampled.",
+    "position": "A recorded position is not the folded one.",
+    "margin": "A margin or maintenance margin is not the one recomputed.",
+    "not_due": "A bucket was triggered whose margin did not make it due.",
+    "bankruptcy_price": "A bankruptcy price is not the one recomputed.",
+    "lifecycle": "A liquidation or tranche starts or goes on where it cannot.",
+    "executor": "A tranche is executed by another executor than the venue's.",
+    "tranche_size": "A tranche is larger than position, share or cap allow, or on the wrong side.",
+    "tranche_number": "Tranches of a liquidation are not numbered from 1 without gaps.",
+    "tranche_spacing": "A tranche starts earlier than reaction or spacing allow.",
+    "limit_price": "A tranche's limit is looser than bankruptcy and fund allow.",
+    "limit_crossed": "An order was filled beyond its limit while accounts could be deleveraged.",
+    "fill_size": "An execution exceeds its order or slice, or turns a position round.",
+    "fill_reference": "A fill's reference price is not that of the path.",
+    "fee": "A fee is higher than the venue's rates allow.",
+    "takeover_price": "A takeover was not at the venue's discount to the mark.",
+    "surplus": "A surplus went to the fund although the trader keeps it.",
+    "tranche_parts": "The parts of a tranche do not sum to its slice, or to its executions.",
+    "deleverage_price": "A deleveraging was not at the bankruptcy price.",
+    "deleverage_side": "A deleveraging turned or increased a counterparty, or took a wrong one.",
+    "deleverage_rank": "Deleveraged accounts are not numbered in turn.",
+    "ended_state": "An ended liquidation records another state than the fold has, or ended early.",
+    "unresolved_state": "An unresolved liquidation is not open, or records another position.",
+    "due_unserved": "A bucket was due at the end, and nothing in the log says so.",
+    "extremes": "Recorded extremes are not those of reference path and fills, or are missing.",
+}
+"""Every code an audit may report, and what it means."""
+
+
+@attrs.frozen
+class Finding:
+    """
+    Something a log gets wrong.
+
+    Attributes:
+        code: A key of `CODES`.
+        seq: The event it is about, if it is about one.
+        message: What was found and what was expected.
+    """
+
+    code: str
+    seq: int | None
+    message: str
+
+
+@attrs.define
+class Findings:
+    """The findings so far."""
+
+    found: list[Finding] = attrs.Factory(list)
+
+    def add(self, code: str, seq: int | None, message: str) -> None:
+        """Add one."""
+        assert code in CODES, f"{code} is not a declared code"
+        self.found.append(Finding(code, seq, message))
+
+    def expect(self, code: str, seq: int | None, what: str, actual: object, right: object) -> None:
+        """Add one if *actual* is not *right*."""
+        if actual != right:
+            self.add(code, seq, f"{what} is {actual}, must be {right}")
+
+    def in_order(self) -> list[Finding]:
+        """Return all, those about the whole log first, then in order of the events."""
+        return sorted(self.found, key=lambda f: (-1 if f.seq is None else f.seq, f.code))

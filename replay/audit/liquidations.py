@@ -1,0 +1,105 @@
+"""Triggers and ends: marks, margins, bankruptcy prices, and what every bucket was left with."""
+
+from liqsim.events import (
+    Entry,
+    LiquidationEnded,
+    LiquidationOutcome,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    OracleUpdated,
+)
+from replay.audit.book import Book, LiquidationProgress
+from replay.margin import E22_PER_UUSD, bankruptcy_price_e8, maintenance_e22
+
+
+def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
+    """Check the order of an update's instants."""
+    if not e.sampled_at_us <= e.published_at_us <= entry.sim_time_us:
+        book.findings.add(
+            "oracle_times",
+            entry.seq,
+            f"sampled at {e.sampled_at_us}, published at {e.published_at_us}, "
+            f"landed at {entry.sim_time_us} us",
+        )
+
+
+def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> None:
+    """Check position, mark, margin and bankruptcy price of a trigger."""
+    position = book.position(e.market_id, e.bucket_id)
+    book.expect("position", entry, "quantity_e8", e.quantity_e8, position)
+    if e.bucket_id in book.liquidation_of:
+        message = f"bucket {e.bucket_id} is in liquidation already"
+        book.findings.add("lifecycle", entry.seq, message)
+    if book.expect_mark(entry, e.market_id, e.mark_price_e8):
+        margin = book.margin(e.market_id, e.bucket_id)
+        floor = margin // E22_PER_UUSD
+        book.expect("margin", entry, "margin_uusd", e.margin_uusd, floor)
+        mark = book.fold.marks_e8[e.market_id]
+        maintenance = maintenance_e22(book.tiers(e.market_id), position, mark)
+        ceiling = -(-maintenance // E22_PER_UUSD)
+        book.expect("margin", entry, "maintenance_uusd", e.maintenance_uusd, ceiling)
+        if not book.is_due(margin):
+            message = f"bucket {e.bucket_id} has a margin of {floor} uUSD"
+            book.findings.add("not_due", entry.seq, message)
+    right = bankruptcy_price_e8(book.cash(e.bucket_id), position)
+    what = "bankruptcy_price_e8"
+    book.expect("bankruptcy_price", entry, what, e.bankruptcy_price_e8, right)
+    earliest = entry.sim_time_us + book.terms.reaction_us
+    book.liquidations[entry.seq] = LiquidationProgress(e, earliest)
+    book.liquidation_of.setdefault(e.bucket_id, entry.seq)
+
+
+def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
+    """Check the state in which a liquidation ended."""
+    liquidation = book.liquidations.pop(e.liquidation_seq, None)
+    if liquidation is None:
+        if book.causes.event(e.liquidation_seq, LiquidationTriggered) is not None:
+            message = f"liquidation {e.liquidation_seq} has ended already"
+            book.findings.add("lifecycle", entry.seq, message)
+        return
+    if liquidation.open_tranche >= 0:
+        message = f"tranche {liquidation.open_tranche} is not settled"
+        book.findings.add("lifecycle", entry.seq, message)
+    book.liquidation_of.pop(e.bucket_id, None)
+    position = book.position(e.market_id, e.bucket_id)
+    book.expect("ended_state", entry, "quantity_e8", e.quantity_e8, position)
+    book.expect("ended_state", entry, "cash_uusd", e.cash_uusd, book.cash(e.bucket_id))
+    right = LiquidationOutcome.RESTORED if position else LiquidationOutcome.CLOSED
+    book.expect("ended_state", entry, "outcome", e.outcome.name, right.name)
+    if position and e.market_id in book.fold.marks_e8:
+        buffer = book.terms.restore_buffer_e6
+        margin = book.margin(e.market_id, e.bucket_id, buffer_e6=buffer)
+        if book.is_due(margin):
+            message = f"margin above the buffer is {margin // E22_PER_UUSD} uUSD: not restored"
+            book.findings.add("ended_state", entry.seq, message)
+
+
+def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -> None:
+    """Check that an unresolved liquidation is open."""
+    book.unresolved.add(e.bucket_id)
+    position = book.position(e.market_id, e.bucket_id)
+    book.expect("unresolved_state", entry, "quantity_e8", e.quantity_e8, position)
+    if book.liquidation_of.get(e.bucket_id) != e.liquidation_seq:
+        message = f"bucket {e.bucket_id} is not in liquidation {e.liquidation_seq}"
+        book.findings.add("unresolved_state", entry.seq, message)
+
+
+def all_over(book: Book, *, is_sealed: bool) -> None:
+    """Check what every bucket was left with."""
+    in_tranche = {tranche.start.bucket_id for tranche in book.tranches.values()}
+    for bucket, market in book.buckets.items():
+        position, cash = book.position(market, bucket), book.cash(bucket)
+        if not position:
+            debt = book.fold.bad_debt_uusd.get(bucket, 0)
+            is_right = cash == -debt if debt else cash >= 0
+            if not is_right and bucket not in in_tranche:
+                message = f"bucket {bucket} ends with {cash} uUSD and a bad debt of {debt}"
+                book.findings.add("bad_debt", None, message)
+        elif is_sealed and market in book.fold.marks_e8:
+            if bucket in book.liquidation_of or bucket in book.unresolved:
+                continue
+            margin = book.margin(market, bucket)
+            if book.is_due(margin):
+                uusd = margin // E22_PER_UUSD
+                message = f"bucket {bucket} ends with a margin of {uusd} uUSD"
+                book.findings.add("due_unserved", None, message)

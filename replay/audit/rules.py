@@ -1,0 +1,61 @@
+"""
+The venue's rules, held against the fold event by event.
+
+Nothing here decides what a venue should have done next; the checks recompute, from balances before
+and after each event, whether what was recorded could have been done under the terms of the run.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from liqsim.events import (
+    BadDebtRecorded,
+    Entry,
+    Event,
+    FundDrawn,
+    InventorySold,
+    KeeperCallFailed,
+    LiquidationEnded,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    OracleUpdated,
+    OrderFilled,
+    PositionDeleveraged,
+    SurplusRouted,
+    TrancheSettled,
+    TrancheStarted,
+    TrancheTakenOver,
+)
+from replay.audit import executions, liquidations, tranches, waterfall
+from replay.audit.book import Book
+from replay.fold import Move
+
+_Check = Callable[[Book, Entry, Any], None]
+_BEFORE: Final[dict[type[Event], _Check]] = {
+    OracleUpdated: liquidations.oracle_updated,
+    LiquidationTriggered: liquidations.liquidation_triggered,
+    TrancheStarted: tranches.tranche_started,
+    OrderFilled: executions.order_filled,
+    TrancheTakenOver: executions.tranche_taken_over,
+    KeeperCallFailed: executions.call_landed,
+    InventorySold: executions.inventory_sold,
+    PositionDeleveraged: waterfall.position_deleveraged,
+    SurplusRouted: waterfall.surplus_routed,
+    BadDebtRecorded: waterfall.bad_debt_recorded,
+    TrancheSettled: tranches.tranche_settled,
+    LiquidationEnded: liquidations.liquidation_ended,
+    LiquidationUnresolved: liquidations.liquidation_unresolved,
+}
+_AFTER: Final[dict[type[Event], _Check]] = {FundDrawn: waterfall.fund_drawn}
+
+
+def apply_checked(book: Book, entry: Entry) -> tuple[Move, ...]:
+    """Check *entry* against the fold before it, fold it, check the fold after it."""
+    kind = type(entry.event)
+    if kind in _BEFORE:
+        _BEFORE[kind](book, entry, entry.event)
+    moves = book.fold.apply(entry)
+    book.check_balances(entry.seq, moves)
+    if kind in _AFTER:
+        _AFTER[kind](book, entry, entry.event)
+    return moves

@@ -1,0 +1,99 @@
+"""Tranches: when they may start, how large they may be, at what limit, and what became of them."""
+
+from typing import Final
+
+from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
+from replay.audit.book import Book, LiquidationProgress, TrancheProgress
+from replay.margin import bankruptcy_price_e8
+
+_E10: Final = 10**10
+_E6: Final = 10**6
+
+
+def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
+    """Check that a tranche may start now, and its size, mark and limit."""
+    book.tranches[entry.seq] = TrancheProgress(e)
+    book.expect_mark(entry, e.market_id, e.mark_price_e8)
+    age = entry.sim_time_us - book.fold.marked_at_us.get(e.market_id, 0)
+    if 0 < book.terms.mark_max_age_us < age:
+        message = f"the mark is {age} us old, must be at most {book.terms.mark_max_age_us}"
+        book.findings.add("mark_stale", entry.seq, message)
+    executor = Executor.ENGINE if book.terms.executor == "engine" else Executor.KEEPERS
+    book.expect("executor", entry, "executor", e.executor.name, executor.name)
+    liquidation = book.liquidations.get(e.liquidation_seq)
+    if liquidation is None:
+        if book.causes.event(e.liquidation_seq, LiquidationTriggered) is not None:
+            message = f"liquidation {e.liquidation_seq} has ended"
+            book.findings.add("lifecycle", entry.seq, message)
+        return
+    _check_turn(book, entry, e, liquidation)
+    _check_size(book, entry, e, liquidation.trigger)
+    _check_limit(book, entry, e)
+    liquidation.open_tranche = entry.seq
+
+
+def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
+    """Check that the parts of a tranche are those executed, and sum to the slice."""
+    tranche = book.tranches.pop(e.tranche_seq, None)
+    if tranche is None:
+        if book.causes.event(e.tranche_seq, TrancheStarted) is not None:
+            message = f"tranche {e.tranche_seq} is settled already"
+            book.findings.add("lifecycle", entry.seq, message)
+        return
+    for what, actual, right in (
+        ("filled_e8", e.filled_e8, tranche.filled_e8),
+        ("taken_over_e8", e.taken_over_e8, tranche.taken_over_e8),
+        ("deleveraged_e8", e.deleveraged_e8, tranche.deleveraged_e8),
+    ):
+        book.expect("tranche_parts", entry, what, actual, right)
+    total = e.filled_e8 + e.taken_over_e8 + e.deleveraged_e8 + e.cancelled_e8
+    book.expect(
+        "tranche_parts",
+        entry,
+        "the sum of the four parts",
+        total,
+        abs(tranche.start.quantity_e8),
+    )
+    liquidation = book.liquidations.get(tranche.start.liquidation_seq)
+    if liquidation is not None:
+        liquidation.open_tranche = -1
+        liquidation.earliest_us = entry.sim_time_us + book.terms.spacing_us
+
+
+def _check_turn(
+    book: Book, entry: Entry, e: TrancheStarted, liquidation: LiquidationProgress
+) -> None:
+    if liquidation.open_tranche >= 0:
+        message = f"tranche {liquidation.open_tranche} is not settled"
+        book.findings.add("lifecycle", entry.seq, message)
+    liquidation.tranches += 1
+    what = "tranche_number"
+    book.expect("tranche_number", entry, what, e.tranche_number, liquidation.tranches)
+    if entry.sim_time_us < liquidation.earliest_us:
+        message = f"at {entry.sim_time_us} us, must be at {liquidation.earliest_us} or later"
+        book.findings.add("tranche_spacing", entry.seq, message)
+
+
+def _check_size(book: Book, entry: Entry, e: TrancheStarted, trigger: LiquidationTriggered) -> None:
+    position = book.position(e.market_id, e.bucket_id)
+    share = -(-abs(trigger.quantity_e8) * book.terms.share_e6 // _E6)
+    cap = max(book.terms.max_uusd * _E10 // max(e.mark_price_e8, 1), 1)
+    most = min(abs(position), share, cap)
+    if abs(e.quantity_e8) > most or e.quantity_e8 * position >= 0:
+        message = f"the slice is {e.quantity_e8} of {position}, must be at most {most}"
+        book.findings.add("tranche_size", entry.seq, message)
+
+
+def _check_limit(book: Book, entry: Entry, e: TrancheStarted) -> None:
+    """Check that the limit is within bankruptcy price and what the fund holds per unit."""
+    position, size = book.position(e.market_id, e.bucket_id), abs(e.quantity_e8)
+    if not position or not size:
+        return
+    bankruptcy = bankruptcy_price_e8(book.cash(e.bucket_id), position)
+    fund = -(-max(book.fold.fund_uusd, 0) * _E10 // size)
+    if position > 0 and e.limit_price_e8 < (low := max(bankruptcy - fund, 1)):
+        message = f"the limit is {e.limit_price_e8}, must be at least {low}"
+        book.findings.add("limit_price", entry.seq, message)
+    if position < 0 and e.limit_price_e8 > (high := max(bankruptcy + fund, 1)):
+        message = f"the limit is {e.limit_price_e8}, must be at most {high}"
+        book.findings.add("limit_price", entry.seq, message)

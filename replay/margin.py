@@ -1,0 +1,56 @@
+"""
+Margin and bankruptcy price, in formulas of the read side's own.
+
+Everything is exact: margins are integers of 1e-22 USD (price 1e-8 x units 1e-8 x rate 1e-6).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+E22_PER_UUSD: Final = 10**16
+_E6: Final = 10**6
+
+
+def maintenance_e22(tiers: Sequence[tuple[int, int]], quantity_e8: int, price_e8: int) -> int:
+    """
+    Return the maintenance margin of a position.
+
+    Each tier's rate counts from its start upwards, in place of the rate below it.
+
+    >>> maintenance_e22([(0, 5_000), (200 * 10**8, 10_000)], -300 * 10**8, 10**8) // 10**22
+    2
+    """
+    size = abs(quantity_e8)
+    total, below = 0, 0
+    for start, rate in tiers:
+        total += (rate - below) * max(size - start, 0)
+        below = rate
+    return total * price_e8
+
+
+def margin_e22(
+    tiers: Sequence[tuple[int, int]],
+    cash_uusd: int,
+    quantity_e8: int,
+    price_e8: int,
+    *,
+    buffer_e6: int = 0,
+) -> int:
+    """Return cash + position value - maintenance x (1 + buffer), rounded down for the buffer."""
+    maintenance = maintenance_e22(tiers, quantity_e8, price_e8)
+    raised = -(-maintenance * (_E6 + buffer_e6) // _E6)
+    return cash_uusd * E22_PER_UUSD + quantity_e8 * price_e8 * _E6 - raised
+
+
+def bankruptcy_price_e8(cash_uusd: int, quantity_e8: int) -> int:
+    """
+    Return the price at which equity is zero, up for a long, down for a short; 0 if there is none.
+
+    >>> bankruptcy_price_e8(-90_000_001, 10**8), bankruptcy_price_e8(90_000_001, -3 * 10**8)
+    (9000000100, 3000000033)
+    """
+    if quantity_e8 == 0:
+        return 0
+    exact = -cash_uusd * 10**10
+    rounded = -(-exact // quantity_e8) if quantity_e8 > 0 else exact // quantity_e8
+    return max(rounded, 0)

@@ -1,0 +1,266 @@
+"""
+What a run came to, computed from its log alone.
+
+One flat dictionary with stable keys: USD and prices as exact decimal strings, counts and
+durations as integers, times as ISO 8601 in UTC, null where a figure is not defined.
+"""
+
+import math
+from decimal import Decimal
+from typing import Any, Final
+
+from liqsim.eventlog.reader import LogReader
+from liqsim.events import UnresolvedReason
+from replay.state import iso_utc
+from replay.terms import count_basis, parse_toml
+from replay.views import install_views
+
+_NEAR_ZERO: Final = 1e-6
+"""An amplification is not defined where the reference fell by less than this part of its start."""
+
+KEYS: Final[dict[str, tuple[str, str]]] = {
+    "scenario": ("text", "Name of the scenario."),
+    "run_id": ("text", "Identity of the run, from resolved scenario and seed."),
+    "seed": ("count", "Seed of every draw."),
+    "log": ("text", "Where the log is."),
+    "status": ("text", "running, sealed or failed."),
+    "schema_version": ("count", "Version of the log's tables."),
+    "path_mode": ("text", "How our flow and the reference price go together."),
+    "start_at": ("time", "Start of the run."),
+    "end_at": ("time", "End of the run, exclusive."),
+    "digest": ("text", "Final digest of the log; null until it is sealed."),
+    "event_count": ("count", "Events in the log."),
+    "wall_seconds": ("seconds", "How long the run took; null until it is over."),
+    "events_per_second": ("rate", "event_count / wall_seconds."),
+    "basis_fact": ("count", "Parameters that rest on a fact with a source."),
+    "basis_assumed": ("count", "Parameters that are assumed, said so or not."),
+    "basis_fitted": ("count", "Parameters that were fitted."),
+    "accounts": ("count", "Accounts (buckets)."),
+    "liquidated_accounts": ("count", "Accounts triggered at least once."),
+    "liquidations": ("count", "Triggers."),
+    "tranches": ("count", "Tranches put up."),
+    "liquidated_usd": ("usd", "Sum of |quantity| x price over all routes, deleveraged included."),
+    "lowest_market": ("price", "Lowest market price; one key per market."),
+    "lowest_reference": ("price", "Lowest reference price; one key per market."),
+    "amplification": (
+        "ratio",
+        (
+            "(start - lowest market) / (start - lowest reference); null where the reference fell "
+            "by less than 1e-6 of the start; one key per market."
+        ),
+    ),
+    "fees_usd": ("usd", "Fees that liquidated accounts paid."),
+    "bad_debt_usd": ("usd", "Recorded bad debt."),
+    "fund_start_usd": ("usd", "What the insurance fund was given."),
+    "fund_lowest_usd": ("usd", "Its lowest balance from then on."),
+    "fund_end_usd": ("usd", "Its balance at the end."),
+    "surplus_usd": ("usd", "Surplus routed to it."),
+    "deleveraged_usd": ("usd", "Sum of |quantity| x price over deleveragings."),
+    "adl_events": ("count", "Deleveragings."),
+    "keeper_attempts_won": (
+        "count",
+        "Keepers' calls that took a tranche over; null with an engine.",
+    ),
+    "keeper_attempts_lost": ("count", "Keepers' calls sent that failed; null with an engine."),
+    "keeper_profit_usd": (
+        "usd",
+        (
+            "Change of the keepers' cash, deposits apart, plus inventory at the market's last "
+            "price; null with an engine."
+        ),
+    ),
+    "oracle_lag_p50_us": ("us", "Median time from sample to landing; null without updates."),
+    "oracle_lag_p99_us": ("us", "99th percentile of it (nearest rank)."),
+    "due_wait_max_us": (
+        "us",
+        (
+            "Longest time from a trigger to the first settlement that moved anything (or to the "
+            "end of the liquidation or of the log); null without liquidations."
+        ),
+    ),
+    "first_liquidation_at": ("time", "First trigger; null without one."),
+    "last_liquidation_at": ("time", "Last trigger; null without one."),
+    "unresolved_buckets": ("count", "Accounts still in liquidation at the end."),
+} | {
+    f"unresolved_{reason.name.lower()}": (
+        "count",
+        f"Of these, for the reason {reason.name.lower()}.",
+    )
+    for reason in UnresolvedReason
+}
+"""Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
+
+_PER_MARKET: Final = ("lowest_market", "lowest_reference", "amplification")
+
+
+def keys_of(markets: list[str]) -> list[str]:
+    """
+    Return the keys of an outcome with *markets*, in order.
+
+    >>> [key for key in keys_of(["ETH"]) if "eth" in key]
+    ['lowest_market_eth', 'lowest_reference_eth', 'amplification_eth']
+    """
+    return [
+        name
+        for key in KEYS
+        for name in (
+            [f"{key}_{market.lower()}" for market in markets] if key in _PER_MARKET else [key]
+        )
+    ]
+
+
+def outcome(log: LogReader) -> dict[str, Any]:
+    """Return the outcome of an open log; its keys are `keys_of` its markets."""
+    install_views(log)
+    values: dict[str, Any] = {
+        **_identity(log),
+        **_basis(log),
+        **_liquidations(log),
+        **_markets(log),
+        **_fund(log),
+        **_keepers(log),
+        **_times(log),
+        **_unresolved(log),
+    }
+    return {key: values[key] for key in keys_of(list(log.markets.values()))}
+
+
+def _one(log: LogReader, sql: str) -> dict[str, Any]:
+    relation = log.relation(sql)
+    return dict(zip(relation.columns, relation.fetchall()[0], strict=True))
+
+
+def _usd(value: Decimal | None) -> str:
+    return f"{Decimal(0) if value is None else value:.6f}"
+
+
+def _identity(log: LogReader) -> dict[str, Any]:
+    manifest = log.manifest
+    count = manifest.event_count
+    if count is None:
+        count = sum(span.count for span in log.spans.values())
+    seconds = manifest.wall_seconds
+    return {
+        "scenario": manifest.scenario,
+        "run_id": manifest.run_id,
+        "seed": manifest.seed,
+        "log": str(log.path),
+        "status": manifest.status,
+        "schema_version": manifest.schema_version,
+        "path_mode": manifest.path_mode,
+        "start_at": iso_utc(manifest.start_unix_us),
+        "end_at": iso_utc(manifest.start_unix_us + manifest.end_us),
+        "digest": manifest.digest,
+        "event_count": count,
+        "wall_seconds": seconds,
+        "events_per_second": count / seconds if seconds else None,
+    }
+
+
+def _basis(log: LogReader) -> dict[str, Any]:
+    try:
+        counts = count_basis(parse_toml(log.manifest.scenario_toml))
+    except ValueError:
+        return dict.fromkeys(("basis_fact", "basis_assumed", "basis_fitted"))
+    return {f"basis_{kind}": count for kind, count in counts.items()}
+
+
+def _liquidations(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select
+            (select count(*) from owners where kind = 'bucket') as accounts,
+            (select count(distinct bucket_id) from liquidation_triggered) as liquidated_accounts,
+            (select count(*) from liquidation_triggered) as liquidations,
+            (select count(*) from tranche_started) as tranches,
+            sum(value_usd)::decimal(38, 6) as liquidated_usd,
+            sum(fee_usd) as fees_usd,
+            (sum(value_usd) filter (where route = 'deleveraged'))::decimal(38, 6)
+                as deleveraged_usd,
+            count(*) filter (where route = 'deleveraged') as adl_events,
+            (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd
+        from executions
+        """,
+    )
+    return {key: _usd(value) if key.endswith("_usd") else value for key, value in found.items()}
+
+
+def _markets(log: LogReader) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        f"{key}_{name.lower()}": None for key in _PER_MARKET for name in log.markets.values()
+    }
+    rows = log.rows(
+        "select market_id, start_price, lowest_market, lowest_reference from market_extremes"
+    )
+    for market_id, start, market, reference in rows:
+        name = log.markets[market_id].lower()
+        values[f"lowest_market_{name}"] = f"{market:.8f}"
+        values[f"lowest_reference_{name}"] = f"{reference:.8f}"
+        values[f"amplification_{name}"] = _amplification(start, market, reference)
+    return values
+
+
+def _amplification(start: Decimal, market: Decimal, reference: Decimal) -> float | None:
+    fall = start - reference
+    if fall < start * Decimal(_NEAR_ZERO):
+        return None
+    return float((start - market) / fall)
+
+
+def _fund(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select sum(amount_usd) filter (where movement = 'deposit') as fund_start_usd,
+            min(balance_usd) as fund_lowest_usd,
+            arg_max(balance_usd, seq) as fund_end_usd,
+            sum(amount_usd) filter (where movement = 'surplus') as surplus_usd
+        from fund
+        """,
+    )
+    return {key: _usd(value) for key, value in found.items()}
+
+
+def _keepers(log: LogReader) -> dict[str, Any]:
+    names = ("keeper_attempts_won", "keeper_attempts_lost", "keeper_profit_usd")
+    if not any(owner.kind == "keeper" for owner in log.owners):
+        return dict.fromkeys(names)
+    won, lost, profit, unpriced = log.rows(
+        "select sum(won), sum(lost), sum(profit_usd), count(*) filter (where profit_usd is null) "
+        "from keepers"
+    )[0]
+    return dict(zip(names, (int(won), int(lost), None if unpriced else _usd(profit)), strict=True))
+
+
+def _times(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select max(waited_us) as due_wait_max_us,
+            epoch_us(min(triggered_at)) as first_liquidation_at,
+            epoch_us(max(triggered_at)) as last_liquidation_at
+        from liquidations
+        """,
+    )
+    for key in ("first_liquidation_at", "last_liquidation_at"):
+        found[key] = None if found[key] is None else iso_utc(found[key])
+    lags = [row[0] for row in log.rows("select lag_us from oracle_lag order by lag_us")]
+    return {
+        **found,
+        "oracle_lag_p50_us": _nearest_rank(lags, 50),
+        "oracle_lag_p99_us": _nearest_rank(lags, 99),
+    }
+
+
+def _nearest_rank(ordered: list[int], percent: int) -> int | None:
+    """Return the smallest value that at least *percent* of *ordered* do not exceed."""
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1] if ordered else None
+
+
+def _unresolved(log: LogReader) -> dict[str, Any]:
+    counts = {f"unresolved_{reason.name.lower()}": 0 for reason in UnresolvedReason}
+    rows = log.rows("select reason, count(*) from liquidation_unresolved group by reason")
+    counts |= {f"unresolved_{reason}": count for reason, count in rows}
+    (buckets,) = log.rows("select count(distinct bucket_id) from liquidation_unresolved")[0]
+    return {"unresolved_buckets": buckets, **counts}

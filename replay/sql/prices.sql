@@ -1,0 +1,26 @@
+-- prices: one row per price of a market that the log states.
+--
+-- market    name of the market
+-- sim_time  from when, or when
+-- price     the price
+-- kind      reference (held until the next), mark (likewise), market (right after a forced
+--           fill) or fill (its average)
+-- seq       the event; null for a reference price
+create or replace temp view prices as
+with stated as (
+    select market_id, sim_time, price, 'reference' as kind, null::bigint as seq
+    from reference_prices
+    union all
+    select market_id, sim_time, price, 'mark', seq from oracle_updated
+    union all
+    select market_id, sim_time, market_price, 'market', seq from order_filled
+    union all
+    select market_id, sim_time, market_price, 'market', seq from inventory_sold
+    union all
+    select market_id, sim_time, price, 'fill', seq from order_filled
+    union all
+    select market_id, sim_time, price, 'fill', seq from inventory_sold
+)
+select a.name as market, s.sim_time, s.price, s.kind, s.seq
+from stated as s
+join assets as a on a.market_id = s.market_id

@@ -1,0 +1,103 @@
+"""
+The audit of a log: it only reads, and lists everything it finds.
+
+It believes nothing but the rows: digests, postings, margins and bankruptcy prices are recomputed
+by code that shares nothing with what wrote them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
+from liqsim.events import Event
+from replay.audit.book import Book
+from replay.audit.causes import Causes
+from replay.audit.chain import check_batches, check_digests, check_manifest
+from replay.audit.findings import CODES, Finding, Findings
+from replay.audit.liquidations import all_over
+from replay.audit.money import Money
+from replay.audit.prices import Prices
+from replay.audit.rules import apply_checked
+from replay.audit.structure import Structure
+from replay.fold import Fold
+from replay.terms import Terms, read_terms
+
+__all__ = ["CODES", "Finding", "verify", "verify_open"]
+
+
+def verify(path: str | Path) -> list[Finding]:
+    """
+    Return everything that is wrong with the log at *path*; an empty list if nothing is.
+
+    Raises:
+        LogError: It cannot be read.
+    """
+    with open_log(path) as log:
+        return verify_open(log)
+
+
+def verify_open(log: LogReader) -> list[Finding]:
+    """Return everything that is wrong with an open log."""
+    findings = Findings()
+    terms = _read_terms(log, findings)
+    check_manifest(log, terms, findings)
+    structure, money, prices = Structure(log, findings), Money(log, findings), Prices(log, findings)
+    causes, fold = Causes(findings), Fold()
+    book = None if terms is None else _book(log, terms, causes, findings, fold)
+    structure.check_unnumbered()
+    for low, high in log.chunks:
+        kinds = log.chunk(low, high)
+        structure.check(kinds)
+        check_digests(log, kinds, low, high, findings)
+        money.check_costs(kinds)
+        prices.check(kinds)
+        for entry in entries_of(_with_known_names(kinds)):
+            causes.check(entry, exists=structure.has)
+            moves = fold.apply(entry) if book is None else apply_checked(book, entry)
+            if moves:
+                money.note_moves(entry.seq, moves)
+        money.check_postings(low, high)
+    check_batches(log, structure.event_count, findings)
+    is_sealed = log.manifest.status == "sealed"
+    prices.finish(is_sealed=is_sealed)
+    money.check_totals(fold)
+    if book is not None:
+        all_over(book, is_sealed=is_sealed)
+    return findings.in_order()
+
+
+def _read_terms(log: LogReader, findings: Findings) -> Terms | None:
+    try:
+        return read_terms(log.manifest.scenario_toml)
+    except ValueError as error:
+        findings.add("manifest", None, f"{error}; the rules of the venue were not checked")
+        return None
+
+
+def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold: Fold) -> Book:
+    owners = log.owners
+    return Book(
+        terms=terms,
+        causes=causes,
+        findings=findings,
+        fold=fold,
+        keepers=frozenset(o.owner_id for o in owners if o.kind == "keeper"),
+        buckets={
+            o.owner_id: o.market_id
+            for o in owners
+            if o.kind == "bucket" and o.market_id is not None
+        },
+    )
+
+
+def _with_known_names(kinds: Mapping[type[Event], Columns]) -> dict[type[Event], Columns]:
+    """Return *kinds* with unknown enum names, reported already, read as the first of their enum."""
+    return {
+        cls: {
+            name: np.maximum(array, 0) if name in ("reason", "executor", "outcome") else array
+            for name, array in columns.items()
+        }
+        for cls, columns in kinds.items()
+    }

@@ -1,0 +1,424 @@
+"""The finite book: slices, round trips, limits, quadrature, depth over time."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from hypothesis import given, target
+from hypothesis import strategies as st
+from support.effort import cases
+from support.quadrature import integral
+
+from liqsim.mechanics.liquidity import Fill, FiniteBook
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, taker_cost_uusd
+from liqsim.world.markets import BookState
+
+HALF_LIFE_US = 60_000_000
+FLATTENING_ROOM = 0.05
+"""Depth, as a share of a position, below which its owner waits for better times to close it."""
+FLOAT = 1e-12
+"""Relative pad for what doubles lose, far above what a book may gain by it."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A book's parameters, kept beside the book for the tests' own arithmetic."""
+
+    depth_e8: float
+    exponent: float
+    reach: float
+    permanent_share: float
+
+    def book(self) -> FiniteBook:
+        return FiniteBook(self.depth_e8, self.exponent, self.reach, self.permanent_share)
+
+    def capacity(self, state: BookState) -> float:
+        """Return the units within reach on one side of an untouched book."""
+        return self.unit(state) * (self.reach / 0.01) ** self.exponent
+
+    def unit(self, state: BookState) -> float:
+        return self.depth_e8 * state.multiplier_e6 / RATIO_SCALE
+
+    def log_price(self, state: BookState, consumed: float, net: float) -> float:
+        """Return the displacement, written down once more."""
+        depths = abs(consumed) / self.unit(state)
+        transient = 0.01 * (1.0 - self.permanent_share) * depths ** (1.0 / self.exponent)
+        permanent = 0.01 * self.permanent_share * net / self.depth_e8
+        return permanent + math.copysign(transient, consumed)
+
+
+PERMANENT_MOVE_MAX = 20.0
+"""Log price over which one sweep of a calm book's depth may move it for good; beyond is no book."""
+
+exponents = st.one_of(st.sampled_from([1.0, 0.5, 2.0, 3.0]), st.floats(0.5, 3.0))
+shapes = st.builds(
+    Shape,
+    depth_e8=st.one_of(
+        st.floats(1e3, 1e6), st.floats(1e8, 1e13), st.integers(3, 15).map(lambda n: 10.0**n)
+    ),
+    exponent=exponents,
+    reach=st.sampled_from([0.0001, 0.005, 0.05, 0.25, 1.0]),
+    permanent_share=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+).filter(
+    lambda shape: 0.1 * shape.permanent_share * (shape.reach / 0.01) ** shape.exponent
+    <= PERMANENT_MOVE_MAX
+)
+references = st.one_of(
+    st.integers(10**8, 10**13), st.integers(1, 10**4), st.sampled_from([10**12, 194_61 * 10**6])
+)
+multipliers = st.sampled_from([RATIO_SCALE, RATIO_SCALE // 2, 70_000, 3 * RATIO_SCALE, 10**7])
+
+
+@st.composite
+def states(draw, shape):
+    """Draw a book that flow has touched: any consumed volume within reach, any net volume."""
+    calm = BookState(0, 0.0, 0, draw(multipliers), HALF_LIFE_US)
+    share = draw(st.one_of(st.sampled_from([0.0, -0.9, -0.3, 0.2, 0.6]), st.floats(-1.0, 1.0)))
+    net = draw(st.one_of(st.just(0), st.integers(-round(2 * shape.depth_e8), round(shape.depth_e8))))
+    consumed = float(math.trunc(share * shape.capacity(calm)))
+    return BookState(0, consumed, net, calm.multiplier_e6, HALF_LIFE_US)
+
+
+@st.composite
+def orders(draw, shape, state):
+    """Draw an order between one unit and more than the whole book."""
+    share = st.one_of(st.sampled_from([0.01, 0.5, 1.0, 1.5, 3.0]), st.floats(1e-6, 2.5))
+    sizes = st.one_of(st.integers(1, 100), share.map(lambda part: part * shape.capacity(state)))
+    size = draw(sizes)
+    return draw(st.sampled_from([-1, 1])) * min(max(round(size), 1), 10**18 - 1)
+
+
+def cost_of(fill: Fill) -> int:
+    return taker_cost_uusd(fill.quantity_e8, fill.price_e8)
+
+
+# Slices -------------------------------------------------------------------------------------------
+
+
+def test_slices_of_one_instant_cost_what_one_order_costs():
+    seen = Counter()
+
+    @cases(400)
+    @given(st.data())
+    def check(data):
+        shape = data.draw(shapes)
+        state = data.draw(states(shape))
+        order = data.draw(orders(shape, state))
+        reference = data.draw(references)
+        book = shape.book()
+        whole = book.fill(state, 0, reference, order, None)
+        if whole is None:
+            seen["no depth"] += 1
+            return
+        cuts = data.draw(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6))
+        bounds = [0, *sorted(round(cut * abs(order)) for cut in cuts), abs(order)]
+        sign = 1 if order > 0 else -1
+        fills, after = [], state
+        for start, end in zip(bounds, bounds[1:], strict=False):
+            if end == start:
+                continue
+            fill = book.fill(after, 0, reference, sign * (end - start), None)
+            if fill is None:
+                continue
+            fills.append(fill)
+            after = after.traded(0, fill.quantity_e8, 0)
+        seen["several slices"] += len(fills) > 1
+        seen["exhausted"] += abs(whole.quantity_e8) < abs(order)
+        seen["through zero"] += state.consumed * (state.consumed + whole.quantity_e8) < 0
+
+        # The last unit may fall either way where volumes no longer fit a double.
+        volume_pad = 4.0 * math.ulp(max(shape.capacity(state), abs(state.consumed), 1.0))
+        filled = sum(fill.quantity_e8 for fill in fills)
+        assert abs(filled - whole.quantity_e8) <= volume_pad * len(fills) + 1
+        if filled != whole.quantity_e8:
+            seen["another last unit"] += 1
+            return
+        # One price unit per filled unit and slice, one micro-USD per rounded cost.
+        size = abs(whole.quantity_e8)
+        unit = sum(abs(f.quantity_e8) for f in fills) / NOTIONAL_DIVISOR + len(fills) + 1
+        float_pad = 1e-10 * abs(cost_of(whole)) + size / NOTIONAL_DIVISOR
+        assert abs(sum(map(cost_of, fills)) - cost_of(whole)) <= unit + float_pad
+        # Where the book ends up does not depend on the cuts either.
+        one = book.displacement(state.traded(0, whole.quantity_e8, 0), 0)
+        assert math.isclose(one, book.displacement(after, 0), rel_tol=1e-9, abs_tol=1e-9)
+
+    check()
+    assert seen["several slices"] >= 150
+    assert seen["exhausted"] >= 30
+    assert seen["through zero"] >= 30
+
+
+# Round trips --------------------------------------------------------------------------------------
+
+
+@st.composite
+def round_trips(draw):
+    """Draw (shape, reference, steps); a step waits, changes depth, or trades with a limit or not."""
+    shape = draw(shapes)
+    step = st.one_of(
+        st.tuples(st.just("wait"), st.sampled_from([1, 10**6, HALF_LIFE_US, 20 * HALF_LIFE_US])),
+        st.tuples(st.just("depth"), multipliers, st.sampled_from([1_000, HALF_LIFE_US])),
+        st.tuples(st.just("trade"), st.floats(-1.5, 1.5), st.floats(-0.3, 0.3)),
+        st.tuples(st.just("market"), st.floats(-1.5, 1.5)),
+        st.tuples(st.just("units"), st.integers(-50, 50)),
+        st.tuples(st.just("flatten")),
+    )
+    return shape, draw(references), draw(st.lists(step, min_size=1, max_size=14))
+
+
+class Trader:
+    """Somebody alone with a book at a constant reference price, whose cash is counted exactly."""
+
+    def __init__(self, shape: Shape, reference_e8: int) -> None:
+        self.shape, self.reference_e8 = shape, reference_e8
+        self.book = shape.book()
+        self.state = BookState(0, 0.0, 0, RATIO_SCALE, HALF_LIFE_US)
+        self.now_us = self.cash_uusd = self.units_e8 = self.turnover_uusd = self.fills = 0
+
+    def trade(self, quantity_e8: int, limit_e8: int | None = None) -> None:
+        if quantity_e8 == 0:
+            return
+        fill = self.book.fill(self.state, self.now_us, self.reference_e8, quantity_e8, limit_e8)
+        if fill is None:
+            return
+        self.state = self.state.traded(self.now_us, fill.quantity_e8, 0)
+        self.units_e8 += fill.quantity_e8
+        self.cash_uusd -= cost_of(fill)
+        self.turnover_uusd += abs(cost_of(fill))
+        self.fills += 1
+
+    def act(self, step) -> None:
+        match step:
+            case ("wait", delay_us):
+                self.now_us += delay_us
+            case ("depth", multiplier_e6, half_life_us):
+                self.state = self.state.with_depth(self.now_us, multiplier_e6, half_life_us)
+            case ("trade", share, distance):
+                limit = max(round(self.reference_e8 * math.exp(distance)), 1)
+                self.trade(round(share * self.shape.capacity(self.state)), limit)
+            case ("market", share):
+                self.trade(round(share * self.shape.capacity(self.state)))
+            case ("units", quantity_e8):
+                self.trade(quantity_e8)
+            case ("flatten",):
+                self.trade(-self.units_e8)
+
+    def go_flat(self) -> None:
+        """Trade the position away, in a depth that has room for a unit and as often as it asks."""
+        while self.units_e8:
+            self.trade(-self.units_e8)
+            if self.units_e8:
+                self.now_us += 20 * self.state.half_life_us
+                if self.shape.capacity(self.state) < FLATTENING_ROOM * abs(self.units_e8):
+                    self.act(("depth", self.state.multiplier_e6 * 10, HALF_LIFE_US))
+
+
+def test_no_round_trip_pays():
+    seen = Counter()
+
+    @cases(1_500)
+    @given(round_trips())
+    def check(trip):
+        shape, reference, steps = trip
+        trader = Trader(shape, reference)
+        for step in steps:
+            trader.act(step)
+        seen["flat at the end by chance"] += trader.units_e8 == 0 and trader.fills > 1
+        trader.go_flat()
+        if not trader.fills:
+            seen["never traded"] += 1
+            return
+        seen["round trip"] += 1
+        seen["many fills"] += trader.fills >= 5
+        seen["depth changed on the way"] += any(step[0] == "depth" for step in steps)
+        # Steer the search towards whatever loses least.
+        target(trader.cash_uusd / (trader.turnover_uusd + 1))
+        assert trader.cash_uusd <= 0
+
+    check()
+    assert seen["round trip"] >= 600
+    assert seen["many fills"] >= 150
+    assert seen["depth changed on the way"] >= 150
+
+
+def test_no_machine_of_a_few_moves_pays():
+    """Every way to order five moves out of ten, on four books: no luck needed to find one."""
+    moves = [
+        ("market", 0.4), ("market", -0.4), ("market", 1.2), ("market", -1.2),
+        ("wait", HALF_LIFE_US), ("depth", 250_000, HALF_LIFE_US), ("depth", 4_000_000, HALF_LIFE_US),
+        ("flatten",),
+    ]  # fmt: skip
+    seen = Counter()
+
+    def search(shape, steps, left):
+        if steps and steps[-1] == "stop":
+            return
+        trader = Trader(shape, 200 * 10**8)
+        for step in steps:
+            trader.act(step)
+        trader.go_flat()
+        seen["tried"] += 1
+        seen["traded"] += trader.fills > 1
+        assert trader.cash_uusd <= 0, steps
+        if left:
+            for move in moves:
+                search(shape, [*steps, move], left - 1)
+
+    for exponent in (1.0, 0.5, 2.0):
+        search(Shape(10.0**11, exponent, 0.05, 0.3), [], 4 if exponent == 1.0 else 3)
+    assert seen["traded"] >= 4_000
+
+
+# Bounds of a fill ---------------------------------------------------------------------------------
+
+
+def test_a_fill_keeps_to_depth_limit_and_side():
+    seen = Counter()
+
+    @cases(1_000)
+    @given(st.data())
+    def check(data):
+        shape = data.draw(shapes)
+        state = data.draw(states(shape))
+        order = data.draw(orders(shape, state))
+        reference = data.draw(references)
+        book, sign = shape.book(), 1 if order > 0 else -1
+        limit = None
+        if data.draw(st.booleans()):
+            # Around where the price is and where this order would take it.
+            here = book.displacement(state, 0)
+            there = shape.log_price(state, state.consumed + order, state.net_e8 + order)
+            there = min(max(there, -30.0), 30.0)
+            share = data.draw(st.floats(-0.2, 1.2))
+            limit = round(reference * math.exp(min(here + share * (there - here), 30.0)))
+            limit = min(max(limit, 1), 10**18 - 1)
+        at_us = data.draw(st.sampled_from([0, 1, HALF_LIFE_US // 3, HALF_LIFE_US, 10**12]))
+        fill = book.fill(state, at_us, reference, order, limit)
+        room = shape.capacity(state) - sign * state.consumed_at(at_us)
+
+        def marginal(size: int) -> float:
+            return reference * math.exp(
+                book.displacement(state.traded(at_us, sign * size, 0), at_us)
+            )
+
+        def crosses(size: int) -> bool:
+            return limit is not None and sign * (marginal(size) - limit) > 0
+
+        if fill is None:
+            seen["nothing"] += 1
+            assert crosses(1) or room < 1
+            return
+        size = abs(fill.quantity_e8)
+        seen["filled"] += 1
+        assert fill.quantity_e8 * order > 0
+        assert size <= abs(order)
+        assert size <= room
+        assert fill.price_e8 >= 1
+        if limit is not None:
+            assert sign * (fill.price_e8 - limit) <= 0
+            assert sign * (marginal(size) - limit) <= FLOAT * limit
+            assert sign * (fill.market_price_e8 - limit) <= 0.5 + FLOAT * limit
+        if size < min(abs(order), math.floor(room)):
+            seen["limit binds"] += 1
+            assert crosses(size + 1)
+        seen["depth exhausted"] += size < abs(order) and size >= math.floor(room)
+        seen["crosses zero consumed"] += (
+            state.consumed_at(at_us) * (state.consumed_at(at_us) + fill.quantity_e8) < 0
+        )
+        # The average lies between the price before and the price after, rounded against the taker.
+        before, after = marginal(0), marginal(size)
+        low, high = min(before, after), max(before, after)
+        assert low * (1 - FLOAT) - 1 <= fill.price_e8 <= max(high * (1 + FLOAT) + 1, 1)
+        assert abs(fill.market_price_e8 - max(after, 1.0)) <= 0.5 + FLOAT * after
+
+    check()
+    assert seen["limit binds"] >= 100
+    assert seen["depth exhausted"] >= 60
+    assert seen["crosses zero consumed"] >= 60
+    assert seen["nothing"] >= 20
+
+
+def test_the_average_is_the_integral_of_the_price():
+    seen = Counter()
+
+    @cases(300)
+    @given(st.data())
+    def check(data):
+        shape = data.draw(shapes)
+        state = data.draw(states(shape))
+        order = data.draw(orders(shape, state))
+        reference = 10**16  # Fine enough to see a relative error of 1e-9.
+        fill = shape.book().fill(state, 0, reference, order, None)
+        if fill is None or abs(fill.quantity_e8) < 10:
+            return
+        quantity = fill.quantity_e8
+
+        def price(volume: float) -> float:
+            # *volume* is the consumed volume after that part of the order.
+            net = state.net_e8 + (volume - state.consumed)
+            return math.exp(shape.log_price(state, volume, net))
+
+        total = integral(price, state.consumed, state.consumed + quantity)
+        expected = reference * total / quantity
+        # What a double cannot tell apart in the volumes is not the book's fault.
+        pad = 8.0 * math.ulp(max(abs(state.consumed), 1.0)) / abs(quantity)
+
+        assert abs(fill.price_e8 - expected) <= (1e-9 + pad) * expected + 1
+        # And never better for the taker than it is, but for the quadrature's own error.
+        assert (fill.price_e8 - expected) * quantity >= -1e-12 * abs(expected * quantity)
+        seen["exponent 1" if shape.exponent == 1.0 else "another exponent"] += 1
+        seen["through zero"] += state.consumed * (state.consumed + quantity) < 0
+
+    check()
+    assert seen["another exponent"] >= 80
+    assert seen["exponent 1"] >= 20
+    assert seen["through zero"] >= 20
+
+
+# Time and depth -----------------------------------------------------------------------------------
+
+
+@cases(300)
+@given(st.data())
+def test_falling_depth_keeps_the_displacement_and_rising_depth_the_volume(data):
+    shape = data.draw(shapes)
+    state = data.draw(states(shape))
+    book, new = shape.book(), data.draw(multipliers)
+    at_us = data.draw(st.sampled_from([0, 10**6, HALF_LIFE_US]))
+    after = state.with_depth(at_us, new, 2 * HALF_LIFE_US)
+
+    assert after.multiplier_e6 == new
+    assert after.half_life_us == 2 * HALF_LIFE_US
+    assert after.net_e8 == state.net_e8
+    if new >= state.multiplier_e6:
+        assert after.consumed == state.consumed_at(at_us)
+        before, now = (book.displacement(s, at_us) for s in (state, after))
+        permanent = 0.01 * shape.permanent_share * state.net_e8 / shape.depth_e8
+        assert abs(now - permanent) <= abs(before - permanent) + 1e-15
+    else:
+        before, now = (book.displacement(s, at_us) for s in (state, after))
+        assert math.isclose(before, now, rel_tol=1e-12, abs_tol=1e-12)
+
+
+@cases(200)
+@given(st.floats(1e3, 1e15), st.sampled_from([-1, 1]), st.integers(1, 10**9), st.integers(0, 8))
+def test_half_of_the_consumed_volume_refills_in_a_half_life(volume, sign, half_life_us, count):
+    state = BookState(5, sign * volume, 0, RATIO_SCALE, half_life_us)
+
+    left = state.consumed_at(5 + count * half_life_us)
+
+    assert math.isclose(left, sign * volume * 0.5**count, rel_tol=1e-15)
+    assert abs(state.consumed_at(5 + count * half_life_us + half_life_us // 3)) <= abs(left)
+
+
+@cases(200)
+@given(shapes, st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=8), multipliers)
+def test_what_stays_is_linear_in_signed_volume(shape, volumes, multiplier_e6):
+    state = BookState(0, 0.0, 0, multiplier_e6, 1_000)
+    for number, volume in enumerate(volumes):
+        state = state.traded(number * 700, volume, number)
+
+    refilled = shape.book().displacement(state, 10**9)
+
+    expected = shape.permanent_share * 0.01 * sum(volumes) / shape.depth_e8
+    assert math.isclose(refilled, expected, rel_tol=1e-12, abs_tol=1e-300)

@@ -1,0 +1,200 @@
+"""
+Whole runs of random scenarios, judged event by event.
+
+`Auditor` keeps books of its own, works every decision out again, and compares its books with the
+live ledger after each event. What it counts has floors: a run that meets no deleveraging says
+nothing about deleveraging.
+"""
+
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.auditor import audited
+from support.effort import cases
+from support.floors import assert_floors
+from support.scenarios import HANDMADE, Raw, load, scenarios
+
+from liqsim.eventlog.writer import EventLogWriter
+from liqsim.processes.context import Context, Priority, Process
+from liqsim.runner import Prepared, Simulation, prepare
+from replay.fold import Fold
+from replay.log import Log
+
+_RUNS = 100
+
+_FLOORS_OF_BOTH = {
+    "runs": _RUNS,
+    "depth_changed": 50,
+    "oracle_updated because of a fill": 20,
+    "triggered long": 200,
+    "triggered short": 200,
+    "tranche cut by share": 200,
+    "tranche cut by cap": 500,
+    "tranche cancelled": 50,
+    "fee capped": 20,
+    "surplus_routed": 30,
+    "fund_drawn": 200,
+    "fund exhausted": 200,
+    "executed beyond bankruptcy": 500,
+    "position_deleveraged": 200,
+    "bad_debt_recorded": 100,
+    "restored": 50,
+    "restored before any tranche": 2,
+    "closed": 200,
+    "queue exhausted": 5,
+    "unresolved: spacing": 10,
+    "unresolved: run_ended": 2,
+}
+_FLOORS = {
+    "engine": {
+        "order_filled": 500,
+        "partial fill": 50,
+        "limit or depth binds": 20,
+        "forced fill": 100,
+        "unresolved: no_depth": 10,
+        "unresolved: no_fresh_price": 5,
+    },
+    "keepers": {
+        "tranche_taken_over": 500,
+        "inventory_sold": 500,
+        "partial resale": 100,
+        "forced takeover": 100,
+        "call failed: lost_race": 100,
+        "call failed: beyond_limit": 20,
+        "call failed: purse_short": 1,
+        "unresolved: no_executor": 20,
+    },
+}
+
+
+@pytest.mark.parametrize("executor", ["engine", "keepers"])
+def test_every_law_holds_after_every_event_of_random_runs(executor: str) -> None:
+    census: Counter[str] = Counter()
+
+    @cases(_RUNS)
+    @given(scenarios(executor))
+    def every_law_holds(raw: Raw) -> None:
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    assert_floors(census, _FLOORS_OF_BOTH | _FLOORS[executor])
+
+
+@pytest.mark.parametrize("name", HANDMADE)
+def test_every_law_holds_after_every_event_of_handmade_runs(name: str) -> None:
+    auditor = audited(prepare(load(HANDMADE[name]())))
+
+    assert auditor.entries
+
+
+def test_without_a_move_against_anyone_nothing_happens() -> None:
+    auditor = audited(prepare(load(HANDMADE["quiet"]())))
+
+    kinds = {type(entry.event).TAG for entry in auditor.entries}
+    assert kinds == {"funds_deposited", "position_opened", "oracle_updated", "market_extremes"}
+
+
+class Photographer:
+    """An actor that copies the live ledger at given instants."""
+
+    def __init__(self, instants_us: list[int]) -> None:
+        self._instants_us = sorted(instants_us)
+        self.pictures: list[tuple[int, dict[tuple[int, int], int]]] = []
+
+    def __call__(self, context: Context) -> Process:
+        for instant in self._instants_us:
+            yield context.wake(instant - context.now_us, Priority.ACTOR)
+            self.take(context)
+
+    def take(self, context: Context) -> None:
+        ledger = context.world.ledger
+        self.pictures.append((context.journal.next_seq - 1, _balances(ledger.cash, ledger.units)))
+
+
+def _balances(cash: Any, units: Any) -> dict[tuple[int, int], int]:
+    """Return every balance that is not zero by (owner, asset)."""
+    rows = [cash.tolist(), *units.tolist()]
+    return {
+        (owner, asset): value
+        for asset, row in enumerate(rows)
+        for owner, value in enumerate(row)
+        if value
+    }
+
+
+def _of_fold(fold: Fold) -> dict[tuple[int, int], int]:
+    balances = {(owner, 0): value for owner, value in fold.cash_uusd.items()}
+    balances |= {(owner, m + 1): value for (m, owner), value in fold.units_e8.items()}
+    return {key: value for key, value in balances.items() if value}
+
+
+def _of_sql(log: Log, seq: int) -> dict[tuple[int, int], int]:
+    assets = {asset.name: asset.asset_id for asset in log.reader.assets}
+    scale = {asset.name: 6 if asset.asset_id == 0 else 8 for asset in log.reader.assets}
+    rows = log.state_at(seq=seq).balances().fetchall()
+    return {
+        (owner_id, assets[asset]): int(Decimal(balance).scaleb(scale[asset]))
+        for owner_id, _, _, asset, balance in rows
+    }
+
+
+def _logged(prepared: Prepared, path: Path, photographer: Photographer) -> None:
+    writer = EventLogWriter.create(path, prepared.header())
+    simulation = Simulation(prepared, writer, [photographer])
+    simulation.run()
+    writer.seal(0.0)
+    photographer.take(simulation.context)
+
+
+@pytest.mark.parametrize("name", HANDMADE)
+def test_live_world_equals_fold_equals_sql(name: str, tmp_path: Path) -> None:
+    prepared = prepare(load(HANDMADE[name]()))
+    random = Random(name)
+    photographer = Photographer(
+        [random.randrange(prepared.scenario.end_us - 1) for _ in range(6)]
+    )
+    _logged(prepared, tmp_path / "run.duckdb", photographer)
+
+    with Log(tmp_path / "run.duckdb") as log:
+        assert len(photographer.pictures) == 7
+        for seq, live in photographer.pictures:
+            assert _of_fold(log.fold(seq)) == live
+            assert _of_sql(log, seq) == live
+        assert log.verify() == []
+
+
+def test_live_world_equals_fold_equals_sql_in_random_runs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    census: Counter[str] = Counter()
+
+    @cases(4)
+    @given(
+        st.one_of(scenarios("engine"), scenarios("keepers")),
+        st.lists(st.integers(0, 10**6), min_size=3, max_size=3),
+    )
+    def they_are_equal(raw: Raw, parts: list[int]) -> None:
+        prepared = prepare(load(raw))
+        last_us = prepared.scenario.end_us - 1
+        photographer = Photographer([last_us * part // 10**6 for part in parts])
+        path = tmp_path_factory.mktemp("parity") / "run.duckdb"
+        _logged(prepared, path, photographer)
+
+        with Log(path) as log:
+            for seq, live in photographer.pictures:
+                assert _of_fold(log.fold(seq)) == live
+                assert _of_sql(log, seq) == live
+            assert log.verify() == []
+            census["events"] += log.reader.last_seq + 1
+        census["runs"] += 1
+
+    they_are_equal()
+
+    assert_floors(census, {"runs": 4, "events": 400})

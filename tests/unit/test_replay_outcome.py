@@ -1,0 +1,170 @@
+"""The outcome of two stories worked out by hand, key by key."""
+
+import json
+
+import pytest
+from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
+
+from liqsim.events import FundsDeposited, PositionOpened, UnresolvedReason
+from replay.log import Log
+from replay.outcome import KEYS, keys_of
+from replay.terms import count_basis, parse_toml
+
+IN_THE_ORDER_OF_THE_TABLE = """
+scenario run_id seed log status schema_version path_mode start_at end_at digest event_count
+wall_seconds events_per_second basis_fact basis_assumed basis_fitted accounts liquidated_accounts
+liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc lowest_reference_eth
+lowest_reference_btc amplification_eth amplification_btc fees_usd bad_debt_usd fund_start_usd
+fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events keeper_attempts_won
+keeper_attempts_lost keeper_profit_usd oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
+first_liquidation_at last_liquidation_at unresolved_buckets unresolved_no_executor
+unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
+unresolved_run_ended
+""".split()  # noqa: SIM905 — reads as the table does
+
+
+def outcome_of(tmp_path, story, **options):
+    with Log(write(tmp_path / "log.duckdb", story, **options)) as log:
+        return log.outcome()
+
+
+def test_the_keys_are_those_of_the_table_in_its_order(tmp_path):
+    found = outcome_of(tmp_path, engine_story())
+
+    assert list(found) == IN_THE_ORDER_OF_THE_TABLE == keys_of(["ETH", "BTC"])
+    assert found == json.loads(json.dumps(found))
+    assert all(type_ and meaning.endswith(".") for type_, meaning in KEYS.values())
+
+
+def test_the_engine_story(tmp_path):
+    found = outcome_of(tmp_path, engine_story())
+
+    assert found["run_id"] == found["run_id"].lower()
+    expected = {
+        "scenario": "by_hand",
+        "seed": 7,
+        "log": str(tmp_path / "log.duckdb"),
+        "status": "sealed",
+        "schema_version": 1,
+        "path_mode": "on_top",
+        "start_at": "2020-03-12T00:00:00.000000Z",
+        "end_at": "2020-03-12T00:00:20.000000Z",
+        "event_count": 54,
+        "wall_seconds": 0.5,
+        "events_per_second": 108.0,
+        "accounts": 6,
+        "liquidated_accounts": 4,
+        "liquidations": 4,
+        "tranches": 7,
+        # 452 + 449.5 + 89.5 + 440 in the book, 190 + 485 + 95 deleveraged.
+        "liquidated_usd": "2201.000000",
+        "lowest_market_eth": "87.50000000",
+        "lowest_market_btc": "1000.00000000",
+        "lowest_reference_eth": "89.00000000",
+        "lowest_reference_btc": "1000.00000000",
+        "amplification_eth": 12.5 / 11,
+        "amplification_btc": None,
+        "fees_usd": "0.452000",
+        "bad_debt_usd": "39.452000",
+        "fund_start_usd": "10.000000",
+        "fund_lowest_usd": "0.000000",
+        "fund_end_usd": "0.000000",
+        "surplus_usd": "1.548000",
+        "deleveraged_usd": "770.000000",
+        "adl_events": 3,
+        "keeper_attempts_won": None,
+        "keeper_attempts_lost": None,
+        "keeper_profit_usd": None,
+        "oracle_lag_p50_us": 200_000,
+        "oracle_lag_p99_us": 200_000,
+        "due_wait_max_us": 8_800_000,  # gus, from 11.2 s to the end.
+        "first_liquidation_at": "2020-03-12T00:00:05.200000Z",
+        "last_liquidation_at": "2020-03-12T00:00:11.200000Z",
+        "unresolved_buckets": 1,
+        "unresolved_no_depth": 1,
+        "unresolved_spacing": 0,
+    }
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_the_keeper_story(tmp_path):
+    found = outcome_of(tmp_path, keeper_story())
+
+    assert (found["keeper_attempts_won"], found["keeper_attempts_lost"]) == (2, 1)
+    # kit: 360.4 - 450.2375 - 0.3 + one unit at 88.5; kay: 748.725 - 500.5 - 0.6.
+    assert found["keeper_profit_usd"] == "245.987500"
+    assert found["due_wait_max_us"] == 300_000
+    assert found["unresolved_spacing"] == 1
+
+
+def test_a_run_in_which_nothing_happens(tmp_path):
+    story = engine_story()
+    extremes = [row for row in story.rows if type(row[2]).TAG == "market_extremes"]
+    story.rows[:] = [
+        (0, NONE, FundsDeposited(9, usd(500))),
+        (0, NONE, PositionOpened(9, 1, e8(1), e8(1000), usd(1000))),
+        *extremes,
+    ]
+    found = outcome_of(tmp_path, story)
+
+    nothing = {
+        "liquidations": 0,
+        "liquidated_usd": "0.000000",
+        "fund_start_usd": "0.000000",
+        "fund_lowest_usd": "0.000000",
+        "oracle_lag_p50_us": None,
+        "due_wait_max_us": None,
+        "first_liquidation_at": None,
+    }
+    assert {key: found[key] for key in nothing} == nothing
+
+
+def test_an_interrupted_run_has_no_extremes_and_no_digest(tmp_path):
+    story = engine_story()
+    story.cut(21)
+    found = outcome_of(tmp_path, story, status="running")
+
+    assert (found["digest"], found["wall_seconds"], found["events_per_second"]) == (None,) * 3
+    assert (found["lowest_market_eth"], found["amplification_eth"]) == (None, None)
+    assert found["event_count"] == 21
+    assert found["due_wait_max_us"] == us(1)  # To the last event that is there.
+
+
+def test_lag_percentiles_are_nearest_ranks(tmp_path):
+    story = engine_story()
+    story.change("low_mark", sampled_at_us=us(10))
+    found = outcome_of(tmp_path, story)
+
+    assert (found["oracle_lag_p50_us"], found["oracle_lag_p99_us"]) == (200_000, 1_200_000)
+
+
+def test_every_reason_has_a_key():
+    assert {f"unresolved_{reason.name.lower()}" for reason in UnresolvedReason} <= set(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("basis", "expected"),
+    [
+        ("", {"fact": 0, "assumed": 4, "fitted": 0}),
+        ('"a" = "fact"', {"fact": 3, "assumed": 1, "fitted": 0}),
+        ('"a" = "fact"\n"a.y" = { kind = "fitted" }', {"fact": 1, "assumed": 1, "fitted": 2}),
+        ('a.y.z = { kind = "fact", source = "paper" }', {"fact": 1, "assumed": 3, "fitted": 0}),
+        ('"a.x" = "fact"\n"a" = "fitted"', {"fact": 1, "assumed": 1, "fitted": 2}),
+        ('"" = "fact"\n"ab" = "fact"', {"fact": 0, "assumed": 4, "fitted": 0}),
+    ],
+)
+def test_the_longest_covering_key_decides_what_a_parameter_rests_on(basis, expected):
+    document = f"""
+    name = "x"
+    description = "y"
+    seed = 1
+    b = [[1, 2], [3, 4]]
+    [a]
+    x = 1
+    y.z = 2
+    y.name = 3
+    [basis]
+    {basis}
+    """
+
+    assert expected == count_basis(parse_toml(document))

@@ -1,0 +1,631 @@
+"""
+One small scenario per way a liquidation can settle, with every balance worked out by hand.
+
+Amounts in the comments are USD. Unless a test says otherwise the account is long 10 at 100 with a
+collateral of 100: cash 100 - 10 x 100 = -900, bankrupt at 90; at a maintenance of 1 % it is due
+once -900 + 10 P - 0.1 P < 0, that is below 90.909. Market orders get the reference price.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from support.scenarios import (
+    INSTANTLY,
+    Raw,
+    at,
+    changed,
+    constant,
+    keeper,
+    market,
+    prepared_by_hand,
+    small_scenario,
+    source,
+)
+from support.sinks import ListSink
+
+from liqsim.events import (
+    BadDebtRecorded,
+    Entry,
+    FailedCall,
+    FundDrawn,
+    InventorySold,
+    KeeperCallFailed,
+    LiquidationEnded,
+    LiquidationOutcome,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    OrderFilled,
+    PositionDeleveraged,
+    SurplusRouted,
+    TrancheSettled,
+    TrancheStarted,
+    TrancheTakenOver,
+    UnresolvedReason,
+)
+from liqsim.runner import Simulation
+
+LONG = (10, 100, 100)
+SHORT = (-10, 100, 100)
+OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, FIRST = range(6)
+SECOND = FIRST + 1
+LIQUIDATION = (
+    LiquidationTriggered,
+    TrancheStarted,
+    OrderFilled,
+    TrancheTakenOver,
+    KeeperCallFailed,
+    InventorySold,
+    SurplusRouted,
+    FundDrawn,
+    PositionDeleveraged,
+    BadDebtRecorded,
+    TrancheSettled,
+    LiquidationEnded,
+    LiquidationUnresolved,
+)
+
+
+class Run:
+    """A finished run: its events and its closing balances in USD and units."""
+
+    def __init__(
+        self, raw: Raw, positions: Sequence[tuple[Any, Any, Any]], prices: dict[int, Any]
+    ) -> None:
+        sink = ListSink()
+        simulation = Simulation(prepared_by_hand(raw, list(positions), prices), sink)
+        simulation.run()
+        ledger = simulation.world.ledger
+        self.entries: list[Entry] = sink.entries
+        self.cash = [Decimal(value).scaleb(-6) for value in ledger.cash.tolist()]
+        self.units = [Decimal(value).scaleb(-8) for value in ledger.units[0].tolist()]
+        self.of = sink.of
+
+    @property
+    def story(self) -> list[type[Any]]:
+        """The kinds of liquidation events, in order."""
+        return [type(e.event) for e in self.entries if isinstance(e.event, LIQUIDATION)]
+
+    def the(self, cls: type[Any]) -> Any:
+        """Return the only event of *cls*."""
+        (event,) = self.of(cls)
+        return event
+
+    def entry_of(self, cls: type[Any]) -> Entry:
+        (entry,) = (e for e in self.entries if isinstance(e.event, cls))
+        return entry
+
+
+def usd(value: float | str) -> Decimal:
+    return Decimal(str(value))
+
+
+def uusd(value: float | str) -> int:
+    return int(Decimal(str(value)) * 10**6)
+
+
+def e8(value: float | str) -> int:
+    return int(Decimal(str(value)) * 10**8)
+
+
+def keepers(*bots: Raw, **changes: Any) -> Raw:
+    """Return a scenario where keepers take over at half a percent below the mark."""
+    raw = small_scenario(
+        venue__executor="keepers",
+        venue__keepers={
+            "discount": Decimal("0.005"),
+            "bots": {f"k{number}": bot for number, bot in enumerate(bots)},
+        },
+        **changes,
+    )
+    del raw["venue"]["engine"]
+    return raw
+
+
+# Nothing ------------------------------------------------------------------------------------------
+
+
+def test_above_its_trigger_nothing_happens() -> None:
+    # -900 + 10 x 90.91 - 0.1 x 90.91 = 0.009: not due, by a hair.
+    run = Run(small_scenario(), [LONG], {0: 100, 10: "90.91"})
+
+    assert run.story == []
+    assert run.cash[FIRST] == -900
+    assert run.units[FIRST] == 10
+
+
+# The engine ---------------------------------------------------------------------------------------
+
+
+def test_a_fill_better_than_bankruptcy_leaves_its_surplus_to_the_fund() -> None:
+    raw = small_scenario(
+        venue__fund__initial_usd=50, venue__fees__liquidation_on_mark=Decimal("0.002")
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    # Margin -900 + 905 - 9.05 = -4.05. Sold for 905; 5 are above bankruptcy, of which the fee
+    # takes 0.2 % x 905 = 1.81 and the fund the other 3.19.
+    assert run.story == [
+        LiquidationTriggered,
+        TrancheStarted,
+        OrderFilled,
+        SurplusRouted,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    trigger = run.the(LiquidationTriggered)
+    assert trigger.margin_uusd == uusd("-4.05")
+    assert trigger.maintenance_uusd == uusd("9.05")
+    assert trigger.bankruptcy_price_e8 == e8(90)
+    # What the fund could pay per unit: 50 / 10 = 5.
+    assert run.the(TrancheStarted).limit_price_e8 == e8(85)
+    fill = run.the(OrderFilled)
+    assert (fill.quantity_e8, fill.price_e8) == (e8(-10), e8("90.5"))
+    assert (fill.cost_uusd, fill.fee_uusd) == (uusd(-905), uusd("1.81"))
+    assert run.the(SurplusRouted).amount_uusd == uusd("3.19")
+    assert run.the(LiquidationEnded).outcome is LiquidationOutcome.CLOSED
+    # Makers paid 905 for what they had sold for 1,000.
+    assert run.cash == [-150, 95, usd("53.19"), usd("1.81"), 0, 0]
+    assert run.units == [0, 0, 0, 0, 0, 0]
+
+
+def test_a_fill_better_than_bankruptcy_leaves_its_surplus_to_the_trader() -> None:
+    raw = small_scenario(
+        venue__waterfall__surplus_to="trader",
+        venue__fees__liquidation_on_execution=Decimal("0.001"),
+        venue__fees__taker=Decimal("0.001"),
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    # Both fees are on the execution: 0.2 % x 905 = 1.81; the owner keeps 5 - 1.81.
+    assert run.cash == [-100, 95, 0, usd("1.81"), 0, usd("3.19")]
+    assert run.the(LiquidationEnded).cash_uusd == uusd("3.19")
+    assert run.of(SurplusRouted) == []
+
+
+def test_a_fee_never_exceeds_what_is_left_above_bankruptcy() -> None:
+    raw = small_scenario(venue__fees__liquidation_on_mark=Decimal("0.01"))
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    # 1 % of 905 is 9.05, but 5 are left.
+    assert run.the(OrderFilled).fee_uusd == uusd(5)
+    assert run.cash == [-100, 95, 0, 5, 0, 0]
+    assert run.of(SurplusRouted) == []
+
+
+def test_the_fund_pays_for_a_fill_beyond_bankruptcy() -> None:
+    raw = small_scenario(
+        venue__fund__initial_usd=100, venue__fees__liquidation_on_mark=Decimal("0.01")
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: 89})
+
+    # Sold for 890 against a debt of 900: nothing is left for a fee, 10 come from the fund.
+    assert run.the(TrancheStarted).limit_price_e8 == e8(80)
+    assert run.the(OrderFilled).fee_uusd == 0
+    assert run.the(FundDrawn).amount_uusd == uusd(10)
+    assert run.the(FundDrawn).balance_uusd == uusd(90)
+    assert run.entry_of(FundDrawn).cause_seq == run.entry_of(OrderFilled).seq
+    assert run.cash == [-200, 110, 90, 0, 0, 0]
+
+
+def test_what_the_fund_cannot_pay_for_is_deleveraged_by_rank() -> None:
+    strong, weak, loser = (-6, 100, 300), (-6, 100, 60), (-8, 85, 800)
+
+    run = Run(small_scenario(venue__fund__initial_usd=5), [LONG, strong, weak, loser], {0: 100, 10: 89})
+
+    # The limit is 90 - 5 / 10 = 89.5 and the market is at 89: no fill. At 90 the weak short has a
+    # profit of 60 on a margin of 60 and 540 / 120 of leverage: 4.5. The strong one has 60 / 300
+    # x 540 / 360 = 0.3. The third entered at 85 and loses: it stands outside the queue.
+    assert run.story == [
+        LiquidationTriggered,
+        TrancheStarted,
+        PositionDeleveraged,
+        PositionDeleveraged,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    assert run.the(TrancheStarted).limit_price_e8 == e8("89.5")
+    first, second = run.of(PositionDeleveraged)
+    assert (first.counterparty_id, first.rank_number, first.quantity_e8) == (FIRST + 2, 1, e8(-6))
+    assert (second.counterparty_id, second.rank_number, second.quantity_e8) == (SECOND, 2, e8(-4))
+    assert first.price_e8 == second.price_e8 == e8(90)
+    assert run.the(TrancheSettled).deleveraged_e8 == e8(10)
+    # Strong: 300 + 600 - 4 x 90 = 540 and 2 short. Weak: 60 + 600 - 540 = 120. Loser: 800 + 680.
+    assert run.cash == [-1265, 1000 - 600 - 600 - 680, 5, 0, 0, 0, 540, 120, 1480]
+    assert run.units == [0, 10, 0, 0, 0, 0, -2, 0, -8]
+
+
+def test_without_deleveraging_the_rest_is_sold_at_any_price_and_bad_debt_stays() -> None:
+    raw = small_scenario(venue__fund__initial_usd=5, venue__waterfall__deleveraging="none")
+
+    run = Run(raw, [LONG, (-6, 100, 60)], {0: 100, 10: 89})
+
+    # Sold for 890: 10 short of the debt, of which the fund has 5.
+    assert run.story == [
+        LiquidationTriggered,
+        TrancheStarted,
+        OrderFilled,
+        FundDrawn,
+        BadDebtRecorded,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    assert run.the(FundDrawn).balance_uusd == 0
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(5)
+    assert run.the(LiquidationEnded).cash_uusd == uusd(-5)
+    assert run.cash == [-165, 1000 - 890 - 600, 0, 0, 0, -5, 660]
+
+
+def test_when_the_queue_is_exhausted_the_rest_is_sold_at_any_price() -> None:
+    run = Run(small_scenario(venue__fund__initial_usd=5), [LONG, (-4, 100, 60)], {0: 100, 10: 89})
+
+    # 4 go to the short at 90: cash -900 + 360 = -540 with 6 left. Those bring 6 x 89 = 534; the
+    # fund has 5 of the 6 missing.
+    assert run.story == [
+        LiquidationTriggered,
+        TrancheStarted,
+        PositionDeleveraged,
+        OrderFilled,
+        FundDrawn,
+        BadDebtRecorded,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    settled = run.the(TrancheSettled)
+    assert (settled.deleveraged_e8, settled.filled_e8) == (e8(4), e8(6))
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(1)
+    # The short: 60 + 400 - 360 = 100.
+    assert run.cash == [-165, 1000 - 400 - 534, 0, 0, 0, -1, 100]
+
+
+def test_a_hole_that_rounding_leaves_is_the_funds_before_it_is_bad_debt() -> None:
+    shorts = [(-1, 100, 100)] * 3
+
+    run = Run(
+        small_scenario(venue__fund__initial_usd=1),
+        [(3, 100, Decimal("30.000001")), *shorts],
+        {0: 100, 10: 80},
+    )
+
+    # A debt of 269.999999 on 3 units: bankrupt at 89.99999967, rounded up. Three shorts take one
+    # each and pay the floor, 89.999999, together 269.999997.
+    assert [e.price_e8 for e in run.of(PositionDeleveraged)] == [8_999_999_967] * 3
+    assert run.the(FundDrawn).amount_uusd == 2
+    assert run.of(BadDebtRecorded) == []
+    assert run.cash[FIRST] == 0
+
+
+def test_a_short_squeeze_is_the_mirror_image() -> None:
+    raw = small_scenario(
+        venue__fund__initial_usd=50, venue__fees__liquidation_on_mark=Decimal("0.002")
+    )
+
+    run = Run(raw, [SHORT], {0: 100, 10: "109.5"})
+
+    # Cash 100 + 1,000 = 1,100, bankrupt at 110. Margin 1,100 - 1,095 - 10.95 = -5.95. Bought back
+    # for 1,095: of the 5 left, the fee takes 0.2 % x 1,095 = 2.19 and the fund 2.81.
+    trigger = run.the(LiquidationTriggered)
+    assert trigger.margin_uusd == uusd("-5.95")
+    assert trigger.bankruptcy_price_e8 == e8(110)
+    assert run.the(TrancheStarted).limit_price_e8 == e8(115)
+    assert run.cash == [-150, 95, usd("52.81"), usd("2.19"), 0, 0]
+
+
+def test_a_squeeze_beyond_bankruptcy_draws_on_the_fund_then_deleverages_longs() -> None:
+    winner = (4, 100, 400)
+
+    run = Run(small_scenario(venue__fund__initial_usd=5), [SHORT, winner], {0: 100, 10: 111})
+
+    # The limit is 110 + 5 / 10 = 110.5 and the market at 111. The long of 4 gives its units at
+    # 110: 400 - 400 + 440 = 440. The short: 1,100 - 440 = 660 with 6 left; they cost 666.
+    assert run.the(TrancheStarted).limit_price_e8 == e8("110.5")
+    assert run.the(PositionDeleveraged).quantity_e8 == e8(4)
+    assert run.the(OrderFilled).quantity_e8 == e8(6)
+    assert run.the(FundDrawn).amount_uusd == uusd(5)
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(1)
+    assert run.cash == [-505, -1000 + 400 + 666, 0, 0, 0, -1, 440]
+
+
+def test_maintenance_tiers_are_marginal_and_a_tranche_can_restore() -> None:
+    raw = small_scenario(
+        markets__ETH__maintenance=[[0, Decimal("0.01")], [5, Decimal("0.05")]],
+        venue__tranches__share=Decimal("0.5"),
+        venue__waterfall__surplus_to="trader",
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: 92})
+
+    # Maintenance asks for 5 x 1 % + 5 x 5 % = 0.3 units: margin -900 + 920 - 27.6 = -7.6. Half is
+    # sold for 460; the other 5 have -440 + 460 - 0.05 x 92 = 15.4.
+    trigger = run.the(LiquidationTriggered)
+    assert trigger.maintenance_uusd == uusd("27.6")
+    assert trigger.margin_uusd == uusd("-7.6")
+    assert run.the(TrancheStarted).quantity_e8 == e8(-5)
+    ended = run.the(LiquidationEnded)
+    assert ended.outcome is LiquidationOutcome.RESTORED
+    assert (ended.quantity_e8, ended.cash_uusd) == (e8(5), uusd(-440))
+    assert run.cash == [-100, 540, 0, 0, 0, -440]
+
+
+def test_tranches_are_capped_and_spaced_until_the_position_is_gone() -> None:
+    raw = small_scenario(
+        venue__tranches={"max_usd": 362, "spacing": "3s", "restore_buffer": 10},
+        venue__waterfall__surplus_to="trader",
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    # 362 / 90.5 = 4 units at a time: 4, 4, 2, three seconds apart.
+    starts = [e for e in run.entries if isinstance(e.event, TrancheStarted)]
+    assert [e.event.quantity_e8 for e in starts] == [e8(-4), e8(-4), e8(-2)]
+    assert [e.event.tranche_number for e in starts] == [1, 2, 3]
+    assert [e.sim_time_us for e in starts] == [10_000_000, 13_000_000, 16_000_000]
+    settled = [e.seq for e in run.entries if isinstance(e.event, TrancheSettled)]
+    assert [e.cause_seq for e in starts[1:]] == settled[:2]
+    assert run.cash[FIRST] == 5
+
+
+def test_child_orders_go_out_one_after_the_other() -> None:
+    raw = small_scenario(
+        venue__engine={"reaction": "2s", "child_order_usd": 362, "child_spacing": "1s"},
+        venue__waterfall__surplus_to="trader",
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5", 13: "90.25"})
+
+    # 4 at 12 s and 90.5; the mark at 13 s is 90.25, of which 362 buys 4.0110803 units; then the
+    # rest.
+    fills = [e for e in run.entries if isinstance(e.event, OrderFilled)]
+    assert [e.sim_time_us for e in fills] == [12_000_000, 13_000_000, 14_000_000]
+    sizes = [e8(-4), -401_108_033, -198_891_967]
+    assert [e.event.quantity_e8 for e in fills] == sizes
+    # 362 + floor(4.01108033 x 90.25) + floor(1.98891967 x 90.25) - 900.
+    assert run.cash[FIRST] == usd(362) + usd("361.999999") + usd("179.500000") - 900
+
+
+def test_a_margin_of_exactly_zero_is_due_only_where_the_venue_says_so() -> None:
+    # At 10 % maintenance, collateral 109: -891 + 990 - 99 = 0 at 99.
+    strict = small_scenario(
+        markets__ETH__maintenance=[[0, Decimal("0.1")]],
+        population__cohorts__longs__leverage={"median": 5, "max": 5},
+    )
+    loose = changed(strict, {"venue__due_at_zero": True})
+    account, prices = (10, 100, 109), {0: 100, 10: 99}
+
+    assert Run(strict, [account], prices).story == []
+    assert Run(loose, [account], prices).the(LiquidationTriggered).margin_uusd == 0
+
+
+def test_a_liquidation_ends_untouched_when_the_price_restores_it_first() -> None:
+    raw = small_scenario(venue__engine__reaction="2s")
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5", 11: 95})
+
+    assert run.story == [LiquidationTriggered, LiquidationEnded]
+    assert run.the(LiquidationEnded).outcome is LiquidationOutcome.RESTORED
+    assert run.entry_of(LiquidationEnded).cause_seq == run.entry_of(LiquidationTriggered).seq
+    assert run.entry_of(LiquidationEnded).sim_time_us == 12_000_000
+    assert run.cash == [-100, 1000, 0, 0, 0, -900]
+
+
+def test_what_the_book_cannot_take_is_cancelled() -> None:
+    raw = small_scenario(
+        markets__ETH__liquidity={
+            "kind": "power_book",
+            "depth_usd": 100,
+            "reach": Decimal("0.01"),
+            "half_life": "1h",
+        },
+        markets__ETH__maintenance=[[0, Decimal("0.1")]],
+        population__cohorts__longs__leverage={"median": 5, "max": 5},
+        venue__waterfall={"surplus_to": "trader", "deleveraging": "none"},
+        venue__tranches__spacing="1h",
+    )
+
+    run = Run(raw, [(10, 100, 150)], {0: 100, 10: "90.5"})
+
+    # Bankrupt at 85: the limit is far. One unit stands within 1 %, and quotes reach no further.
+    # Its average price is
+    # 90.5 x (1 - exp(-0.01)) / 0.01 = 90.04900457...
+    fill = run.the(OrderFilled)
+    average = Decimal("90.5") * (1 - Decimal("-0.01").exp()) * 100
+    assert fill.ordered_e8 == e8(-10)
+    assert -fill.quantity_e8 in (e8(1), e8(1) - 1)
+    assert fill.price_e8 in (int(average * 10**8), int(average * 10**8) - 1)
+    settled = run.the(TrancheSettled)
+    assert settled.filled_e8 + settled.cancelled_e8 == e8(10)
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_DEPTH
+
+
+# Keepers ------------------------------------------------------------------------------------------
+
+
+def test_a_keeper_takes_a_tranche_over_and_sells_it_on() -> None:
+    raw = keepers(
+        keeper(purse_usd=2_000),
+        venue__fund__initial_usd=1,
+        venue__fees__liquidation_on_mark=Decimal("0.001"),
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.6", 13: "90.8"})
+
+    # Taken over at 99.5 % of 90.6 = 90.147 for 901.47: 1.47 above bankruptcy, of which the fee
+    # takes 0.1 % x 906 = 0.906 and the fund 0.564. A second later the keeper gets 908 for it.
+    assert run.story == [
+        LiquidationTriggered,
+        TrancheStarted,
+        TrancheTakenOver,
+        SurplusRouted,
+        TrancheSettled,
+        LiquidationEnded,
+        InventorySold,
+    ]
+    taken = run.the(TrancheTakenOver)
+    assert (taken.price_e8, taken.cost_uusd) == (e8("90.147"), uusd("-901.47"))
+    assert (taken.fee_uusd, taken.call_cost_uusd) == (uusd("0.906"), uusd("0.5"))
+    assert taken.sent_at_us == 11_000_000
+    assert run.entry_of(TrancheTakenOver).sim_time_us == 12_000_000
+    sold = run.entry_of(InventorySold)
+    assert (sold.sim_time_us, sold.cause_seq) == (13_000_000, run.entry_of(TrancheTakenOver).seq)
+    # The keeper: 2,000 - 901.47 - 0.5 + 908.
+    purse = usd("2006.03")
+    assert run.cash == [-2101, 92, usd("1.564"), usd("0.906"), usd("0.5"), purse, 0]
+
+
+def test_a_keeper_buys_a_squeezed_short_back() -> None:
+    run = Run(keepers(keeper(purse_usd=2_000)), [SHORT], {0: 100, 10: 109})
+
+    # Margin 1,100 - 1,090 - 10.9 < 0. The keeper is paid 100.5 % of 109 = 109.545 a unit, and
+    # buys at 109: 2,000 + 1,095.45 - 0.5 - 1,090. The fund gets 1,100 - 1,095.45.
+    assert run.the(TrancheTakenOver).price_e8 == e8("109.545")
+    assert run.the(InventorySold).quantity_e8 == e8(10)
+    assert run.cash == [-2100, 90, usd("4.55"), 0, usd("0.5"), usd("2004.95"), 0]
+
+
+def test_the_loser_of_a_race_pays_for_its_call() -> None:
+    run = Run(keepers(keeper(), keeper()), [LONG], {0: 100, 10: "90.6"})
+
+    assert run.the(TrancheTakenOver).keeper_id == FIRST
+    failed = run.the(KeeperCallFailed)
+    assert (failed.keeper_id, failed.reason) == (SECOND, FailedCall.LOST_RACE)
+    assert run.cash[SECOND] == usd("999999.5")
+    assert run.cash[NETWORK] == 1
+
+
+def test_a_keeper_that_sees_the_offer_gone_sends_nothing() -> None:
+    late = keeper(reaction=constant("5s"))
+
+    run = Run(keepers(keeper(), late), [LONG], {0: 100, 10: "90.6"})
+
+    assert run.of(KeeperCallFailed) == []
+    assert run.cash[SECOND] == 1_000_000
+
+
+def test_a_call_that_lands_beyond_the_limit_fails_and_the_slice_is_deleveraged() -> None:
+    raw = keepers(keeper())
+
+    run = Run(raw, [LONG, (-10, 100, 100)], {0: 100, 10: "90.6", 12: 80})
+
+    # At landing the takeover price is 79.6, beyond bankruptcy at 90, and there is no fund. The
+    # short gives its 10 at 90: 100 + 1,000 - 900 = 200.
+    assert run.story == [
+        LiquidationTriggered,
+        TrancheStarted,
+        KeeperCallFailed,
+        PositionDeleveraged,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    assert run.the(KeeperCallFailed).reason is FailedCall.BEYOND_LIMIT
+    assert run.cash[FIRST:] == [usd("999999.5"), 0, 200]
+
+
+def test_with_nobody_to_deleverage_a_keeper_takes_over_at_any_price() -> None:
+    run = Run(keepers(keeper(), venue__fund__initial_usd=5), [LONG], {0: 100, 10: 80})
+
+    # Offered beyond the limit: 79.6 against 90 - 5 / 10. 796 against a debt of 900: the fund has
+    # 5 of the 104.
+    assert run.the(TrancheTakenOver).price_e8 == e8("79.6")
+    assert run.the(FundDrawn).amount_uusd == uusd(5)
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(99)
+    # The keeper sells for 800.
+    assert run.cash[FIRST:] == [usd("1000003.5"), -99]
+
+
+def test_a_call_that_lands_after_the_margin_was_restored_fails_for_that_reason() -> None:
+    run = Run(keepers(keeper()), [LONG], {0: 100, 10: "90.6", 12: 95})
+
+    assert run.of(TrancheTakenOver) == []
+    assert run.the(KeeperCallFailed).reason is FailedCall.RESTORED
+    assert run.the(LiquidationEnded).outcome is LiquidationOutcome.RESTORED
+
+
+def test_a_purse_that_no_longer_reaches_when_the_call_lands() -> None:
+    # Sent at 109: 1,095.45 + 0.5 is just in the purse. It lands at 110, where it takes 1,105.5.
+    raw = keepers(keeper(purse_usd=1_100), venue__fund__initial_usd=1_000)
+
+    run = Run(raw, [SHORT], {0: 100, 10: 109, 12: 110})
+
+    assert run.the(KeeperCallFailed).reason is FailedCall.PURSE_SHORT
+    assert run.of(TrancheTakenOver) == []
+    assert run.cash[FIRST] == usd("1099.5")
+
+
+def test_a_keeper_that_buys_a_short_back_keeps_what_its_calls_will_cost() -> None:
+    raw = keepers(
+        keeper(purse_usd=4_000, landing=constant("4s"), call_cost_usd=40, resale_delay="5s")
+    )
+
+    run = Run(raw, [SHORT, (-10, 100, 300)], {0: 100, 10: 110, 16: 129, 18: 503})
+
+    # The first short is taken over at 15 s: 4,000 + 1,105.5 - 40 = 5,065.5. A call for the second
+    # is sent at 17 s. At 20 s the market asks 5,030 for the first, which would leave 35.5; the
+    # call lands at 21 s, in vain, and costs 40.
+    assert run.of(KeeperCallFailed)
+    assert run.cash[FIRST] >= 0
+
+
+# What is left at the end --------------------------------------------------------------------------
+
+
+def test_with_every_keeper_down_due_accounts_wait_for_an_executor() -> None:
+    run = Run(keepers(keeper(downtime=[[at(5), at(60)]])), [LONG], {0: 100, 10: "90.6"})
+
+    unresolved = run.entry_of(LiquidationUnresolved)
+    assert unresolved.event.reason is UnresolvedReason.NO_EXECUTOR
+    assert unresolved.sim_time_us == 59_999_999
+    assert unresolved.cause_seq == run.entry_of(LiquidationTriggered).seq
+
+
+def test_a_call_on_its_way_at_the_end_ends_with_the_run() -> None:
+    run = Run(keepers(keeper(landing=constant("55s"))), [LONG], {0: 100, 10: "90.6"})
+
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.RUN_ENDED
+
+
+def test_a_reaction_longer_than_the_run_ends_with_the_run() -> None:
+    run = Run(small_scenario(venue__engine__reaction="50s"), [LONG], {0: 100, 10: "90.5"})
+
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.RUN_ENDED
+
+
+def test_a_tranche_still_to_come_at_the_end_waits_for_its_spacing() -> None:
+    raw = small_scenario(
+        venue__tranches={"share": Decimal("0.1"), "spacing": "50s", "restore_buffer": 10}
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    unresolved = run.the(LiquidationUnresolved)
+    assert unresolved.reason is UnresolvedReason.SPACING
+    assert unresolved.quantity_e8 == e8(9)
+
+
+def test_tranches_wait_while_the_mark_is_old() -> None:
+    oracle = market()["oracle"] | {"sources": {"one": source(outages=[[at(11), at(60)]])}}
+    raw = small_scenario(
+        markets__ETH__oracle=oracle, venue__mark_max_age="1s", venue__engine__reaction="3s"
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    assert run.of(TrancheStarted) == []
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_FRESH_PRICE
+
+
+def test_a_tranche_starts_with_the_mark_it_waited_for() -> None:
+    oracle = market()["oracle"] | {
+        "landing": INSTANTLY,
+        "sources": {"one": source(outages=[[at(11), at(30)]])},
+    }
+    raw = small_scenario(
+        markets__ETH__oracle=oracle, venue__mark_max_age="1s", venue__engine__reaction="3s"
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    assert run.entry_of(TrancheStarted).sim_time_us == 30_000_000

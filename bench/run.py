@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,7 @@ def tiny(**changes: Any) -> Scenario:
                     "deviation": 0.5,
                     "heartbeat": "1h",
                     "landing": {"median": "0s", "p99": "0s"},
-                    "sources": {
-                        "one": {"period": "1m", "latency": {"median": "0s", "p99": "0s"}}
-                    },
+                    "sources": {"one": {"period": "1m", "latency": {"median": "0s", "p99": "0s"}}},
                 },
             }
         },
@@ -221,21 +220,23 @@ def book_of(count: int, near: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def margin_scan(_folder: Path) -> dict[str, Any]:
     """Margins of a million buckets with one asset, against numpy reading their arrays once."""
     count = 1_000_000
-    collateral, quantity, entry = book_of(count, 100)
-    cash = collateral - quantity * (entry // 10**10) * 100
+    collateral, quantity, _ = book_of(count, 100)
+    cash = collateral - 10**9  # Ten units bought at 100 USD.
     slopes = slopes_of(quantity[None, :], [((0, 10_000),)])
     price = [99 * 10**8]
 
     def ours() -> float:
         rounds = 20
-        return count * rounds / seconds_of(
-            lambda: [margin_candidates(cash, slopes, price) for _ in range(rounds)]
+        return (
+            count
+            * rounds
+            / seconds_of(lambda: [margin_candidates(cash, slopes, price) for _ in range(rounds)])
         )
 
     def baseline() -> float:
         rounds = 20
-        return count * rounds / seconds_of(
-            lambda: [(cash.sum(), slopes.sum()) for _ in range(rounds)]
+        return (
+            count * rounds / seconds_of(lambda: [(cash.sum(), slopes.sum()) for _ in range(rounds)])
         )
 
     return compared(ours, baseline, "accounts") | {"bar": ">= 0.3 and >= 100 M accounts/s"}
@@ -279,8 +280,8 @@ def price_update(_folder: Path) -> dict[str, Any]:
 
     result = compared(lambda: rate(1_000_000), lambda: rate(10_000), "updates")
     count = 1_000_000
-    collateral, quantity, entry = book_of(count, 1_000)
-    cash = collateral - quantity * (entry // 10**10) * 100
+    collateral, quantity, _ = book_of(count, 1_000)
+    cash = collateral - 10**9  # Ten units bought at 100 USD.
     slopes = slopes_of(quantity[None, :], [((0, 10_000),)])
     scan = statistics.median(
         seconds_of(lambda: margin_candidates(cash, slopes, [10**10])) for _ in range(20)
@@ -295,7 +296,7 @@ def price_update(_folder: Path) -> dict[str, Any]:
 # Paths -----------------------------------------------------------------------------------------
 
 
-def held_paths(folder: Path) -> dict[str, Any]:
+def held_paths(_folder: Path) -> dict[str, Any]:
     """A run on a 1-second path against the same held path in 60-second bars, identical rows."""
     results = {}
     for name, overrides in {
@@ -311,9 +312,7 @@ def held_paths(folder: Path) -> dict[str, Any]:
         coarse = tuple(
             ReferencePath(60_000_000, np.ascontiguousarray(p.prices_e8[::60])) for p in base.paths
         )
-        fine = tuple(
-            ReferencePath(1_000_000, np.repeat(p.prices_e8, 60)) for p in coarse
-        )
+        fine = tuple(ReferencePath(1_000_000, np.repeat(p.prices_e8, 60)) for p in coarse)
         rows: dict[str, list[Any]] = {}
 
         def run(label: str, paths: Any, base: Prepared = base, rows: Any = rows) -> float:
@@ -323,7 +322,7 @@ def held_paths(folder: Path) -> dict[str, Any]:
             rows[label] = sink.rows
             return 1.0 / taken
 
-        result = compared(lambda: run("fine", fine), lambda: run("coarse", coarse), "runs")
+        result = compared(partial(run, "fine", fine), partial(run, "coarse", coarse), "runs")
         results[name] = {
             "time_ratio": 1.0 / result["ratio"],
             "range": sorted(1.0 / r for r in result["ratio_range"]),

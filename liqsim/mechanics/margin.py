@@ -6,11 +6,14 @@ perp under marginal maintenance tiers, weight = sum of tier rate x the part of |
 All tests are exact: margins are compared in USD x 1e-22 as Python integers.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
-Tiers = Sequence[tuple[int, int]]
+Tiers = tuple[tuple[int, int], ...]
 """(from_units_e8, rate_e6), the first from 0, rates not falling."""
 
 MARGIN_SCALE = NOTIONAL_DIVISOR * RATIO_SCALE
@@ -21,16 +24,21 @@ def weight_e14(tiers: Tiers, size_e8: int) -> int:
     """
     Return units that maintenance asks for a position of *size_e8* >= 0, in 1e-14.
 
-    >>> weight_e14([(0, 5_000), (200 * 10**8, 10_000)], 300 * 10**8) / 10**14
+    >>> weight_e14(((0, 5_000), (200 * 10**8, 10_000)), 300 * 10**8) / 10**14
     2.0
     """
-    ends = [start for start, _ in tiers[1:]]
-    ends.append(size_e8)
-    return sum(
-        rate * (min(size_e8, end) - start)
-        for (start, rate), end in zip(tiers, ends, strict=True)
-        if size_e8 > start
-    )
+    starts, rates, below = _laid_out(tiers)
+    tier = bisect_left(starts, size_e8) - 1
+    return below[tier] + rates[tier] * (size_e8 - starts[tier]) if tier >= 0 else 0
+
+
+@cache
+def _laid_out(tiers: Tiers) -> tuple[list[int], list[int], list[int]]:
+    """Return starts, rates, and the weight of everything below each start."""
+    starts, rates, below = [start for start, _ in tiers], [rate for _, rate in tiers], [0]
+    for (start, rate), (end, _) in pairwise(tiers):
+        below.append(below[-1] + rate * (end - start))
+    return starts, rates, below
 
 
 def scaled_margin(cash_uusd: int, legs: Sequence[tuple[int, int, int]]) -> int:

@@ -6,7 +6,7 @@ seed give the same integers on every CPU of a platform.
 """
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import attrs
 import numpy as np
@@ -85,13 +85,15 @@ def _knots_logs(spec: KnotsPath, count: int, stream: Stream) -> list[float]:
         first, last = start_us // spec.step_us, end_us // spec.step_us
         steps = last - first
         start, slope = math.log(start_price), math.log(end_price / start_price) / steps
-        walk = [0.0]
-        for index in range(first, last):
-            walk.append(walk[-1] + sigma * noise[min(index, count)])
-        pull = walk[-1] / steps
-        for offset in range(min(steps, count - first)):
-            value = start + slope * offset + walk[offset] - pull * offset
-            logs.append(min(max(value, low), high))
+        # Beyond the end of the run there is no noise: such a knot only sets the slope.
+        steps_of = (sigma * normal for normal in noise[first:last])
+        walk = list(accumulate(steps_of, initial=0.0))
+        walk += [walk[-1]] * (steps + 1 - len(walk))
+        slope -= walk[-1] / steps
+        logs += [
+            min(max(start + slope * offset + walk[offset], low), high)
+            for offset in range(min(steps, count - first))
+        ]
         if len(logs) >= count:
             break
     return logs

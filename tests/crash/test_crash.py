@@ -15,6 +15,7 @@ from liqsim.api import load_scenario, run_to_log
 from liqsim.errors import BoundError, LogError, LogInUseError, ResumeError
 from liqsim.eventlog.reader import open_log
 from liqsim.eventlog.writer import BATCH_EVENTS
+from liqsim.events import FundsDeposited, Owner
 from replay.verify import verify
 
 SUPPORT = Path(__file__).parents[1] / "support" / "killed_run.py"
@@ -256,8 +257,6 @@ def test_reopening_after_a_kill_is_quick(scenario_file: Path, tmp_path: Path) ->
 def test_an_event_out_of_range_ends_the_log_just_before_it(
     scenario_file: Path, tmp_path: Path
 ) -> None:
-    from liqsim.events import FundsDeposited, Owner
-
     def overdraw(context):
         yield context.wake(60_000_000, 90)
         for _ in range(10):

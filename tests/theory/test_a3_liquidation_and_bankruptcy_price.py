@@ -36,7 +36,7 @@ def test_a3_closed_form(leverage: str, maintenance: str, side: int, expected: fl
     quantity = side * 1_000 * 10**8
     cost = taker_cost_uusd(quantity, ENTRY_E8)
     collateral = int(Decimal(abs(cost)) / Decimal(leverage))
-    weight = weight_e14([(0, int(Decimal(maintenance) * 10**6))], abs(quantity))
+    weight = weight_e14(((0, int(Decimal(maintenance) * 10**6)),), abs(quantity))
 
     trigger = trigger_price_e8(collateral - cost, quantity, weight)
     bankruptcy = bankruptcy_price_e8(collateral - cost, quantity)

@@ -26,7 +26,9 @@ def fall_and_units(scenario: Any, log: Path) -> tuple[float, float, int]:
         start, lowest = reader.sql(
             "select start_price, lowest_market from market_extremes"
         ).fetchall()[0]
-        units, orders = reader.sql("select -sum(quantity), count(*) from order_filled").fetchall()[0]
+        units, orders = reader.sql("select -sum(quantity), count(*) from order_filled").fetchall()[
+            0
+        ]
         assert reader.verify() == []
     return math.log(start / lowest) / BP, float(units), orders
 
@@ -178,5 +180,3 @@ def test_b1_shipped_scenario(tmp_path: Path) -> None:
     assert fall == pytest.approx(discrete(100, 0.01, 40, 4, 50), abs=1e-4)
     assert 0 <= 100 / 0.6 - fall <= 0.4 * 4 / 0.6 + 1e-4
     assert count == 40
-
-

@@ -111,9 +111,7 @@ def test_no_bad_debt_if_the_market_falls_less_than_the_buffer(fall: str, tmp_pat
     # 20x with maintenance 3 %: due at 0.95/0.97 = 0.979 of entry, bankrupt at 0.95. Impact and
     # latency are real; what counts is that the last fill is above bankruptcy.
     cohorts = {
-        f"a{number}": account(
-            notional_usd=3_000 + 100 * number, leverage=Decimal(20), is_long=True
-        )
+        f"a{number}": account(notional_usd=3_000 + 100 * number, leverage=Decimal(20), is_long=True)
         for number in range(30)
     }
     raw = frictionless(
@@ -127,7 +125,11 @@ def test_no_bad_debt_if_the_market_falls_less_than_the_buffer(fall: str, tmp_pat
             "half_life": "30s",
         },
         venue={
-            "tranches": {"share": Decimal("0.25"), "spacing": "2s", "restore_buffer": Decimal("0.5")},
+            "tranches": {
+                "share": Decimal("0.25"),
+                "spacing": "2s",
+                "restore_buffer": Decimal("0.5"),
+            },
             "fund": {"initial_usd": 0},
             "waterfall": {"surplus_to": "trader", "deleveraging": "none"},
             "engine": {"reaction": "1s"},

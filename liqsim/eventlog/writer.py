@@ -229,7 +229,9 @@ class EventLogWriter:
         """Commit what is left as a short batch and mark the log failed."""
         if self._is_in_transaction:
             self._connection.execute("rollback")
-        # An event out of range ends the log just before it.
+        # An event out of range ends the log just before it, one that fits no int64 half way in.
+        for buffer in self._buffers.values():
+            buffer.level()
         last = min(buffer.last_legal_seq() for buffer in self._buffers.values())
         for buffer in self._buffers.values():
             buffer.cut_after(last)
@@ -370,6 +372,12 @@ class _Buffer:
         """Start afresh."""
         for column in self.columns:
             del column[:]
+
+    def level(self) -> None:
+        """Drop the row that was being appended when a value did not fit."""
+        count = min(len(column) for column in self.columns)
+        for column in self.columns:
+            del column[count:]
 
     def last_legal_seq(self) -> int:
         """Return the event before the first one out of range; a number beyond all if none is."""

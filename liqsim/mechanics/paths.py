@@ -60,10 +60,10 @@ def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
     for shock in market.shocks:
         _add_shock(logs, shock, spec.step_us)
     if max(logs) >= math.log(BOUND) or min(logs) < 0.0:
+        low, high = (math.exp(min(edge, 700.0)) / UNIT_SCALE for edge in (min(logs), max(logs)))
         message = (
-            f"markets.{market.name}.path: price reaches {math.exp(min(logs)) / UNIT_SCALE:g} to "
-            f"{math.exp(min(max(logs), 700.0)) / UNIT_SCALE:g} USD, must stay within 1e-8 and "
-            f"{BOUND // UNIT_SCALE}"
+            f"markets.{market.name}.path: price reaches {low:g} to {high:g} USD, "
+            f"must stay within 1e-8 and {BOUND // UNIT_SCALE}"
         )
         raise ScenarioError(message)
     prices = [round(math.exp(value)) for value in logs]

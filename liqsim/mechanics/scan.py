@@ -53,8 +53,9 @@ def slopes_of(units: Ints, tiers: list[tuple[tuple[int, int], ...]]) -> Floats:
     """
     Return quantity less maintenance weight per leg and bucket, in 1e-8 units.
 
-    Each is taken a relative `MARGIN_ERROR` worse than it is: near zero margin, cash is as large as
-    the legs' values together, so that covers the rounding of both.
+    Each is taken `MARGIN_ERROR` of the quantity worse than it is: near zero margin, cash is as
+    large as the legs' values together, so that covers the rounding of both, and the digits that
+    cancel under rates near one.
     """
     slopes = units.astype(np.float64)
     for leg, leg_tiers in enumerate(tiers):
@@ -64,7 +65,7 @@ def slopes_of(units: Ints, tiers: list[tuple[tuple[int, int], ...]]) -> Floats:
             # A marginal rate adds its increment on the part above its own start.
             slopes[leg] -= (rate - previous) / RATIO_SCALE * np.maximum(size - start, 0.0)
             previous = rate
-    return slopes - np.abs(slopes) * MARGIN_ERROR
+    return slopes - np.abs(units) * MARGIN_ERROR
 
 
 def trigger_levels(cash: Ints, units: Ints, slopes: Floats) -> tuple[Ints, Ints]:

@@ -189,9 +189,9 @@ def _ranks_e6(cash: Ints, units: Ints, entry_e8: Ints, price_e8: int) -> Ints:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         exact = profit / margin * (np.abs(value) / equity) * RATIO_SCALE
         error = exact * _RANK_ERROR * (scale / np.abs(margin) + scale / np.abs(equity)) + 1e-9
-    ranks = np.floor(exact)
-    is_sure = (margin > 0) & (equity > 0) & (exact + error < RANK_LIMIT_E6)
-    is_sure &= (exact - ranks > error) & (ranks + 1.0 - exact > error)
+        ranks = np.floor(exact)
+        is_sure = (margin > 0) & (equity > 0) & (exact + error < RANK_LIMIT_E6)
+        is_sure &= (exact - ranks > error) & (ranks + 1.0 - exact > error)
     result = np.where(is_sure, ranks, 0.0).astype(np.int64)
     for row in np.flatnonzero(~is_sure).tolist():
         rank = rank_e6(int(cash[row]), int(units[row]), int(entry_e8[row]), price_e8)
@@ -207,7 +207,7 @@ def _best_first(ranks: Ints, sizes: Ints, size_e8: int) -> Iterator[int]:
             rows = np.arange(len(ranks))
         else:
             rows = np.flatnonzero(ranks >= np.partition(ranks, -count)[-count])
-        if len(rows) == len(ranks) or float(sizes[rows].astype(np.float64).sum()) > size_e8:
+        if len(rows) == len(ranks) or sum(sizes[rows].tolist()) >= size_e8:
             yield from rows[np.argsort(-ranks[rows], kind="stable")].tolist()
             return
         count *= _RANKED_GROWTH

@@ -29,8 +29,7 @@ class Offer:
         size_e8: Units on offer, all or nothing.
         is_forced: Whether any price will do, because nobody is left to share the loss.
         closed: Fires when the offer is taken or withdrawn.
-        is_open: Whether it can still be had.
-        is_beyond_limit: Withdrawn because its price had passed the limit.
+        closed_as: What a call that lands too late is told; None while the offer is open.
         taken_e8: Units taken over.
         pursuers: Keepers that react to it or have a call on its way.
     """
@@ -42,15 +41,19 @@ class Offer:
     size_e8: int
     is_forced: bool
     closed: simpy.Event
-    is_open: bool = True
-    is_beyond_limit: bool = False
+    closed_as: FailedCall | None = None
     taken_e8: int = 0
     pursuers: int = 0
 
-    def close(self) -> None:
-        """Take it off the board, once."""
-        if self.is_open:
-            self.is_open = False
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be had."""
+        return self.closed_as is None
+
+    def close(self, reason: FailedCall) -> None:
+        """Take it off the board; only the first reason counts."""
+        if self.closed_as is None:
+            self.closed_as = reason
             self.closed.succeed()
 
 
@@ -100,6 +103,7 @@ class _Bot:
         self._landings = Stream(context.scenario.seed, f"keeper.{spec.name}", "landing")
         self._down_from = [start for start, _ in spec.downtime]
         self._committed_uusd = 0
+        self._calls_in_flight = 0
         self._unaffordable: list[tuple[Offer, int]] = []
         self._is_selling = [False] * len(context.markets)
         self._takeover_seq = [-1] * len(context.markets)
@@ -128,11 +132,13 @@ class _Bot:
             self._unaffordable.append((offer, attempt))
             return
         self._committed_uusd += need
+        self._calls_in_flight += 1
         offer.pursuers += 1
         sent_at = self._context.now_us
         landing = self._delay_us(self._landings, self._spec.landing, offer, attempt)
         yield self._context.wake(landing, Priority.KEEPER)
         self._committed_uusd -= need
+        self._calls_in_flight -= 1
         offer.pursuers -= 1
         self._land(offer, attempt, sent_at)
         self._retry()
@@ -171,9 +177,12 @@ class _Bot:
         reference = desk.path.at(now)
         limit = None
         if order_e8 > 0:
-            # A short is bought back for no more than the purse holds.
+            # A short is bought back for no more than the purse holds after the calls on their way.
             cash = self._context.world.ledger.cash_view[self._owner_id]
-            limit = max(cash * NOTIONAL_DIVISOR // order_e8, 1)
+            spare = cash - self._calls_in_flight * self._spec.call_cost_uusd
+            limit = spare * NOTIONAL_DIVISOR // order_e8
+            if limit < 1:
+                return
         fill = desk.liquidity.fill(desk.state.book, now, reference, order_e8, limit)
         if fill is None:
             return

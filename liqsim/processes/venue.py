@@ -126,7 +126,7 @@ class Venue:
         for _, bucket, margin in sorted(due):
             self._trigger(desk, bucket, margin, mark_seq)
         for bucket in self._restored[market_id].crossed(mark):
-            self._offers[bucket].close()
+            self._offers[bucket].close(FailedCall.RESTORED)
         waiting, self._next_mark[market_id] = self._next_mark[market_id], self._context.env.event()
         waiting.succeed()
 
@@ -260,10 +260,8 @@ class Venue:
         self, tranche: Tranche, filled: int, taken_over: int, deleveraged: int, cancelled: int
     ) -> int:
         journal, bucket = self._context.journal, tranche.bucket_id
-        hole = -self._ledger.cash_view[bucket]
-        if hole > 0 and not self._position(tranche.desk, bucket):
-            self._context.log.info("bad_debt", bucket_id=bucket, amount_usd=format_usd(hole))
-            journal.append(BadDebtRecorded(tranche.seq, bucket, hole), tranche.seq)
+        if not self._position(tranche.desk, bucket):
+            self._fill_hole(tranche)
         return journal.append(
             TrancheSettled(
                 tranche_seq=tranche.seq,
@@ -275,6 +273,17 @@ class Venue:
             ),
             tranche.seq,
         )
+
+    def _fill_hole(self, tranche: Tranche) -> None:
+        """Have the fund pay what a bucket without a position still owes, and record the rest."""
+        bucket, fund = tranche.bucket_id, self._ledger.cash_view[Owner.FUND]
+        hole = -self._ledger.cash_view[bucket]
+        draw = min(max(hole, 0), fund)
+        self._route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
+        if hole > draw:
+            self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(hole - draw))
+            event = BadDebtRecorded(tranche.seq, bucket, hole - draw)
+            self._context.journal.append(event, tranche.seq)
 
     def _end(self, desk: MarketDesk, bucket: int, trigger_seq: int, cause: int) -> None:
         quantity = self._position(desk, bucket)
@@ -449,7 +458,7 @@ class Venue:
         yield offer.closed
         del self._offers[bucket]
         self._restored[desk.market_id].remove(bucket)
-        if offer.is_beyond_limit:
+        if offer.closed_as is FailedCall.BEYOND_LIMIT:
             deleveraged += self._deleverage(tranche, left)
         return offer.taken_e8, deleveraged
 
@@ -459,17 +468,13 @@ class Venue:
 
     def judge(self, offer: Offer) -> FailedCall | None:
         """Return why a call that lands now cannot have *offer*; None if it can."""
-        if not offer.is_open:
-            return FailedCall.LOST_RACE
+        if offer.closed_as is not None:
+            return offer.closed_as
         desk, bucket = offer.desk, offer.bucket_id
-        if self._is_restored(desk, bucket):
-            offer.close()
-            return FailedCall.RESTORED
         price = self._takeover_price(desk, bucket)
         if not offer.is_forced and self._is_beyond(desk, bucket, offer.size_e8, price):
-            offer.is_beyond_limit = True
-            offer.close()
-            return FailedCall.BEYOND_LIMIT
+            offer.close(FailedCall.BEYOND_LIMIT)
+            return offer.closed_as
         return None
 
     def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
@@ -494,7 +499,7 @@ class Venue:
         seq = self._context.journal.append(event, offer.tranche_seq)
         self._route(offer.tranche_seq, bucket, settlement, seq)
         offer.taken_e8 = offer.size_e8
-        offer.close()
+        offer.close(FailedCall.LOST_RACE)
         return seq
 
     def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:

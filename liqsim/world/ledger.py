@@ -20,7 +20,8 @@ from liqsim.world.views import int_view
 
 Posting = Callable[[Any, int, int], None]
 """Applies the transfers of (event, seq, sim_time_us); only the event matters to balances."""
-_SUM_LIMIT: Final = 9.0e18
+_SUM_LIMIT: Final = 8.0e18
+"""With a balance within BOUND on top, a sum up to here still fits an int64."""
 
 
 class Ledger:

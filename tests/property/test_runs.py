@@ -157,9 +157,7 @@ def _logged(prepared: Prepared, path: Path, photographer: Photographer) -> None:
 def test_live_world_equals_fold_equals_sql(name: str, tmp_path: Path) -> None:
     prepared = prepare(load(HANDMADE[name]()))
     random = Random(name)
-    photographer = Photographer(
-        [random.randrange(prepared.scenario.end_us - 1) for _ in range(6)]
-    )
+    photographer = Photographer([random.randrange(prepared.scenario.end_us - 1) for _ in range(6)])
     _logged(prepared, tmp_path / "run.duckdb", photographer)
 
     with Log(tmp_path / "run.duckdb") as log:

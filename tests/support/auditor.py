@@ -193,12 +193,23 @@ class Auditor:
             assert (type(event), entry.cause_seq) == (cls, cause)
             assert (event.bucket_id, event.amount_uusd) == (bucket, amount)  # type: ignore[union-attr]
         else:
-            assert not isinstance(event, SurplusRouted | FundDrawn), event
+            assert not isinstance(event, SurplusRouted), event
+            assert not isinstance(event, FundDrawn) or self._is_for_a_hole(entry, event), event
         if not isinstance(event, LiquidationTriggered):
             self._nobody_else_is_due()
         self.entries.append(entry)
         self.census[type(event).TAG] += 1
         self._rules[type(event)](entry, event)
+
+    def _is_for_a_hole(self, entry: Entry, event: FundDrawn) -> bool:
+        """Return whether the fund fills what rounding left of a bucket without a position."""
+        cash, tranche = self._cash[event.bucket_id], event.tranche_seq
+        cause = self.entries[entry.cause_seq]
+        return (
+            self._position(event.bucket_id) == 0
+            and event.amount_uusd == min(-cash, self._cash[FUND])
+            and tranche in (cause.seq, cause.cause_seq)
+        )
 
     # Books ----------------------------------------------------------------------------------------
 
@@ -485,6 +496,8 @@ class Auditor:
             assert not is_open or liquidation.bucket not in self._open or tranche.queue is not None
         elif event.reason is FailedCall.PURSE_SHORT:
             assert is_open
+        elif event.reason is FailedCall.RESTORED:
+            assert not tranche.taken
         self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
 
     def _sold(self, entry: Entry, event: InventorySold) -> None:

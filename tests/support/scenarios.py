@@ -264,11 +264,131 @@ def squeeze(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def steady(**overrides: Any) -> Raw:
+    """An oracle that publishes because its time has come, not because anything moved."""
+    raw = small_scenario(
+        name="steady",
+        markets__ETH__oracle__deviation=Decimal("0.01"),
+        markets__ETH__oracle__heartbeat="15s",
+    )
+    return changed(raw, overrides)
+
+
+def _falling_to(price: float, *, then: float | None = None) -> Raw:
+    """Return a market at 100 that falls to *price* in its tenth second, and two later to *then*."""
+    points = [(0, 100), (9, 100), (10, price)]
+    if then is not None:
+        points += [(11, price), (12, then)]
+    return market(path=knots(*points, (60, points[-1][1])))
+
+
+def _offered(market_raw: Raw, *bots: Raw, **overrides: Any) -> Raw:
+    """Return one account of 10 units at leverage 10, offered to *bots*."""
+    raw = small_scenario(
+        markets__ETH=market_raw,
+        venue__executor="keepers",
+        venue__keepers={
+            "discount": Decimal("0.005"),
+            "bots": {f"k{number}": bot for number, bot in enumerate(bots)},
+        },
+        **overrides,
+    )
+    del raw["venue"]["engine"]
+    return raw
+
+
+def lost_race(**overrides: Any) -> Raw:
+    """Two calls land at the same instant."""
+    return changed(_offered(_falling_to(90.6), keeper(), keeper(), name="lost_race"), overrides)
+
+
+def restored_call(**overrides: Any) -> Raw:
+    """A call lands when the price has restored the margin."""
+    raw = _offered(_falling_to(90.6, then=95), keeper(), name="restored_call")
+    return changed(raw, overrides)
+
+
+def beyond_limit(**overrides: Any) -> Raw:
+    """A call lands when the price has fallen beyond bankruptcy."""
+    raw = _offered(_falling_to(90.6, then=80), keeper(), name="beyond_limit")
+    return changed(raw, overrides)
+
+
+def purse_short(**overrides: Any) -> Raw:
+    """A call lands when the slice, a short, has become dearer than the purse."""
+    raw = _offered(
+        _falling_to(109.2, then=110.5),
+        keeper(purse_usd=1_102),
+        name="purse_short",
+        venue__fund__initial_usd=1_000,
+        population__cohorts={"shorts": cohort(long_share=0)},
+    )
+    return changed(raw, overrides)
+
+
+def no_executor(**overrides: Any) -> Raw:
+    """The only keeper is down."""
+    bot = keeper(downtime=[[at(5), at(60)]])
+    return changed(_offered(_falling_to(90.6), bot, name="no_executor"), overrides)
+
+
+def no_depth(**overrides: Any) -> Raw:
+    """The book cannot take what nobody shares."""
+    raw = small_scenario(
+        name="no_depth",
+        markets__ETH=_falling_to(90.5)
+        | {"liquidity": _book(100, half_life="1h", reach=Decimal("0.001"))},
+        venue__waterfall={"deleveraging": "none"},
+        venue__tranches__spacing="30s",
+    )
+    return changed(raw, overrides)
+
+
+def no_fresh_price(**overrides: Any) -> Raw:
+    """The oracle goes silent right after the trigger."""
+    silent = market()["oracle"] | {"sources": {"one": source(outages=[[at(11), at(60)]])}}
+    raw = small_scenario(
+        name="no_fresh_price",
+        markets__ETH=_falling_to(90.5) | {"oracle": silent},
+        venue__mark_max_age="1s",
+        venue__engine__reaction="3s",
+    )
+    return changed(raw, overrides)
+
+
+def spaced_out(**overrides: Any) -> Raw:
+    """The next tranche would come after the end."""
+    raw = small_scenario(
+        name="spaced_out",
+        markets__ETH=_falling_to(90.5),
+        venue__tranches={"share": Decimal("0.1"), "spacing": "55s", "restore_buffer": 10},
+    )
+    return changed(raw, overrides)
+
+
+def run_ended(**overrides: Any) -> Raw:
+    """The first tranche would come after the end."""
+    raw = small_scenario(
+        name="run_ended", markets__ETH=_falling_to(90.5), venue__engine__reaction="55s"
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
+    "steady": steady,
     "engine_cascade": engine_cascade,
     "keeper_race": keeper_race,
     "squeeze": squeeze,
+    "lost_race": lost_race,
+    "restored_call": restored_call,
+    "beyond_limit": beyond_limit,
+    "purse_short": purse_short,
+    "no_executor": no_executor,
+    "no_depth": no_depth,
+    "no_fresh_price": no_fresh_price,
+    "spaced_out": spaced_out,
+    "run_ended": run_ended,
 }
 """The hand-written scenarios, by name."""
 

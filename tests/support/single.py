@@ -68,9 +68,7 @@ def frictionless(
                     "deviation": 0,
                     "heartbeat": "1h",
                     "landing": {"median": "0s", "p99": "0s"},
-                    "sources": {
-                        "last": {"period": step, "latency": {"median": "0s", "p99": "0s"}}
-                    },
+                    "sources": {"last": {"period": step, "latency": {"median": "0s", "p99": "0s"}}},
                 },
             }
         },

@@ -215,7 +215,9 @@ def test_the_fund_pays_for_a_fill_beyond_bankruptcy() -> None:
 def test_what_the_fund_cannot_pay_for_is_deleveraged_by_rank() -> None:
     strong, weak, loser = (-6, 100, 300), (-6, 100, 60), (-8, 85, 800)
 
-    run = Run(small_scenario(venue__fund__initial_usd=5), [LONG, strong, weak, loser], {0: 100, 10: 89})
+    run = Run(
+        small_scenario(venue__fund__initial_usd=5), [LONG, strong, weak, loser], {0: 100, 10: 89}
+    )
 
     # The limit is 90 - 5 / 10 = 89.5 and the market is at 89: no fill. At 90 the weak short has a
     # profit of 60 on a margin of 60 and 540 / 120 of leverage: 4.5. The strong one has 60 / 300

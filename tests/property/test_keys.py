@@ -1,0 +1,448 @@
+"""
+Every key of a scenario does something: two legal values of it give different events.
+
+The keys are read from the classes of the scenario, so that a new key without a row here fails.
+`*` stands for a name, `[]` for a row of an array, `:kind` for the table that `kind` picked.
+"""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from decimal import Decimal
+from types import NoneType
+from typing import Any, Final, get_args
+
+import attrs
+import pytest
+from support.scenarios import (
+    Raw,
+    at,
+    changed,
+    cohort,
+    engine_cascade,
+    events_of,
+    keeper,
+    keeper_race,
+    knots,
+    market,
+    small_scenario,
+    source,
+)
+
+from liqsim.scenario.fields import key_of
+from liqsim.scenario.model import KINDS, Scenario
+
+EXEMPT: Final = {
+    "name": "names the run and its files; nothing in the run reads it",
+    "description": "is read by people only",
+    "path_mode": "has one legal value so far",
+    "basis.*": "says what a parameter rests on, and is echoed with the outcome",
+    "basis.*.kind": "likewise",
+    "basis.*.source": "likewise",
+}
+
+
+def _leaves(cls: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the pattern of every value that a scenario may set."""
+    for attribute in attrs.fields(cls):
+        metadata, key = attribute.metadata, key_of(attribute)
+        if key is None:
+            continue
+        path = prefix + key
+        if "scalar" in metadata:
+            yield path
+        elif "pairs" in metadata:
+            yield from (f"{path}.[].{scalar.key}" for scalar in metadata["of"])
+        elif "rows" in metadata:
+            yield from _leaves(get_args(attribute.type)[0], f"{path}.[].")
+        elif "tables" in metadata:
+            yield f"{path}.*"
+            yield from _leaves(get_args(attribute.type)[0], f"{path}.*.")
+        else:
+            classes = get_args(attribute.type) or (attribute.type,)
+            if any(cls in KINDS for cls in classes):
+                yield f"{path}.kind"
+            for below in classes:
+                if below is not NoneType:
+                    kind = f":{KINDS[below]}" if below in KINDS else ""
+                    yield from _leaves(below, f"{path}{kind}.")
+
+
+def _put(raw: Raw, path: str, value: Any) -> Raw:
+    """Return *raw* with *value* at a dotted *path*; numbers are places in arrays."""
+    raw = deepcopy(raw)
+    *tables, last = path.split(".")
+    node: Any = raw
+    for part in tables:
+        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+    node[int(last) if isinstance(node, list) else last] = value
+    return raw
+
+
+def _rename(raw: Raw, path: str, name: str) -> Raw:
+    """Return *raw* with the table at *path* under another *name*, in the same place."""
+    raw = deepcopy(raw)
+    *tables, last = path.split(".")
+    node: Any = raw
+    for part in tables:
+        node = node[part]
+    renamed = {name if key == last else key: value for key, value in node.items()}
+    node.clear()
+    node.update(renamed)
+    return raw
+
+
+# Scenarios ----------------------------------------------------------------------------------------
+
+
+def gbm(**overrides: Any) -> Raw:
+    """A random walk, by random steps."""
+    path = {"kind": "gbm", "step": "1s", "start_price": 100, "volatility": 5, "drift": 1}
+    return changed(small_scenario(markets__ETH__path=path), overrides)
+
+
+def shock(**changes: Any) -> Raw:
+    """A scripted fall on a calm path."""
+    row = {"at": at(20), "fraction": Decimal("-0.2"), "over": "5s", "recovery_half_life": "9s"}
+    return small_scenario(markets__ETH__shocks=[row | changes])
+
+
+def fall(**overrides: Any) -> Raw:
+    """One account that is sold a little above its bankruptcy price, in a calm market."""
+    path = knots((0, 100), (9, 100), (10, 90.5), (60, 90.5))
+    return changed(small_scenario(markets__ETH__path=path), overrides)
+
+
+def deep_fall(**overrides: Any) -> Raw:
+    """One account that is sold below its bankruptcy price, with a short to share the loss."""
+    return fall(
+        markets__ETH__path=knots((0, 100), (9, 100), (10, 89), (60, 89)),
+        population__cohorts={
+            "longs": cohort(),
+            "shorts": cohort(long_share=0, notional_usd=400),
+        },
+        **overrides,
+    )
+
+
+def offer(**overrides: Any) -> Raw:
+    """One account offered to one keeper."""
+    raw = fall(
+        markets__ETH__path=knots((0, 100), (9, 100), (10, 90.7), (60, 90.6)),
+        venue__executor="keepers",
+        venue__keepers={"discount": 0, "bots": {"ann": keeper()}},
+        **overrides,
+    )
+    raw["venue"].pop("engine")
+    return raw
+
+
+def crowd(**changes: Any) -> Raw:
+    """Ten accounts of many sizes, leverages and entries."""
+    return small_scenario(
+        population__cohorts={
+            "longs": cohort(
+                accounts=10,
+                notional_usd=10_000,
+                long_share=Decimal("0.5"),
+                size={"alpha": 1.5, "max_usd": 5_000},
+                leverage={"median": 10, "sigma": 0.5, "max": 50},
+                entry={"long_sd": 0.02, "short_sd": 0.02},
+            )
+            | changes
+        }
+    )
+
+
+def slow_mark() -> Raw:
+    """An account that is due while no fresh price comes."""
+    oracle = market()["oracle"] | {"sources": {"one": source(outages=[[at(11), at(30)]])}}
+    return fall(markets__ETH__oracle=oracle, venue__engine__reaction="3s")
+
+
+def at_zero() -> Raw:
+    """One account whose margin becomes exactly zero."""
+    # 10 at 125 with 450 of collateral: at 100 and 20 % of maintenance, -800 + 1,000 - 200 = 0.
+    return fall(
+        markets__ETH__path=knots((0, 125), (9, 125), (10, 100), (60, 100)),
+        markets__ETH__maintenance=[[0, Decimal("0.2")]],
+        population__cohorts__longs=cohort(
+            notional_usd=1_250, leverage={"median": Decimal("2.777777777777778"), "max": 4}
+        ),
+    )
+
+
+ETH = "markets.ETH"
+ORACLE = f"{ETH}.oracle"
+ONE = f"{ORACLE}.sources.one"
+BOOK = f"{ETH}.liquidity"
+ANN = "venue.keepers.bots.ann"
+LONGS = "population.cohorts.longs"
+
+Row = tuple[Callable[[], Raw], str, Any, Any]
+
+ROWS: Final[dict[str, Row]] = {
+    "start": (gbm, "start", at(0), at(1)),
+    "end": (engine_cascade, "end", at(180), at(170)),
+    "seed": (keeper_race, "seed", 1, 2),
+    "markets.*.maintenance.[].from_units": (engine_cascade, f"{ETH}.maintenance.1.0", 50, 10),
+    "markets.*.maintenance.[].rate": (
+        engine_cascade,
+        f"{ETH}.maintenance.0.1",
+        Decimal("0.01"),
+        Decimal("0.005"),
+    ),
+    "markets.*.path.kind": (
+        small_scenario,
+        f"{ETH}.path",
+        knots((0, 100), (60, 100)),
+        {"kind": "gbm", "step": "1s", "start_price": 100, "volatility": 1},
+    ),
+    "markets.*.path:knots.step": (engine_cascade, f"{ETH}.path.step", "1s", "5s"),
+    "markets.*.path:knots.knots.[].time": (engine_cascade, f"{ETH}.path.knots.1.0", at(20), at(30)),
+    "markets.*.path:knots.knots.[].price": (engine_cascade, f"{ETH}.path.knots.2.1", 84, 80),
+    "markets.*.path:knots.bridge_volatility": (
+        engine_cascade,
+        f"{ETH}.path.bridge_volatility",
+        2,
+        0,
+    ),
+    "markets.*.path:gbm.step": (gbm, f"{ETH}.path.step", "1s", "2s"),
+    "markets.*.path:gbm.start_price": (gbm, f"{ETH}.path.start_price", 100, 101),
+    "markets.*.path:gbm.volatility": (gbm, f"{ETH}.path.volatility", 5, 4),
+    "markets.*.path:gbm.drift": (gbm, f"{ETH}.path.drift", 1, -50),
+    "markets.*.shocks.[].at": (shock, f"{ETH}.shocks.0.at", at(20), at(30)),
+    "markets.*.shocks.[].fraction": (
+        shock,
+        f"{ETH}.shocks.0.fraction",
+        Decimal("-0.2"),
+        Decimal("-0.1"),
+    ),
+    "markets.*.shocks.[].over": (shock, f"{ETH}.shocks.0.over", "5s", "0s"),
+    "markets.*.shocks.[].recovery_half_life": (
+        shock,
+        f"{ETH}.shocks.0.recovery_half_life",
+        "9s",
+        "0s",
+    ),
+    "markets.*.liquidity.kind": (
+        fall,
+        BOOK,
+        {"kind": "no_impact"},
+        {"kind": "power_book", "depth_usd": 100_000, "half_life": "1s"},
+    ),
+    "markets.*.liquidity:power_book.depth_usd": (
+        engine_cascade,
+        f"{BOOK}.depth_usd",
+        30_000,
+        40_000,
+    ),
+    "markets.*.liquidity:power_book.exponent": (
+        engine_cascade,
+        f"{BOOK}.exponent",
+        1,
+        Decimal("1.5"),
+    ),
+    "markets.*.liquidity:power_book.reach": (
+        engine_cascade,
+        f"{BOOK}.reach",
+        Decimal("0.25"),
+        Decimal("0.001"),
+    ),
+    "markets.*.liquidity:power_book.permanent_share": (
+        engine_cascade,
+        f"{BOOK}.permanent_share",
+        0,
+        1,
+    ),
+    "markets.*.liquidity:power_book.half_life": (engine_cascade, f"{BOOK}.half_life", "20s", "1s"),
+    "markets.*.liquidity:power_book.schedule.[].at": (
+        engine_cascade,
+        f"{BOOK}.schedule.0.at",
+        at(40),
+        at(10),
+    ),
+    "markets.*.liquidity:power_book.schedule.[].multiplier": (
+        engine_cascade,
+        f"{BOOK}.schedule.0.multiplier",
+        Decimal("0.3"),
+        Decimal("0.2"),
+    ),
+    "markets.*.liquidity:power_book.schedule.[].half_life": (
+        engine_cascade,
+        f"{BOOK}.schedule.0.half_life",
+        "60s",
+        "10s",
+    ),
+    "markets.*.oracle.deviation": (
+        engine_cascade,
+        f"{ORACLE}.deviation",
+        Decimal("0.002"),
+        Decimal("0.01"),
+    ),
+    "markets.*.oracle.heartbeat": (engine_cascade, f"{ORACLE}.heartbeat", "20s", "5s"),
+    "markets.*.oracle.quorum": (engine_cascade, f"{ORACLE}.quorum", 2, 1),
+    "markets.*.oracle.landing.median": (
+        engine_cascade,
+        f"{ORACLE}.landing.median",
+        "400ms",
+        "300ms",
+    ),
+    "markets.*.oracle.landing.p99": (engine_cascade, f"{ORACLE}.landing.p99", "2s", "3s"),
+    "markets.*.oracle.sources.*.period": (engine_cascade, f"{ONE}.period", "1s", "3s"),
+    "markets.*.oracle.sources.*.offset": (engine_cascade, f"{ONE}.offset", "0s", "400ms"),
+    "markets.*.oracle.sources.*.latency.median": (
+        engine_cascade,
+        f"{ONE}.latency.median",
+        "300ms",
+        "1s",
+    ),
+    "markets.*.oracle.sources.*.latency.p99": (engine_cascade, f"{ONE}.latency.p99", "3s", "9s"),
+    "markets.*.oracle.sources.*.noise": (engine_cascade, f"{ONE}.noise", 0, Decimal("0.002")),
+    "markets.*.oracle.sources.*.pass_through": (engine_cascade, f"{ONE}.pass_through", 1, 0),
+    "markets.*.oracle.sources.*.outages.[].from": (slow_mark, f"{ONE}.outages.0.0", at(11), at(5)),
+    "markets.*.oracle.sources.*.outages.[].to": (slow_mark, f"{ONE}.outages.0.1", at(30), at(40)),
+    "venue.executor": (
+        lambda: changed(offer(), {"venue__engine": {}}),
+        "venue.executor",
+        "keepers",
+        "engine",
+    ),
+    "venue.due_at_zero": (at_zero, "venue.due_at_zero", False, True),
+    "venue.mark_max_age": (slow_mark, "venue.mark_max_age", "0s", "1s"),
+    "venue.fees.taker": (fall, "venue.fees.taker", 0, Decimal("0.001")),
+    "venue.fees.liquidation_on_mark": (fall, "venue.fees.liquidation_on_mark", 0, Decimal("0.001")),
+    "venue.fees.liquidation_on_execution": (
+        offer,
+        "venue.fees.liquidation_on_execution",
+        0,
+        Decimal("0.001"),
+    ),
+    "venue.tranches.share": (fall, "venue.tranches.share", 1, Decimal("0.5")),
+    "venue.tranches.max_usd": (fall, "venue.tranches.max_usd", 1_000, 200),
+    "venue.tranches.spacing": (
+        lambda: fall(venue__tranches__share=Decimal("0.1")),
+        "venue.tranches.spacing",
+        "1s",
+        "2s",
+    ),
+    "venue.tranches.restore_buffer": (
+        lambda: fall(venue__tranches__share=Decimal("0.1"), venue__waterfall__surplus_to="trader"),
+        "venue.tranches.restore_buffer",
+        0,
+        1,
+    ),
+    "venue.fund.initial_usd": (deep_fall, "venue.fund.initial_usd", 0, 100),
+    "venue.waterfall.surplus_to": (fall, "venue.waterfall.surplus_to", "fund", "trader"),
+    "venue.waterfall.deleveraging": (deep_fall, "venue.waterfall.deleveraging", "ranked", "none"),
+    "venue.engine.reaction": (fall, "venue.engine.reaction", "0s", "1s"),
+    "venue.engine.child_order_usd": (fall, "venue.engine.child_order_usd", 1_000, 300),
+    "venue.engine.child_spacing": (
+        lambda: fall(venue__engine__child_order_usd=300),
+        "venue.engine.child_spacing",
+        "0s",
+        "1s",
+    ),
+    "venue.keepers.reaction": (offer, "venue.keepers.reaction", "0s", "1s"),
+    "venue.keepers.discount": (offer, "venue.keepers.discount", 0, Decimal("0.001")),
+    "venue.keepers.bots.*.reaction.median": (
+        keeper_race,
+        f"{ANN}.reaction.median",
+        "800ms",
+        "700ms",
+    ),
+    "venue.keepers.bots.*.reaction.p99": (keeper_race, f"{ANN}.reaction.p99", "3s", "8s"),
+    "venue.keepers.bots.*.landing.median": (keeper_race, f"{ANN}.landing.median", "1s", "900ms"),
+    "venue.keepers.bots.*.landing.p99": (keeper_race, f"{ANN}.landing.p99", "5s", "8s"),
+    "venue.keepers.bots.*.purse_usd": (offer, f"{ANN}.purse_usd", 1_000_000, 100),
+    "venue.keepers.bots.*.call_cost_usd": (offer, f"{ANN}.call_cost_usd", 1, 2),
+    "venue.keepers.bots.*.resale_delay": (offer, f"{ANN}.resale_delay", "1s", "2s"),
+    "venue.keepers.bots.*.downtime.[].from": (
+        lambda: _put(offer(), f"{ANN}.downtime", [[at(20), at(30)]]),
+        f"{ANN}.downtime.0.0",
+        at(20),
+        at(10),
+    ),
+    "venue.keepers.bots.*.downtime.[].to": (
+        lambda: _put(offer(), f"{ANN}.downtime", [[at(10), at(20)]]),
+        f"{ANN}.downtime.0.1",
+        at(20),
+        at(30),
+    ),
+    "population.entry_attempts": (
+        # Many draws of an entry would be due at once; the last resort is the start price.
+        lambda: crowd(entry={"long_mean": 0.1, "long_sd": 0.05, "short_sd": 0.05}),
+        "population.entry_attempts",
+        1,
+        50,
+    ),
+    "population.cohorts.*.market": (
+        lambda: changed(crowd(), {"markets__BTC": market()}),
+        f"{LONGS}.market",
+        "ETH",
+        "BTC",
+    ),
+    "population.cohorts.*.accounts": (crowd, f"{LONGS}.accounts", 10, 11),
+    "population.cohorts.*.notional_usd": (crowd, f"{LONGS}.notional_usd", 10_000, 9_000),
+    "population.cohorts.*.long_share": (crowd, f"{LONGS}.long_share", Decimal("0.5"), 1),
+    "population.cohorts.*.size_leverage_correlation": (
+        crowd,
+        f"{LONGS}.size_leverage_correlation",
+        0,
+        Decimal("0.9"),
+    ),
+    "population.cohorts.*.size.alpha": (crowd, f"{LONGS}.size.alpha", Decimal("1.5"), 2),
+    "population.cohorts.*.size.max_usd": (crowd, f"{LONGS}.size.max_usd", 5_000, 1_100),
+    "population.cohorts.*.leverage.median": (crowd, f"{LONGS}.leverage.median", 10, 11),
+    "population.cohorts.*.leverage.sigma": (crowd, f"{LONGS}.leverage.sigma", 1, 2),
+    "population.cohorts.*.leverage.min": (crowd, f"{LONGS}.leverage.min", 1, 9),
+    "population.cohorts.*.leverage.max": (crowd, f"{LONGS}.leverage.max", 50, 11),
+    "population.cohorts.*.entry.long_mean": (crowd, f"{LONGS}.entry.long_mean", 0, Decimal("0.01")),
+    "population.cohorts.*.entry.long_sd": (crowd, f"{LONGS}.entry.long_sd", 0, Decimal("0.01")),
+    "population.cohorts.*.entry.short_mean": (
+        crowd,
+        f"{LONGS}.entry.short_mean",
+        0,
+        Decimal("0.01"),
+    ),
+    "population.cohorts.*.entry.short_sd": (crowd, f"{LONGS}.entry.short_sd", 0, Decimal("0.01")),
+}
+
+NAMES: Final[dict[str, tuple[Callable[[], Raw], str, str]]] = {
+    "markets.*": (lambda: small_scenario(markets={"ETH": gbm()["markets"]["ETH"]}), ETH, "SOL"),
+    "markets.*.oracle.sources.*": (engine_cascade, ONE, "another"),
+    "venue.keepers.bots.*": (keeper_race, ANN, "zoe"),
+    "population.cohorts.*": (crowd, LONGS, "another"),
+}
+"""Draws are keyed by names: another name draws other numbers."""
+
+
+def test_every_key_has_a_row() -> None:
+    keys = list(_leaves(Scenario))
+
+    assert len(keys) == len(set(keys)) > 80
+    assert sorted({*ROWS, *NAMES, *EXEMPT}) == sorted(keys)
+    assert not {*ROWS} & {*EXEMPT}
+
+
+@pytest.mark.parametrize("key", ROWS)
+def test_two_values_of_a_key_give_different_events(key: str) -> None:
+    base, path, one, other = ROWS[key]
+
+    assert one != other
+    assert events_of(_put(base(), path, one)) != events_of(_put(base(), path, other))
+
+
+@pytest.mark.parametrize("key", NAMES)
+def test_another_name_gives_other_draws(key: str) -> None:
+    base, path, name = NAMES[key]
+    raw = base()
+    renamed = _rename(raw, path, name)
+    if key == "markets.*":
+        renamed = _put(renamed, f"{LONGS}.market", name)
+
+    assert events_of(raw) != events_of(renamed)
+
+
+def test_an_equal_scenario_gives_equal_events() -> None:
+    # Without this, a run that differs from itself would pass every test above.
+    assert events_of(keeper_race()) == events_of(keeper_race())

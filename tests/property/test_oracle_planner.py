@@ -1,0 +1,447 @@
+"""
+The planner publishes what an oracle publishes that looks at every report.
+
+The lazy `Feed` searches ahead, is interrupted by trades and throws plans away; the eager oracle of
+`support.eager_oracle` takes one report after another. Both must publish the same, in small worlds
+drawn at random and in whole runs.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import groupby
+from random import Random
+from typing import Any
+
+import attrs
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from support.eager_oracle import Past, Update, updates
+from support.effort import cases
+from support.floors import assert_floors
+from support.scenarios import engine_cascade, keeper_race, load, scenarios, squeeze
+from support.sinks import ListSink
+
+from liqsim.events import (
+    NO_CAUSE,
+    DepthChanged,
+    Entry,
+    InventorySold,
+    OracleUpdated,
+    OrderFilled,
+)
+from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
+from liqsim.mechanics.oracle import Feed, Publication
+from liqsim.mechanics.paths import ReferencePath
+from liqsim.processes.context import MarketDesk
+from liqsim.rng import Stream, lognormal_us
+from liqsim.runner import Simulation, prepare
+from liqsim.scenario.model import Latency, Oracle, Source
+from liqsim.world.markets import Market
+
+_SECOND = 10**6
+_NAME = "ETH"
+
+
+# Small worlds -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Change:
+    """
+    One thing that happens to a book.
+
+    Attributes:
+        at_us: When.
+        depths: Signed size of an order in calm 1 % depths; None changes the depth instead.
+        multiplier_e6: The new depth.
+        half_life_us: The new half life.
+    """
+
+    at_us: int
+    depths: float | None
+    multiplier_e6: int
+    half_life_us: int
+
+
+@attrs.frozen(eq=False)
+class World:
+    """An oracle, a reference path, a book, and what happens to it."""
+
+    spec: Oracle
+    seed: int
+    end_us: int
+    path: ReferencePath
+    book: Liquidity
+    depth_e8: float
+    half_life_us: int
+    changes: list[Change]
+
+    def market(self) -> Market:
+        return Market(self.half_life_us)
+
+    def feed(self, market: Market) -> Feed:
+        return Feed(
+            self.spec,
+            _NAME,
+            seed=self.seed,
+            path=self.path,
+            end_us=self.end_us,
+            market=market,
+            displacement=self.book.displacement,
+        )
+
+    def apply(self, market: Market, change: Change) -> None:
+        """Let *change* happen; an order gets what the book gives."""
+        at, book = change.at_us, market.book
+        if change.depths is None:
+            market.set_book(book.with_depth(at, change.multiplier_e6, change.half_life_us))
+            return
+        order = round(change.depths * self.depth_e8)
+        fill = self.book.fill(book, at, self.path.at(at), order, None) if order else None
+        if fill is not None:
+            market.set_book(book.traded(at, fill.quantity_e8, len(market.history)))
+
+
+def _of(*values: Any) -> Any:
+    return st.sampled_from(values)
+
+
+_LATENCIES = st.one_of(
+    _of(0, 0, 100_000, 700_000, 2 * _SECOND, 5 * _SECOND).map(lambda us: Latency(us, us)),
+    st.builds(
+        lambda median, factor: Latency(median, median * factor),
+        _of(50_000, 400_000, 2 * _SECOND),
+        _of(2, 8, 40),
+    ),
+)
+
+
+@st.composite
+def _windows(draw: st.DrawFn, end_us: int) -> tuple[tuple[int, int], ...]:
+    cuts = sorted(draw(st.lists(st.integers(0, end_us // 500_000), max_size=4, unique=True)))
+    return tuple((a * 500_000, b * 500_000) for a, b in zip(cuts[::2], cuts[1::2], strict=False))
+
+
+@st.composite
+def _sources(draw: st.DrawFn, number: int, end_us: int, *, is_quiet: bool) -> Source:
+    return Source(
+        name=f"s{number}",
+        period_us=draw(_of(_SECOND, _SECOND, 500_000, 700_000, 333_333, 3 * _SECOND, 9 * _SECOND)),
+        offset_us=draw(_of(0, 0, 250_000, 1, 2 * _SECOND, end_us // 2, end_us + 1)),
+        latency=draw(_LATENCIES),
+        noise_e6=0 if is_quiet else draw(_of(0, 0, 50, 1_000, 20_000, 100_000)),
+        pass_through_e6=draw(_of(10**6, 10**6, 500_000, 33_333, 0)),
+        outages=draw(st.one_of(st.just(()), _windows(end_us))),
+    )
+
+
+def _path(random: Random, end_us: int, step_us: int, *, is_quiet: bool) -> ReferencePath:
+    """Return a held path of few steps: still, drifting, moving by single units, or jumping."""
+    price, prices = random.choice((1, 3, 40, 10**4, 10**7, 10**10, 10**10, 10**10, 5 * 10**12)), []
+    drift = random.choice((0.0, 0.0, 1e-5, 1e-3, 0.01))
+    units, jumps = random.choice((0.0, 0.0, 0.1, 0.3)), random.choice((0.0, 0.0, 0.02, 0.1))
+    if is_quiet:
+        drift, units, jumps = 0.0, 0.0, random.choice((0.0, 0.02))
+    for _ in range(-(-end_us // step_us)):
+        kind = random.random()
+        if kind < units:
+            price += random.choice((-1, 1))
+        elif kind < units + jumps:
+            price = round(price * random.choice((0.8, 0.97, 1.05, 1.3)))
+        else:
+            price = round(price * (1 + random.gauss(0.0, drift)))
+        price = max(price, 1)
+        prices.append(price)
+    return ReferencePath(step_us, np.array(prices, dtype=np.int64))
+
+
+def _changes(random: Random, spec: Oracle, end_us: int, *, has_impact: bool) -> list[Change]:
+    """Return what happens to the book, often at the very instant of a sample or an arrival."""
+    found = []
+    for _ in range(random.choice((0, 1, 3, 6, 12, 20))):
+        at_us = random.randrange(end_us)
+        source = random.choice(spec.sources)
+        if random.random() < 0.5:
+            at_us -= (at_us - source.offset_us) % source.period_us
+            if random.random() < 0.4:
+                at_us += source.latency.median_us
+        at_us += random.choice((-1, 0, 0, 1))
+        depths = None
+        if random.random() < 0.85 or not has_impact:
+            depths = random.choice((-1, 1)) * random.choice((0.001, 0.05, 0.3, 1, 1, 3, 20, 80))
+        found += [
+            Change(
+                min(max(at_us, 0), end_us - 1),
+                depths,
+                random.choice((50_000, 400_000, 10**6, 2 * 10**6)),
+                random.choice((1_000, 300_000, 2 * _SECOND, 600 * _SECOND)),
+            )
+            for _ in range(random.choice((1, 1, 3)))  # Child orders share an instant.
+        ]
+    # Depth changes come first among the wake-ups of one instant.
+    return sorted(found, key=lambda change: (change.at_us, change.depths is not None))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    end_us = draw(_of(10, 30, 60, 60, 100)) * _SECOND + draw(_of(0, 0, 1))
+    count = draw(st.integers(1, 5))
+    is_quiet = draw(_of(False, True))  # Then only our own flow moves what sources see.
+    spec = Oracle(
+        deviation_e6=draw(
+            _of(0, 1, 100, 1_000, 1_000, 5_000, 5_000, 20_000, 50_000, 400_000, 10**6)
+        ),
+        heartbeat_us=draw(
+            _of(1_000, 300_000, _SECOND, 2 * _SECOND, 5 * _SECOND, 20 * _SECOND, *[10**10] * 4)
+        ),
+        quorum=draw(st.integers(1, count)),
+        landing=Latency(0, 0),
+        sources=tuple(draw(_sources(number, end_us, is_quiet=is_quiet)) for number in range(count)),
+    )
+    random = Random(draw(st.integers(0, 2**63)))
+    depth_e8 = draw(_of(10.0**3, 10.0**8, 7.0**16))
+    half_life_us = draw(_of(1_000, 200_000, _SECOND, _SECOND, 4 * _SECOND, 60 * _SECOND, 10**11))
+    has_impact = draw(_of(*[True] * 9, False))
+    book: Liquidity = FrictionlessBook()
+    if has_impact:
+        book = FiniteBook(
+            depth_e8,
+            exponent=draw(_of(1.0, 1.0, 0.5, 2.5)),
+            reach=draw(_of(0.02, 0.25, 1.0)),
+            permanent_share=draw(_of(0.0, 0.0, 0.0, 0.05, 0.4, 1.0)),
+        )
+    path = _path(random, end_us, draw(_of(_SECOND, 500_000, 7 * _SECOND)), is_quiet=is_quiet)
+    changes = _changes(random, spec, end_us, has_impact=has_impact)
+    seed = random.randrange(2**62)
+    return World(spec, seed, end_us, path, book, depth_e8, half_life_us, changes)
+
+
+def lazily(world: World, market: Market, census: Counter[str]) -> Iterator[Publication]:
+    """Yield what the feed publishes while *world* happens, as `processes.oracle` drives it."""
+    feed = world.feed(market)
+    plan = feed.plan()
+    for at_us, group in groupby(world.changes, key=lambda change: change.at_us):
+        changes = list(group)
+        while plan is not None and plan.at_us < at_us:
+            feed.published(plan)
+            yield plan
+            plan = feed.plan()
+        states = len(market.history)
+        for change in changes:
+            if change.depths is None:
+                world.apply(market, change)
+        if plan is not None and plan.at_us == at_us:
+            feed.published(plan)
+            yield plan
+            plan = feed.plan()
+        for change in changes:
+            if change.depths is not None:
+                world.apply(market, change)
+        if len(market.history) == states:
+            continue
+        feed.traded(at_us)
+        if plan is not None and feed.is_settled(plan, at_us):
+            census["plans kept"] += 1
+            continue
+        before, plan = plan, feed.plan()
+        census["plans confirmed"] += plan == before
+        census["plans thrown away"] += plan != before
+        assert plan is None or plan.at_us > at_us
+    while plan is not None:
+        feed.published(plan)
+        yield plan
+        plan = feed.plan()
+
+
+def as_update(publication: Publication) -> Update:
+    fields = attrs.asdict(publication)
+    del fields["instant"]
+    return Update(**fields)
+
+
+def _tally(census: Counter[str], published: list[Update]) -> None:
+    for update in published:
+        census[f"published: {update.reason.name.lower()}"] += 1
+        census["needs displacement"] += update.needs_displacement
+
+
+def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(300)
+    @given(worlds())
+    def it_does(world: World) -> None:
+        market = world.market()
+        lazy = [as_update(publication) for publication in lazily(world, market, census)]
+        eager = updates(
+            world.spec,
+            _NAME,
+            seed=world.seed,
+            reference_at=lambda at_us: int(world.path.prices_e8[at_us // world.path.step_us]),
+            past=Past(market.history[1:], world.book.displacement),
+            end_us=world.end_us,
+            census=census,
+        )
+
+        assert lazy == eager
+
+        _tally(census, lazy)
+        census["trades"] += len(market.history) - 1
+        census["worlds without a publication"] += not lazy
+        census["worlds without impact"] += isinstance(world.book, FrictionlessBook)
+
+    it_does()
+
+    assert_floors(
+        census,
+        {
+            "published: first": 200,
+            "published: deviation": 2_000,
+            "published: heartbeat": 500,
+            "needs displacement": 100,
+            "by displacement alone": 50,
+            "plans kept": 100,
+            "plans confirmed": 100,
+            "plans thrown away": 100,
+            "trades": 1_000,
+            "ties of arrivals": 500,
+            "out-of-order arrivals": 500,
+            "worlds without a publication": 3,
+            "worlds without impact": 15,
+        },
+    )
+
+
+def test_planner_allows_for_the_rounding_of_prices_far_below_the_reference() -> None:
+    source = Source("one", _SECOND, 0, Latency(0, 0), 0, 10**6, ())
+    spec = Oracle(125_000, 10**10, 1, Latency(0, 0), (source,))
+    path = ReferencePath(_SECOND, np.array([40] * 5 + [41] * 5, dtype=np.int64))
+    book = FiniteBook(10.0**8, exponent=1.0, reach=1.0, permanent_share=1.0)
+    # Sold from 40 to 8.3; a later reference of 41 is then seen at 8.51: reports of 8 and 9.
+    sold_e8 = round(100 * math.log(0.2075) * 10**8)
+    world = World(spec, 1, 10 * _SECOND, path, book, 10.0**8, 1, [])
+    market = world.market()
+    feed = world.feed(market)
+    first = feed.plan()
+    assert first is not None
+    feed.published(first)
+    market.set_book(market.book.traded(1_500_000, sold_e8, 7))
+    feed.traded(1_500_000)
+
+    published = []
+    while (plan := feed.plan()) is not None:
+        feed.published(plan)
+        published.append((plan.at_us, plan.price_e8))
+
+    assert published == [(2 * _SECOND, 8), (5 * _SECOND, 9)]
+
+
+# Whole runs ---------------------------------------------------------------------------------------
+
+
+def past_of(desk: MarketDesk, entries: list[Entry], half_life_us: int) -> Past:
+    """Return the past of a book from the recorded fills and changes of depth alone."""
+    book = Market(half_life_us).book
+    states = []
+    for entry in entries:
+        event, at_us = entry.event, entry.sim_time_us
+        if isinstance(event, OrderFilled | InventorySold) and event.market_id == desk.market_id:
+            book = book.traded(at_us, event.quantity_e8, entry.seq)
+        elif isinstance(event, DepthChanged) and event.market_id == desk.market_id:
+            book = book.with_depth(at_us, event.multiplier_e6, event.half_life_us)
+        else:
+            continue
+        states.append(book)
+    return Past(states, desk.liquidity.displacement)
+
+
+def landed(
+    desk: MarketDesk, published: list[Update], past: Past, seed: int, end_us: int
+) -> Iterator[tuple[int, int, OracleUpdated]]:
+    """Yield (time, cause, event) of every update that reaches the venue in time and in order."""
+    stream = Stream(seed, f"oracle.{desk.spec.name}", "landing")
+    law = desk.spec.oracle.landing
+    arriving = []
+    for update in published:
+        normal = stream.normal_at(0, update.at_us)
+        arriving.append((update.at_us + lognormal_us(law.median_us, law.p99_us, normal), update))
+    newest = -1
+    for at_us, update in sorted(arriving, key=lambda pair: pair[0]):
+        if at_us >= end_us or update.at_us < newest:
+            continue
+        newest = update.at_us
+        fills = [state.fill_seq for state in past.states if state.at_us < update.sampled_at_us]
+        cause = fills[-1] if update.needs_displacement and fills else NO_CAUSE
+        yield (
+            at_us,
+            cause,
+            OracleUpdated(
+                market_id=desk.market_id,
+                price_e8=update.price_e8,
+                reason=update.reason,
+                reports_count=update.reports_count,
+                sampled_at_us=update.sampled_at_us,
+                published_at_us=update.at_us,
+            ),
+        )
+
+
+_cascades = st.builds(
+    lambda make, seed: make(seed=seed),
+    st.sampled_from([engine_cascade, keeper_race, squeeze]),
+    st.integers(0, 2**31),
+)
+
+
+def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(30)
+    @given(st.one_of(scenarios("engine"), scenarios("keepers"), _cascades))
+    def they_are(raw: dict[str, Any]) -> None:
+        scenario = load(raw)
+        prepared = prepare(scenario)
+        sink = ListSink()
+        simulation = Simulation(prepared, sink)
+        calm = [market.book.half_life_us for market in simulation.world.markets]
+        simulation.run()
+        recorded = defaultdict(list)
+        for entry in sink.entries:
+            if isinstance(entry.event, OracleUpdated):
+                row = entry.sim_time_us, entry.cause_seq, entry.event
+                recorded[entry.event.market_id].append(row)
+        for desk, half_life_us in zip(simulation.context.markets, calm, strict=True):
+            past = past_of(desk, sink.entries, half_life_us)
+            published = updates(
+                desk.spec.oracle,
+                desk.spec.name,
+                seed=scenario.seed,
+                reference_at=desk.path.at,
+                past=past,
+                end_us=scenario.end_us,
+                census=census,
+            )
+            expected = list(landed(desk, published, past, scenario.seed, scenario.end_us))
+
+            assert recorded[desk.market_id] == expected
+
+            _tally(census, published)
+            census["landed"] += len(expected)
+            census["overtaken or too late"] += len(published) - len(expected)
+            census["caused by a fill"] += sum(cause != NO_CAUSE for _, cause, _ in expected)
+            census["fills"] += sum(state.fill_seq != NO_CAUSE for state in past.states)
+
+    they_are()
+
+    assert_floors(
+        census,
+        {
+            "landed": 500,
+            "overtaken or too late": 15,
+            "caused by a fill": 4,
+            "fills": 300,
+            "published: deviation": 300,
+        },
+    )

@@ -1,0 +1,205 @@
+"""
+An oracle that plans nothing: it takes every sample of every source in turn, as it arrives.
+
+Written from the description of the oracle, in plain Python. It shares the keyed draws (which are
+the scenario's, not the planner's) and the book's clock function, and no other rule.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import attrs
+
+from liqsim.events import UpdateReason
+from liqsim.rng import Stream, lognormal_us, normal_table
+from liqsim.scenario.model import Latency, Oracle, Source
+from liqsim.world.markets import BookState
+
+Displacement = Callable[[BookState, int], float]
+
+
+@attrs.frozen
+class Past:
+    """
+    What flow did to one book, in order of time.
+
+    Attributes:
+        states: The book after each fill and each change of depth; before the first it is calm.
+        displacement: The book's clock function.
+    """
+
+    states: Sequence[BookState]
+    displacement: Displacement
+
+    def before(self, at_us: int) -> BookState | None:
+        """Return the newest state strictly before *at_us*, or None if the book was untouched."""
+        found = None
+        for state in self.states:
+            if state.at_us < at_us:
+                found = state
+        return found
+
+    def displaced_at(self, at_us: int) -> float:
+        """Return what a source that samples at *at_us* sees of our flow."""
+        state = self.before(at_us)
+        return 0.0 if state is None else self.displacement(state, at_us)
+
+
+@attrs.frozen
+class Report:
+    """
+    One sample of one source on its way.
+
+    Attributes:
+        arrives_us: When the oracle has it.
+        sampled_us: When it was taken.
+        source: Number of the source.
+        price_e8: What the source saw.
+        calm_e8: What it would have seen without displacement.
+    """
+
+    arrives_us: int
+    sampled_us: int
+    source: int
+    price_e8: int
+    calm_e8: int
+
+
+@attrs.frozen
+class Update:
+    """A publication; the fields mean what they mean in `liqsim.mechanics.oracle.Publication`."""
+
+    at_us: int
+    price_e8: int
+    reason: UpdateReason
+    reports_count: int
+    sampled_at_us: int
+    needs_displacement: bool
+
+
+def updates(
+    spec: Oracle,
+    market: str,
+    *,
+    seed: int,
+    reference_at: Callable[[int], int],
+    past: Past,
+    end_us: int,
+    census: Counter[str],
+) -> list[Update]:
+    """Return everything the oracle of *market* publishes before *end_us*; count cases."""
+    reports: list[Report] = []
+    for number, source in enumerate(spec.sources):
+        reports += _reports(source, number, market, seed, reference_at, past, end_us)
+    reports.sort(key=lambda report: report.arrives_us)
+    published: list[Update] = []
+    held: dict[int, Report] = {}
+    is_news = False  # Whether a report has arrived since the last publication.
+    for at_us, group in groupby(reports, key=lambda report: report.arrives_us):
+        if is_news and _deadline(spec, published) < min(at_us, end_us):
+            published.append(_update(_deadline(spec, published), UpdateReason.HEARTBEAT, held))
+            is_news = False
+        if at_us >= end_us:
+            return published
+        _take(held, list(group), census)
+        is_news = bool(published)
+        reason = _reason(spec, published, held, at_us)
+        if reason is not None:
+            last = published[-1].price_e8 if published else None
+            needs = reason is UpdateReason.DEVIATION and not _deviates(
+                spec, last, _median([report.calm_e8 for report in held.values()])
+            )
+            census["by displacement alone"] += needs and at_us < _deadline(spec, published)
+            published.append(_update(at_us, reason, held, needs_displacement=needs))
+            is_news = False
+    if is_news and _deadline(spec, published) < end_us:
+        published.append(_update(_deadline(spec, published), UpdateReason.HEARTBEAT, held))
+    return published
+
+
+def _reports(
+    source: Source,
+    number: int,
+    market: str,
+    seed: int,
+    reference_at: Callable[[int], int],
+    past: Past,
+    end_us: int,
+) -> Iterable[Report]:
+    actor = f"oracle.{market}.{source.name}"
+    times = range(source.offset_us, end_us, source.period_us)
+    # The draws of a source are numbered by its samples, also by those that an outage suppresses.
+    noises = Stream(seed, actor, "noise").quantiles(0, len(times)).tolist()
+    delays = Stream(seed, actor, "latency").quantiles(0, len(times)).tolist()
+    pass_through, noise = source.pass_through_e6 / 10**6, source.noise_e6 / 10**6
+    for sampled_us, noise_row, delay_row in zip(times, noises, delays, strict=True):
+        if any(start <= sampled_us < end for start, end in source.outages):
+            continue
+        reference, error = reference_at(sampled_us), normal_table()[noise_row] * noise
+        displaced = pass_through * past.displaced_at(sampled_us)
+        yield Report(
+            arrives_us=sampled_us + _delay_us(source.latency, delay_row),
+            sampled_us=sampled_us,
+            source=number,
+            price_e8=_seen(reference, displaced + error),
+            calm_e8=_seen(reference, error),
+        )
+
+
+def _delay_us(latency: Latency, row: int) -> int:
+    if latency.median_us == latency.p99_us:
+        return latency.median_us
+    return lognormal_us(latency.median_us, latency.p99_us, normal_table()[row])
+
+
+def _seen(reference_e8: int, exponent: float) -> int:
+    return max(1, round(reference_e8 * math.exp(exponent))) if exponent else reference_e8
+
+
+def _take(held: dict[int, Report], arrived: list[Report], census: Counter[str]) -> None:
+    """Let every report of one instant replace an older one of the same source."""
+    census["ties of arrivals"] += len(arrived) > 1
+    for report in arrived:
+        before = held.get(report.source)
+        if before is None or before.sampled_us < report.sampled_us:
+            held[report.source] = report
+        else:
+            census["out-of-order arrivals"] += 1
+
+
+def _reason(
+    spec: Oracle, published: list[Update], held: dict[int, Report], at_us: int
+) -> UpdateReason | None:
+    """Return why the oracle publishes at an arrival, or None if it does not."""
+    if not published:
+        return UpdateReason.FIRST if len(held) >= spec.quorum else None
+    if _deviates(spec, published[-1].price_e8, _median([r.price_e8 for r in held.values()])):
+        return UpdateReason.DEVIATION
+    return UpdateReason.HEARTBEAT if at_us >= _deadline(spec, published) else None
+
+
+def _deviates(spec: Oracle, last_e8: int | None, median_e8: int) -> bool:
+    assert last_e8 is not None
+    return abs(median_e8 - last_e8) * 10**6 >= spec.deviation_e6 * last_e8
+
+
+def _deadline(spec: Oracle, published: list[Update]) -> int:
+    return published[-1].at_us + spec.heartbeat_us
+
+
+def _median(prices: list[int]) -> int:
+    ranked, half = sorted(prices), len(prices) // 2
+    return ranked[half] if len(ranked) % 2 else (ranked[half - 1] + ranked[half]) // 2
+
+
+def _update(
+    at_us: int, reason: UpdateReason, held: dict[int, Report], *, needs_displacement: bool = False
+) -> Update:
+    # Of two in the middle, the lower report is the one whose time is told; of equals, the older.
+    ranked = sorted(held.values(), key=lambda report: (report.price_e8, report.sampled_us))
+    middle: Any = ranked[(len(ranked) - 1) // 2]
+    price = _median([report.price_e8 for report in ranked])
+    return Update(at_us, price, reason, len(ranked), middle.sampled_us, needs_displacement)

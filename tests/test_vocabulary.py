@@ -184,7 +184,8 @@ def test_everything_in_the_log_carries_a_comment(empty_log: duckdb.DuckDBPyConne
         "select table_name, column_name from duckdb_columns() where not internal "
         "and comment is null and table_name not in (select view_name from duckdb_views()) "
         "union all select table_name, null from duckdb_tables() where comment is null "
-        "union all select view_name, null from duckdb_views() where not internal and comment is null"
+        "union all select view_name, null from duckdb_views() "
+        "where not internal and comment is null"
     ).fetchall()
 
     assert silent == []

@@ -41,14 +41,14 @@ class OracleUpdated:
     An oracle update reached the venue and became its mark price.
 
     The cause is the newest forced fill inside the median report, if the update would not have
-    been published on the price without displacement.
+    been published on prices without displacement.
 
     Attributes:
         market_id: Which market.
         price_e8: Median of the newest report of each source.
         reason: Why it was published.
         reports_count: Sources that had reported.
-        sampled_at_us: When the median report was sampled.
+        sampled_at_us: When the median report was sampled; of two in the middle, the newer.
         published_at_us: When the oracle published.
     """
 

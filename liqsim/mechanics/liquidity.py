@@ -127,8 +127,8 @@ class FiniteBook:
         if size == 0:
             return None
         quantity = sign * size
-        average = reference_e8 * self._average(book, consumed, quantity)
-        error = average * _FLOAT_ERROR * (1.0 + abs(consumed) / size)
+        average, error = self._average(book, consumed, quantity)
+        average, error = reference_e8 * average, reference_e8 * error
         price = math.floor(average - error) if sign < 0 else math.ceil(average + error)
         if limit_e8 is not None:
             price = max(price, limit_e8) if sign < 0 else min(price, limit_e8)
@@ -170,20 +170,26 @@ class FiniteBook:
             low, high = (middle, high) if respects(middle) else (low, middle)
         return low
 
-    def _average(self, book: BookState, consumed: float, quantity: int) -> float:
-        """Return the average of exp(displacement) over the next *quantity* units."""
+    def _average(self, book: BookState, consumed: float, quantity: int) -> tuple[float, float]:
+        """Return the average of exp(displacement) over the next *quantity* units, and its error."""
         unit = self._unit(book)
+        first = math.exp(self._at(book, consumed, book.net_e8))
         if self._inverse == 1.0:
-            start = math.exp(self._at(book, consumed, book.net_e8))
             move = (self._permanent + self._transient / unit) * quantity
-            return start * (math.expm1(move) / move if move else 1.0)
+            average = first * (math.expm1(move) / move if move else 1.0)
+            return average, average * _FLOAT_ERROR
+        last = math.exp(self._at(book, consumed + quantity, book.net_e8 + quantity))
         # Integrate in multiples of the 1 % depth, from the middle of the book outwards.
         slope = self._permanent * unit
         origin = math.exp(self._permanent * (book.net_e8 - consumed))
         start, end = consumed / unit, (consumed + quantity) / unit
-        return (
-            origin * (self._primitive(end, slope) - self._primitive(start, slope)) / (end - start)
-        )
+        area = origin * (self._primitive(end, slope) - self._primitive(start, slope))
+        average = area * unit / quantity
+        error = average * _FLOAT_ERROR * (1.0 + abs(consumed / quantity))
+        if error < abs(last - first):
+            return average, error
+        # So small an order in so deep a hole cancels all digits: it pays the price at its end.
+        return last, last * _FLOAT_ERROR
 
     def _primitive(self, depth: float, slope: float) -> float:
         """Integrate exp(slope t + transient sign(t) |t| ** inverse) from 0 to *depth*."""

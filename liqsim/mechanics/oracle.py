@@ -32,7 +32,9 @@ from liqsim.world.views import float_view, int_view
 _NEAR_LOOK: Final = 16
 _LOOK_GROWTH: Final = 8
 _LOG_ERROR: Final = 1e-9
-"""Bound on the error of a proposed log median; rounding of reported prices comes on top."""
+"""Bound on the error of a proposed log median."""
+_ROUNDING_E8: Final = 2.0
+"""Bound on what rounding does to a median, in units of price."""
 
 Displacement = Callable[[BookState, int], float]
 
@@ -47,9 +49,10 @@ class Publication:
         price_e8: The median.
         reason: Why.
         reports_count: Sources behind it.
-        sampled_at_us: When the median report was sampled.
-        needs_displacement: Whether it would not be published on the price without displacement.
+        sampled_at_us: When the median report was sampled; of two in the middle, the newer.
+        needs_displacement: Whether it would not be published on prices without displacement.
         instant: The arrival that completes it; internal to the feed.
+        calm_e8: The median without displacement; internal to the feed.
     """
 
     at_us: int
@@ -59,6 +62,7 @@ class Publication:
     sampled_at_us: int
     needs_displacement: bool
     instant: int
+    calm_e8: int
 
 
 class Feed:
@@ -94,10 +98,10 @@ class Feed:
         self._landing = Stream(seed, f"oracle.{name}", "landing")
         self._sources = [_Samples(s, name, seed, end_us) for s in spec.sources]
         self._lay_out()
-        self._error = _LOG_ERROR + 2.0 / int(path.prices_e8.min())
         self._next = 0
         self._published_instant = -1
         self._last_price = 0
+        self._last_calm = 0
         self._last_at = 0
         self._decided_us = -1
         self._shares = tuple({s.spec.pass_through_e6 / RATIO_SCALE: None for s in self._sources})
@@ -151,6 +155,7 @@ class Feed:
         self._next = publication.instant + 1
         self._published_instant = publication.instant
         self._last_price = publication.price_e8
+        self._last_calm = publication.calm_e8
         self._last_at = publication.at_us
         self._decided_us = max(self._decided_us, publication.at_us - 1)
 
@@ -258,22 +263,26 @@ class Feed:
         moved = abs(median_e8 - self._last_price) * RATIO_SCALE
         return moved >= self._spec.deviation_e6 * self._last_price
 
-    def _deviates_undisplaced(self, instant: int) -> bool:
-        """Return whether the median without displacement deviates; floats answer if they can."""
-        above, below = self._thresholds()
-        low, high = self._low_view[instant], self._high_view[instant]
-        if low >= above + 2.0 * self._error or high <= below - 2.0 * self._error:
-            return True
-        if high < above and low > below:
+    def _needs_displacement(self, price_e8: int, calm_e8: int) -> bool:
+        """
+        Return whether a deviation is displacement's doing.
+
+        Like is compared with like: the median without displacement now, and at the last
+        publication. A price that did not move needs nothing.
+        """
+        if self._market.book.fill_seq < 0 or price_e8 == self._last_price:
             return False
-        return self._deviates(self._median(instant, displaced=False)[0])
+        moved = abs(calm_e8 - self._last_calm)
+        return not moved or moved * RATIO_SCALE < self._spec.deviation_e6 * self._last_calm
 
     def _thresholds(self) -> tuple[float, float]:
-        """Return the log medians from which, widened by the error, a publication may be due."""
+        """Return the log medians from which a publication may be due, rounding allowed for."""
         deviation = self._spec.deviation_e6 / RATIO_SCALE
-        log_price = math.log(self._last_price)
-        below = math.log1p(-deviation) if deviation < 1.0 else -math.inf
-        return log_price + math.log1p(deviation) - self._error, log_price + below + self._error
+        above = self._last_price * (1.0 + deviation) - _ROUNDING_E8
+        below = self._last_price * (1.0 - deviation) + _ROUNDING_E8
+        # Down at a unit or two any report may be due: prices end at one unit.
+        log_above = math.log(above) if above > _ROUNDING_E8 else -math.inf
+        return log_above - _LOG_ERROR, math.log(below) + _LOG_ERROR
 
     def _at(self, instant: int) -> Publication | None:
         return self._publication(instant, self._instant_view[instant], UpdateReason.DEVIATION)
@@ -284,12 +293,18 @@ class Feed:
         price, count, sampled_at = self._median(instant)
         if reason is UpdateReason.HEARTBEAT and self._deviates(price):
             reason = UpdateReason.DEVIATION
-        needs_displacement = (
-            reason is UpdateReason.DEVIATION
-            and self._market.book.fill_seq >= 0
-            and not self._deviates_undisplaced(instant)
+        has_traded = self._market.book.fill_seq >= 0
+        calm = self._median(instant, displaced=False)[0] if has_traded else price
+        return Publication(
+            at_us,
+            price,
+            reason,
+            count,
+            sampled_at,
+            reason is UpdateReason.DEVIATION and self._needs_displacement(price, calm),
+            instant,
+            calm,
         )
-        return Publication(at_us, price, reason, count, sampled_at, needs_displacement, instant)
 
     def _median(self, instant: int, *, displaced: bool = True) -> tuple[int, int, int]:
         """Return (price, reports, sample time of the median report) at an instant, in integers."""
@@ -302,7 +317,7 @@ class Feed:
                 reports.append((price or self._report(source, row), source.time_view[row]))
         reports.sort()
         low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
-        return (low[0] + high[0]) // 2, len(reports), low[1]
+        return (low[0] + high[0]) // 2, len(reports), max(low[1], high[1])
 
     def _report(self, source: "_Samples", row: int) -> int:
         """Return what *source* saw at its sample *row*, displacement included."""

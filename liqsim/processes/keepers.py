@@ -90,6 +90,12 @@ class Keepers:
             bot.see(offer)
 
 
+    def look_again(self) -> None:
+        """Have every keeper look again at what its purse did not reach: prices have changed."""
+        for bot in self._bots:
+            bot.retry()
+
+
 class _Bot:
     """One keeper. It tries for several offers at once, as far as its purse reaches."""
 
@@ -141,7 +147,7 @@ class _Bot:
         self._calls_in_flight -= 1
         offer.pursuers -= 1
         self._land(offer, attempt, sent_at)
-        self._retry()
+        self.retry()
 
     def _land(self, offer: Offer, attempt: int, sent_at_us: int) -> None:
         failure = self.seller.judge(offer)
@@ -164,7 +170,10 @@ class _Bot:
         """Trade the whole inventory of one market in its book until none is left."""
         self._is_selling[desk.market_id] = True
         while True:
-            yield self._context.wake(self._spec.resale_delay_us, Priority.RESALE)
+            delay = max(self._spec.resale_delay_us, self._down_for_us())
+            yield self._context.wake(delay, Priority.RESALE)
+            if self._down_for_us():
+                continue
             inventory = self._inventory_e8(desk.market_id)
             if inventory:
                 self._send(desk, -inventory)
@@ -198,9 +207,9 @@ class _Bot:
         )
         self._context.journal.append(event, self._takeover_seq[market_id])
         self._context.book_changed(market_id)
-        self._retry()
+        self.retry()
 
-    def _retry(self) -> None:
+    def retry(self) -> None:
         """Look again at offers that were out of reach, now that capital may have come back."""
         waiting, self._unaffordable = self._unaffordable, []
         for offer, attempt in waiting:

@@ -127,6 +127,8 @@ class Venue:
             self._trigger(desk, bucket, margin, mark_seq)
         for bucket in self._restored[market_id].crossed(mark):
             self._offers[bucket].close(FailedCall.RESTORED)
+        if self._keepers is not None:
+            self._keepers.look_again()
         waiting, self._next_mark[market_id] = self._next_mark[market_id], self._context.env.event()
         waiting.succeed()
 
@@ -202,7 +204,9 @@ class Venue:
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
             if self._position(desk, bucket) and not self._is_restored(desk, bucket):
                 self._waiting_for[bucket] = (
-                    UnresolvedReason.NO_DEPTH if cancelled else UnresolvedReason.SPACING
+                    UnresolvedReason.NO_DEPTH
+                    if cancelled and self._keepers is None
+                    else UnresolvedReason.SPACING
                 )
                 yield self._context.wake(self._spec.tranches.spacing_us, Priority.LIQUIDATION)
         self._end(desk, bucket, trigger_seq, cause)

@@ -2,15 +2,18 @@
 
 from collections import Counter
 from fractions import Fraction
-from itertools import pairwise
+from itertools import product
+from random import Random
 
-import pytest
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from support.effort import cases
+from support.floors import assert_floors
 
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
+    Tiers,
     bankruptcy_price_e8,
     restore_price_e8,
     scaled_margin,
@@ -18,226 +21,335 @@ from liqsim.mechanics.margin import (
     weight_e14,
     with_buffer,
 )
-from liqsim.units import BOUND, RATIO_SCALE, UNIT_SCALE, USD_SCALE, taker_cost_uusd
+from liqsim.units import (
+    BOUND,
+    NOTIONAL_DIVISOR,
+    RATIO_SCALE,
+    UNIT_SCALE,
+    USD_SCALE,
+    taker_cost_uusd,
+)
 
-PRICE_MAX = BOUND - 1
 OVERFLOW = 2**63
 """quantity_e8 x price_e8 from here on does not fit an int64: 922 USD."""
-
-sizes = st.one_of(
-    st.integers(1, 1_000),
-    st.integers(10**6, 10**12),
-    st.integers(BOUND - 1_000, BOUND - 1),
-    st.integers(0, 17).map(lambda n: 10**n),
-)
-prices = st.one_of(
-    st.integers(1, 1_000), st.integers(10**6, 10**13), st.integers(PRICE_MAX - 1_000, PRICE_MAX)
-)
-rates = st.one_of(st.sampled_from([0, 1, 5_000, 10_000, 500_000, 999_999]), st.integers(0, 999_999))
+ONE_UUSD = Fraction(1, USD_SCALE)
+RATES = [0, 1, 5_000, 10_000, 500_000, 999_999]
+BATCH = 50
+"""Buckets drawn from one seed: numbers need no shrinking, and a draw costs more than its check."""
+seeds = st.integers(0, 2**32)
 
 
-@st.composite
-def tiers(draw):
-    """Draw marginal tiers: the first from zero, rates not falling."""
-    starts = [0, *sorted(draw(st.lists(sizes, max_size=4, unique=True)))]
-    steps = sorted(draw(st.lists(rates, min_size=len(starts), max_size=len(starts))))
-    return list(zip(starts, steps, strict=True))
+@attrs.frozen
+class Bucket:
+    """A one-leg bucket, and everything about it in fractions of a unit and a dollar."""
 
+    cash_uusd: int
+    quantity_e8: int
+    tiers: Tiers
 
-@st.composite
-def buckets(draw):
-    """Draw (cash, quantity, tiers) whose margin is near zero at some price as often as not."""
-    size, ladder, price = draw(sizes), draw(tiers()), draw(prices)
-    quantity = draw(st.sampled_from([-1, 1])) * size
-    if draw(st.integers(0, 5)) == 0:
-        cash = draw(st.integers(-BOUND + 1, BOUND - 1))
-    else:
-        margin = exact_weight(ladder, size) * price - Fraction(quantity * price)
-        nearest = round(margin * USD_SCALE / UNIT_SCALE**2)
-        cash = nearest + draw(st.sampled_from([-1, 0, 0, 1]))
-    cash = min(max(cash, -BOUND + 1), BOUND - 1)
-    return cash, quantity, ladder
+    @property
+    def weight(self) -> int:
+        return weight_e14(self.tiers, abs(self.quantity_e8))
 
+    def exact_weight(self) -> Fraction:
+        """Return the units that maintenance asks for: each part of the size at its own rate."""
+        size = abs(self.quantity_e8)
+        ends = [start for start, _ in self.tiers[1:]] + [max(size, self.tiers[-1][0])]
+        parts = [
+            Fraction(max(min(size, end) - start, 0), UNIT_SCALE) * Fraction(rate, RATIO_SCALE)
+            for (start, rate), end in zip(self.tiers, ends, strict=True)
+        ]
+        return sum(parts, Fraction(0))
 
-def exact_weight(ladder, size: int) -> Fraction:
-    """Return the units (1e-8) that maintenance asks for: each part of the size at its own rate."""
-    total = Fraction(0)
-    for (start, rate), (end, _) in pairwise([*ladder, (max(size, ladder[-1][0]), 0)]):
-        total += Fraction(rate, RATIO_SCALE) * max(min(size, end) - start, 0)
-    return total
-
-
-def exact_margin(cash: int, quantity: int, weight: Fraction, price: int) -> Fraction:
-    """Return the margin in USD."""
-    held = Fraction(quantity * price) - weight * price
-    return Fraction(cash, USD_SCALE) + held / UNIT_SCALE**2
+    def margin(self, price_e8: int, weight: Fraction | None = None) -> Fraction:
+        weight = self.exact_weight() if weight is None else weight
+        held = Fraction(self.quantity_e8, UNIT_SCALE) - weight
+        return Fraction(self.cash_uusd, USD_SCALE) + held * Fraction(price_e8, UNIT_SCALE)
 
 
 def is_due(margin: Fraction, *, due_at_zero: bool) -> bool:
     return margin < 0 or (due_at_zero and margin == 0)
 
 
-@cases(500)
-@given(buckets(), prices)
-def test_weight_and_margin_are_the_fractions(bucket, price):
-    cash, quantity, ladder = bucket
+def magnitude(random: Random, top: int) -> int:
+    """Draw an integer in [1, *top*], every order of magnitude equally likely."""
+    low = 10 ** random.randrange(len(str(top)))
+    return random.randint(low, min(10 * low, top))
 
-    weight = weight_e14(ladder, abs(quantity))
-    margin = scaled_margin(cash, [(quantity, weight, price)])
 
-    assert Fraction(weight, RATIO_SCALE) == exact_weight(ladder, abs(quantity))
-    expected = exact_margin(cash, quantity, exact_weight(ladder, abs(quantity)), price)
-    assert Fraction(margin, MARGIN_SCALE * USD_SCALE) == expected
+def draw_bucket(random: Random) -> tuple[Bucket, int]:
+    """Draw a bucket and a price at which its margin is often within one unit of zero."""
+    # Of whole units and dollars, margins can be exactly zero.
+    grain = random.choice([1, UNIT_SCALE])
+    size = grain * magnitude(random, (BOUND - 1) // grain)
+    price = grain * magnitude(random, (BOUND - 1) // grain)
+    near = [size, size + grain, max(size - grain, grain), magnitude(random, BOUND // grain) * grain]
+    starts = sorted({0, *random.sample(near, random.randint(0, 4))})
+    rates = sorted(random.choice([*RATES, random.randrange(RATIO_SCALE)]) for _ in starts)
+    bucket = Bucket(0, random.choice([-1, 1]) * size, tuple(zip(starts, rates, strict=True)))
+    cash = round(-bucket.margin(price) * USD_SCALE) + random.choice([-1, 0, 0, 1])
+    if abs(cash) >= BOUND or random.random() < 0.2:
+        cash = random.choice([-1, 1]) * magnitude(random, BOUND - 1)
+    return attrs.evolve(bucket, cash_uusd=cash), price
+
+
+# The equation -------------------------------------------------------------------------------------
+
+
+def test_weight_and_margin_are_the_fractions():
+    census = Counter()
+
+    @cases(40)
+    @given(seeds)
+    def check(seed):
+        random = Random(seed)
+        for _ in range(BATCH):
+            bucket, price = draw_bucket(random)
+            leg = (bucket.quantity_e8, bucket.weight, price)
+
+            assert Fraction(bucket.weight, UNIT_SCALE * RATIO_SCALE) == bucket.exact_weight()
+            margin = Fraction(scaled_margin(bucket.cash_uusd, [leg]), MARGIN_SCALE * USD_SCALE)
+            assert margin == bucket.margin(price)
+            starts = [start for start, _ in bucket.tiers]
+            size = abs(bucket.quantity_e8)
+            census["several tiers"] += len(starts) > 2
+            census["ends on a tier"] += size in starts
+            census["one unit past a tier"] += size - 1 in starts
+            census["one unit short of a tier"] += size + 1 in starts
+            census["beyond int64"] += size * price >= OVERFLOW
+            census["zero"] += margin == 0
+            census["within one micro-USD of zero"] += 0 < abs(margin) <= ONE_UUSD
+            census["at the bounds"] += size > BOUND // 10 and price > BOUND // 10
+
+    check()
+    assert_floors(
+        census,
+        {
+            "several tiers": 500,
+            "ends on a tier": 400,
+            "one unit past a tier": 150,
+            "one unit short of a tier": 150,
+            "beyond int64": 500,
+            "zero": 50,
+            "within one micro-USD of zero": 300,
+            "at the bounds": 10,
+        },
+    )
+
+
+def test_no_position_needs_no_maintenance():
+    assert weight_e14(((0, 5_000), (10, 10_000)), 0) == 0
 
 
 def test_a_margin_of_several_legs_is_their_sum():
-    legs = [(3 * 10**18, 10**23, 10**17), (-(10**9), 10**13, 5), (7, 0, 10**18 - 1)]
+    random = Random(1)
+    for count in range(6):
+        buckets = [draw_bucket(random) for _ in range(count)]
+        legs = [(bucket.quantity_e8, bucket.weight, price) for bucket, price in buckets]
+        cash = random.randint(-BOUND, BOUND)
 
-    together = scaled_margin(-(10**17), legs)
+        margin = Fraction(scaled_margin(cash, legs), MARGIN_SCALE * USD_SCALE)
 
-    assert together == scaled_margin(-(10**17), []) + sum(scaled_margin(0, [leg]) for leg in legs)
+        phis = [attrs.evolve(bucket, cash_uusd=0).margin(price) for bucket, price in buckets]
+        assert margin == Fraction(cash, USD_SCALE) + sum(phis)
+
+
+def test_a_buffer_raises_a_weight_and_rounds_up():
+    random = Random(2)
+    for _ in range(1_000):
+        weight = random.choice([0, 1, magnitude(random, BOUND * RATIO_SCALE)])
+        buffer_e6 = random.choice([0, 1, 100_000, RATIO_SCALE, random.randint(0, 10 * RATIO_SCALE)])
+
+        exact = weight * (1 + Fraction(buffer_e6, RATIO_SCALE))
+        assert 0 <= with_buffer(weight, buffer_e6) - exact < 1
+
+
+# Its prices ---------------------------------------------------------------------------------------
+
+
+def check_trigger(random: Random, census: Counter[str]) -> None:
+    (bucket, _), due_at_zero = draw_bucket(random), random.random() < 0.5
+    is_long, weight = bucket.quantity_e8 > 0, bucket.exact_weight()
+
+    def due(price: int) -> bool:
+        return is_due(bucket.margin(price, weight), due_at_zero=due_at_zero)
+
+    level = trigger_price_e8(
+        bucket.cash_uusd, bucket.quantity_e8, bucket.weight, due_at_zero=due_at_zero
+    )
+
+    if level is None:
+        assert is_long
+        assert not due(1)  # Nor at any higher price: a long's margin rises with it.
+        census["never due"] += 1
+        return
+    assert level >= 1
+    assert due(level)
+    if is_long or level > 1:
+        assert not due(level + (1 if is_long else -1))
+    else:
+        census["due at every price"] += 1
+    margin = bucket.margin(level, weight)
+    census["long" if is_long else "short"] += 1
+    census["beyond int64"] += abs(bucket.quantity_e8) * level >= OVERFLOW
+    census["due at zero exactly"] += margin == 0
+    census["zero beside the level"] += not due_at_zero and (
+        bucket.margin(level + (1 if is_long else -1), weight) == 0
+    )
+    census["within one micro-USD of zero"] += 0 < abs(margin) <= ONE_UUSD
 
 
 def test_the_trigger_price_is_the_last_due_one():
-    seen = Counter()
+    census = Counter()
 
-    @cases(1_000)
-    @given(buckets(), st.booleans())
-    def check(bucket, due_at_zero):
-        cash, quantity, ladder = bucket
-        weight = exact_weight(ladder, abs(quantity))
-
-        def due(price: int) -> bool:
-            return is_due(exact_margin(cash, quantity, weight, price), due_at_zero=due_at_zero)
-
-        level = trigger_price_e8(
-            cash, quantity, weight_e14(ladder, abs(quantity)), due_at_zero=due_at_zero
-        )
-
-        seen["long" if quantity > 0 else "short"] += 1
-        if level is None:
-            assert quantity > 0
-            assert not due(1)  # Nor any higher price: a long's margin rises with it.
-            seen["never due"] += 1
-            return
-        towards_safety = 1 if quantity > 0 else -1
-        assert level >= 1
-        assert due(level)
-        if level + towards_safety >= 1:
-            assert not due(level + towards_safety)
-        else:
-            seen["due at every price"] += 1
-        seen["beyond int64"] += abs(quantity) * level >= OVERFLOW
-        margin = exact_margin(cash, quantity, weight, level)
-        seen["zero at the level"] += margin == 0
-        seen["within one micro-USD of zero"] += abs(margin) < Fraction(1, USD_SCALE)
+    @cases(80)
+    @given(seeds)
+    def check(seed):
+        random = Random(seed)
+        for _ in range(BATCH):
+            check_trigger(random, census)
 
     check()
-    assert seen["long"] >= 150
-    assert seen["short"] >= 150
-    assert seen["never due"] >= 15
-    assert seen["due at every price"] >= 15
-    assert seen["beyond int64"] >= 200
-    assert seen["zero at the level"] >= 15
-    assert seen["within one micro-USD of zero"] >= 50
+    assert_floors(
+        census,
+        {
+            "long": 1_000,
+            "short": 1_500,
+            "never due": 100,
+            "due at every price": 100,
+            "beyond int64": 1_000,
+            "due at zero exactly": 100,
+            "zero beside the level": 100,
+            "within one micro-USD of zero": 300,
+        },
+    )
+
+
+def check_restore(random: Random, census: Counter[str]) -> None:
+    (bucket, _), due_at_zero = draw_bucket(random), random.random() < 0.5
+    raised = with_buffer(bucket.weight, random.choice([0, 1, 100_000, RATIO_SCALE, 10**7]))
+    is_long, weight = bucket.quantity_e8 > 0, Fraction(raised, UNIT_SCALE * RATIO_SCALE)
+
+    def restored(price: int) -> bool:
+        return not is_due(bucket.margin(price, weight), due_at_zero=due_at_zero)
+
+    level = restore_price_e8(bucket.cash_uusd, bucket.quantity_e8, raised, due_at_zero=due_at_zero)
+
+    if is_long and weight >= Fraction(bucket.quantity_e8, UNIT_SCALE):
+        assert level is None  # More maintenance than position: no higher price helps.
+        census["no higher price helps"] += 1
+        return
+    if level is None:
+        assert not is_long
+        assert not restored(1)
+        census["no positive price helps"] += 1
+        return
+    assert level >= 1
+    assert restored(level)
+    if not is_long or level > 1:
+        assert not restored(level + (-1 if is_long else 1))
+    else:
+        census["restored at every price"] += 1
+    census["long" if is_long else "short"] += 1
+    census["beyond int64"] += abs(bucket.quantity_e8) * level >= OVERFLOW
+    census["restored at zero exactly"] += bucket.margin(level, weight) == 0
 
 
 def test_the_restore_price_is_the_first_that_is_not_due():
-    seen = Counter()
+    census = Counter()
 
-    @cases(1_000)
-    @given(buckets(), st.booleans(), st.sampled_from([0, 1, 100_000, 10**6, 10**7]))
-    def check(bucket, due_at_zero, buffer_e6):
-        cash, quantity, ladder = bucket
-        weight = weight_e14(ladder, abs(quantity))
-        raised = with_buffer(weight, buffer_e6)
-        exact = Fraction(raised, RATIO_SCALE)
-        # The buffer is rounded against restoration, by less than one unit of the weight.
-        ideal = exact_weight(ladder, abs(quantity)) * Fraction(RATIO_SCALE + buffer_e6, RATIO_SCALE)
-        assert 0 <= exact - ideal < Fraction(1, RATIO_SCALE)
-
-        def restored(price: int) -> bool:
-            return not is_due(exact_margin(cash, quantity, exact, price), due_at_zero=due_at_zero)
-
-        level = restore_price_e8(cash, quantity, raised, due_at_zero=due_at_zero)
-
-        if quantity > 0 and exact >= quantity:
-            seen["no higher price helps"] += 1
-            assert level is None
-            return
-        if level is None:
-            assert quantity < 0
-            assert not restored(1)
-            seen["no positive price helps"] += 1
-            return
-        towards_danger = -1 if quantity > 0 else 1
-        assert restored(level)
-        if level + towards_danger >= 1:
-            assert not restored(level + towards_danger)
-        seen["beyond int64"] += abs(quantity) * level >= OVERFLOW
-        seen["edge"] += 1
+    @cases(80)
+    @given(seeds)
+    def check(seed):
+        random = Random(seed)
+        for _ in range(BATCH):
+            check_restore(random, census)
 
     check()
-    assert seen["edge"] >= 150
-    assert seen["beyond int64"] >= 200
-    assert seen["no higher price helps"] >= 15
-    assert seen["no positive price helps"] >= 15
+    assert_floors(
+        census,
+        {
+            "long": 500,
+            "short": 1_000,
+            "no higher price helps": 80,
+            "no positive price helps": 100,
+            "restored at every price": 50,
+            "beyond int64": 600,
+            "restored at zero exactly": 50,
+        },
+    )
 
 
-def test_the_bankruptcy_price_leaves_zero_or_less_than_one_unit_more():
-    seen = Counter()
+def test_at_the_bankruptcy_price_equity_is_zero_or_less_than_a_unit_of_price_above():
+    census = Counter()
 
-    @cases(800)
-    @given(buckets())
-    def check(bucket):
-        cash, quantity, _ = bucket
-        price = bankruptcy_price_e8(cash, quantity)
+    @cases(60)
+    @given(seeds)
+    def check(seed):
+        random = Random(seed)
+        for _ in range(BATCH):
+            bucket, _ = draw_bucket(random)
+            # Equity is margin without maintenance.
+            if random.random() < 0.5:
+                value = Fraction(bucket.quantity_e8 * magnitude(random, 10**12), NOTIONAL_DIVISOR)
+                cash = round(-value) + random.choice([-1, 0, 1])
+                bucket = attrs.evolve(bucket, cash_uusd=min(max(cash, 1 - BOUND), BOUND - 1))
+            is_long = bucket.quantity_e8 > 0
 
-        def equity(at_price: int) -> Fraction:
-            return exact_margin(cash, quantity, Fraction(0), at_price)
+            price = bankruptcy_price_e8(bucket.cash_uusd, bucket.quantity_e8)
 
-        if price == 0:
-            seen["no positive price"] += 1
-            assert equity(0) >= 0 if quantity > 0 else not equity(1) >= 0
-            return
-        assert equity(price) >= 0
-        assert equity(price - 1 if quantity > 0 else price + 1) < 0
-        # Settled in whole micro-USD, closing there leaves nothing owed either.
-        assert cash - taker_cost_uusd(-quantity, price) >= 0
-        seen["edge"] += 1
-        seen["beyond int64"] += abs(quantity) * price >= OVERFLOW
+            def equity(at_price: int, bucket: Bucket = bucket) -> Fraction:
+                return bucket.margin(at_price, Fraction(0))
+
+            if price == 0:
+                assert equity(0) >= 0 if is_long else equity(1) < 0
+                census["no positive price"] += 1
+                continue
+            assert price > 0
+            assert equity(price) >= 0
+            assert equity(price + (-1 if is_long else 1)) < 0
+            # Settled in whole micro-USD, closing there leaves nothing owed either.
+            assert bucket.cash_uusd - taker_cost_uusd(-bucket.quantity_e8, price) >= 0
+            census["long" if is_long else "short"] += 1
+            census["exact"] += equity(price) == 0
+            census["rounded"] += equity(price) > 0
+            census["beyond int64"] += abs(bucket.quantity_e8) * price >= OVERFLOW
 
     check()
-    assert seen["edge"] >= 250
-    assert seen["beyond int64"] >= 150
-    assert seen["no positive price"] >= 15
+    assert_floors(
+        census,
+        {
+            "no positive price": 100,
+            "long": 600,
+            "short": 600,
+            "exact": 200,
+            "rounded": 600,
+            "beyond int64": 600,
+        },
+    )
 
 
-ANCHOR_A3 = [
-    ("10", "0.005", 0.9045226131, 1.0945273632),
-    ("20", "0.01", 0.9595959596, 1.0396039604),
-    ("50", "0.01", 0.9898989899, 1.0099009901),
-    ("1.5", "0.10", 0.370370, 1.515152),
-    ("9.5", "0.10", 0.994152, None),
-]
-"""Leverage, maintenance, trigger of a long and of a short as multiples of entry."""
+def test_every_price_of_a_small_world():
+    """Every bucket of a few units and dollars, at every price of its small world."""
+    prices = range(1, 20)
+    scale = 100 * UNIT_SCALE  # So that a unit of price is a unit of money per leg.
+    for cash, leg, rate, due_at_zero in product(
+        range(-15, 16), (-3, -1, 1, 3), (0, 100_000, 500_000), (False, True)
+    ):
+        bucket = Bucket(cash, leg * scale, ((0, rate),))
+        margins = [bucket.margin(price) for price in prices]
+        due = {
+            price
+            for price, margin in zip(prices, margins, strict=True)
+            if is_due(margin, due_at_zero=due_at_zero)
+        }
 
+        trigger = trigger_price_e8(cash, leg * scale, bucket.weight, due_at_zero=due_at_zero)
+        restore = restore_price_e8(cash, leg * scale, bucket.weight, due_at_zero=due_at_zero)
 
-@pytest.mark.parametrize(("leverage", "maintenance", "long", "short"), ANCHOR_A3)
-def test_a3_trigger_and_bankruptcy_prices(leverage, maintenance, long, short):
-    entry, quantity = 10**15, 10**9  # Prices fine enough to see 1e-9 of the entry.
-    ladder = [(0, int(Fraction(maintenance) * RATIO_SCALE))]
-    decimals = 6 if Fraction(maintenance) == Fraction("0.1") else 10
-    for sign, published in ((1, long), (-1, short)):
-        cash = round(quantity * entry / Fraction(leverage) / 10**10) - taker_cost_uusd(
-            sign * quantity, entry
-        )
-        level = trigger_price_e8(cash, sign * quantity, weight_e14(ladder, quantity))
-        zero = bankruptcy_price_e8(cash, sign * quantity)
-        closed = (1 - sign / Fraction(leverage)) / (1 - sign * Fraction(maintenance))
-
-        assert level is not None
-        assert abs(Fraction(level, entry) - closed) <= closed / 10**9
-        assert abs(Fraction(zero, entry) - (1 - sign / Fraction(leverage))) <= Fraction(1, 10**9)
-        if published is not None:
-            assert round(level / entry, decimals) == pytest.approx(published, abs=10.0**-decimals)
+        if leg > 0:
+            assert due == {price for price in prices if trigger and price <= trigger}
+            assert due == {price for price in prices if restore and price < restore}
+        else:
+            assert due == {price for price in prices if trigger and price >= trigger}
+            assert due == {price for price in prices if price > (restore or 0)}

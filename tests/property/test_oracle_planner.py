@@ -171,15 +171,17 @@ def _changes(random: Random, spec: Oracle, end_us: int, *, has_impact: bool) -> 
         depths = None
         if random.random() < 0.85 or not has_impact:
             depths = random.choice((-1, 1)) * random.choice((0.001, 0.05, 0.3, 1, 1, 3, 20, 80))
-        found += [
-            Change(
-                min(max(at_us, 0), end_us - 1),
-                depths,
-                random.choice((50_000, 400_000, 10**6, 2 * 10**6)),
-                random.choice((1_000, 300_000, 2 * _SECOND, 600 * _SECOND)),
+        # Child orders share an instant; what is taken is often given back soon after.
+        for after_us in random.choice(((0,), (0,), (0, 0, 0), (0, 20_000), (0, 60_000, 10**6))):
+            turn = -1 if after_us else 1
+            found.append(
+                Change(
+                    min(max(at_us, 0) + after_us, end_us - 1),
+                    None if depths is None else turn * depths,
+                    random.choice((50_000, 400_000, 10**6, 2 * 10**6)),
+                    random.choice((1_000, 300_000, 2 * _SECOND, 600 * _SECOND)),
+                )
             )
-            for _ in range(random.choice((1, 1, 3)))  # Child orders share an instant.
-        ]
     # Depth changes come first among the wake-ups of one instant.
     return sorted(found, key=lambda change: (change.at_us, change.depths is not None))
 
@@ -257,7 +259,7 @@ def lazily(world: World, market: Market, census: Counter[str]) -> Iterator[Publi
 
 def as_update(publication: Publication) -> Update:
     fields = attrs.asdict(publication)
-    del fields["instant"]
+    del fields["instant"], fields["calm_e8"]
     return Update(**fields)
 
 
@@ -300,11 +302,11 @@ def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
             "published: first": 200,
             "published: deviation": 2_000,
             "published: heartbeat": 500,
-            "needs displacement": 100,
-            "by displacement alone": 50,
+            "needs displacement": 200,
+            "by displacement alone": 150,
             "plans kept": 100,
             "plans confirmed": 100,
-            "plans thrown away": 100,
+            "plans thrown away": 150,
             "trades": 1_000,
             "ties of arrivals": 500,
             "out-of-order arrivals": 500,
@@ -440,7 +442,7 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
         {
             "landed": 500,
             "overtaken or too late": 15,
-            "caused by a fill": 4,
+            "caused by a fill": 80,
             "fills": 300,
             "published: deviation": 300,
         },

@@ -1,334 +1,507 @@
-"""Who pays and who gains: settlement, limits, deleveraging and tranches against fractions."""
+"""The waterfall's rules against their definitions in fractions, up to the bounds of the ledger."""
 
+import math
 from collections import Counter
 from fractions import Fraction
-from functools import cmp_to_key
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.effort import cases
+from support.floors import assert_floors
 
-from liqsim.mechanics.margin import bankruptcy_price_e8
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8, units_within_e8
 from liqsim.mechanics.waterfall import (
+    RANK_LIMIT_E6,
     FeeRates,
     decide_deleveraging,
     decide_settlement,
     limit_price_e8,
+    rank_e6,
 )
-from liqsim.units import BOUND, taker_cost_uusd
+from liqsim.units import (
+    BOUND,
+    NOTIONAL_DIVISOR,
+    RATIO_SCALE,
+    UNIT_SCALE,
+    USD_SCALE,
+    taker_cost_uusd,
+)
 
-POSITIONS = st.one_of(st.integers(1, 1_000), st.integers(10**6, 10**13), st.integers(1, BOUND - 1))
-PRICES = st.one_of(st.integers(1, 1_000), st.integers(10**6, 10**13), st.integers(1, 10**17))
+OVERFLOW = 2**63
+"""quantity_e8 x price_e8 from here on does not fit an int64: 922 USD."""
+VALUE_MAX = (BOUND - 1) * NOTIONAL_DIVISOR
+"""quantity_e8 x price_e8 stays below this, or the cost could not be posted."""
 
 
-@st.composite
-def executions(draw):
-    """Draw (cash, position, quantity, price): a close of a part at a price around bankruptcy."""
-    sign, size = draw(st.sampled_from([-1, 1])), draw(POSITIONS)
-    entry = draw(PRICES)
-    cash = -sign * (size * entry // 10**10) + draw(st.integers(-3, 3))
-    cash = min(max(cash, -BOUND + 1), BOUND - 1)
-    part = draw(st.one_of(st.just(size), st.integers(1, size)))
-    move = draw(
-        st.sampled_from([0, 0, 1, -1, entry // 50, -(entry // 50), entry // 3, -(entry // 3)])
-    )
-    return cash, sign * size, -sign * part, min(max(entry + move, 1), BOUND - 1)
+BATCH = 50
+"""Cases drawn from one seed: numbers need no shrinking, and a draw costs more than its check."""
+seeds = st.integers(0, 2**32)
+
+
+def magnitude(random: Random, top: int) -> int:
+    """Draw an integer in [1, *top*], every order of magnitude equally likely."""
+    low = 10 ** random.randrange(len(str(top)))
+    return random.randint(low, min(10 * low, top))
+
+
+def amount(random: Random) -> int:
+    """Draw micro-USD: nothing, next to nothing, or any magnitude."""
+    return random.choice([0, random.randint(1, 4), magnitude(random, BOUND - 1)])
+
+
+def execution(random: Random) -> tuple[int, int, int, int]:
+    """Draw (cash, position, part, price): at or near bankruptcy as often as not."""
+    while True:
+        size = magnitude(random, BOUND - 1)
+        price = magnitude(random, min(BOUND - 1, VALUE_MAX // size))
+        position = random.choice([-1, 1]) * size
+        part = random.choice([size, random.randint(1, size)])
+        # Equity at the price: none, a few units of money either way, or anything.
+        equity = random.choice([random.randint(0, 3), magnitude(random, 10**9), amount(random)])
+        cash = round(Fraction(-position * price, NOTIONAL_DIVISOR)) + equity * (
+            random.choice([-1, 1])
+        )
+        if abs(cash) < BOUND:
+            return cash, position, part, price
 
 
 # Settlement ---------------------------------------------------------------------------------------
 
 
-def test_a_settlement_leaves_the_rest_its_share_and_splits_the_gain():
-    seen = Counter()
+def check_settlement(random: Random, census: Counter[str]) -> None:
+    cash, position, part, price = execution(random)
+    fee, fund = amount(random), amount(random)
+    quantity = -part if position > 0 else part
+    cost = taker_cost_uusd(quantity, price)
+    rest = position + quantity
 
-    @cases(1_200)
-    @given(
-        executions(),
-        st.one_of(st.integers(0, 100), st.integers(0, 10**12)),
-        st.one_of(st.just(0), st.integers(0, 100), st.integers(0, BOUND - 1)),
+    settlement = decide_settlement(cash, position, quantity, cost, fee, fund)
+
+    taken = settlement.fee_uusd + settlement.surplus_uusd
+    after = cash - cost - taken + settlement.draw_uusd
+    kept = Fraction(cash * rest, position)  # The share of the cash that stays, unrounded.
+    left = cash - cost - kept  # What the execution brought above bankruptcy.
+    assert min(settlement.fee_uusd, settlement.surplus_uusd, settlement.draw_uusd) >= 0
+    assert settlement.fee_uusd <= fee
+    assert settlement.draw_uusd <= fund
+    if left >= 0:
+        assert settlement.draw_uusd == 0
+        assert taken == math.floor(left)  # So the fee never exceeds what is left.
+        assert settlement.fee_uusd == min(fee, math.floor(left))  # And it goes first.
+    else:
+        assert taken == 0
+        assert settlement.draw_uusd == min(math.ceil(-left), fund)
+    has_sufficed = fund >= -left
+    if rest and has_sufficed:
+        # Rounded so that the bucket keeps up to one micro-USD more: in favour of the protocol.
+        before_price, after_price = Fraction(-cash, position), Fraction(-after, rest)
+        assert 0 <= (before_price - after_price) * rest < 1
+    if not rest:
+        assert (after >= 0) == has_sufficed
+        assert after == min(0, cash - cost + fund)
+    census["long" if position > 0 else "short"] += 1
+    census["part" if rest else "whole"] += 1
+    census["fee cut"] += left >= 0 and settlement.fee_uusd < fee
+    census["surplus"] += settlement.surplus_uusd > 0
+    census["nothing left over"] += taken == 0 == settlement.draw_uusd
+    census["fund short"] += not has_sufficed
+    census["fund pays"] += has_sufficed and settlement.draw_uusd > 0
+    census["share rounded"] += kept.denominator > 1
+    census["beyond int64"] += part * price >= OVERFLOW
+
+
+def test_a_settlement_leaves_the_bankruptcy_price_of_what_remains():
+    census = Counter()
+
+    @cases(80)
+    @given(seeds)
+    def check(seed):
+        random = Random(seed)
+        for _ in range(BATCH):
+            check_settlement(random, census)
+
+    check()
+    assert_floors(
+        census,
+        {
+            "long": 1_500,
+            "short": 1_500,
+            "part": 1_000,
+            "whole": 1_000,
+            "fee cut": 600,
+            "surplus": 400,
+            "nothing left over": 400,
+            "fund short": 600,
+            "fund pays": 600,
+            "share rounded": 700,
+            "beyond int64": 1_000,
+        },
     )
-    def check(execution, fee, fund):
-        cash, position, quantity, price = execution
+
+
+def test_a_fee_is_its_share_rounded_up():
+    random = Random(1)
+    for _ in range(2_000):
+        size, mark, price = (magnitude(random, BOUND - 1) for _ in range(3))
+        on_mark, on_execution = (random.randint(0, RATIO_SCALE) for _ in range(2))
+
+        fee = FeeRates(on_mark, on_execution).fee_uusd(size, mark, price)
+
+        rate_price = Fraction(mark * on_mark + price * on_execution, UNIT_SCALE * RATIO_SCALE)
+        exact = Fraction(size, UNIT_SCALE) * rate_price * USD_SCALE
+        assert 0 <= fee - exact < 1
+
+
+def check_limit(random: Random, census: Counter[str]) -> None:
+    cash, position, part, _ = execution(random)
+    fund, is_long = amount(random), position > 0
+    bankruptcy = Fraction(-cash * NOTIONAL_DIVISOR, position)
+    if not 0 < bankruptcy < BOUND - 1:
+        return
+    quantity = -part if is_long else part
+    worst = bankruptcy + Fraction(fund * NOTIONAL_DIVISOR, quantity)
+
+    limit = limit_price_e8(cash, position, part, fund)
+
+    assert 1 <= limit < BOUND
+    if not is_long and worst < 1:
+        assert limit == 1  # No price is low enough; the lowest that can be written stands for it.
+        return
+
+    def draw_at(price: int) -> int:
         cost = taker_cost_uusd(quantity, price)
-        rest = position + quantity
+        return decide_settlement(cash, position, quantity, cost, 0, 10**30).draw_uusd
 
-        settled = decide_settlement(cash, position, quantity, cost, fee, fund)
+    assert draw_at(limit) <= fund + 1
+    census["long" if is_long else "short"] += 1
+    if limit in {1, BOUND - 1}:
+        census["at the edge of prices"] += 1
+        return
+    # Roundings give away less than two units of price: two units beyond is out of reach.
+    assert (limit - 2 < worst <= limit) if is_long else (limit <= worst < limit + 2)
+    census["inside"] += 1
+    census["draws all"] += draw_at(limit) >= fund > 0
+    census["fund empty"] += fund == 0
 
-        fee_paid, surplus, draw = settled.fee_uusd, settled.surplus_uusd, settled.draw_uusd
-        assert min(fee_paid, surplus, draw) >= 0
-        assert fee_paid <= fee
-        assert draw <= fund
-        # What stays with the rest, if fee and surplus leave and the draw comes in.
-        kept = cash - cost - fee_paid - surplus + draw
-        share = Fraction(cash * rest, position)
-        if draw < fund or draw == 0:
-            is_short = kept < share
-            assert not is_short or fund == draw
-        if draw:
-            seen["draw"] += 1
-            assert fee_paid == surplus == 0  # A penalty never exceeds what is left.
-            assert kept - share < 1
-            if draw < fund:
-                assert kept >= share
-            else:
-                seen["fund exhausted"] += 1
-        elif kept < share:
-            seen["hole and no fund"] += 1
-            assert fund == 0
-            assert fee_paid == surplus == 0
-        else:
-            seen["gain"] += 1
-            assert kept - share < 1
-            assert surplus == 0 or fee_paid == fee
-            seen["fee cut"] += fee_paid < fee
-            seen["surplus"] += surplus > 0
-        seen["whole position"] += rest == 0
-        if rest == 0 and (draw == 0 or draw < fund) and not (kept < 0):
-            assert kept == 0
-        # The bankruptcy price of what remains has not moved to the bucket's harm.
-        if rest and kept >= share:
-            before, after = -Fraction(cash, position), -Fraction(kept, rest)
-            assert after <= before if rest > 0 else after >= before
+
+def test_a_fill_at_the_limit_costs_the_fund_all_it_has_and_no_more():
+    census = Counter()
+
+    @cases(60)
+    @given(seeds)
+    def check(seed):
+        random = Random(seed)
+        for _ in range(BATCH):
+            check_limit(random, census)
 
     check()
-    assert seen["gain"] >= 300
-    assert seen["surplus"] >= 100
-    assert seen["fee cut"] >= 100
-    assert seen["draw"] >= 100
-    assert seen["fund exhausted"] >= 20
-    assert seen["hole and no fund"] >= 30
-    assert seen["whole position"] >= 300
-
-
-def test_a_fill_within_the_limit_never_leaves_a_hole():
-    seen = Counter()
-
-    @cases(1_000)
-    @given(executions(), st.one_of(st.just(0), st.integers(0, 10**6), st.integers(0, 10**15)))
-    def check(execution, fund):
-        cash, position, quantity, price = execution
-        size, sign = abs(quantity), 1 if position > 0 else -1
-        limit = limit_price_e8(cash, position, size, fund)
-        bankruptcy = bankruptcy_price_e8(cash, position)
-
-        exact = -Fraction(cash * 10**10, position) - sign * Fraction(fund * 10**10, size)
-        assert 1 <= limit <= BOUND - 1
-        if sign > 0:
-            assert limit >= min(max(exact, 1), BOUND - 1)
-            assert limit <= max(bankruptcy, 1)
-        else:
-            assert limit <= max(min(exact, BOUND - 1), 1)
-            assert limit >= min(max(bankruptcy, 1), BOUND - 1)
-        if not 1 <= exact <= BOUND - 1:
-            seen["no such price"] += 1
-            if sign < 0:
-                return  # A short that no positive price saves has no limit to keep to.
-        # At the limit, and anywhere better, the fund can pay what is missing.
-        for at in (limit, max(price, limit) if sign > 0 else min(price, limit)):
-            cost = taker_cost_uusd(quantity, at)
-            settled = decide_settlement(cash, position, quantity, cost, 0, fund)
-            kept = cash - cost + settled.draw_uusd - settled.surplus_uusd
-            # A part may lose what rounding its share and its cost up takes; the whole loses nothing.
-            share = Fraction(cash * (position + quantity), position)
-            assert kept >= share - 2 if position + quantity else kept >= 0
-        seen["kept"] += 1
-        seen["fund matters"] += limit != bankruptcy
-
-    check()
-    assert seen["kept"] >= 500
-    assert seen["fund matters"] >= 200
-    assert seen["no such price"] >= 10
-
-
-@cases(300)
-@given(POSITIONS, PRICES, PRICES, st.integers(0, 500_000), st.integers(0, 100_000))
-def test_a_fee_is_the_exact_one_rounded_up(size, mark, price, on_mark, on_execution):
-    fee = FeeRates(on_mark, on_execution).fee_uusd(size, mark, price)
-
-    exact = Fraction(size * (mark * on_mark + price * on_execution), 10**16)
-    assert exact <= fee < exact + 1
-
-
-@pytest.mark.parametrize(
-    ("on_mark_e6", "on_execution_e6", "fee_uusd"), [(4_000, 0, 2_600), (2_000, 1_000, 1_960)]
-)
-def test_a4_fee_on_mark_and_execution(on_mark_e6, on_execution_e6, fee_uusd):
-    """Size 0.50, mark 1.30, execution 1.32."""
-    fees = FeeRates(on_mark_e6, on_execution_e6)
-
-    assert fee_uusd == fees.fee_uusd(50_000_000, 130_000_000, 132_000_000)
+    assert_floors(
+        census,
+        {
+            "long": 500,
+            "short": 500,
+            "at the edge of prices": 200,
+            "inside": 600,
+            "draws all": 100,
+            "fund empty": 200,
+        },
+    )
 
 
 # Deleveraging -------------------------------------------------------------------------------------
 
-
-class Account:
-    """One account as the brute force sees it: everything exact."""
-
-    def __init__(self, number, cash, units, entry, price) -> None:
-        self.number, self.units = number, units
-        self.profit = Fraction(units * (price - entry), 10**10)
-        self.equity = cash + Fraction(units * price, 10**10)
-        self.margin = self.equity - self.profit
-        self.notional = Fraction(abs(units) * price, 10**10)
-
-    @property
-    def is_in_queue(self) -> bool:
-        return self.profit > 0 and self.equity >= 0
-
-    @property
-    def is_first(self) -> bool:
-        """Nothing of its own left: its rank is beyond any number."""
-        return self.margin <= 0 or self.equity == 0
+PRICES = [1, 7, 999, 10**8, 13_337 * 10**6, 194_61 * 10**7, 10**12, 10**15]
+KINDS = ["tie", "tie", "near", "round", "round", "cap", "equity", "margin", "loser", "other", "any"]
 
 
-def compare(one: Account, other: Account) -> int:
-    """Order by profit / margin x notional / equity, highest first, ties by number."""
-    if one.is_first != other.is_first:
-        return -1 if one.is_first else 1
-    if not one.is_first:
-        left = one.profit * one.notional * other.margin * other.equity
-        right = other.profit * other.notional * one.margin * one.equity
-        if left != right:
-            return -1 if left > right else 1
-    return -1 if one.number < other.number else 1
+def exact_rank(cash: int, quantity: int, entry: int, price: int) -> int | None:
+    """Return profit / margin x notional / equity in USD, cut to six decimals; None: no part."""
+    held, at = Fraction(quantity, UNIT_SCALE), Fraction(price, UNIT_SCALE)
+    profit = held * (at - Fraction(entry, UNIT_SCALE))
+    equity = Fraction(cash, USD_SCALE) + held * at
+    if profit <= 0 or equity < 0:
+        return None
+    if equity == 0 or equity <= profit:
+        return RANK_LIMIT_E6
+    rank = profit / (equity - profit) * (abs(held) * at / equity)
+    return min(math.floor(rank * 10**6), RANK_LIMIT_E6)
 
 
-def brute_force(accounts: list[Account], size: int, *, takes_shorts: bool) -> list[tuple[int, int]]:
-    side = [a for a in accounts if (a.units < 0 if takes_shorts else a.units > 0)]
-    parts, left = [], size
-    for account in sorted((a for a in side if a.is_in_queue), key=cmp_to_key(compare)):
-        part = min(left, abs(account.units))
-        if part:
-            parts.append((account.number, part))
-        left -= part
-    return parts
+class Crowd:
+    """Accounts at one price, made so that ranks tie, nearly tie, or stand at an edge."""
 
+    def __init__(self, seed: int, count: int) -> None:
+        self._random = random = Random(seed)
+        self.price = random.choice(PRICES)
+        self.takes_shorts = random.random() < 0.5
+        self._sign = -1 if self.takes_shorts else 1
+        self._top = min(10**17, VALUE_MAX // (64 * self.price))
+        base = self._winner(self._size() // 50 + 1, 1, Fraction(random.choice([1, 3, 9]), 10))
+        self._bases = [base, self._winner(1 + random.randrange(1_000), Fraction(1, 3), 2)]
+        rows = [self._account(random.choice(KINDS)) for _ in range(count)]
+        # Rows that are no candidates hold the best rank of all: they must not be looked at.
+        owners = sorted(random.sample(range(count * 2), count))
+        everyone = [self._account("margin") for _ in range(count * 2)]
+        for owner, row in zip(owners, rows, strict=True):
+            everyone[owner] = row
+        self.ids = np.array(owners, dtype=np.int64)
+        columns = np.array(everyone, dtype=np.int64).reshape(-1, 3)
+        self.cash, self.units, self.entry = (columns[:, column].copy() for column in range(3))
+        self.queue = self._queue()
 
-@st.composite
-def holders(draw, price):
-    """Draw (cash, units, entry) of any account: in profit or not, thin or fat, twin of another."""
-    units = draw(st.sampled_from([-1, 1])) * draw(
-        st.one_of(st.integers(1, 100), st.integers(10**6, 10**12), st.sampled_from([10**8, 10**15]))
-    )
-    entry = draw(
-        st.one_of(
-            st.sampled_from([price, price + 1, max(price - 1, 1), price * 2, price // 2 + 1]),
-            st.integers(price // 4 + 1, price * 4),
-        )
-    )
-    notional = abs(units) * entry // 10**10
-    collateral = draw(
-        st.one_of(
-            st.sampled_from([notional // 10, notional // 1_000, notional // 3, notional, 0, 1, -1]),
-            st.integers(0, notional // 2 + 1),
-            st.integers(1, 1_000),
-            st.integers(-(notional // 100) - 1, 0),  # Fees and losses have eaten it.
-        )
-    )
-    cash = collateral - taker_cost_uusd(units, entry)
-    return min(max(cash, -BOUND + 1), BOUND - 1), units, entry
+    def _size(self) -> int:
+        return min(10 ** self._random.randint(0, 17) + self._random.randrange(10), self._top)
 
+    def _entry(self, move: Fraction) -> int:
+        return max(self.price - self._sign * round(self.price * move), 1)
 
-def test_deleveraging_takes_the_exact_ranks_in_order():
-    seen = Counter()
+    def _winner(self, size: int, move: Fraction, margin: Fraction) -> tuple[int, int, int]:
+        """Return an account that won *move* of the price, with *margin* of its notional."""
+        quantity, entry = self._sign * min(max(size, 1), self._top), self._entry(move)
+        value = abs(quantity) * self.price * margin - quantity * entry
+        return round(Fraction(value, NOTIONAL_DIVISOR)), quantity, entry
 
-    @cases(600)
-    @given(st.data())
-    def check(data):
-        price = data.draw(st.one_of(st.integers(1, 1_000), st.integers(10**6, 10**12)))
-        rows = data.draw(st.lists(holders(price), min_size=1, max_size=14))
-        twins = data.draw(st.integers(0, 2))
-        rows += rows[:twins]
-        ids = [3 + 2 * number for number in range(len(rows))]
-        takes_shorts = data.draw(st.booleans())
-        held = sum(abs(u) for _, u, _ in rows if (u < 0) == takes_shorts)
-        size = data.draw(
-            st.one_of(st.integers(1, 10), st.integers(1, held + 10), st.just(held + 1))
-        )
-        columns = np.zeros((3, ids[-1] + 2), dtype=np.int64)
-        columns[:, ids] = np.array(rows, dtype=np.int64).T
+    def _account(self, kind: str) -> tuple[int, int, int]:
+        random, size = self._random, self._size()
+        nudge = random.choice([-1, 0, 0, 1])
+        match kind:
+            case "tie" | "near":
+                cash, quantity, entry = random.choice(self._bases)
+                factor = random.randint(1, max(min(self._top // abs(quantity), 40), 1))
+                return cash * factor + (nudge if kind == "near" else 0), quantity * factor, entry
+            case "round":  # A rank of few decimals, or just beside it.
+                move, margin = random.choice([(1, 1), (1, Fraction(1, 4))])
+                cash, quantity, entry = self._winner(size, move, margin)
+                return cash + nudge, quantity, entry
+            case "cap":
+                cash, quantity, entry = self._winner(size, 1, Fraction(1, 10**6))
+                return cash + random.randint(-3, 3), quantity, entry
+            case "equity":  # Equity of nothing, or of one micro-USD either way.
+                quantity, entry = self._sign * size, self._entry(Fraction(1, 2))
+                return (
+                    round(Fraction(-quantity * self.price, NOTIONAL_DIVISOR)) + nudge,
+                    (quantity),
+                    entry,
+                )
+            case "margin":  # Margin of nothing, or of one micro-USD either way.
+                cash, quantity, entry = self._winner(size, Fraction(1, 2), 0)
+                return cash + nudge, quantity, entry
+            case "loser":
+                cash, quantity, _ = self._winner(size, Fraction(0), Fraction(1))
+                return cash, quantity, self._entry(Fraction(random.choice([0, 0, -1]), 10))
+            case "other":
+                cash, quantity, entry = self._winner(size, Fraction(1, 2), Fraction(1))
+                return -cash, -quantity, entry
+            case _:
+                move, margin = random.random(), random.random() ** 8
+                return self._winner(size, Fraction(move), Fraction(margin))
 
+    def _queue(self) -> list[tuple[int, int, int]]:
+        """Return (-rank, owner, size) of who has a part, first first."""
+        queue = []
+        for owner in self.ids.tolist():
+            cash, quantity, entry = (int(x[owner]) for x in (self.cash, self.units, self.entry))
+            rank = exact_rank(cash, quantity, entry, self.price)
+            assert rank == rank_e6(cash, quantity, entry, self.price)
+            if rank is not None and (quantity < 0) == self.takes_shorts:
+                queue.append((-rank, owner, abs(quantity)))
+        return sorted(queue)
+
+    def expected(self, size: int) -> list[tuple[int, int]]:
+        parts = []
+        for _, owner, available in self.queue:
+            if size == 0:
+                break
+            parts.append((owner, min(size, available)))
+            size -= min(size, available)
+        return parts
+
+    def decide(self, size: int) -> list[tuple[int, int]]:
         parts = decide_deleveraging(
-            price_e8=price, size_e8=size, takes_shorts=takes_shorts,
-            ids=np.array(ids), cash=columns[0], units=columns[1], entry_e8=columns[2],
-        )  # fmt: skip
+            price_e8=self.price,
+            size_e8=size,
+            takes_shorts=self.takes_shorts,
+            ids=self.ids,
+            cash=self.cash,
+            units=self.units,
+            entry_e8=self.entry,
+        )
+        return [(part.counterparty_id, part.size_e8) for part in parts]
 
-        accounts = [Account(i, *row, price) for i, row in zip(ids, rows, strict=True)]
-        expected = brute_force(accounts, size, takes_shorts=takes_shorts)
-        got = [(part.counterparty_id, part.size_e8) for part in parts]
-        assert got == expected
-        queue = [a for a in accounts if a.is_in_queue and (a.units < 0) == takes_shorts]
-        assert sum(s for _, s in got) == min(size, sum(abs(a.units) for a in queue))
+    def sizes(self) -> list[int]:
+        """Return sizes that end anywhere, or within one unit of where a part or a sort ends."""
+        held = [available for _, _, available in self.queue]
+        cuts = {len(held), self._random.randint(0, len(held)), *(c for c in (1, 64, 512))}
+        sums = [sum(held[:cut]) for cut in sorted(cuts) if cut <= len(held)]
+        return sorted({max(total + extra, 1) for total in sums for extra in (-1, 0, 1)})
 
-        seen["parts"] += len(got)
-        seen["several"] += len(got) > 1
-        seen["nobody"] += not got
-        seen["exhausted"] += sum(s for _, s in got) < size
-        seen["losers left out"] += sum(a.profit <= 0 for a in accounts)
-        seen["below zero left out"] += sum(a.profit > 0 and a.equity < 0 for a in accounts)
-        seen["nothing of their own"] += sum(a.is_first for a in queue)
-        seen["ties"] += len(queue) - len({(a.profit, a.margin, a.equity) for a in queue})
+
+def check_crowd(crowd: Crowd, census: Counter[str]) -> None:
+    ranks = Counter(-rank for rank, _, _ in crowd.queue)
+    census["ties"] += len(crowd.queue) - len(ranks)
+    census["neighbours"] += sum(rank + 1 in ranks for rank in ranks)
+    census["capped"] += ranks[RANK_LIMIT_E6]
+    held = [available for _, _, available in crowd.queue]
+    for size in crowd.sizes():
+        parts = crowd.decide(size)
+
+        assert parts == crowd.expected(size)
+        assert sum(part for _, part in parts) == min(size, sum(held))
+        assert all(0 < part <= abs(int(crowd.units[owner])) for owner, part in parts)
+        for least in (64, 512):
+            census[f"more than {least}"] += len(parts) > least
+            census[f"stops after {least}"] += len(parts) == least
+        census["exhausted"] += sum(held) < size
+
+
+def test_the_queue_is_the_definition():
+    census = Counter()
+
+    @cases(250)
+    @given(seeds, st.integers(1, 25))
+    def check(seed, count):
+        check_crowd(Crowd(seed, count), census)
 
     check()
-    assert seen["several"] >= 100
-    assert seen["nobody"] >= 20
-    assert seen["exhausted"] >= 60
-    assert seen["losers left out"] >= 300
-    assert seen["below zero left out"] >= 10
-    assert seen["nothing of their own"] >= 50
-    assert seen["ties"] >= 20
+    assert_floors(census, {"ties": 500, "neighbours": 20, "capped": 200, "exhausted": 100})
 
 
-def test_deleveraging_leaves_out_whoever_is_not_named():
-    columns = np.array([[0, 0, 0], [5 * 10**8] * 3, [10**8] * 3], dtype=np.int64)
+def test_the_queue_of_many_is_the_definition():
+    census = Counter()
 
-    parts = decide_deleveraging(
-        price_e8=2 * 10**8, size_e8=10**10, takes_shorts=False,
-        ids=np.array([1]), cash=columns[0], units=columns[1], entry_e8=columns[2],
-    )  # fmt: skip
+    for seed, count in enumerate([150, 200, 250, 300, 400, 1_000, 1_200, 1_400, 5_500]):
+        check_crowd(Crowd(seed, count), census)
 
-    assert [1] == [part.counterparty_id for part in parts]
+    assert_floors(
+        census,
+        {
+            "ties": 500,
+            "neighbours": 10,
+            "more than 64": 20,
+            "stops after 64": 5,
+            "more than 512": 5,
+            "stops after 512": 2,
+        },
+    )
+
+
+def test_the_sort_grows_by_the_last_unit_where_sums_no_longer_fit_a_double():
+    random, price, count = Random(0), 10**8, 70
+    short_by_a_unit = 0
+    for _ in range(20):
+        held = [random.randrange(10**16, 2 * 10**16) for _ in range(count)]
+        # Entry at twice the price; the first 64 have a tenth of the margin of the others.
+        cash = [
+            size // 50 + size // (5 * 10**4 if row < 64 else 5 * 10**3)
+            for row, size in (enumerate(held))
+        ]
+        size = sum(held[:64]) + 1
+        float_sum = float(np.array(held[:64], dtype=np.float64).sum())
+        short_by_a_unit += float_sum > sum(held[:64])
+
+        parts = decide_deleveraging(
+            price_e8=price,
+            size_e8=size,
+            takes_shorts=True,
+            ids=np.arange(count),
+            cash=np.array(cash),
+            units=-np.array(held),
+            entry_e8=np.full(count, 2 * price),
+        )
+
+        assert [part.size_e8 for part in parts] == [*held[:64], 1]
+    assert short_by_a_unit > 0
+
+
+@pytest.mark.parametrize(
+    ("cash", "rank"),
+    [
+        # Ten units short from 3 to 1 USD: profit 20, notional 10; equity = cash - 10.
+        (31_000_000, 20 * 10**6 * 10 // 21),
+        (30_000_001, RANK_LIMIT_E6),  # A margin of one micro-USD: ten million, cut to the limit.
+        (30_000_000, RANK_LIMIT_E6),  # A margin of nothing.
+        (10_000_000, RANK_LIMIT_E6),  # Equity of nothing.
+        (9_999_999, None),  # Equity below nothing.
+    ],
+)
+def test_ranks_at_the_edges(cash, rank):
+    assert rank_e6(cash, -(10**9), 3 * 10**8, 10**8) == rank
+
+
+def test_nobody_is_deleveraged_where_nobody_wins():
+    nobody = np.zeros(0, dtype=np.int64)
+    flat = np.zeros(9, dtype=np.int64)
+    for ids in (nobody, np.arange(9)):
+        parts = decide_deleveraging(
+            price_e8=5, size_e8=3, takes_shorts=True, ids=ids, cash=flat, units=flat, entry_e8=flat
+        )
+        assert parts == []
 
 
 # Tranches -----------------------------------------------------------------------------------------
 
 
-@cases(500)
-@given(
-    POSITIONS, st.floats(0, 1), st.integers(1, 10**6), st.integers(1, BOUND - 1), PRICES
-)  # fmt: skip
-def test_a_tranche_is_a_share_capped_in_usd_and_never_empty(at_trigger, gone, share, cap, mark):
-    remaining = max(at_trigger - int(at_trigger * gone), 1)
-
-    size = tranche_size_e8(
-        remaining_e8=remaining, at_trigger_e8=at_trigger, share_e6=share, max_uusd=cap, mark_e8=mark
-    )
-
-    assert 1 <= size <= remaining
-    wanted = -(-at_trigger * share // 10**6)  # At least the share.
-    affordable = max(cap * 10**10 // mark, 1)
-    assert size == min(remaining, wanted, affordable)
-    assert size == 1 or Fraction(size * mark, 10**10) <= cap
+def worth_uusd(units: int, mark: int) -> Fraction:
+    return Fraction(units, UNIT_SCALE) * Fraction(mark, UNIT_SCALE) * USD_SCALE
 
 
-@cases(300)
-@given(st.integers(1, BOUND - 1), PRICES)
-def test_units_within_a_cap_are_the_most_that_fit(cap, mark):
-    units = units_within_e8(cap, mark)
+def test_a_tranche_is_the_largest_that_its_three_bounds_allow():
+    random, census = Random(2), Counter()
+    for _ in range(3_000):
+        at_trigger, usd, mark = (magnitude(random, BOUND - 1) for _ in range(3))
+        remaining = random.choice([at_trigger, random.randint(1, at_trigger)])
+        share = random.choice([random.randint(1, RATIO_SCALE), 1, 200_000, RATIO_SCALE])
 
-    assert units == 1 or Fraction(units * mark, 10**10) <= cap
-    assert Fraction((units + 1) * mark, 10**10) > cap
+        size = tranche_size_e8(
+            remaining_e8=remaining,
+            at_trigger_e8=at_trigger,
+            share_e6=share,
+            max_uusd=usd,
+            mark_e8=mark,
+        )
+
+        cut = math.ceil(Fraction(at_trigger * share, RATIO_SCALE))
+        assert 1 <= size <= min(remaining, cut)
+        is_within = worth_uusd(size, mark) <= usd
+        assert is_within or size == 1  # One unit always goes, or the position never would.
+        assert size in {remaining, cut} or worth_uusd(size + 1, mark) > usd
+        most = units_within_e8(usd, mark)
+        assert worth_uusd(most, mark) <= usd < worth_uusd(most + 1, mark) or most == 1
+        census["share"] += size == cut < remaining
+        census["cap"] += size < min(remaining, cut)
+        census["rest"] += size == remaining
+        census["dearer than the cap"] += not is_within
+    assert_floors(census, {"share": 400, "cap": 600, "rest": 400, "dearer than the cap": 200})
 
 
-@cases(300)
-@given(PRICES, st.integers(0, 500_000), st.sampled_from([-1, 1]))
-def test_a_takeover_price_is_rounded_for_the_bucket(mark, discount, side):
-    price = takeover_price_e8(mark, discount, side)
+def test_tranches_of_a_share_end_after_its_inverse():
+    random = Random(3)
+    for _ in range(200):
+        at_trigger, share = magnitude(random, BOUND - 1), random.randint(20_000, RATIO_SCALE)
+        remaining, count = at_trigger, 0
+        while remaining:
+            remaining -= tranche_size_e8(
+                remaining_e8=remaining,
+                at_trigger_e8=at_trigger,
+                share_e6=share,
+                max_uusd=BOUND - 1,
+                mark_e8=1,
+            )
+            count += 1
+        assert count <= -(-RATIO_SCALE // share)
 
-    exact = Fraction(mark * (10**6 - side * discount), 10**6)
-    assert price >= 1
-    assert exact <= price < exact + 1 if side > 0 else exact - 1 < price <= exact
+
+def test_a_takeover_price_is_rounded_for_the_bucket():
+    random = Random(4)
+    for _ in range(2_000):
+        mark, discount = magnitude(random, BOUND - 1), random.choice([0, random.randrange(500_001)])
+        side = random.choice([-1, 1])
+
+        price = takeover_price_e8(mark, discount, side * 3)
+
+        exact = mark * (1 - side * Fraction(discount, RATIO_SCALE))
+        assert 0 <= side * (price - exact) < 1
+        assert price >= 1

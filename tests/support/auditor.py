@@ -45,7 +45,7 @@ from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import NoImpact
 
-OUTSIDE, MAKERS, FUND, TREASURY, NETWORK = range(5)
+OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
 """quantity_e8 x price_e8 per micro-USD."""
 
@@ -468,6 +468,14 @@ class Auditor:
         if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
             assert self._may_be_forced(bucket) or tranche.queue is not None
             self.census["forced takeover"] += 1
+        # It pays in full from its own capital, of which a short ties up its proceeds and as much.
+        tied = sum(
+            -2 * (units[keeper] * self._marks[number][0] // _E16)
+            for number, units in enumerate(self._units)
+            if units[keeper] < 0
+        )
+        price_of_all = -(-tranche.left * event.price_e8 // _E16)
+        assert price_of_all + event.call_cost_uusd <= self._cash[keeper] - tied
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         self._executed(entry, event, rates, mark)
         tranche.taken += abs(event.quantity_e8)
@@ -478,7 +486,7 @@ class Auditor:
     def _called(self, entry: Entry, event: TrancheTakenOver | KeeperCallFailed) -> None:
         keepers = self._venue.keepers
         assert keepers is not None
-        bot = keepers.bots[event.keeper_id - len(range(5))]
+        bot = keepers.bots[event.keeper_id - _FIRST_KEEPER]
         started = self.entries[event.tranche_seq]
         assert entry.cause_seq == event.tranche_seq
         assert event.call_cost_uusd == bot.call_cost_uusd
@@ -507,6 +515,10 @@ class Auditor:
         assert isinstance(cause, TrancheTakenOver)
         assert (cause.keeper_id, cause.market_id) == (keeper, market)
         assert event.ordered_e8 == -inventory
+        keepers = self._venue.keepers
+        assert keepers is not None
+        downtime = keepers.bots[keeper - _FIRST_KEEPER].downtime
+        assert not any(start <= entry.sim_time_us < end for start, end in downtime)
         assert event.quantity_e8 * inventory < 0
         assert abs(event.quantity_e8) <= abs(inventory)
         if abs(event.quantity_e8) < abs(inventory):

@@ -97,10 +97,12 @@ def updates(
     reports.sort(key=lambda report: report.arrives_us)
     published: list[Update] = []
     held: dict[int, Report] = {}
+    last_calm = 0
     is_news = False  # Whether a report has arrived since the last publication.
     for at_us, group in groupby(reports, key=lambda report: report.arrives_us):
         if is_news and _deadline(spec, published) < min(at_us, end_us):
             published.append(_update(_deadline(spec, published), UpdateReason.HEARTBEAT, held))
+            last_calm = _median([report.calm_e8 for report in held.values()])
             is_news = False
         if at_us >= end_us:
             return published
@@ -108,13 +110,13 @@ def updates(
         is_news = bool(published)
         reason = _reason(spec, published, held, at_us)
         if reason is not None:
-            last = published[-1].price_e8 if published else None
-            needs = reason is UpdateReason.DEVIATION and not _deviates(
-                spec, last, _median([report.calm_e8 for report in held.values()])
-            )
+            price = _median([report.price_e8 for report in held.values()])
+            calm = _median([report.calm_e8 for report in held.values()])
+            needs = reason is UpdateReason.DEVIATION and price != published[-1].price_e8
+            needs = needs and (calm == last_calm or not _deviates(spec, last_calm, calm))
             census["by displacement alone"] += needs and at_us < _deadline(spec, published)
             published.append(_update(at_us, reason, held, needs_displacement=needs))
-            is_news = False
+            last_calm, is_news = calm, False
     if is_news and _deadline(spec, published) < end_us:
         published.append(_update(_deadline(spec, published), UpdateReason.HEARTBEAT, held))
     return published
@@ -198,8 +200,9 @@ def _median(prices: list[int]) -> int:
 def _update(
     at_us: int, reason: UpdateReason, held: dict[int, Report], *, needs_displacement: bool = False
 ) -> Update:
-    # Of two in the middle, the lower report is the one whose time is told; of equals, the older.
+    # Of two in the middle, the newer report's time is told.
     ranked = sorted(held.values(), key=lambda report: (report.price_e8, report.sampled_us))
-    middle: Any = ranked[(len(ranked) - 1) // 2]
+    middle = (ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2])
+    sampled_us = max(report.sampled_us for report in middle)
     price = _median([report.price_e8 for report in ranked])
-    return Update(at_us, price, reason, len(ranked), middle.sampled_us, needs_displacement)
+    return Update(at_us, price, reason, len(ranked), sampled_us, needs_displacement)

@@ -15,13 +15,13 @@ from typing import Any, Final
 import attrs
 import numpy as np
 from hypothesis import strategies as st
-from support.sinks import ListSink
 
 from liqsim.events import Entry
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.population import Accounts
 from liqsim.runner import Actor, Prepared, Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
+from support.sinks import ListSink
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 INSTANTLY: Final = {"median": "0s", "p99": "0s"}

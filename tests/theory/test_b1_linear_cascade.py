@@ -6,6 +6,7 @@ Every number is read with SQL from the sealed log of a run through the shipped r
 
 import math
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,23 @@ def test_b1_generations_shrink_by_the_branching_ratio(tmp_path: Path) -> None:
                 "select -sum(quantity) from order_filled group by sim_time order by sim_time"
             ).fetchall()
         ]
+
+        # Each generation is triggered by an update that names a fill of the one before.
+        parents = reader.sql(
+            """
+            select f.sim_time, min(parent.sim_time), max(parent.sim_time), count(parent.seq)
+            from order_filled as f
+            join tranche_started as t on t.seq = f.tranche_seq
+            join liquidation_triggered as l on l.seq = t.liquidation_seq
+            join oracle_updated as u on u.seq = l.cause_seq
+            left join order_filled as parent on parent.seq = u.cause_seq
+            group by f.sim_time order by f.sim_time
+            """
+        ).fetchall()
+    assert parents[0][1:] == (None, None, 0), "the shock has no fill behind it"
+    for (before, *_), (_, first, last, known) in pairwise(parents):
+        assert (first, last) == (before, before)
+        assert known > 0
 
     for k, units in enumerate(generations[:6]):
         assert units * impact == pytest.approx(shock * b ** (k + 1), abs=2 * impact * density)

@@ -42,7 +42,7 @@ MOVING = [cls for cls in EVENT_CLASSES if cls.TRANSFERS]
 
 
 def random_event(cls, random: Random, top: int = BOUND - 1):
-    """Return an event of *cls* with legal values, of at most *top* in size, and edges among them."""
+    """Return an event of *cls* with legal values of at most *top*, edges among them."""
     values = {}
     for column in columns_of(cls):
         kind = get_type_hints(cls)[column.field]

@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.scenarios import keeper_race
 
 from liqsim.api import load_scenario, run_to_log
+from liqsim.scenario import scenario_from_dict
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,6 +54,18 @@ def test_the_wheel_ships_every_scenario(installed: Path, tmp_path: Path) -> None
     assert {row["scenario"] for row in listed} == {
         p.stem for p in (ROOT / "scenarios").glob("*.toml")
     }
+
+
+def test_noise_latency_and_races_have_the_same_digest(installed: Path, tmp_path: Path) -> None:
+    scenario = scenario_from_dict(keeper_race(), source="race")
+    race = tmp_path / "race.toml"
+    race.write_text(scenario.resolved_toml)
+    here = run_to_log(scenario, tmp_path / "here.duckdb")
+
+    outcome = json.loads(liqsim(installed, tmp_path, "run", str(race), "--json").stdout)
+
+    assert outcome["keeper_attempts_lost"] > 0
+    assert outcome["digest"] == here.digest
 
 
 def test_the_wheel_runs_by_name_to_the_same_digest(installed: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ metadata its range, the class docstring its comment. `TRANSFERS` says which bala
 """
 
 import re
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, ClassVar, Final, Protocol, get_type_hints
 
@@ -243,9 +242,3 @@ def attribute_docs(cls: EventClass) -> dict[str, str]:
         elif line.strip():
             current.append(line.strip())
     return {name: " ".join(parts) for name, parts in docs.items()}
-
-
-def owner_fields(transfers: Iterable[Transfer]) -> tuple[str, ...]:
-    """Return the names of the fields that name an owner, without repeats."""
-    names = (side for t in transfers for side in (t.payer, t.payee) if isinstance(side, str))
-    return tuple(dict.fromkeys(names))

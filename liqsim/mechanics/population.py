@@ -131,7 +131,8 @@ def _scaled(weights: list[float], total_uusd: int, max_uusd: int) -> list[int]:
     """Scale *weights* to sum to *total_uusd*, none above *max_uusd*; spread what that cuts off."""
     capped: set[int] = set()
     for _ in range(_FILL_ROUNDS):
-        free = sum(w for index, w in enumerate(weights) if index not in capped)
+        # fsum: the plain sum of floats differs between Python 3.11 and 3.12.
+        free = math.fsum(w for index, w in enumerate(weights) if index not in capped)
         scale = (total_uusd - len(capped) * max_uusd) / free if free else 0.0
         over = {i for i, w in enumerate(weights) if i not in capped and w * scale > max_uusd}
         if not over:

@@ -171,6 +171,15 @@ def test_size_and_leverage_have_the_rank_correlation_asked_for(correlation):
     assert spearman == pytest.approx(correlation, abs=4 * (1 - correlation**2) / MANY**0.5 + 2e-3)
 
 
+def test_the_correlation_is_that_of_ranks_not_of_normals():
+    # Two normals correlated by 0.6 have ranks correlated by 0.582: only many accounts tell.
+    count = 40_000
+    accounts = draw({"longs": crowd(accounts=count, size_leverage_correlation=0.6)})
+
+    sizes, drawn = ranks(notionals(accounts)), ranks(leverages(accounts))
+    assert float(np.corrcoef(sizes, drawn)[0, 1]) == pytest.approx(0.6, abs=0.009)
+
+
 def test_leverage_has_the_median_and_the_spread_asked_for():
     drawn = leverages(draw({"longs": crowd()}))
 

@@ -631,3 +631,26 @@ def test_a_tranche_starts_with_the_mark_it_waited_for() -> None:
     run = Run(raw, [LONG], {0: 100, 10: "90.5"})
 
     assert run.entry_of(TrancheStarted).sim_time_us == 30_000_000
+
+
+def test_a_keeper_looks_again_when_the_price_has_come_down_to_its_purse() -> None:
+    raw = keepers(keeper(purse_usd=880), venue__fund__initial_usd=1_000)
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.6", 20: 80})
+
+    # At 90.6 the slice costs 901.47, more than the purse; at 80 it costs 796, and the fund pays
+    # what is missing to bankruptcy.
+    taken = run.entry_of(TrancheTakenOver)
+    assert taken.event.price_e8 == e8("79.6")
+    assert taken.sim_time_us > 20_000_000
+    assert run.the(FundDrawn).amount_uusd == uusd(104)
+
+
+def test_a_keeper_that_is_down_does_not_sell_on_either() -> None:
+    bot = keeper(purse_usd=2_000, resale_delay="5s")
+    bot["downtime"] = [[at(13), at(40)]]
+
+    run = Run(keepers(bot), [LONG], {0: 100, 10: "90.6"})
+
+    assert run.entry_of(TrancheTakenOver).sim_time_us == 12_000_000
+    assert run.entry_of(InventorySold).sim_time_us == 40_000_000

@@ -2,6 +2,7 @@
 
 from liqsim.runner import Actor, Finished, Progress, run_to_log
 from liqsim.scenario import Scenario, load_scenario, scenario_from_toml
+from liqsim.scenario.shipped import scenario_file, shipped
 
 __all__ = [
     "Actor",
@@ -10,5 +11,7 @@ __all__ = [
     "Scenario",
     "load_scenario",
     "run_to_log",
+    "scenario_file",
     "scenario_from_toml",
+    "shipped",
 ]

@@ -10,12 +10,18 @@ from typing import Annotated, Final
 
 import typer
 
-from liqsim.api import Finished, Scenario, load_scenario, run_to_log, scenario_from_toml
+from liqsim.api import (
+    Finished,
+    Scenario,
+    load_scenario,
+    run_to_log,
+    scenario_file,
+    scenario_from_toml,
+)
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.progress import simulated_time
-from liqsim.cli.shipped import scenario_file
 from liqsim.errors import LiqsimError, LogError, ResumeError, ScenarioError
 from replay.log import Log
 

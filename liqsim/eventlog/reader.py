@@ -158,6 +158,11 @@ def open_log(path: str | Path) -> "LogReader":
     if path.is_dir():
         message = f"{path}: is a directory, not a log"
         raise LogError(message)
+    with path.open("rb") as file:
+        # DuckDB takes some endings for other formats; its own files say so in their ninth byte.
+        if file.read(12)[8:] != b"DUCK":
+            message = f"{path}: not a log (not a DuckDB file)"
+            raise LogError(message)
     try:
         connection = duckdb.connect(str(path), read_only=True, config=dict(_CONFIG))
     except duckdb.Error as error:

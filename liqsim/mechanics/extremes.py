@@ -8,6 +8,7 @@ states that could hold an extreme; only their segments are looked at.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -60,16 +61,21 @@ def _extreme(
     last = np.array([displacement(s, t) for s, t in zip(history, lasts, strict=True)])
     moves = np.minimum(sign * first, sign * last)
     references = _lowest_between(sign * path.prices_e8, starts, lasts, path.step_us)
-    slack = _SLACK + 2.0 / int(path.prices_e8.min())
-    bounds = sign * np.log(sign * references) + moves
-    seen = sign * (np.log(path.prices_e8[np.array(starts) // path.step_us]) + first)
+    seen = sign * path.prices_e8[np.array(starts) // path.step_us] * np.exp(first)
+    reached = float(seen.min())
+    # Prices are rounded to a unit, and at least one: what comes within a unit may stand level.
+    target = (max(reached, 1.0) if sign > 0 else reached) + abs(reached) * _SLACK + 1.0
     best: tuple[int, int] | None = None
-    for row in np.flatnonzero(bounds <= seen.min() + slack).tolist():
-        state = history[row]
-        for at_us in _segment_ends(starts[row], lasts[row], path, first[row], last[row], sign):
-            price = sign * displaced_price_e8(path.at(at_us), displacement(state, at_us))
-            if best is None or (price, at_us) < best:
-                best = price, at_us
+    for row in np.flatnonzero(references * np.exp(sign * moves) <= target).tolist():
+        price = _signed_price(sign, path, displacement, history[row])
+        edge = sign * displaced_price_e8(sign * int(references[row]), sign * float(moves[row]))
+        near = target / math.exp(sign * moves[row])
+        for from_us, to_us in _spans(starts[row], lasts[row], path, sign, near):
+            lowest = min(price(from_us), price(to_us))
+            if best is None or lowest < best[0]:
+                best = lowest, _first_at(price, lowest, from_us, to_us)
+            if lowest == edge:
+                break  # Nothing later in this state is lower.
     assert best is not None
     return sign * best[0], best[1]
 
@@ -85,20 +91,26 @@ def _lowest_between(
     return np.minimum.reduceat(padded, cuts)[0::2]
 
 
-def _segment_ends(
-    start_us: int, last_us: int, path: ReferencePath, first: float, last: float, sign: int
-) -> Iterator[int]:
-    """Yield the instants of one state at which its extreme can stand."""
+def _spans(
+    start_us: int, last_us: int, path: ReferencePath, sign: int, near: float
+) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) instant of the steps of one state whose reference is at most *near*."""
     step = path.step_us
     low, high = start_us // step, last_us // step
-    if first == last:
-        prices = sign * path.prices_e8[low : high + 1]
-        yield max(start_us, (low + int(prices.argmin())) * step)
-        return
-    # Towards the extreme side the displacement may still be moving: both ends of each step count.
-    reach = math.exp(abs(first - last)) * (1.0 + _SLACK)
-    prices = path.prices_e8[low : high + 1]
-    near = prices <= prices.min() * reach if sign > 0 else prices >= prices.max() / reach
-    for offset in np.flatnonzero(near).tolist():
-        yield max(start_us, (low + offset) * step)
-        yield min(last_us, (low + offset + 1) * step - 1)
+    for offset in np.flatnonzero(sign * path.prices_e8[low : high + 1] <= near).tolist():
+        from_us = (low + offset) * step
+        yield max(start_us, from_us), min(last_us, from_us + step - 1)
+
+
+def _signed_price(
+    sign: int, path: ReferencePath, displacement: Displacement, state: BookState
+) -> Callable[[int], int]:
+    return lambda at_us: sign * displaced_price_e8(path.at(at_us), displacement(state, at_us))
+
+
+def _first_at(price: Callable[[int], int], lowest: int, from_us: int, to_us: int) -> int:
+    """Return the first instant of *lowest*, at one end of a span in which prices move one way."""
+    if price(from_us) == lowest:
+        return from_us
+    span = range(from_us, to_us + 1)
+    return span[bisect_left(span, True, key=lambda at_us: price(at_us) <= lowest)]  # noqa: FBT003 — what it looks for

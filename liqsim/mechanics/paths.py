@@ -67,11 +67,21 @@ def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
         )
         raise ScenarioError(message)
     prices = [round(math.exp(value)) for value in logs]
-    if isinstance(spec, KnotsPath) and not market.shocks:
-        for at_us, price in spec.knots:  # Exact there, whatever exp(log(price)) rounds to.
-            if at_us // spec.step_us < count:
-                prices[at_us // spec.step_us] = price
+    if not market.shocks:
+        _set_exactly(prices, spec)
     return ReferencePath(spec.step_us, np.array(prices, dtype=np.int64))
+
+
+def _set_exactly(prices: list[int], spec: KnotsPath | GbmPath) -> None:
+    """Put the given prices where they belong, whatever exp(log(price)) rounds to."""
+    if isinstance(spec, GbmPath):
+        prices[0] = spec.start_e8
+        return
+    low, high = min(price for _, price in spec.knots), max(price for _, price in spec.knots)
+    prices[:] = [min(max(price, low), high) for price in prices]
+    for at_us, price in spec.knots:
+        if at_us // spec.step_us < len(prices):
+            prices[at_us // spec.step_us] = price
 
 
 def _knots_logs(spec: KnotsPath, count: int, stream: Stream) -> list[float]:

@@ -89,7 +89,6 @@ class Keepers:
         for bot in self._bots:
             bot.see(offer)
 
-
     def look_again(self) -> None:
         """Have every keeper look again at what its purse did not reach: prices have changed."""
         for bot in self._bots:

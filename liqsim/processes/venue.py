@@ -321,11 +321,20 @@ class Venue:
                 break  # Limit or depth is reached: the other children would get nothing.
             if left and engine.child_spacing_us:
                 yield self._context.wake(engine.child_spacing_us, Priority.LIQUIDATION)
+        if not left or not self._has_depth(tranche):
+            return tranche.size_e8 - left, 0  # What the book cannot take waits for it to refill.
         deleveraged = self._deleverage(tranche, left)
         left -= deleveraged
         if left:
             left -= self._send(tranche, left, None)
         return tranche.size_e8 - left - deleveraged, deleveraged
+
+    def _has_depth(self, tranche: Tranche) -> bool:
+        """Return whether the book would take another unit at some price."""
+        desk, now = tranche.desk, self._context.now_us
+        unit = -1 if self._position(desk, tranche.bucket_id) > 0 else 1
+        book, reference = desk.state.book, desk.path.at(now)
+        return desk.liquidity.fill(book, now, reference, unit, None) is not None
 
     def _tighter(self, tranche: Tranche, limit_e8: int) -> int:
         """Return the limit now, never beyond the one announced with the tranche."""
@@ -389,7 +398,7 @@ class Venue:
         if settlement.draw_uusd:
             left = self._ledger.cash_view[Owner.FUND] - settlement.draw_uusd
             if not left:
-                self._context.log.warning("fund_exhausted", bucket_id=bucket)
+                self._context.log.info("fund_exhausted", bucket_id=bucket)
             journal.append(FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left), cause)
 
     def _deleverage(self, tranche: Tranche, size_e8: int) -> int:

@@ -3,8 +3,8 @@
 import pytest
 from support.scenarios import small_scenario
 
-import liqsim.cli.shipped as shipping
-from liqsim.cli.shipped import shipped
+import liqsim.scenario.shipped as shipping
+from liqsim.api import shipped
 
 NAMES = sorted(shipped())
 

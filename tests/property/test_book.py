@@ -3,7 +3,9 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.effort import cases
@@ -117,7 +119,7 @@ def test_slices_of_one_instant_cost_what_one_order_costs():
         bounds = [0, *sorted(round(cut * abs(order)) for cut in cuts), abs(order)]
         sign = 1 if order > 0 else -1
         fills, after = [], state
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             if end == start:
                 continue
             fill = book.fill(after, 0, reference, sign * (end - start), None)
@@ -156,7 +158,7 @@ def test_slices_of_one_instant_cost_what_one_order_costs():
 
 @st.composite
 def round_trips(draw):
-    """Draw (shape, reference, steps); a step waits, changes depth, or trades with a limit or not."""
+    """Draw (shape, reference, steps); a step waits, changes depth or trades."""
     shape = draw(shapes)
     step = st.one_of(
         st.tuples(st.just("wait"), st.sampled_from([1, 10**6, HALF_LIFE_US, 20 * HALF_LIFE_US])),
@@ -245,8 +247,8 @@ def test_no_machine_of_a_few_moves_pays():
     """Every way to order five moves out of ten, on four books: no luck needed to find one."""
     moves = [
         ("market", 0.4), ("market", -0.4), ("market", 1.2), ("market", -1.2),
-        ("wait", HALF_LIFE_US), ("depth", 250_000, HALF_LIFE_US), ("depth", 4_000_000, HALF_LIFE_US),
-        ("flatten",),
+        ("wait", HALF_LIFE_US), ("flatten",),
+        ("depth", 250_000, HALF_LIFE_US), ("depth", 4_000_000, HALF_LIFE_US),
     ]  # fmt: skip
     seen = Counter()
 
@@ -267,6 +269,28 @@ def test_no_machine_of_a_few_moves_pays():
     for exponent in (1.0, 0.5, 2.0):
         search(Shape(10.0**11, exponent, 0.05, 0.3), [], 4 if exponent == 1.0 else 3)
     assert seen["traded"] >= 4_000
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(10.0**11, 2.0, 1.0, 0.3),
+        Shape(10.0**11, 2.5, 0.25, 1.0),
+        Shape(10.0**11, 1.0, 1.0, 1.0),
+        Shape(10.0**11, 3.0, 0.1, 1.0),
+    ],
+)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_sweeping_a_book_in_parts_and_back_at_once_does_not_pay(shape, side):
+    """Far sweeps, where a series in the permanent move would have lost all its digits."""
+    trader = Trader(shape, 200 * 10**8)
+    for _ in range(2):
+        trader.act(("market", side / 2))
+    trader.act(("flatten",))
+
+    assert trader.fills == 3
+    assert trader.units_e8 == 0
+    assert trader.cash_uusd <= 0
 
 
 # Bounds of a fill ---------------------------------------------------------------------------------

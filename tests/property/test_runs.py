@@ -68,6 +68,7 @@ _FLOORS = {
         "call failed: lost_race": 100,
         "call failed: beyond_limit": 20,
         "call failed: purse_short": 1,
+        "call failed: restored": 3,
         "unresolved: no_executor": 20,
     },
 }

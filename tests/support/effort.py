@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, settings
 
 _PROFILE_DEFAULT = 100
-"""What Hypothesis runs by default; a profile with ten times as many multiplies every count by ten."""
+"""What Hypothesis runs by default; a profile with ten times as many runs ten times every count."""
 
 
 def cases(count: int) -> settings:

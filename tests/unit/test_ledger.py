@@ -28,7 +28,7 @@ from liqsim.events import (
     SurplusRouted,
     TrancheTakenOver,
 )
-from liqsim.events.schema import columns_of, owner_fields
+from liqsim.events.schema import columns_of
 from liqsim.journal import Journal
 from liqsim.mechanics.liquidity import FiniteBook
 from liqsim.units import BOUND, RATIO_SCALE
@@ -39,6 +39,12 @@ from liqsim.world.world import World
 OWNERS, MARKETS = 9, 3
 BUCKET, OTHER = 6, 7
 MOVING = [cls for cls in EVENT_CLASSES if cls.TRANSFERS]
+
+
+def owner_fields(transfers):
+    """Return the names of the fields that name an owner, without repeats."""
+    names = (side for t in transfers for side in (t.payer, t.payee) if isinstance(side, str))
+    return tuple(dict.fromkeys(names))
 
 
 def random_event(cls, random: Random, top: int = BOUND - 1):

@@ -28,6 +28,26 @@ BASIS_KINDS: Final = ("fact", "assumed", "fitted")
 
 
 @attrs.frozen
+class DepthTerms:
+    """
+    A finite book's terms.
+
+    Attributes:
+        depth_uusd: USD within 1 % of mid on one side, in units at the start price.
+        exponent: Depth within x of mid grows as x ** exponent.
+        reach: Log distance up to which there are quotes.
+        permanent_share: Share of the impact that does not refill.
+        half_life_us: Half-life of consumed volume, until the schedule says otherwise.
+    """
+
+    depth_uusd: int
+    exponent: float
+    reach: float
+    permanent_share: float
+    half_life_us: int
+
+
+@attrs.frozen
 class MarketTerms:
     """
     One market's terms.
@@ -36,11 +56,35 @@ class MarketTerms:
         name: Its name.
         tiers: (from_units_e8, rate_e6) of the maintenance margin.
         step_us: Resolution of its reference path.
+        depth: Its book; None where orders have no impact.
+        schedule: (at_us, multiplier_e6, half_life_us) of every change of depth.
+        quorum: Sources that must have reported before the oracle publishes.
+        source_count: Sources there are.
+        can_overtake: Whether an update can land after a newer one, and is then dropped.
     """
 
     name: str
     tiers: tuple[tuple[int, int], ...]
     step_us: int
+    depth: DepthTerms | None
+    schedule: tuple[tuple[int, int, int], ...]
+    quorum: int
+    source_count: int
+    can_overtake: bool
+
+
+@attrs.frozen
+class KeeperTerms:
+    """
+    One keeper's terms.
+
+    Attributes:
+        purse_uusd: What it has at the start.
+        call_cost_uusd: What every call costs it.
+    """
+
+    purse_uusd: int
+    call_cost_uusd: int
 
 
 @attrs.frozen
@@ -60,12 +104,15 @@ class Terms:
         discount_e6: Discount to the mark at which keepers take over.
         due_at_zero: Whether a margin of exactly zero is due.
         mark_max_age_us: Tranches wait while the mark is older; 0 never waits.
-        fee_on_execution_e6: Fees on the execution price, together.
+        order_fee_e6: Fees on the price of an order, together.
+        takeover_fee_e6: Fee on the price of a takeover.
         fee_on_mark_e6: Fee on the mark price.
         share_e6: Share of the position at its trigger that one tranche puts up.
         max_uusd: Largest tranche, at the mark price.
         spacing_us: From the end of a tranche to the start of the next of the same liquidation.
         restore_buffer_e6: Margin is restored at (1 + this) x maintenance.
+        fund_uusd: What the insurance fund has at the start.
+        keepers: Keepers by name; none where the engine executes.
         surplus_to: `fund` or `trader`.
         deleveraging: `ranked` or `none`.
     """
@@ -81,12 +128,15 @@ class Terms:
     discount_e6: int
     due_at_zero: bool
     mark_max_age_us: int
-    fee_on_execution_e6: int
+    order_fee_e6: int
+    takeover_fee_e6: int
     fee_on_mark_e6: int
     share_e6: int
     max_uusd: int
     spacing_us: int
     restore_buffer_e6: int
+    fund_uusd: int
+    keepers: Mapping[str, KeeperTerms]
     surplus_to: str
     deleveraging: str
 
@@ -121,33 +171,66 @@ def _terms(document: Mapping[str, Any]) -> Terms:
     venue = document["venue"]
     fees, tranches, waterfall = venue["fees"], venue["tranches"], venue["waterfall"]
     executor = venue[venue["executor"]]
+    liquidation_fee = _scaled(fees["liquidation_on_execution"], 6)
     return Terms(
         name=document["name"],
         seed=document["seed"],
         path_mode=document["path_mode"],
         start_unix_us=start,
         end_us=_instant(document["end"]) - start,
-        markets=tuple(_market(name, table) for name, table in document["markets"].items()),
+        markets=tuple(_market(name, table, start) for name, table in document["markets"].items()),
         executor=venue["executor"],
         reaction_us=duration_us(executor["reaction"]),
         discount_e6=_scaled(executor.get("discount", 0), 6),
         due_at_zero=venue["due_at_zero"],
         mark_max_age_us=duration_us(venue["mark_max_age"]),
-        fee_on_execution_e6=_scaled(fees["taker"], 6)
-        + _scaled(fees["liquidation_on_execution"], 6),
+        order_fee_e6=_scaled(fees["taker"], 6) + liquidation_fee,
+        takeover_fee_e6=liquidation_fee,
         fee_on_mark_e6=_scaled(fees["liquidation_on_mark"], 6),
         share_e6=_scaled(tranches["share"], 6),
         max_uusd=_scaled(tranches["max_usd"], 6),
         spacing_us=duration_us(tranches["spacing"]),
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
+        fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
+        keepers={
+            name: KeeperTerms(_scaled(bot["purse_usd"], 6), _scaled(bot["call_cost_usd"], 6))
+            for name, bot in executor.get("bots", {}).items()
+        },
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
     )
 
 
-def _market(name: str, table: Mapping[str, Any]) -> MarketTerms:
-    tiers = tuple((_scaled(start, 8), _scaled(rate, 6)) for start, rate in table["maintenance"])
-    return MarketTerms(name, tiers, duration_us(table["path"]["step"]))
+def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTerms:
+    liquidity, oracle = table["liquidity"], table["oracle"]
+    landing = oracle["landing"]
+    return MarketTerms(
+        name=name,
+        tiers=tuple((_scaled(start, 8), _scaled(rate, 6)) for start, rate in table["maintenance"]),
+        step_us=duration_us(table["path"]["step"]),
+        depth=None if liquidity["kind"] == "no_impact" else _depth(liquidity),
+        schedule=tuple(
+            (
+                _instant(change["at"]) - start_unix_us,
+                _scaled(change["multiplier"], 6),
+                duration_us(change["half_life"]),
+            )
+            for change in liquidity.get("schedule", ())
+        ),
+        quorum=oracle["quorum"],
+        source_count=len(oracle["sources"]),
+        can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
+    )
+
+
+def _depth(liquidity: Mapping[str, Any]) -> DepthTerms:
+    return DepthTerms(
+        depth_uusd=_scaled(liquidity["depth_usd"], 6),
+        exponent=float(liquidity["exponent"]),
+        reach=float(liquidity["reach"]),
+        permanent_share=float(liquidity["permanent_share"]),
+        half_life_us=duration_us(liquidity["half_life"]),
+    )
 
 
 def _scaled(value: Any, places: int) -> int:

@@ -15,9 +15,11 @@ from liqsim.events import Event
 from replay.audit.book import Book
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
+from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
 from replay.audit.liquidations import all_over
 from replay.audit.money import Money
+from replay.audit.openings import Openings
 from replay.audit.prices import Prices
 from replay.audit.rules import apply_checked
 from replay.audit.structure import Structure
@@ -46,6 +48,9 @@ def verify_open(log: LogReader) -> list[Finding]:
     structure, money, prices = Structure(log, findings), Money(log, findings), Prices(log, findings)
     causes, fold = Causes(findings), Fold()
     book = None if terms is None else _book(log, terms, causes, findings, fold)
+    openings = None if terms is None else Openings(log, terms, findings)
+    if book is not None:
+        prices.depths = book.depths
     structure.check_unnumbered()
     for low, high in log.chunks:
         kinds = log.chunk(low, high)
@@ -53,6 +58,8 @@ def verify_open(log: LogReader) -> list[Finding]:
         check_digests(log, kinds, low, high, findings)
         money.check_costs(kinds)
         prices.check(kinds)
+        if openings is not None:
+            openings.check(kinds)
         for entry in entries_of(_with_known_names(kinds)):
             causes.check(entry, exists=structure.has)
             moves = fold.apply(entry) if book is None else apply_checked(book, entry)
@@ -62,6 +69,8 @@ def verify_open(log: LogReader) -> list[Finding]:
     check_batches(log, structure.event_count, findings)
     is_sealed = log.manifest.status == "sealed"
     prices.finish(is_sealed=is_sealed)
+    if openings is not None:
+        openings.finish(is_sealed=is_sealed)
     money.check_totals(fold)
     if book is not None:
         all_over(book, is_sealed=is_sealed)
@@ -77,7 +86,7 @@ def _read_terms(log: LogReader, findings: Findings) -> Terms | None:
 
 
 def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold: Fold) -> Book:
-    owners = log.owners
+    owners, paths = log.owners, log.reference_prices()
     return Book(
         terms=terms,
         causes=causes,
@@ -88,6 +97,16 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             o.owner_id: o.market_id
             for o in owners
             if o.kind == "bucket" and o.market_id is not None
+        },
+        depths={
+            market: MarketDepth(terms.markets[market], int(prices[0]), findings)
+            for market, (_, prices) in paths.items()
+            if market < len(terms.markets) and len(prices)
+        },
+        call_costs_uusd={
+            o.owner_id: terms.keepers[o.name].call_cost_uusd
+            for o in owners
+            if o.kind == "keeper" and o.name in terms.keepers
         },
     )
 

@@ -38,6 +38,9 @@ from liqsim.units import (
     ceil_div,
 )
 
+_LOG_SWEEP_LIMIT: Final = 20.0
+"""Beyond a factor of e ** 20 prices leave the ledger's range."""
+
 PATH_POINTS_MAX: Final = 50_000_000
 SAMPLES_MAX: Final = 100_000_000
 OWNERS: Final = ("outside", "makers", "fund", "treasury", "network")
@@ -268,6 +271,22 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
             yield _COHORTS, f"{bound} of all notional_usd {price}"
         if isinstance(book, PowerBook) and book.depth_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:
             yield ("markets", market.name, "liquidity", "depth_usd"), f"{bound} {price}"
+        if isinstance(book, PowerBook) and _permanent_sweep(book) > _LOG_SWEEP_LIMIT:
+            yield (
+                ("markets", market.name, "liquidity", "permanent_share"),
+                (
+                    "must leave a sweep of the deepest book a permanent move of at most "
+                    f"{_LOG_SWEEP_LIMIT:g} in log price, not {_permanent_sweep(book):g}: lower it, "
+                    "reach, exponent or the largest multiplier"
+                ),
+            )
+
+
+def _permanent_sweep(book: PowerBook) -> float:
+    """Return the permanent move of log price when the deepest book of the run is swept at once."""
+    share, reach = book.permanent_share_e6 / RATIO_SCALE, book.reach_e6 / RATIO_SCALE
+    deepest = max([RATIO_SCALE, *(change.multiplier_e6 for change in book.schedule)]) / RATIO_SCALE
+    return float(share * 0.01 * (reach / 0.01) ** book.exponent * deepest)
 
 
 def _start_e8(path: KnotsPath | GbmPath) -> int:

@@ -9,8 +9,15 @@ from typing import Final
 
 import attrs
 
-from liqsim.events import Entry, LiquidationTriggered, TrancheStarted
+from liqsim.events import (
+    Entry,
+    FundDrawn,
+    LiquidationTriggered,
+    SurplusRouted,
+    TrancheStarted,
+)
 from replay.audit.causes import Causes
+from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import margin_e22
@@ -78,6 +85,22 @@ class Deleveraging:
     price_e8: int
 
 
+@attrs.frozen
+class Owed:
+    """
+    What the fund gains or pays by an execution, to be recorded right after it.
+
+    Attributes:
+        seq: The execution.
+        kind: `SurplusRouted` or `FundDrawn`.
+        amount_uusd: How much.
+    """
+
+    seq: int
+    kind: type[SurplusRouted | FundDrawn]
+    amount_uusd: int
+
+
 @attrs.define
 class Book:
     """
@@ -95,6 +118,10 @@ class Book:
         liquidation_of: The open liquidation by bucket.
         unresolved: Buckets recorded as unresolved.
         sides: Buckets with a position, by market and whether they are long.
+        depths: What flow has done to each market.
+        call_costs_uusd: What a call costs, by keeper.
+        taken_over: Tranches that keepers have taken over.
+        owed: What the event before must be followed by.
         run: The deleveraging in course.
     """
 
@@ -109,6 +136,10 @@ class Book:
     liquidation_of: dict[int, int] = attrs.Factory(dict)
     unresolved: set[int] = attrs.Factory(set)
     sides: defaultdict[tuple[int, bool], dict[int, None]] = attrs.Factory(lambda: defaultdict(dict))
+    depths: dict[int, MarketDepth] = attrs.Factory(dict)
+    call_costs_uusd: dict[int, int] = attrs.Factory(dict)
+    taken_over: set[int] = attrs.Factory(set)
+    owed: Owed | None = None
     run: Deleveraging | None = None
 
     def position(self, market: int, owner: int) -> int:

@@ -2,8 +2,17 @@
 
 from typing import Final
 
-from liqsim.events import Entry, InventorySold, KeeperCallFailed, OrderFilled, TrancheTakenOver
-from replay.audit.book import Book, TrancheProgress
+from liqsim.events import (
+    DepthChanged,
+    Entry,
+    FailedCall,
+    InventorySold,
+    KeeperCallFailed,
+    OrderFilled,
+    TrancheTakenOver,
+)
+from replay.audit.book import Book
+from replay.audit.settlement import settle
 from replay.margin import bankruptcy_price_e8
 
 _E10: Final = 10**10
@@ -14,8 +23,9 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
     """Check an order's size, fee and limit."""
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     _check_order(book, entry, e)
+    note_flow(book, entry, e)
+    settle(book, entry, e, book.terms.order_fee_e6)
     tranche = book.open_tranche(entry, e.tranche_seq)
-    _check_fee(book, entry, e, tranche)
     if tranche is None:
         return
     book.check_within_slice(entry, tranche, e.quantity_e8)
@@ -35,8 +45,9 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     """Check size, price and fee of a takeover."""
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     call_landed(book, entry, e)
+    settle(book, entry, e, book.terms.takeover_fee_e6)
+    book.taken_over.add(e.tranche_seq)
     tranche = book.open_tranche(entry, e.tranche_seq)
-    _check_fee(book, entry, e, tranche)
     marks = [book.fold.marks_e8.get(e.market_id, 0)]
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)
@@ -52,26 +63,39 @@ def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
     """Check that a keeper sells no more than it has."""
     book.check_reduces(entry, e.market_id, e.keeper_id, e.quantity_e8)
     _check_order(book, entry, e)
+    note_flow(book, entry, e)
+
+
+def note_flow(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
+    """Have the market's book take a fill, and check it."""
+    depth = book.depths.get(e.market_id)
+    if depth is not None:
+        depth.filled(entry, e)
+
+
+def depth_changed(book: Book, entry: Entry, e: DepthChanged) -> None:
+    """Have the market's book change its depth."""
+    depth = book.depths.get(e.market_id)
+    if depth is not None:
+        depth.changed(entry, e)
+
+
+def call_failed(book: Book, entry: Entry, e: KeeperCallFailed) -> None:
+    """Check that a call lost the race if, and only if, another won it."""
+    call_landed(book, entry, e)
+    if (e.reason is FailedCall.LOST_RACE) != (e.tranche_seq in book.taken_over):
+        is_taken = "is" if e.tranche_seq in book.taken_over else "is not"
+        message = f"{e.reason.name}, but tranche {e.tranche_seq} {is_taken} taken over"
+        book.findings.add("call_failed", entry.seq, message)
 
 
 def call_landed(book: Book, entry: Entry, e: TrancheTakenOver | KeeperCallFailed) -> None:
-    """Check that a call was sent before it landed."""
+    """Check that a call was sent before it landed, and what it cost."""
+    if e.keeper_id in book.call_costs_uusd:
+        right = book.call_costs_uusd[e.keeper_id]
+        book.expect("call_cost", entry, "call_cost_uusd", e.call_cost_uusd, right)
     if e.sent_at_us > entry.sim_time_us:
         book.findings.add("lifecycle", entry.seq, "the call landed before it was sent")
-
-
-def _check_fee(
-    book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver, tranche: TrancheProgress | None
-) -> None:
-    mark = book.fold.marks_e8.get(e.market_id, 0)
-    if tranche is not None:
-        mark = max(mark, tranche.start.mark_price_e8)
-    terms = book.terms
-    rated = e.price_e8 * terms.fee_on_execution_e6 + mark * terms.fee_on_mark_e6
-    most = -(-abs(e.quantity_e8) * rated // (_E10 * _E6))
-    if e.fee_uusd > most:
-        message = f"the fee is {e.fee_uusd} uUSD, must be at most {most}"
-        book.findings.add("fee", entry.seq, message)
 
 
 def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:

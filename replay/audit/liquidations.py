@@ -7,6 +7,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     OracleUpdated,
+    UpdateReason,
 )
 from replay.audit.book import Book, LiquidationProgress
 from replay.margin import E22_PER_UUSD, bankruptcy_price_e8, maintenance_e22
@@ -20,6 +21,18 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
             entry.seq,
             f"sampled at {e.sampled_at_us}, published at {e.published_at_us}, "
             f"landed at {entry.sim_time_us} us",
+        )
+    if e.market_id >= len(book.terms.markets):
+        return  # Reported as owner_unknown.
+    terms, is_new = book.terms.markets[e.market_id], e.market_id not in book.fold.marks_e8
+    if is_new != (e.reason is UpdateReason.FIRST) and not (is_new and terms.can_overtake):
+        message = f"the reason is {e.reason.name} of the market's {'first' if is_new else 'later'}"
+        book.findings.add("first_update", entry.seq, f"{message} update")
+    if not terms.quorum <= e.reports_count <= terms.source_count:
+        book.findings.add(
+            "reports_count",
+            entry.seq,
+            f"{e.reports_count} reports, must be {terms.quorum} to {terms.source_count}",
         )
 
 
@@ -75,8 +88,13 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
 
 
 def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -> None:
-    """Check that an unresolved liquidation is open."""
+    """Check that an unresolved liquidation is open, and that the run is over."""
+    if e.bucket_id in book.unresolved:
+        message = f"bucket {e.bucket_id} is recorded twice"
+        book.findings.add("unresolved_state", entry.seq, message)
     book.unresolved.add(e.bucket_id)
+    last_us = book.terms.end_us - 1
+    book.expect("unresolved_state", entry, "sim_time_us", entry.sim_time_us, last_us)
     position = book.position(e.market_id, e.bucket_id)
     book.expect("unresolved_state", entry, "quantity_e8", e.quantity_e8, position)
     if book.liquidation_of.get(e.bucket_id) != e.liquidation_seq:
@@ -86,6 +104,11 @@ def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -
 
 def all_over(book: Book, *, is_sealed: bool) -> None:
     """Check what every bucket was left with."""
+    if is_sealed:
+        for bucket, seq in book.liquidation_of.items():
+            if bucket not in book.unresolved:
+                message = f"liquidation {seq} of bucket {bucket} did not end"
+                book.findings.add("unresolved_missing", None, message)
     in_tranche = {tranche.start.bucket_id for tranche in book.tranches.values()}
     for bucket, market in book.buckets.items():
         position, cash = book.position(market, bucket), book.cash(bucket)

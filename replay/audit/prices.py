@@ -8,6 +8,7 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, IntArray, LogReader
 from liqsim.events import Event, InventorySold, MarketExtremes, OrderFilled
+from replay.audit.depth import MarketDepth, is_near
 from replay.audit.findings import Findings
 
 _FILLS: Final = (OrderFilled, InventorySold)
@@ -23,17 +24,20 @@ class Prices:
         findings: Where findings go.
         lowest: Lowest market price after a fill, by market.
         highest: Highest.
+        paths: (Instants, prices) of the reference path, by market.
+        depths: What flow has done to each market.
     """
 
     log: LogReader
     findings: Findings
     lowest: dict[int, int] = attrs.Factory(dict)
     highest: dict[int, int] = attrs.Factory(dict)
-    _paths: dict[int, tuple[IntArray, IntArray]] = attrs.field(init=False)
+    paths: dict[int, tuple[IntArray, IntArray]] = attrs.field(init=False)
+    depths: dict[int, MarketDepth] = attrs.Factory(dict)
     _recorded: dict[int, tuple[int, dict[str, int]]] = attrs.Factory(dict)
 
     def __attrs_post_init__(self) -> None:
-        self._paths = self.log.reference_prices()
+        self.paths = self.log.reference_prices()
 
     def check(self, kinds: Mapping[type[Event], Columns]) -> None:
         """Check the next chunk's fills and remember its extremes."""
@@ -51,10 +55,10 @@ class Prices:
 
     def _check_fills(self, cls: type[Event], columns: Columns) -> None:
         for market in np.unique(columns["market_id"]).tolist():
-            if market not in self._paths:
+            if market not in self.paths:
                 continue  # Reported as owner_unknown.
             rows = columns["market_id"] == market
-            at_us, prices = self._paths[market]
+            at_us, prices = self.paths[market]
             place = np.searchsorted(at_us, columns["sim_time_us"][rows], side="right") - 1
             right = prices[np.maximum(place, 0)]
             seq, actual = columns["seq"][rows], columns["reference_price_e8"][rows]
@@ -72,14 +76,14 @@ class Prices:
         """Check the extremes of every market."""
         for market in self.log.markets:
             if market in self._recorded:
-                if market in self._paths:
+                if market in self.paths:
                     self._check_extremes(market, *self._recorded[market])
             elif is_sealed:
                 message = f"the extremes of market {market} are not recorded"
                 self.findings.add("extremes", None, message)
 
     def _check_extremes(self, market: int, seq: int, values: dict[str, int]) -> None:
-        at_us, prices = self._paths[market]
+        at_us, prices = self.paths[market]
         end_us = self.log.manifest.end_us
         prices = prices[at_us < end_us]
         if not len(prices):
@@ -104,6 +108,8 @@ class Prices:
             self.findings.expect("extremes", seq, name, values[name], right)
         if market in self.lowest:
             self._check_market(market, seq, values)
+        if market in self.depths:
+            self._check_standing(market, seq, values)
 
     def _check_market(self, market: int, seq: int, values: dict[str, int]) -> None:
         low, high = values["lowest_market_e8"], values["highest_market_e8"]
@@ -120,3 +126,21 @@ class Prices:
         for name in ("lowest_market_at_us", "highest_market_at_us"):
             if not 0 <= values[name] < self.log.manifest.end_us:
                 self.findings.add("extremes", seq, f"{name} is {values[name]}, outside the run")
+
+    def _check_standing(self, market: int, seq: int, values: dict[str, int]) -> None:
+        """Check extremes and end against the read side's own book."""
+        depth, path = self.depths[market], self.paths[market]
+        low, high, end = depth.extremes(*path, self.log.manifest.end_us)
+        for name, right in (
+            ("lowest_market_e8", low),
+            ("highest_market_e8", high),
+            ("end_market_e8", end),
+        ):
+            if not is_near(values[name], right):
+                message = f"{name} is {values[name]}, must be {round(right)}"
+                self.findings.add("extremes", seq, message)
+        for name in ("lowest_market", "highest_market"):
+            at_us, price = values[f"{name}_at_us"], values[f"{name}_e8"]
+            if not depth.stood_at(min(max(at_us, 0), self.log.manifest.end_us - 1), price, *path):
+                message = f"{name} {price} did not stand at {at_us} us"
+                self.findings.add("extremes", seq, message)

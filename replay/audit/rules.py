@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from liqsim.events import (
     BadDebtRecorded,
+    DepthChanged,
     Entry,
     Event,
     FundDrawn,
@@ -26,18 +27,19 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import executions, liquidations, tranches, waterfall
+from replay.audit import executions, liquidations, settlement, tranches, waterfall
 from replay.audit.book import Book
 from replay.fold import Move
 
 _Check = Callable[[Book, Entry, Any], None]
 _BEFORE: Final[dict[type[Event], _Check]] = {
+    DepthChanged: executions.depth_changed,
     OracleUpdated: liquidations.oracle_updated,
     LiquidationTriggered: liquidations.liquidation_triggered,
     TrancheStarted: tranches.tranche_started,
     OrderFilled: executions.order_filled,
     TrancheTakenOver: executions.tranche_taken_over,
-    KeeperCallFailed: executions.call_landed,
+    KeeperCallFailed: executions.call_failed,
     InventorySold: executions.inventory_sold,
     PositionDeleveraged: waterfall.position_deleveraged,
     SurplusRouted: waterfall.surplus_routed,
@@ -46,12 +48,15 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     LiquidationEnded: liquidations.liquidation_ended,
     LiquidationUnresolved: liquidations.liquidation_unresolved,
 }
+_ROUTED: Final = (SurplusRouted, FundDrawn)
 _AFTER: Final[dict[type[Event], _Check]] = {FundDrawn: waterfall.fund_drawn}
 
 
 def apply_checked(book: Book, entry: Entry) -> tuple[Move, ...]:
     """Check *entry* against the fold before it, fold it, check the fold after it."""
     kind = type(entry.event)
+    if book.owed is not None or kind in _ROUTED:
+        settlement.check_owed(book, entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)
     moves = book.fold.apply(entry)

@@ -8,6 +8,7 @@ from replay.margin import bankruptcy_price_e8
 
 _E10: Final = 10**10
 _E6: Final = 10**6
+_HIGHEST_PRICE: Final = 10**18 - 1
 
 
 def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
@@ -54,6 +55,11 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         total,
         abs(tranche.start.quantity_e8),
     )
+    bucket = tranche.start.bucket_id
+    debt = book.fold.bad_debt_uusd.get(bucket, 0)
+    if not book.position(tranche.start.market_id, bucket) and book.cash(bucket) < -debt:
+        message = f"bucket {bucket} has {book.cash(bucket)} uUSD and a bad debt of {debt}"
+        book.findings.add("bad_debt", entry.seq, message)
     liquidation = book.liquidations.get(tranche.start.liquidation_seq)
     if liquidation is not None:
         liquidation.open_tranche = -1
@@ -79,21 +85,18 @@ def _check_size(book: Book, entry: Entry, e: TrancheStarted, trigger: Liquidatio
     share = -(-abs(trigger.quantity_e8) * book.terms.share_e6 // _E6)
     cap = max(book.terms.max_uusd * _E10 // max(e.mark_price_e8, 1), 1)
     most = min(abs(position), share, cap)
-    if abs(e.quantity_e8) > most or e.quantity_e8 * position >= 0:
-        message = f"the slice is {e.quantity_e8} of {position}, must be at most {most}"
+    if abs(e.quantity_e8) != most or e.quantity_e8 * position >= 0:
+        message = f"the slice is {e.quantity_e8} of {position}, must be {most} of it"
         book.findings.add("tranche_size", entry.seq, message)
 
 
 def _check_limit(book: Book, entry: Entry, e: TrancheStarted) -> None:
-    """Check that the limit is within bankruptcy price and what the fund holds per unit."""
+    """Check that the limit is the bankruptcy price and what the fund holds per unit."""
     position, size = book.position(e.market_id, e.bucket_id), abs(e.quantity_e8)
     if not position or not size:
         return
     bankruptcy = bankruptcy_price_e8(book.cash(e.bucket_id), position)
-    fund = -(-max(book.fold.fund_uusd, 0) * _E10 // size)
-    if position > 0 and e.limit_price_e8 < (low := max(bankruptcy - fund, 1)):
-        message = f"the limit is {e.limit_price_e8}, must be at least {low}"
-        book.findings.add("limit_price", entry.seq, message)
-    if position < 0 and e.limit_price_e8 > (high := max(bankruptcy + fund, 1)):
-        message = f"the limit is {e.limit_price_e8}, must be at most {high}"
-        book.findings.add("limit_price", entry.seq, message)
+    fund = max(book.fold.fund_uusd, 0) * _E10 // size
+    exact = bankruptcy - fund if position > 0 else bankruptcy + fund
+    right = min(max(exact, 1), _HIGHEST_PRICE)
+    book.expect("limit_price", entry, "limit_price_e8", e.limit_price_e8, right)

@@ -2,6 +2,7 @@
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit.book import Book, Deleveraging
+from replay.audit.settlement import fund_is_empty
 from replay.margin import bankruptcy_price_e8
 
 
@@ -25,10 +26,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
 
 
 def surplus_routed(book: Book, entry: Entry, e: SurplusRouted) -> None:
-    """Check that a surplus is the fund's."""
-    if book.terms.surplus_to != "fund":
-        message = f"{e.amount_uusd} uUSD of bucket {e.bucket_id} went to the fund"
-        book.findings.add("surplus", entry.seq, message)
+    """Check that a surplus belongs to a tranche in course."""
     book.open_tranche(entry, e.tranche_seq)
 
 
@@ -43,6 +41,7 @@ def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
     """Check that the debt is what the bucket is short of, and its position gone."""
     hole = -book.cash(e.bucket_id)
     book.expect("bad_debt", entry, "amount_uusd", e.amount_uusd, hole)
+    fund_is_empty(book, entry, e)
     if book.position(book.buckets.get(e.bucket_id, 0), e.bucket_id):
         message = f"bucket {e.bucket_id} still has a position"
         book.findings.add("bad_debt", entry.seq, message)

@@ -172,7 +172,9 @@ def _changes(random: Random, spec: Oracle, end_us: int, *, has_impact: bool) -> 
         if random.random() < 0.85 or not has_impact:
             depths = random.choice((-1, 1)) * random.choice((0.001, 0.05, 0.3, 1, 1, 3, 20, 80))
         # Child orders share an instant; what is taken is often given back soon after.
-        for after_us in random.choice(((0,), (0,), (0, 0, 0), (0, 20_000), (0, 60_000, 10**6))):
+        to_sample = source.period_us - (at_us - source.offset_us) % source.period_us
+        orders = (0,), (0, 0, 0), (0, 20_000), (0, 60_000, 10**6), (0, to_sample), (0, to_sample)
+        for after_us in random.choice(orders):
             turn = -1 if after_us else 1
             found.append(
                 Change(
@@ -338,6 +340,22 @@ def test_planner_allows_for_the_rounding_of_prices_far_below_the_reference() -> 
         published.append((plan.at_us, plan.price_e8))
 
     assert published == [(2 * _SECOND, 8), (5 * _SECOND, 9)]
+
+
+def test_planner_decides_a_sample_of_the_very_instant_of_a_trade_by_the_book_before_it() -> None:
+    slow = Source("slow", _SECOND, 0, Latency(500_000, 500_000), 0, 10**6, ())
+    quick = Source("quick", _SECOND, 200_000, Latency(100_000, 100_000), 0, 10**6, ())
+    spec = Oracle(10_000, 10**10, 1, Latency(0, 0), (slow, quick))
+    path = ReferencePath(_SECOND, np.array([10**10] * 2, dtype=np.int64))
+    book = FiniteBook(10.0**8, exponent=1.0, reach=0.25, permanent_share=0.0)
+    # Sold five depths, bought back when the slow source samples: it alone shows the fall, once.
+    changes = [Change(300_000, -5.0, 0, 0), Change(_SECOND, 5.0, 0, 0)]
+    world = World(spec, 1, 2 * _SECOND, path, book, 10.0**8, 10**17, changes)  # It never refills.
+
+    published = [(plan.at_us, plan.price_e8) for plan in lazily(world, world.market(), Counter())]
+
+    shown = (10**10 + round(10**10 * math.exp(-0.05))) // 2
+    assert published == [(300_000, 10**10), (1_500_000, shown)]
 
 
 # Whole runs ---------------------------------------------------------------------------------------

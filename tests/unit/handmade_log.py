@@ -77,12 +77,40 @@ maintenance = [[0, 0.01]]
 kind = "gbm"
 step = "1s"
 
+[markets.ETH.liquidity]
+kind = "power_book"
+depth_usd = {depth}
+exponent = {exponent}
+reach = 0.25
+permanent_share = 0
+half_life = "60s"
+schedule = [{schedule}]
+
+[markets.ETH.oracle]
+quorum = 1
+landing = {{ median = "100ms", p99 = "100ms" }}
+sources = {{ index = {{}} }}
+
 [markets.BTC]
 maintenance = [[0, 0.01], [5, 0.02]]
 
 [markets.BTC.path]
 kind = "gbm"
 step = "1s"
+
+[markets.BTC.liquidity]
+kind = "power_book"
+depth_usd = 2500
+exponent = 1
+reach = 0.25
+permanent_share = 0
+half_life = "100ms"
+schedule = []
+
+[markets.BTC.oracle]
+quorum = 1
+landing = {{ median = "100ms", p99 = "100ms" }}
+sources = {{ index = {{}} }}
 
 [venue]
 executor = "{executor}"
@@ -100,6 +128,9 @@ max_usd = 1000
 spacing = "1s"
 restore_buffer = 0
 
+[venue.fund]
+initial_usd = 10
+
 [venue.waterfall]
 surplus_to = "fund"
 deleveraging = "ranked"
@@ -111,11 +142,27 @@ reaction = "1s"
 reaction = "0s"
 discount = 0.005
 
+[venue.keepers.bots]
+kit = {{ purse_usd = 1000, call_cost_usd = 0.3 }}
+kay = {{ purse_usd = 1000, call_cost_usd = 0.3 }}
+
 [basis]
 "venue.fees" = {{ kind = "fact", source = "the venue's page" }}
 "venue.fees.taker" = "fitted"
 "markets.ETH" = "fact"
 """
+
+# Chosen so that the fills of each story have the prices they have.
+ENGINE_TOML = TOML.format(
+    name="by_hand",
+    executor="engine",
+    depth="1888.457884",
+    exponent="0.4",
+    schedule='{ at = 2020-03-12T00:00:03Z, multiplier = 0.5, half_life = "5s" }',
+)
+KEEPER_TOML = TOML.format(
+    name="by_hand_keepers", executor="keepers", depth="455.960112", exponent="0.5", schedule=""
+)
 
 
 def usd(text: str | int) -> int:
@@ -286,7 +333,7 @@ def engine_story() -> Story:
     ana, eve, fay, gus = (s.owner_id(name) for name in ("ana", "eve", "fay", "gus"))
     s.start("6.2", "ana", "ana", 1, "-5", "88", "ana1")
     # Its half carries -450 of cash; 452 leave 2 above: 0.452 of fee, the rest is surplus.
-    s.fill("ana1", "-5", "90.4", "-452", "0.452", "90.3", "ana1_fill")
+    s.fill("ana1", "-5", "90.4", "-452", "0.452", "90.31552509", "ana1_fill")
     s.add("6.2", "ana1_fill", SurplusRouted(s.names["ana1"], ana, usd("1.548")), "surplus")
     s.settle("ana1", "5", "0")
     s.start("6.2", "eve", "eve", 1, "-2", "89.226", "eve1")
@@ -297,13 +344,13 @@ def engine_story() -> Story:
     s.settle("fay1", "0", "5")
 
     s.start("7.2", "ana1_settled", "ana", 2, "-5", "87.6904", "ana2")
-    s.fill("ana2", "-5", "89.9", "-449.5", "0", "89.8", "ana2_fill")
+    s.fill("ana2", "-5", "89.9", "-449.5", "0", "89.62060232", "ana2_fill")
     drawn = FundDrawn(s.names["ana2"], ana, usd("0.5"), usd("11.048"))
     s.add("7.2", "ana2_fill", drawn, "ana2_draw")
     s.settle("ana2", "5", "0")
     s.end("ana", "ana2_settled", "0")
     s.start("7.2", "eve1_settled", "eve", 2, "-2", "89.476", "eve2")
-    s.fill("eve2", "-1", "89.5", "-89.5", "0", "89.4", "eve2_fill")
+    s.fill("eve2", "-1", "89.5", "-89.5", "0", "89.36795314", "eve2_fill")
     drawn = FundDrawn(s.names["eve2"], eve, usd("5.5"), usd("5.548"))
     s.add("7.2", "eve2_fill", drawn, "eve2_draw")
     s.deleverage("eve2", "-1", "95", "-95", "eve2_adl")
@@ -326,7 +373,7 @@ def engine_story() -> Story:
     last = END_S - Decimal("0.000001")
     unresolved = LiquidationUnresolved(s.names["gus"], gus, 0, e8(1), UnresolvedReason.NO_DEPTH)
     s.add(last, "gus", unresolved, "unresolved")
-    _add_extremes(s, last, lowest="87.5", at="7.2", end="88.9")
+    _add_extremes(s, last, lowest="87.5", at="7.2", end="88.96447911")
     return s
 
 
@@ -336,7 +383,7 @@ def _opened_engine_story() -> EngineStory:
         (name, "bucket", "crowd", market)
         for name, market in (("ana", 0), ("cem", 0), ("eve", 0), ("fay", 0), ("dan", 1), ("gus", 0))
     ]
-    s = EngineStory(TOML.format(name="by_hand", executor="engine"), SYSTEM + buckets)
+    s = EngineStory(ENGINE_TOML, SYSTEM + buckets)
     s.add(0, NONE, FundsDeposited(2, usd(10)), "fund_deposit")
     for owner, amount in ((ana, 100), (cem, 200), (eve, 20), (fay, 30), (dan, 500), (gus, "11.5")):
         s.add(0, NONE, FundsDeposited(owner, usd(amount)), f"deposit_{owner}")
@@ -353,7 +400,7 @@ def _opened_engine_story() -> EngineStory:
     first = UpdateReason.FIRST
     s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1")), "first_mark")
     s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1")), "btc_mark")
-    s.add(3, NONE, DepthChanged(0, 500_000, us(60)), "depth")
+    s.add(3, NONE, DepthChanged(0, 500_000, us(5)), "depth")
     fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"))
     s.add("5.2", NONE, fall, "mark")
     for name, owner, units, margin, maintenance, bankruptcy in (
@@ -382,8 +429,8 @@ def keeper_story() -> Story:
         ("ana", "bucket", "crowd", 0),
         ("ben", "bucket", "crowd", 1),
     ]
-    s = Story(TOML.format(name="by_hand_keepers", executor="keepers"), owners)
-    for owner, amount in ((2, 10), (kit, 1000), (kay, 1000), (ana, 100), (ben, 500)):
+    s = Story(KEEPER_TOML, owners)
+    for owner, amount in ((2, 10), (kit, 1000), (kay, 1000), (ana, 100), (ben, "497.45")):
         s.add(0, NONE, FundsDeposited(owner, usd(amount)), f"deposit_{owner}")
     s.add(0, NONE, PositionOpened(ana, 0, e8(10), e8(100), usd(1000)), "opened_ana")
     s.add(0, NONE, PositionOpened(ben, 1, e8(-1), e8(1000), usd(-1000)), "opened_ben")
@@ -422,18 +469,27 @@ def keeper_story() -> Story:
         s.names["ana"], ana, 0, LiquidationOutcome.RESTORED, e8(5), usd(-450)
     )
     s.add("6.5", "ana1_settled", restored, "ana_ended")
-    sold = InventorySold(kit, 0, e8(-5), e8(-4), e8("90.1"), usd("-360.4"), e8("90.5"), e8("89.9"))
+    sold = InventorySold(
+        kit,
+        0,
+        e8(-5),
+        e8(-4),
+        e8("90.1"),
+        usd("-360.4"),
+        e8("90.5"),
+        e8("89.80618328"),
+    )
     s.add("6.5", "takeover", sold, "sold")
-    # ben's short: 1500 of cash, due at a mark of 1490 (maintenance 14.9, margin -4.9).
+    # ben's short: 1497.45 of cash, due at a mark of 1490 (maintenance 14.9, margin -7.45).
     up = OracleUpdated(1, e8(1490), UpdateReason.DEVIATION, 1, us("7"), us("7.1"))
     s.add("7.2", NONE, up, "btc_rise")
-    due = LiquidationTriggered(ben, 1, e8(-1), e8(1490), usd("-4.9"), usd("14.9"), e8(1500))
+    due = LiquidationTriggered(ben, 1, e8(-1), e8(1490), usd("-7.45"), usd("14.9"), e8("1497.45"))
     s.add("7.2", "btc_rise", due, "ben")
     started = TrancheStarted(
-        s.names["ben"], ben, 1, 1, e8("0.5"), e8(1490), e8(1500), Executor.KEEPERS
+        s.names["ben"], ben, 1, 1, e8("0.5"), e8(1490), e8("1517.925"), Executor.KEEPERS
     )
     s.add("7.2", "ben", started, "ben1")
-    # 1490 plus half a percent.
+    # 1490 plus half a percent, which is the bankruptcy price: no surplus, no draw.
     taken = TrancheTakenOver(
         s.names["ben1"],
         ben,
@@ -448,12 +504,21 @@ def keeper_story() -> Story:
     )
     s.add("7.5", "ben1", taken, "takeover_ben")
     s.add("7.5", "ben1", TrancheSettled(s.names["ben1"], ben, 0, e8("0.5"), 0, 0), "ben1_settled")
-    bought = InventorySold(kay, 1, e8("0.5"), e8("0.5"), e8(1001), usd("500.5"), e8(1000), e8(1002))
+    bought = InventorySold(
+        kay,
+        1,
+        e8("0.5"),
+        e8("0.5"),
+        e8(1001),
+        usd("500.5"),
+        e8(1000),
+        e8("1002.00200133"),
+    )
     s.add("8.5", "takeover_ben", bought, "bought")
     last = END_S - Decimal("0.000001")
     waits = LiquidationUnresolved(s.names["ben"], ben, 1, e8("-0.5"), UnresolvedReason.SPACING)
     s.add(last, "ben", waits, "unresolved")
-    _add_extremes(s, last, lowest="88", at="10", end="88.5", btc_high="1002")
+    _add_extremes(s, last, lowest="88.37050007", at="10", end="88.5", btc_high="1002.00200133")
     return s
 
 

@@ -69,7 +69,7 @@ def test_the_keeper_story_ends_as_worked_out_on_paper(tmp_path):
     assert state.units_e8[0, kit] == e8(1)
     assert state.units_e8[1, kay] == 0
     assert (state.cash_uusd[ana], state.units_e8[0, ana]) == (usd(-450), e8(5))
-    assert (state.cash_uusd[ben], state.units_e8[1, ben]) == (usd("751.275"), e8("-0.5"))
+    assert (state.cash_uusd[ben], state.units_e8[1, ben]) == (usd("748.725"), e8("-0.5"))
     assert state.cash_uusd[4] == usd("0.9")
 
 

@@ -9,7 +9,14 @@ from unit import handmade_log as hand
 from unit.handmade_log import NONE, Story, e8, engine_story, keeper_story, tamper, us, usd, write
 
 from liqsim.errors import LogError
-from liqsim.events import Executor, FundsDeposited, LiquidationOutcome
+from liqsim.events import (
+    Executor,
+    FailedCall,
+    FundsDeposited,
+    LiquidationOutcome,
+    PositionOpened,
+    UpdateReason,
+)
 from replay.audit.findings import CODES
 from replay.verify import verify
 
@@ -54,8 +61,63 @@ def _settle_twice(story: Story) -> None:
 
 
 ENGINE = {
+    # What is missing, or came in by another way.
+    "unresolved forgotten": (
+        lambda s: s.remove("unresolved", "unresolved"),
+        {"unresolved_missing"},
+    ),
+    "fund given another sum": (
+        lambda s: setattr(s, "toml", s.toml.replace("initial_usd = 10", "initial_usd = 11")),
+        {"deposit"},
+    ),
+    "fund never given its sum": (
+        lambda s: s.change("fund_deposit", owner_id=9),
+        {"deposit", "limit_price", "fund_negative", "fund_balance", "draw"},
+    ),
+    "deposit after the start": (
+        lambda s: s.insert("depth", 2, NONE, FundsDeposited(9, 1)),
+        {"deposit"},
+    ),
+    "second opening of a bucket": (
+        lambda s: s.insert(
+            "first_mark", 0, NONE, PositionOpened(9, 1, e8(-1), e8(1000), usd(-1000))
+        ),
+        {"opening"},
+    ),
+    "first update twice": (
+        lambda s: s.change("mark", reason=UpdateReason.FIRST),
+        {"first_update"},
+    ),
+    "more reports than sources": (
+        lambda s: s.change("mark", reports_count=2),
+        {"reports_count"},
+    ),
+    "limit too tight": (lambda s: s.change("ana1", limit_price_e8=e8("88.01")), {"limit_price"}),
+    "draw left out": (
+        lambda s: s.insert("ana2_draw", "7.2", s.names["mark"], s["depth"]),
+        {"draw", "cause_kind", "depth_schedule"},
+    ),
+    "more filled than there is": (
+        lambda s: setattr(s, "toml", s.toml.replace("reach = 0.25", "reach = 0.02", 1)),
+        {"fill_depth"},
+    ),
+    "market price of a fill": (
+        lambda s: s.change("ana2_fill", market_price_e8=e8("89.62060302")),
+        {"market_price"},
+    ),
+    "lowest at another instant": (
+        lambda s: s.change("eth_extremes", lowest_market_at_us=us(8)),
+        {"extremes"},
+    ),
+    "lower than it ever was": (
+        lambda s: s.change("eth_extremes", lowest_market_e8=e8(87)),
+        {"extremes"},
+    ),
     # A wrong result of an arithmetic rule.
-    "a fill's cost": (lambda s: s.change("ana1_fill", cost_uusd=usd("-452.1")), {"cost"}),
+    "a fill's cost": (
+        lambda s: s.change("ana1_fill", cost_uusd=usd("-452.1")),
+        {"cost", "surplus"},
+    ),
     "an entry's cost": (lambda s: s.change("opened_10", cost_uusd=usd("100") + 1), {"cost"}),
     "margin": (lambda s: s.change("ana", margin_uusd=usd("-4.04")), {"margin"}),
     "maintenance": (lambda s: s.change("ana", maintenance_uusd=usd("9.04")), {"margin"}),
@@ -63,7 +125,7 @@ ENGINE = {
         lambda s: s.change("ana", bankruptcy_price_e8=e8("90.00000001")),
         {"bankruptcy_price"},
     ),
-    "position": (lambda s: s.change("ana", quantity_e8=e8(11)), {"position"}),
+    "position": (lambda s: s.change("ana", quantity_e8=e8(11)), {"position", "tranche_size"}),
     "parts too few": (
         lambda s: s.change("gus1_settled", cancelled_e8=e8("0.4")),
         {"tranche_parts"},
@@ -93,7 +155,7 @@ ENGINE = {
     "limit too loose": (lambda s: s.change("ana1", limit_price_e8=e8("87.99")), {"limit_price"}),
     "sold beyond the limit": (
         lambda s: s.change("eve2", limit_price_e8=e8("89.6")),
-        {"limit_crossed"},
+        {"limit_crossed", "limit_price"},
     ),
     "slice above the share": (
         lambda s: (
@@ -104,7 +166,7 @@ ENGINE = {
     ),
     "slice of the wrong sign": (
         lambda s: s.change("gus1", quantity_e8=e8("0.5"), limit_price_e8=e8(89)),
-        {"tranche_size"},
+        {"tranche_size", "limit_price"},
     ),
     "tranche number": (lambda s: s.change("ana2", tranche_number=3), {"tranche_number"}),
     "tranche before the reaction": (
@@ -137,7 +199,7 @@ ENGINE = {
             s.change("eve2", limit_price_e8=e8("89.5")),
             s.change("fay2", limit_price_e8=e8(96)),
         ),
-        {"fee"},
+        {"fee", "limit_price"},
     ),
     "order smaller than its fill": (
         lambda s: s.change("ana1_fill", ordered_e8=e8("-4.9")),
@@ -167,7 +229,7 @@ ENGINE = {
             s.change("deposit_10", amount_uusd=usd("12")),
             s.change("gus", margin_uusd=usd("0.11"), bankruptcy_price_e8=e8(88)),
         ),
-        {"not_due"},
+        {"not_due", "limit_price"},
     ),
     "second trigger of a bucket": (
         lambda s: s.insert("gus1", "11.2", s.names["low_mark"], s["gus"]),
@@ -185,7 +247,7 @@ ENGINE = {
     # Prices.
     "reference of a fill": (
         lambda s: s.change("ana1_fill", reference_price_e8=e8(90)),
-        {"fill_reference"},
+        {"fill_reference", "fill_price", "market_price"},
     ),
     "lowest reference": (
         lambda s: s.change("eth_extremes", lowest_reference_e8=e8(88)),
@@ -210,18 +272,21 @@ ENGINE = {
         {"oracle_times"},
     ),
     # Causes and references.
-    "cause in the future": (lambda s: s.move("surplus", cause=len(s.rows) - 1), {"cause_order"}),
+    "cause in the future": (
+        lambda s: s.move("surplus", cause=len(s.rows) - 1),
+        {"cause_order", "surplus"},
+    ),
     "cause is itself": (
         lambda s: s.move("surplus", cause=s.names["surplus"]),
-        {"cause_order"},
+        {"cause_order", "surplus"},
     ),
     "cause of another kind": (
         lambda s: s.move("surplus", cause=s.names["mark"]),
-        {"cause_kind"},
+        {"cause_kind", "surplus"},
     ),
     "cause of another tranche": (
         lambda s: s.move("eve2_draw", cause=s.names["ana2_fill"]),
-        {"cause_kind"},
+        {"cause_kind", "draw"},
     ),
     "cause of another liquidation": (
         lambda s: s.move("eve2", cause=s.names["ana1_settled"]),
@@ -243,26 +308,26 @@ ENGINE = {
     ),
     "liquidation that is none": (
         lambda s: s.change("ana_ended", liquidation_seq=s.names["mark"]),
-        {"reference_kind", "cause_kind"},
+        {"reference_kind", "cause_kind", "unresolved_missing"},
     ),
     # Times and values.
     "time running backwards": (
         lambda s: s.move("depth", seconds="5.3"),
-        {"time_order"},
+        {"time_order", "depth_schedule"},
     ),
     "time after the end": (lambda s: s.move("btc_extremes", seconds=20), {"time_range"}),
     "value out of range": (
         lambda s: s.change("depth", multiplier_e6=0),
-        {"value_range"},
+        {"value_range", "depth_schedule", "market_price", "fill_price", "extremes"},
     ),
     "balance out of range": (
         lambda s: [s.insert("opened_5", 0, NONE, FundsDeposited(3, 10**18 - 1)) for _ in "12"],
-        {"balance_bound"},
+        {"balance_bound", "deposit"},
     ),
     "fund below zero": (
         lambda s: s.change("fay2_draw", amount_uusd=usd("5.549")),
         # What the fund overpaid is missing from the bad debt.
-        {"fund_negative", "fund_balance", "bad_debt", "ended_state"},
+        {"fund_negative", "fund_balance", "bad_debt", "ended_state", "draw"},
     ),
     "deleveraged an opposite account": (
         lambda s: s.change("eve2_adl", counterparty_id=9),
@@ -280,16 +345,28 @@ def test_a_forged_engine_log_is_found_out(tmp_path, forge, expected):
 
 
 KEEPERS = {
+    "call cost": (
+        lambda s: s.change("failed", call_cost_uusd=usd("0.4")),
+        {"call_cost"},
+    ),
+    "race lost to nobody": (
+        lambda s: s.change("failed", reason=FailedCall.RESTORED),
+        {"call_failed"},
+    ),
+    "surplus too small": (
+        lambda s: s.change("surplus", amount_uusd=usd("0.2374")),
+        {"surplus", "ended_state", "limit_price"},
+    ),
     "purse overdrawn": (
         lambda s: s.change("deposit_5", amount_uusd=usd(400)),
-        {"keeper_negative"},
+        {"keeper_negative", "deposit"},
     ),
     "not at the discount": (
         lambda s: (
             s.change("takeover", price_e8=e8("90.04"), cost_uusd=usd("-450.2")),
             s.change("surplus", amount_uusd=usd("0.2")),
         ),
-        {"takeover_price"},
+        {"takeover_price", "limit_price"},
     ),
     "call landed before it was sent": (
         lambda s: s.change("failed", sent_at_us=us("5.7")),
@@ -297,7 +374,7 @@ KEEPERS = {
     ),
     "more sold than held": (
         lambda s: s.change("sold", ordered_e8=e8(-6), quantity_e8=e8(-6), cost_uusd=usd("-540.6")),
-        {"fill_size"},
+        {"fill_size", "extremes", "market_price"},
     ),
     "sold by another keeper": (
         lambda s: s.change("bought", keeper_id=5),
@@ -312,12 +389,12 @@ KEEPERS = {
             s.change("takeover", fee_uusd=usd("0.4503")),
             s.change("ana_ended", cash_uusd=usd("-450.4503")),
         ),
-        {"fee"},
+        {"fee", "surplus"},
     ),
     "keeper that is none": (lambda s: s.change("failed", keeper_id=99), {"owner_unknown"}),
     "higher market than recorded": (
         lambda s: s.change("bought", market_price_e8=e8(1003)),
-        {"extremes"},
+        {"extremes", "market_price"},
     ),
 }
 
@@ -335,7 +412,7 @@ LAST = len(engine_story().rows) - 1
 TAMPERED = {
     "value changed": (
         "update order_filled set market_price = market_price + 0.01",
-        {"batch_digest"},
+        {"batch_digest", "market_price"},
     ),
     "cost changed": (
         "update position_opened set cost_usd = 999 where bucket_id = 5",
@@ -343,23 +420,31 @@ TAMPERED = {
     ),
     "enum changed": (
         "update oracle_updated set reason = 'heartbeat' where reason = 'first'",
-        {"batch_digest"},
+        {"batch_digest", "first_update"},
     ),
     "enum unknown": (
         "update oracle_updated set reason = 'whim' where reason = 'heartbeat'",
-        {"batch_digest", "value_range"},
+        {"batch_digest", "value_range", "first_update"},
     ),
     "value emptied": (
         "update depth_changed set half_life_us = null",
-        {"batch_digest", "value_range"},
+        {"batch_digest", "value_range", "fill_price", "depth_schedule", "market_price", "extremes"},
     ),
     "time changed": (
         "update depth_changed set sim_time = sim_time + interval 1 second",
-        {"batch_digest"},
+        {"batch_digest", "depth_schedule"},
     ),
     "row dropped": (
         "delete from depth_changed",
-        {"batch_digest", "seq_gap", "event_count"},
+        {
+            "batch_digest",
+            "seq_gap",
+            "event_count",
+            "fill_price",
+            "depth_schedule",
+            "market_price",
+            "extremes",
+        },
     ),
     "last row dropped": (
         f"delete from market_extremes where seq = {LAST}",
@@ -371,11 +456,20 @@ TAMPERED = {
     ),
     "row doubled": (
         "insert into depth_changed from depth_changed",
-        {"batch_digest", "seq_duplicate", "event_count"},
+        {"batch_digest", "seq_duplicate", "event_count", "depth_schedule"},
     ),
     "row without a number": (
         "update depth_changed set seq = null",
-        {"batch_digest", "seq_gap", "event_count", "value_range"},
+        {
+            "batch_digest",
+            "seq_gap",
+            "event_count",
+            "value_range",
+            "fill_price",
+            "depth_schedule",
+            "market_price",
+            "extremes",
+        },
     ),
     "number far away": (
         f"update market_extremes set seq = {10**15} where seq = {LAST}",
@@ -387,11 +481,11 @@ TAMPERED = {
     ),
     "cause re-pointed": (
         "update surplus_routed set cause_seq = 0",
-        {"batch_digest", "cause_kind"},
+        {"batch_digest", "cause_kind", "surplus"},
     ),
     "cause forgotten": (
         "update surplus_routed set cause_seq = null",
-        {"batch_digest", "cause_kind"},
+        {"batch_digest", "cause_kind", "surplus"},
     ),
     "seed": ("update runs set seed = 8", {"manifest"}),
     "name": ("update runs set scenario = 'other'", {"manifest"}),
@@ -497,15 +591,17 @@ def test_every_code_is_provoked_by_some_test():
 def long_log(tmp_path_factory) -> Path:
     """A log of one full batch and a short one."""
     story = engine_story()
-    story.rows[:0] = [(0, NONE, FundsDeposited(2, 1))] * hand.BATCH
+    dan = story.owner_id("dan")
+    story.rows[:0] = [(0, NONE, FundsDeposited(dan, 1))] * hand.BATCH
     by = hand.BATCH
     for seq, (at_us, cause, event) in enumerate(story.rows[by:], by):
         names = (n for n in ("tranche_seq", "liquidation_seq") if hasattr(event, n))
         moved = attrs.evolve(event, **{name: getattr(event, name) + by for name in names})
         story.rows[seq] = (at_us, cause + by if cause >= 0 else cause, moved)
-    # The deposits are withdrawn from the fund's first one, so that the story stays what it was.
-    at_us, cause, first = story.rows[by]
-    story.rows[by] = (at_us, cause, attrs.evolve(first, amount_uusd=first.amount_uusd - by))
+    # They are taken from dan's own deposit, so that the story stays what it was.
+    own = by + story.names[f"deposit_{dan}"]
+    at_us, cause, first = story.rows[own]
+    story.rows[own] = (at_us, cause, attrs.evolve(first, amount_uusd=first.amount_uusd - by))
     return write(tmp_path_factory.mktemp("long") / "long.duckdb", story)
 
 

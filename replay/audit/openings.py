@@ -1,0 +1,120 @@
+"""How money and positions come in, and how depth changes: by the scenario, and by nothing else."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import attrs
+import numpy as np
+
+from liqsim.eventlog.reader import Columns, LogReader
+from liqsim.events import DepthChanged, Event, FundsDeposited, PositionOpened
+from replay.audit.findings import Findings
+from replay.fold import FUND
+from replay.terms import Terms
+
+
+@attrs.define
+class Openings:
+    """
+    Checks chunk after chunk.
+
+    Attributes:
+        log: The log.
+        terms: The terms of the run.
+        findings: Where findings go.
+        due_uusd: Deposits that the scenario names and that have not come yet, by owner.
+        opened: Buckets that have opened a position.
+        changes: (time, multiplier, half-life, event) of the changes of depth so far, by market.
+        is_open: Whether anything but deposits has happened.
+        last_us: Time of the last event.
+    """
+
+    log: LogReader
+    terms: Terms
+    findings: Findings
+    due_uusd: dict[int, int] = attrs.field(init=False)
+    opened: set[int] = attrs.Factory(set)
+    changes: defaultdict[int, list[tuple[int, int, int, int]]] = attrs.Factory(
+        lambda: defaultdict(list)
+    )
+    is_open: bool = False
+    last_us: int = 0
+    _buckets: frozenset[int] = attrs.field(init=False)
+    _known: frozenset[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        owners, keepers = self.log.owners, self.terms.keepers
+        self._buckets = frozenset(o.owner_id for o in owners if o.kind == "bucket")
+        self._known = frozenset(o.owner_id for o in owners)
+        purses = {
+            o.owner_id: keepers[o.name].purse_uusd
+            for o in owners
+            if o.kind == "keeper" and o.name in keepers
+        }
+        named = {FUND: self.terms.fund_uusd} | purses
+        self.due_uusd = {owner: amount for owner, amount in named.items() if amount}
+
+    def check(self, kinds: Mapping[type[Event], Columns]) -> None:
+        """Check the next chunk."""
+        for cls, columns in kinds.items():
+            self.last_us = max(self.last_us, int(columns["sim_time_us"].max()))
+            if cls is FundsDeposited:
+                self._check_deposits(columns)
+                continue
+            self.is_open = True
+            if cls is PositionOpened:
+                self._check_openings(columns)
+            elif cls is DepthChanged:
+                names = ("sim_time_us", "multiplier_e6", "half_life_us", "seq")
+                rows = zip(*(columns[name].tolist() for name in names), strict=True)
+                for market, row in zip(columns["market_id"].tolist(), rows, strict=True):
+                    self.changes[market].append(row)
+
+    def finish(self, *, is_sealed: bool) -> None:
+        """Check that nothing is missing."""
+        if self.is_open or is_sealed:
+            for owner, amount in self.due_uusd.items():
+                message = f"owner {owner} was never given its {amount} uUSD"
+                self.findings.add("deposit", None, message)
+        for number, market in enumerate(self.terms.markets):
+            self._check_schedule(number, market.schedule, is_sealed=is_sealed)
+
+    def _check_deposits(self, columns: Columns) -> None:
+        names = ("seq", "sim_time_us", "owner_id", "amount_uusd")
+        for seq, at_us, owner, amount in zip(*(columns[n].tolist() for n in names), strict=True):
+            if at_us:
+                message = f"owner {owner} was given {amount} uUSD at {at_us} us, after the start"
+                self.findings.add("deposit", seq, message)
+            elif owner in self._known and owner not in self._buckets:
+                right = self.due_uusd.pop(owner, 0)
+                if amount != right or not right:
+                    message = f"owner {owner} was given {amount} uUSD, must be given {right}"
+                    self.findings.add("deposit", seq, message)
+
+    def _check_openings(self, columns: Columns) -> None:
+        late = columns["sim_time_us"] != 0
+        for row in np.flatnonzero(late).tolist():
+            message = f"opened at {int(columns['sim_time_us'][row])} us, must be at the start"
+            self.findings.add("opening", int(columns["seq"][row]), message)
+        for seq, bucket in zip(columns["seq"].tolist(), columns["bucket_id"].tolist(), strict=True):
+            if bucket in self.opened:
+                message = f"bucket {bucket} has opened a position before"
+                self.findings.add("opening", seq, message)
+            self.opened.add(bucket)
+
+    def _check_schedule(
+        self, market: int, schedule: tuple[tuple[int, int, int], ...], *, is_sealed: bool
+    ) -> None:
+        recorded = self.changes[market]
+        for row, right in zip(recorded, schedule, strict=False):
+            what = "(sim_time_us, multiplier_e6, half_life_us)"
+            self.findings.expect("depth_schedule", row[3], what, row[:3], right)
+        for *_, seq in recorded[len(schedule) :]:
+            message = f"market {market} has only {len(schedule)} changes of depth"
+            self.findings.add("depth_schedule", seq, message)
+        # Of a log that is not sealed, the last instant may be half over.
+        until = self.log.manifest.end_us if is_sealed else self.last_us
+        for at_us, *_ in schedule[len(recorded) :]:
+            if at_us < until:
+                message = f"the change of depth of market {market} at {at_us} us is missing"
+                self.findings.add("depth_schedule", None, message)

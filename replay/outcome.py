@@ -28,7 +28,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "path_mode": ("text", "How our flow and the reference price go together."),
     "start_at": ("time", "Start of the run."),
     "end_at": ("time", "End of the run, exclusive."),
-    "digest": ("text", "Final digest of the log; null until it is sealed."),
+    "digest": ("text", "Digest of the log up to its end; null while it is running."),
     "event_count": ("count", "Events in the log."),
     "wall_seconds": ("seconds", "How long the run took; null until it is over."),
     "events_per_second": ("rate", "event_count / wall_seconds."),
@@ -53,7 +53,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "bad_debt_usd": ("usd", "Recorded bad debt."),
     "fund_start_usd": ("usd", "What the insurance fund was given."),
     "fund_lowest_usd": ("usd", "Its lowest balance from then on."),
-    "fund_end_usd": ("usd", "Its balance at the end."),
+    "fund_end_usd": ("usd", "Its balance after the last event."),
     "surplus_usd": ("usd", "Surplus routed to it."),
     "deleveraged_usd": ("usd", "Sum of |quantity| x price over deleveragings."),
     "adl_events": ("count", "Deleveragings."),
@@ -80,7 +80,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     ),
     "first_liquidation_at": ("time", "First trigger; null without one."),
     "last_liquidation_at": ("time", "Last trigger; null without one."),
-    "unresolved_buckets": ("count", "Accounts still in liquidation at the end."),
+    "unresolved_buckets": (
+        "count",
+        "Accounts still in liquidation at the end; null unless sealed.",
+    ),
 } | {
     f"unresolved_{reason.name.lower()}": (
         "count",
@@ -260,6 +263,8 @@ def _nearest_rank(ordered: list[int], percent: int) -> int | None:
 
 def _unresolved(log: LogReader) -> dict[str, Any]:
     counts = {f"unresolved_{reason.name.lower()}": 0 for reason in UnresolvedReason}
+    if log.manifest.status != "sealed":
+        return dict.fromkeys(("unresolved_buckets", *counts))  # Nobody has counted yet.
     rows = log.rows("select reason, count(*) from liquidation_unresolved group by reason")
     counts |= {f"unresolved_{reason}": count for reason, count in rows}
     (buckets,) = log.rows("select count(distinct bucket_id) from liquidation_unresolved")[0]

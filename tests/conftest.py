@@ -1,8 +1,19 @@
 """Hypothesis profiles: `normal` is the same every time, `deep` looks for what nobody thought of."""
 
+import importlib
 import os
+import pkgutil
 
 from hypothesis import HealthCheck, settings
+
+import liqsim
+import replay
+
+# Hypothesis also draws the constants of whatever code has been imported so far. With all of it
+# imported, a test meets the same cases whether it runs alone, among all others, or on a worker.
+for package in (liqsim, replay):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 
 settings.register_profile(
     "normal",

@@ -121,7 +121,9 @@ def test_commentary_changes_no_digest(tmp_path: Path, capsys: pytest.CaptureFixt
             ("loud", [structlog.processors.JSONRenderer(default=str)]),
         ):
             structlog.configure(
-                processors=processors, wrapper_class=structlog.make_filtering_bound_logger(0)
+                processors=processors,
+                wrapper_class=structlog.make_filtering_bound_logger(0),
+                logger_factory=structlog.PrintLoggerFactory(),
             )
             scenario = load(keeper_race())
             digests[name] = run_to_log(scenario, tmp_path / f"{name}.duckdb").digest

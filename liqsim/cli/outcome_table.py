@@ -171,8 +171,9 @@ def _unresolved(outcome: Mapping[str, Any]) -> list[Line]:
         for key, count in outcome.items()
         if key.startswith(_REASONS) and key != f"{_REASONS}buckets"
     }
+    still_due = outcome["unresolved_buckets"]
     return [
-        Line("accounts still due", f"{outcome['unresolved_buckets']:,}"),
+        Line("accounts still due", "unknown" if still_due is None else f"{still_due:,}"),
         *(
             Line(f"  {reason.replace('_', ' ')}", f"{count:,}")
             for reason, count in reasons.items()

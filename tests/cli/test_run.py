@@ -135,7 +135,7 @@ def test_verbose_names_the_sources_and_logs_to_stderr(stranger):
 
 def test_the_operators_log_can_be_json_lines(stranger, cascade):
     answer = stranger.says("run", cascade, "-v", "--log-json", "--json")
-    started, sealed = map(json.loads, answer.stderr.splitlines())
+    started, *_, sealed = map(json.loads, answer.stderr.splitlines())
 
     assert (started["event"], sealed["event"]) == ("run_started", "run_sealed")
     assert started["run_id"] == sealed["run_id"] == answer.json["run_id"]

@@ -213,7 +213,7 @@ class Trader:
             self.trade(-self.units_e8)
             if self.units_e8:
                 self.now_us += 20 * self.state.half_life_us
-                if self.shape.capacity(self.state) < FLATTENING_ROOM * abs(self.units_e8):
+                if self.shape.capacity(self.state) < max(FLATTENING_ROOM * abs(self.units_e8), 2.0):
                     self.act(("depth", self.state.multiplier_e6 * 10, HALF_LIFE_US))
 
 

@@ -274,7 +274,7 @@ def _tally(census: Counter[str], published: list[Update]) -> None:
 def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
     census: Counter[str] = Counter()
 
-    @cases(300)
+    @cases(500)
     @given(worlds())
     def it_does(world: World) -> None:
         market = world.market()

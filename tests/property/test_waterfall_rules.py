@@ -360,7 +360,7 @@ def check_crowd(crowd: Crowd, census: Counter[str]) -> None:
 def test_the_queue_is_the_definition():
     census = Counter()
 
-    @cases(250)
+    @cases(500)
     @given(seeds, st.integers(1, 25))
     def check(seed, count):
         check_crowd(Crowd(seed, count), census)

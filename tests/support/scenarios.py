@@ -461,7 +461,7 @@ def _books(draw: st.DrawFn, end_s: int) -> Raw:
     if draw(st.integers(0, 5)) == 0:
         return {"kind": "no_impact"}
     changes = sorted(draw(st.lists(st.integers(0, end_s - 1), max_size=3, unique=True)))
-    return {
+    raw = {
         "kind": "power_book",
         "depth_usd": draw(_of(1_000, 4_000, 20_000, 200_000)),
         "exponent": draw(_of(1, 1, 0.5, 2.5)),
@@ -477,6 +477,10 @@ def _books(draw: st.DrawFn, end_s: int) -> Raw:
             for seconds in changes
         ],
     }
+    # A sweep may move the price for good by a factor of e ** 20 at most; the loader refuses more.
+    if float(raw["permanent_share"]) * float(100 * raw["reach"]) ** raw["exponent"] > 1_000:
+        raw["permanent_share"] = 0
+    return raw
 
 
 @st.composite

@@ -4,7 +4,7 @@ import importlib
 import os
 import pkgutil
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import liqsim
 import replay
@@ -29,5 +29,9 @@ settings.register_profile(
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+# A planted fault is to be found, not made small: shrinking may take minutes.
+settings.register_profile(
+    "fault", settings.get_profile("normal"), phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))

@@ -37,9 +37,15 @@ def test_planted_fault_turns_its_test_red(fault: dict[str, Any], tmp_path: Path)
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+        + ["--assert=plain", "--tb=short"]
         + fault["tests"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(tmp_path),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HYPOTHESIS_PROFILE": "fault",
+        },
         capture_output=True,
         text=True,
         check=False,

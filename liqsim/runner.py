@@ -84,7 +84,7 @@ class Prepared:
         rows += [
             OwnerRow(name, bucket, cohort, market_id)
             for name, cohort, market_id in zip(
-                accounts.names, accounts.cohorts, accounts.market_ids.tolist(), strict=True
+                accounts.names, accounts.cohorts, accounts.markets_of_accounts(), strict=True
             )
         ]
         return rows
@@ -228,7 +228,7 @@ class Simulation:
         self.journal.append_many(
             PositionOpened,
             {
-                "bucket_id": buckets,
+                "bucket_id": accounts.rows + self._prepared.first_bucket,
                 "market_id": accounts.market_ids,
                 "quantity_e8": accounts.quantities_e8,
                 "price_e8": accounts.entries_e8,

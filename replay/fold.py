@@ -143,7 +143,7 @@ class Fold:
         units_e8: Units by (market, owner).
         marks_e8: Mark price by market.
         marked_at_us: When it landed, by market.
-        entry_prices_e8: Entry price by bucket.
+        entry_prices_e8: Entry price by (market, bucket).
         open_liquidations: Triggers that have not ended, by seq.
         open_tranches: Tranches that are not settled, by seq.
         bad_debt_uusd: Recorded bad debt by bucket.
@@ -155,7 +155,7 @@ class Fold:
     units_e8: defaultdict[tuple[int, int], int] = attrs.Factory(lambda: defaultdict(int))
     marks_e8: dict[int, int] = attrs.Factory(dict)
     marked_at_us: dict[int, int] = attrs.Factory(dict)
-    entry_prices_e8: dict[int, int] = attrs.Factory(dict)
+    entry_prices_e8: dict[tuple[int, int], int] = attrs.Factory(dict)
     open_liquidations: dict[int, LiquidationTriggered] = attrs.Factory(dict)
     open_tranches: dict[int, TrancheStarted] = attrs.Factory(dict)
     bad_debt_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
@@ -183,7 +183,7 @@ class Fold:
 
 
 def _note_opened(fold: Fold, _seq: int, e: PositionOpened) -> None:
-    fold.entry_prices_e8[e.bucket_id] = e.price_e8
+    fold.entry_prices_e8[e.market_id, e.bucket_id] = e.price_e8
 
 
 def _note_mark(fold: Fold, _seq: int, e: OracleUpdated) -> None:

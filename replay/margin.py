@@ -4,7 +4,7 @@ Margin and bankruptcy price, in formulas of the read side's own.
 Everything is exact: margins are integers of 1e-22 USD (price 1e-8 x units 1e-8 x rate 1e-6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 E22_PER_UUSD: Final = 10**16
@@ -29,17 +29,21 @@ def maintenance_e22(tiers: Sequence[tuple[int, int]], quantity_e8: int, price_e8
 
 
 def margin_e22(
-    tiers: Sequence[tuple[int, int]],
     cash_uusd: int,
-    quantity_e8: int,
-    price_e8: int,
+    legs: Iterable[tuple[Sequence[tuple[int, int]], int, int]],
     *,
     buffer_e6: int = 0,
 ) -> int:
-    """Return cash + position value - maintenance x (1 + buffer), rounded down for the buffer."""
-    maintenance = maintenance_e22(tiers, quantity_e8, price_e8)
-    raised = -(-maintenance * (_E6 + buffer_e6) // _E6)
-    return cash_uusd * E22_PER_UUSD + quantity_e8 * price_e8 * _E6 - raised
+    """
+    Return cash + position values - maintenance x (1 + buffer), rounded down for the buffer.
+
+    A leg is (tiers, quantity_e8, price_e8).
+    """
+    total = cash_uusd * E22_PER_UUSD
+    for tiers, quantity, price in legs:
+        maintenance = maintenance_e22(tiers, quantity, price)
+        total += quantity * price * _E6 - -(-maintenance * (_E6 + buffer_e6) // _E6)
+    return total
 
 
 def bankruptcy_price_e8(cash_uusd: int, quantity_e8: int) -> int:

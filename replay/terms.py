@@ -113,6 +113,7 @@ class Terms:
         restore_buffer_e6: Margin is restored at (1 + this) x maintenance.
         fund_uusd: What the insurance fund has at the start.
         keepers: Keepers by name; none where the engine executes.
+        first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
         deleveraging: `ranked` or `none`.
     """
@@ -137,6 +138,7 @@ class Terms:
     restore_buffer_e6: int
     fund_uusd: int
     keepers: Mapping[str, KeeperTerms]
+    first_leg: str
     surplus_to: str
     deleveraging: str
 
@@ -196,6 +198,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             name: KeeperTerms(_scaled(bot["purse_usd"], 6), _scaled(bot["call_cost_usd"], 6))
             for name, bot in executor.get("bots", {}).items()
         },
+        first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
     )

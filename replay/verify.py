@@ -93,11 +93,8 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         findings=findings,
         fold=fold,
         keepers=frozenset(o.owner_id for o in owners if o.kind == "keeper"),
-        buckets={
-            o.owner_id: o.market_id
-            for o in owners
-            if o.kind == "bucket" and o.market_id is not None
-        },
+        buckets={o.owner_id: o.market_id for o in owners if o.kind == "bucket"},
+        paths=paths,
         depths={
             market: MarketDepth(terms.markets[market], int(prices[0]), findings)
             for market, (_, prices) in paths.items()

@@ -54,9 +54,7 @@ def describe_owner(log: Log, state: State, name: str) -> dict[str, Any]:
         "kind": owner.kind,
         "cohort": owner.cohort,
         "balances": balances,
-        "position": (
-            None if owner.market_id is None else _position(log, state, owner.market_id, balances)
-        ),
+        **_positions(log, state, balances, is_bucket=owner.kind == "bucket"),
         "liquidation": next(
             (
                 liquidation
@@ -99,32 +97,43 @@ def _rows(relation: Any) -> list[dict[str, Any]]:
     return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
-def _position(
-    log: Log, state: State, market_id: int, balances: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """Return the position of an account, and its margin in exact arithmetic; None without one."""
-    market = log.reader.markets[market_id]
+def _positions(
+    log: Log, state: State, balances: Sequence[Mapping[str, Any]], *, is_bucket: bool
+) -> dict[str, Any]:
+    """Return the legs of an account and its margin, exact; no margin without legs and marks."""
     held = {row["asset"]: row["balance"] for row in balances}
-    quantity, cash = held.get(market, Decimal(0)), held.get(_CASH, Decimal(0))
-    mark = next((mark for mark in state.marks() if mark.market == market), None)
-    if not quantity or mark is None:
-        return None
-    tiers = read_terms(log.manifest.scenario_toml).markets[market_id].tiers
-    quantity_e8, cash_uusd = int(quantity.scaleb(8)), int(cash.scaleb(6))
-    mark_e8 = int(mark.price.scaleb(8))
-    value = quantity * mark.price
-    maintenance = Decimal(maintenance_e22(tiers, quantity_e8, mark_e8)).scaleb(-22)
+    cash = held.get(_CASH, Decimal(0))
+    marks = {mark.market: mark.price for mark in state.marks()}
+    tiers = {market.name: market.tiers for market in read_terms(log.manifest.scenario_toml).markets}
+    open_legs = [name for name in tiers if is_bucket and held.get(name)]
+    if not open_legs or not all(name in marks for name in open_legs):
+        return {"legs": [], "margin": None}
+    value = {name: held[name] * marks[name] for name in open_legs}
+    exact = [
+        (tiers[name], int(held[name].scaleb(8)), int(marks[name].scaleb(8))) for name in open_legs
+    ]
+    legs = []
+    for name, leg in zip(open_legs, exact, strict=True):
+        others = sum((value[other] for other in open_legs if other != name), Decimal(0))
+        backing = int((cash + others).quantize(_MICRO, ROUND_FLOOR).scaleb(6))
+        legs.append(
+            {
+                "market": name,
+                "quantity": held[name],
+                "mark_price": marks[name],
+                "value_usd": value[name].quantize(_MICRO, ROUND_FLOOR),
+                "bankruptcy_price": Decimal(bankruptcy_price_e8(backing, leg[1])).scaleb(-8),
+            }
+        )
+    maintenance = Decimal(sum(maintenance_e22(*leg) for leg in exact)).scaleb(-22)
+    margin = margin_e22(int(cash.scaleb(6)), exact) // E22_PER_UUSD
     return {
-        "market": market,
-        "quantity": quantity,
-        "mark_price": mark.price,
-        "value_usd": value.quantize(_MICRO, ROUND_FLOOR),
-        "equity_usd": (cash + value).quantize(_MICRO, ROUND_FLOOR),
-        "maintenance_usd": maintenance.quantize(_MICRO, ROUND_CEILING),
-        "margin_usd": Decimal(
-            margin_e22(tiers, cash_uusd, quantity_e8, mark_e8) // E22_PER_UUSD
-        ).scaleb(-6),
-        "bankruptcy_price": Decimal(bankruptcy_price_e8(cash_uusd, quantity_e8)).scaleb(-8),
+        "legs": legs,
+        "margin": {
+            "equity_usd": (cash + sum(value.values())).quantize(_MICRO, ROUND_FLOOR),
+            "maintenance_usd": maintenance.quantize(_MICRO, ROUND_CEILING),
+            "margin_usd": Decimal(margin).scaleb(-6),
+        },
     }
 
 
@@ -160,12 +169,22 @@ def print_owner(described: Mapping[str, Any]) -> None:
         typer.echo(f"  {row['asset']:<20}{amount:>24}")
     if not described["balances"]:
         typer.echo("  nothing")
-    position = described["position"]
-    if position is not None:
-        typer.echo(f"at the mark price of {price(position['mark_price'])} USD")
-        for key in ("value_usd", "equity_usd", "maintenance_usd", "margin_usd"):
-            typer.echo(f"  {key.removesuffix('_usd') + ', USD':<20}{usd(position[key]):>24}")
-        typer.echo(f"  {'bankruptcy price':<20}{price(position['bankruptcy_price']):>24}")
+    if described["margin"] is not None:
+        _print_table(
+            ["market", "mark price", "value, USD", "bankruptcy price"],
+            [
+                [
+                    leg["market"],
+                    price(leg["mark_price"]),
+                    usd(leg["value_usd"]),
+                    price(leg["bankruptcy_price"]),
+                ]
+                for leg in described["legs"]
+            ],
+            empty="no positions",
+        )
+        for key, amount in described["margin"].items():
+            typer.echo(f"{key.removesuffix('_usd') + ', USD':<20}{usd(amount):>24}")
     liquidation = described["liquidation"]
     if liquidation is not None:
         since = clock(liquidation["triggered_at"])

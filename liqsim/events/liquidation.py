@@ -60,13 +60,13 @@ class LiquidationTriggered:
 
     Attributes:
         bucket_id: The bucket, as an owner.
-        market_id: Market of the position.
-        quantity_e8: Position; negative is short.
-        mark_price_e8: Mark price of the test.
-        margin_uusd: Cash plus position value less maintenance, rounded down.
-        maintenance_uusd: Maintenance margin of the position, rounded up.
-        bankruptcy_price_e8: Price at which equity is zero, rounded against the buyer of a long
-            and the seller of a short; 0 when no positive price makes it so.
+        market_id: Market whose mark made it due.
+        quantity_e8: Position there; negative is short.
+        mark_price_e8: Mark price there.
+        margin_uusd: Cash plus the value of all legs less maintenance, rounded down.
+        maintenance_uusd: Maintenance margin of all legs, rounded up.
+        bankruptcy_price_e8: Price there at which equity is zero while other marks stand, rounded
+            against the buyer of a long and the seller of a short; 0 when no positive price is.
     """
 
     TAG: ClassVar[str] = "liquidation_triggered"
@@ -89,7 +89,7 @@ class TrancheStarted:
     Attributes:
         liquidation_seq: The trigger it belongs to.
         bucket_id: The bucket, as an owner.
-        market_id: Market of the position.
+        market_id: Market of the leg.
         tranche_number: Count within the liquidation, from 1.
         quantity_e8: The slice as an order: negative sells a long, positive buys a short back.
         mark_price_e8: Mark price at the start.
@@ -276,9 +276,9 @@ class LiquidationEnded:
     Attributes:
         liquidation_seq: The trigger.
         bucket_id: The bucket, as an owner.
-        market_id: Market of the position.
-        outcome: Whether the position is gone or its margin restored.
-        quantity_e8: Position left.
+        market_id: Market whose mark made it due.
+        outcome: Whether all positions are gone or the margin restored.
+        quantity_e8: Position left there.
         cash_uusd: Cash left in the bucket: with no position, the owner's residue or, negative,
             exactly the recorded bad debt.
     """
@@ -302,8 +302,8 @@ class LiquidationUnresolved:
     Attributes:
         liquidation_seq: The trigger.
         bucket_id: The bucket, as an owner.
-        market_id: Market of the position.
-        quantity_e8: Position left.
+        market_id: Market whose mark made it due.
+        quantity_e8: Position left there.
         reason: What it was waiting for.
     """
 

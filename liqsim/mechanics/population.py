@@ -1,4 +1,4 @@
-"""Who holds what at the start: cohorts drawn into isolated buckets."""
+"""Who holds what at the start: cohorts drawn into isolated and cross buckets."""
 
 import math
 from statistics import NormalDist
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from liqsim.errors import ScenarioError
 from liqsim.mechanics.margin import scaled_margin, weight_e14
 from liqsim.rng import Stream
-from liqsim.scenario.model import Cohort, Market, Population
+from liqsim.scenario.model import Cohort, Leg, Market, Population
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, taker_cost_uusd
 
 _NORMAL = NormalDist()
@@ -20,23 +20,49 @@ _FILL_ROUNDS = 64
 @attrs.frozen(eq=False)
 class Accounts:
     """
-    The accounts at the start, one row each.
+    The accounts at the start, and the legs that they open.
 
     Attributes:
         names: Their names.
         cohorts: The cohort of each.
-        market_ids: int64: their market.
-        quantities_e8: int64: signed positions.
-        entries_e8: int64: entry prices.
-        collaterals_uusd: int64: collateral deposited.
+        collaterals_uusd: int64: collateral deposited by each.
+        rows: int64, one item per leg: the account it belongs to, not falling.
+        market_ids: int64, per leg: its market; an account has one leg in a market at most.
+        quantities_e8: int64, per leg: signed positions.
+        entries_e8: int64, per leg: entry prices.
     """
 
     names: list[str]
     cohorts: list[str]
+    collaterals_uusd: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
     market_ids: npt.NDArray[np.int64]
     quantities_e8: npt.NDArray[np.int64]
     entries_e8: npt.NDArray[np.int64]
-    collaterals_uusd: npt.NDArray[np.int64]
+
+    def markets_of_accounts(self) -> list[int | None]:
+        """Return the market of every isolated account, None for those with several legs."""
+        first = np.searchsorted(self.rows, np.arange(len(self.names)))
+        counts = np.bincount(self.rows, minlength=len(self.names))
+        return [
+            market if count == 1 else None
+            for market, count in zip(self.market_ids[first].tolist(), counts.tolist(), strict=True)
+        ]
+
+
+@attrs.frozen
+class _Leg:
+    """One leg of a cohort: market, its number and start price, and what the cohort says of it."""
+
+    market: Market
+    market_id: int
+    start_e8: int
+    share_e6: int
+    hedge_share_e6: int
+
+
+_Account = tuple[int, list[tuple[int, int, int]]]
+"""Collateral, and (market, quantity, entry price) of each leg."""
 
 
 def draw_accounts(
@@ -56,59 +82,77 @@ def draw_accounts(
     numbers = {market.name: number for number, market in enumerate(markets)}
     names: list[str] = []
     cohorts: list[str] = []
-    rows: list[tuple[int, int, int, int]] = []
+    accounts: list[_Account] = []
     for cohort in population.cohorts:
-        market_id = numbers[cohort.market]
+        specs = cohort.legs or (Leg(cohort.market, RATIO_SCALE, 0),)
+        legs = [
+            _Leg(
+                markets[numbers[spec.market]],
+                numbers[spec.market],
+                start_prices_e8[numbers[spec.market]],
+                spec.share_e6,
+                spec.hedge_share_e6,
+            )
+            for spec in specs
+        ]
         names += [f"{cohort.name}_{index:05d}" for index in range(cohort.accounts)]
         cohorts += [cohort.name] * cohort.accounts
-        rows += _draw_cohort(
+        accounts += _draw_cohort(
             cohort,
-            markets[market_id],
-            market_id,
-            start_prices_e8[market_id],
+            legs,
             attempts=population.entry_attempts,
             seed=seed,
             due_at_zero=due_at_zero,
         )
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    return Accounts(names, cohorts, *(np.ascontiguousarray(columns[:, c]) for c in range(4)))
+    flat = [(row, *leg) for row, (_, legs_of) in enumerate(accounts) for leg in legs_of]
+    columns = np.array(flat, dtype=np.int64).reshape(-1, 4)
+    collaterals = np.array([collateral for collateral, _ in accounts], dtype=np.int64)
+    legs_columns = (np.ascontiguousarray(columns[:, c]) for c in range(4))
+    return Accounts(names, cohorts, collaterals, *legs_columns)
 
 
 def _draw_cohort(
-    cohort: Cohort,
-    market: Market,
-    market_id: int,
-    start_e8: int,
-    *,
-    attempts: int,
-    seed: int,
-    due_at_zero: bool,
-) -> list[tuple[int, int, int, int]]:
+    cohort: Cohort, legs: list[_Leg], *, attempts: int, seed: int, due_at_zero: bool
+) -> list[_Account]:
     actor = f"population.{cohort.name}"
     sizes, leverages = _sizes_and_leverages(cohort, seed, actor)
     longs = _sides(sizes, cohort.long_share_e6)
-    entries = Stream(seed, actor, "entry")
-    rows = []
+    # The first leg draws as the only leg of an isolated account does.
+    entries = [Stream(seed, actor, "entry")]
+    entries += [Stream(seed, actor, f"entry.{leg.market.name}") for leg in legs[1:]]
+    hedges = [
+        Stream(seed, actor, f"hedge.{leg.market.name}").uniforms(0, cohort.accounts)
+        for leg in legs[1:]
+    ]
+    accounts = []
     for index, (size_uusd, leverage, is_long) in enumerate(
         zip(sizes, leverages, longs, strict=True)
     ):
+        sides = [is_long] + [
+            is_long != (draws[index] * RATIO_SCALE < leg.hedge_share_e6)
+            for leg, draws in zip(legs[1:], hedges, strict=True)
+        ]
         for attempt in range(attempts + 1):
-            entry = (
-                _entry(cohort, is_long, entries.normal_at(index, attempt), start_e8)
-                if attempt < attempts
-                else start_e8
-            )
-            row = _account(market_id, size_uusd, leverage, is_long, entry)
-            if not _is_due(row, market.maintenance, start_e8, due_at_zero=due_at_zero):
+            positions = []
+            for leg, side, draws in zip(legs, sides, entries, strict=True):
+                entry = (
+                    _entry(cohort, side, draws.normal_at(index, attempt), leg.start_e8)
+                    if attempt < attempts
+                    else leg.start_e8
+                )
+                quantity = size_uusd * leg.share_e6 // RATIO_SCALE * NOTIONAL_DIVISOR // entry
+                positions.append((leg.market_id, quantity if side else -quantity, entry))
+            account = math.ceil(size_uusd / leverage), positions
+            if not _is_due(account, legs, due_at_zero=due_at_zero):
                 break
-        if row[1] == 0:
+        if not all(quantity for _, quantity, _ in account[1]):
             message = (
                 f"population.cohorts.{cohort.name}: account {index} of "
                 f"{size_uusd / 1e6:g} USD is below one unit of quantity (1e-8)"
             )
             raise ScenarioError(message)
-        rows.append(row)
-    return rows
+        accounts.append(account)
+    return accounts
 
 
 def _sizes_and_leverages(cohort: Cohort, seed: int, actor: str) -> tuple[list[int], list[float]]:
@@ -158,26 +202,14 @@ def _entry(cohort: Cohort, is_long: bool, normal: float, start_e8: int) -> int: 
     return max(round(start_e8 * (1.0 + mean + sd * normal)), 1)
 
 
-def _account(
-    market_id: int,
-    size_uusd: int,
-    leverage: float,
-    is_long: bool,  # noqa: FBT001 — private
-    entry_e8: int,
-) -> tuple[int, int, int, int]:
-    quantity = size_uusd * NOTIONAL_DIVISOR // entry_e8
-    collateral = math.ceil(size_uusd / leverage)
-    return market_id, quantity if is_long else -quantity, entry_e8, collateral
-
-
-def _is_due(
-    row: tuple[int, int, int, int],
-    tiers: tuple[tuple[int, int], ...],
-    price_e8: int,
-    *,
-    due_at_zero: bool,
-) -> bool:
-    _, quantity, entry, collateral = row
-    cash = collateral - taker_cost_uusd(quantity, entry)
-    margin = scaled_margin(cash, [(quantity, weight_e14(tiers, abs(quantity)), price_e8)])
+def _is_due(account: _Account, legs: list[_Leg], *, due_at_zero: bool) -> bool:
+    collateral, positions = account
+    cash = collateral - sum(taker_cost_uusd(quantity, entry) for _, quantity, entry in positions)
+    margin = scaled_margin(
+        cash,
+        [
+            (quantity, weight_e14(leg.market.maintenance, abs(quantity)), leg.start_e8)
+            for leg, (_, quantity, _) in zip(legs, positions, strict=True)
+        ],
+    )
     return margin < 0 or (due_at_zero and margin == 0)

@@ -1,7 +1,5 @@
 """The venue: judges margins at every mark, and runs one liquidation per due bucket."""
 
-from fractions import Fraction
-
 import attrs
 import numpy as np
 import simpy
@@ -24,17 +22,9 @@ from liqsim.events import (
     TrancheTakenOver,
     UnresolvedReason,
 )
-from liqsim.mechanics.crossing import CrossingIndex
-from liqsim.mechanics.margin import (
-    MARGIN_SCALE,
-    bankruptcy_price_e8,
-    restore_price_e8,
-    scaled_margin,
-    trigger_price_e8,
-    weight_e14,
-    with_buffer,
-)
-from liqsim.mechanics.scan import slopes_of, trigger_levels
+from liqsim.mechanics.legs import LegView, first_leg
+from liqsim.mechanics.liquidity import displaced_price_e8
+from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8, weight_e14
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8, units_within_e8
 from liqsim.mechanics.waterfall import (
     FeeRates,
@@ -45,7 +35,8 @@ from liqsim.mechanics.waterfall import (
 )
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.keepers import Keepers, Offer
-from liqsim.units import ceil_div, format_usd, taker_cost_uusd
+from liqsim.processes.margins import Margins
+from liqsim.units import NOTIONAL_DIVISOR, ceil_div, format_usd, taker_cost_uusd
 
 
 @attrs.frozen(eq=False)
@@ -68,6 +59,24 @@ class Tranche:
     limit_e8: int
 
 
+@attrs.frozen(eq=False)
+class Liquidation:
+    """
+    A liquidation in course.
+
+    Attributes:
+        seq: Its trigger.
+        bucket_id: The bucket.
+        desk: The market whose mark triggered it.
+        at_trigger_e8: Units without sign of each leg at the trigger, by market.
+    """
+
+    seq: int
+    bucket_id: int
+    desk: MarketDesk
+    at_trigger_e8: dict[int, int]
+
+
 class Venue:
     """
     One perp venue.
@@ -82,13 +91,12 @@ class Venue:
         self._spec = context.scenario.venue
         self._keepers = keepers
         self._ledger = context.world.ledger
-        self._due = [CrossingIndex() for _ in context.markets]
-        self._restored = [CrossingIndex() for _ in context.markets]
+        self._margins = Margins(context)
         self._offers: dict[int, Offer] = {}
         self._next_mark = [context.env.event() for _ in context.markets]
         self._waiting_for: dict[int, UnresolvedReason] = {}
         self._offer_counts: dict[int, int] = {}
-        self._markets_of: dict[int, int] = {}
+        self._liquidations: dict[int, Liquidation] = {}
         fees = self._spec.fees
         self._order_fees = FeeRates(
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
@@ -100,32 +108,15 @@ class Venue:
     # Margins ------------------------------------------------------------------------------------
 
     def open_books(self) -> None:
-        """Index every bucket by the price at which it becomes due."""
-        first = self._context.first_bucket
-        for desk in self._context.markets:
-            units = self._ledger.units[desk.market_id, first:]
-            slopes = slopes_of(units[None, :], [desk.spec.maintenance])[0]
-            rows, levels = trigger_levels(self._ledger.cash[first:], units, slopes)
-            longs = units[rows] > 0
-            index = self._due[desk.market_id]
-            index.load(rows[longs] + first, levels[longs], is_falling=True)
-            index.load(rows[~longs] + first, levels[~longs], is_falling=False)
+        """Index every bucket by what would make it due."""
+        self._margins.open_books()
 
     def mark_landed(self, market_id: int, mark_seq: int) -> None:
         """Trigger whoever the new mark makes due, weakest margin ratio first, then by number."""
         desk = self._context.markets[market_id]
-        mark = desk.state.mark_e8
-        due = []
-        for bucket in self._due[market_id].crossed(mark):
-            margin = self._margin(desk, bucket, mark)
-            if margin < 0 or (margin == 0 and self._spec.due_at_zero):
-                notional = abs(self._position(desk, bucket)) * mark
-                due.append((Fraction(margin, notional), bucket, margin))
-            else:
-                self._watch(desk, bucket)  # The index errs on the early side.
-        for _, bucket, margin in sorted(due):
+        for bucket, margin in self._margins.now_due(desk):
             self._trigger(desk, bucket, margin, mark_seq)
-        for bucket in self._restored[market_id].crossed(mark):
+        for bucket in self._margins.now_restored(desk):
             self._offers[bucket].close(FailedCall.RESTORED)
         if self._keepers is not None:
             self._keepers.look_again()
@@ -135,64 +126,39 @@ class Venue:
     def _position(self, desk: MarketDesk, bucket: int) -> int:
         return self._ledger.unit_views[desk.market_id][bucket]
 
-    def _margin(self, desk: MarketDesk, bucket: int, price_e8: int, buffer_e6: int = 0) -> int:
-        quantity = self._position(desk, bucket)
-        weight = with_buffer(weight_e14(desk.spec.maintenance, abs(quantity)), buffer_e6)
-        return scaled_margin(self._ledger.cash_view[bucket], [(quantity, weight, price_e8)])
-
-    def _watch(self, desk: MarketDesk, bucket: int) -> None:
-        """Put *bucket* into the index at its exact trigger price."""
-        quantity = self._position(desk, bucket)
-        index = self._due[desk.market_id]
-        level = quantity and trigger_price_e8(
-            self._ledger.cash_view[bucket],
-            quantity,
-            weight_e14(desk.spec.maintenance, abs(quantity)),
-            due_at_zero=self._spec.due_at_zero,
-        )
-        if level:
-            index.add(bucket, level, is_falling=quantity > 0)
-        else:
-            index.remove(bucket)
-
-    def _is_restored(self, desk: MarketDesk, bucket: int) -> bool:
-        buffer = self._spec.tranches.restore_buffer_e6
-        margin = self._margin(desk, bucket, desk.state.mark_e8, buffer)
-        return margin > 0 or (margin == 0 and not self._spec.due_at_zero)
-
     # A liquidation ------------------------------------------------------------------------------
 
     def _trigger(self, desk: MarketDesk, bucket: int, margin: int, mark_seq: int) -> None:
-        quantity, mark = self._position(desk, bucket), desk.state.mark_e8
-        weight = weight_e14(desk.spec.maintenance, abs(quantity))
+        quantity, margins = self._position(desk, bucket), self._margins
         event = LiquidationTriggered(
             bucket_id=bucket,
             market_id=desk.market_id,
             quantity_e8=quantity,
-            mark_price_e8=mark,
+            mark_price_e8=desk.state.mark_e8,
             margin_uusd=margin // MARGIN_SCALE,
-            maintenance_uusd=ceil_div(weight * mark, MARGIN_SCALE),
-            bankruptcy_price_e8=bankruptcy_price_e8(self._ledger.cash_view[bucket], quantity),
+            maintenance_uusd=ceil_div(margins.maintenance(bucket), MARGIN_SCALE),
+            bankruptcy_price_e8=bankruptcy_price_e8(margins.leg_cash_uusd(desk, bucket), quantity),
         )
         seq = self._context.journal.append(event, mark_seq)
-        self._context.start(self._liquidate(desk, bucket, seq, abs(quantity)))
+        sizes = {leg.market_id: abs(self._position(leg, bucket)) for leg in margins.legs(bucket)}
+        self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes)))
 
-    def _liquidate(
-        self, desk: MarketDesk, bucket: int, trigger_seq: int, at_trigger_e8: int
-    ) -> Process:
-        """Put up tranches until the position is gone or its margin restored."""
+    def _liquidate(self, liquidation: Liquidation) -> Process:
+        """Put up tranches until no leg is left or the margin is restored."""
+        bucket = liquidation.bucket_id
         self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
-        self._markets_of[bucket] = desk.market_id
+        self._liquidations[bucket] = liquidation
         yield self._context.wake(self._reaction_us(), Priority.LIQUIDATION)
-        cause, number = trigger_seq, 0
-        while self._position(desk, bucket) and not self._is_restored(desk, bucket):
-            if self._is_stale(desk):
+        cause, number = liquidation.seq, 0
+        while not self._is_over(bucket):
+            stale = self._stale_leg(bucket)
+            if stale is not None:
                 self._waiting_for[bucket] = UnresolvedReason.NO_FRESH_PRICE
-                self._context.log.info("mark_stale", bucket_id=bucket, market=desk.spec.name)
-                yield self._next_mark[desk.market_id]
+                self._context.log.info("mark_stale", bucket_id=bucket, market=stale.spec.name)
+                yield self._next_mark[stale.market_id]
                 continue
             number += 1
-            tranche = self._put_up(desk, bucket, trigger_seq, cause, at_trigger_e8, number)
+            tranche = self._put_up(liquidation, self._next_leg(liquidation), cause, number)
             self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
             if self._keepers is None:
                 filled, deleveraged = yield from self._engine(tranche)
@@ -202,50 +168,82 @@ class Venue:
                 taken_over, deleveraged = yield from self._offer(tranche)
             cancelled = tranche.size_e8 - filled - taken_over - deleveraged
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
-            if self._position(desk, bucket) and not self._is_restored(desk, bucket):
+            if not self._is_over(bucket):
                 self._waiting_for[bucket] = (
                     UnresolvedReason.NO_DEPTH
                     if cancelled and self._keepers is None
                     else UnresolvedReason.SPACING
                 )
                 yield self._context.wake(self._spec.tranches.spacing_us, Priority.LIQUIDATION)
-        self._end(desk, bucket, trigger_seq, cause)
+        self._end(liquidation, cause)
+
+    def _is_over(self, bucket: int) -> bool:
+        return not self._margins.legs(bucket) or self._margins.is_restored(bucket)
 
     def _reaction_us(self) -> int:
         executor = self._spec.engine if self._keepers is None else self._spec.keepers
         assert executor is not None
         return executor.reaction_us
 
-    def _is_stale(self, desk: MarketDesk) -> bool:
+    def _stale_leg(self, bucket: int) -> MarketDesk | None:
+        """Return a market whose mark is too old to judge *bucket* by; None if all are fresh."""
         limit = self._spec.mark_max_age_us
-        return bool(limit) and self._context.now_us - desk.state.mark_at_us > limit
+        if not limit:
+            return None
+        now = self._context.now_us
+        legs = self._margins.legs(bucket)
+        return next((leg for leg in legs if now - leg.state.mark_at_us > limit), None)
 
-    def _put_up(
-        self,
-        desk: MarketDesk,
-        bucket: int,
-        trigger_seq: int,
-        cause: int,
-        at_trigger_e8: int,
-        number: int,
-    ) -> Tranche:
-        position, mark = self._position(desk, bucket), desk.state.mark_e8
+    def _next_leg(self, liquidation: Liquidation) -> MarketDesk:
+        """Return the leg that the next tranche is cut from."""
+        legs = self._margins.legs(liquidation.bucket_id)
+        if len(legs) == 1:
+            return legs[0]
+        views = [self._view(liquidation, leg) for leg in legs]
+        return legs[first_leg(views, self._spec.cross.first_leg)]
+
+    def _view(self, liquidation: Liquidation, desk: MarketDesk) -> LegView:
+        """Return what the venue sees of one leg, in its own book as it stands."""
+        bucket, now, mark = liquidation.bucket_id, self._context.now_us, desk.state.mark_e8
+        position, tiers = self._position(desk, bucket), desk.spec.maintenance
+        entry = int(self._context.world.entry_e8[desk.market_id, bucket])
+        size = self._tranche_size(liquidation, desk)
+        order, book, reference = -size if position > 0 else size, desk.state.book, desk.path.at(now)
+        fill = desk.liquidity.fill(book, now, reference, order, None)
+        taken = 0 if fill is None else abs(fill.quantity_e8)
+        price = displaced_price_e8(reference, desk.liquidity.displacement(book, now))
+        slippage = 0 if fill is None else taken * abs(fill.price_e8 - price)
+        release = weight_e14(tiers, abs(position)) - weight_e14(tiers, abs(position) - taken)
+        return LegView(
+            loss_uusd=position * (entry - mark) // NOTIONAL_DIVISOR,
+            value_uusd=taken * price // NOTIONAL_DIVISOR,
+            slippage_uusd=slippage // NOTIONAL_DIVISOR,
+            release_uusd=release * mark // MARGIN_SCALE,
+        )
+
+    def _tranche_size(self, liquidation: Liquidation, desk: MarketDesk) -> int:
         spec = self._spec.tranches
-        size = tranche_size_e8(
-            remaining_e8=abs(position),
-            at_trigger_e8=at_trigger_e8,
+        return tranche_size_e8(
+            remaining_e8=abs(self._position(desk, liquidation.bucket_id)),
+            at_trigger_e8=liquidation.at_trigger_e8[desk.market_id],
             share_e6=spec.share_e6,
             max_uusd=spec.max_uusd,
-            mark_e8=mark,
+            mark_e8=desk.state.mark_e8,
         )
+
+    def _put_up(
+        self, liquidation: Liquidation, desk: MarketDesk, cause: int, number: int
+    ) -> Tranche:
+        bucket = liquidation.bucket_id
+        size = self._tranche_size(liquidation, desk)
         limit = self._limit(desk, bucket, size)
         event = TrancheStarted(
-            liquidation_seq=trigger_seq,
+            liquidation_seq=liquidation.seq,
             bucket_id=bucket,
             market_id=desk.market_id,
             tranche_number=number,
-            quantity_e8=-size if position > 0 else size,
-            mark_price_e8=mark,
+            quantity_e8=-size if self._position(desk, bucket) > 0 else size,
+            mark_price_e8=desk.state.mark_e8,
             limit_price_e8=limit,
             executor=Executor.ENGINE if self._keepers is None else Executor.KEEPERS,
         )
@@ -254,7 +252,7 @@ class Venue:
 
     def _limit(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
         return limit_price_e8(
-            self._ledger.cash_view[bucket],
+            self._margins.leg_cash_uusd(desk, bucket),
             self._position(desk, bucket),
             size_e8,
             self._ledger.cash_view[Owner.FUND],
@@ -264,7 +262,7 @@ class Venue:
         self, tranche: Tranche, filled: int, taken_over: int, deleveraged: int, cancelled: int
     ) -> int:
         journal, bucket = self._context.journal, tranche.bucket_id
-        if not self._position(tranche.desk, bucket):
+        if not self._margins.legs(bucket):
             self._fill_hole(tranche)
         return journal.append(
             TrancheSettled(
@@ -289,21 +287,22 @@ class Venue:
             event = BadDebtRecorded(tranche.seq, bucket, hole - draw)
             self._context.journal.append(event, tranche.seq)
 
-    def _end(self, desk: MarketDesk, bucket: int, trigger_seq: int, cause: int) -> None:
-        quantity = self._position(desk, bucket)
-        del self._waiting_for[bucket]
+    def _end(self, liquidation: Liquidation, cause: int) -> None:
+        bucket, desk = liquidation.bucket_id, liquidation.desk
+        is_closed = not self._margins.legs(bucket)
+        del self._waiting_for[bucket], self._liquidations[bucket]
         self._context.journal.append(
             LiquidationEnded(
-                liquidation_seq=trigger_seq,
+                liquidation_seq=liquidation.seq,
                 bucket_id=bucket,
                 market_id=desk.market_id,
-                outcome=LiquidationOutcome.RESTORED if quantity else LiquidationOutcome.CLOSED,
-                quantity_e8=quantity,
+                outcome=LiquidationOutcome.CLOSED if is_closed else LiquidationOutcome.RESTORED,
+                quantity_e8=self._position(desk, bucket),
                 cash_uusd=self._ledger.cash_view[bucket],
             ),
             cause,
         )
-        self._watch(desk, bucket)
+        self._margins.watch(bucket)
 
     # Execution by the venue's engine ------------------------------------------------------------
 
@@ -381,14 +380,17 @@ class Venue:
         rates: FeeRates,
     ) -> Settlement:
         fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
-        return decide_settlement(
-            self._ledger.cash_view[bucket],
+        settlement = decide_settlement(
+            self._margins.leg_cash_uusd(desk, bucket),
             self._position(desk, bucket),
             quantity_e8,
             cost_uusd,
             fee,
             self._ledger.cash_view[Owner.FUND],
         )
+        if len(self._margins.legs(bucket)) > 1:
+            return attrs.evolve(settlement, surplus_uusd=0)  # It is margin of the other legs.
+        return settlement
 
     def _route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
         """Record what the fund paid or gained by one execution."""
@@ -407,17 +409,18 @@ class Venue:
             return 0
         desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world
         position = self._position(desk, bucket)
-        price = bankruptcy_price_e8(self._ledger.cash_view[bucket], position)
+        price = bankruptcy_price_e8(self._margins.leg_cash_uusd(desk, bucket), position)
         if not price:
             return 0
         first = self._context.first_bucket
-        idle = np.flatnonzero(world.liquidation_seq[first:] < 0) + first
+        opposite = self._ledger.units[desk.market_id, first:] * (-1 if position > 0 else 1) > 0
+        idle = np.flatnonzero((world.liquidation_seq[first:] < 0) & opposite) + first
         parts = decide_deleveraging(
             price_e8=price,
             size_e8=size_e8,
             takes_shorts=position > 0,
             ids=idle,
-            cash=self._ledger.cash,
+            cash=self._margins.leg_cash_of_all(desk, idle),
             units=self._ledger.units[desk.market_id],
             entry_e8=world.entry_e8[desk.market_id],
         )
@@ -439,7 +442,7 @@ class Venue:
                 ),
                 tranche.seq,
             )
-            self._watch(desk, part.counterparty_id)
+            self._margins.watch(part.counterparty_id)
         return sum(part.size_e8 for part in parts)
 
     # Execution by keepers -----------------------------------------------------------------------
@@ -464,13 +467,13 @@ class Venue:
             is_forced=is_forced,
             closed=self._context.env.event(),
         )
-        self._watch_restoration(desk, bucket)
+        self._margins.watch_restoration(bucket)
         assert self._keepers is not None
         self._keepers.show(offer)
         self._waiting_for[bucket] = UnresolvedReason.NO_EXECUTOR
         yield offer.closed
         del self._offers[bucket]
-        self._restored[desk.market_id].remove(bucket)
+        self._margins.forget_restoration(bucket)
         if offer.closed_as is FailedCall.BEYOND_LIMIT:
             deleveraged += self._deleverage(tranche, left)
         return offer.taken_e8, deleveraged
@@ -525,19 +528,6 @@ class Venue:
         limit = self._limit(desk, bucket, size_e8)
         return price_e8 < limit if self._position(desk, bucket) > 0 else price_e8 > limit
 
-    def _watch_restoration(self, desk: MarketDesk, bucket: int) -> None:
-        """Have the open offer of *bucket* withdrawn when the mark restores its margin."""
-        quantity = self._position(desk, bucket)
-        weight = with_buffer(
-            weight_e14(desk.spec.maintenance, abs(quantity)),
-            self._spec.tranches.restore_buffer_e6,
-        )
-        level = restore_price_e8(
-            self._ledger.cash_view[bucket], quantity, weight, due_at_zero=self._spec.due_at_zero
-        )
-        if level is not None:
-            self._restored[desk.market_id].add(bucket, level, is_falling=quantity < 0)
-
     # The end ------------------------------------------------------------------------------------
 
     def close_books(self) -> None:
@@ -548,7 +538,7 @@ class Venue:
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             trigger_seq = int(world.liquidation_seq[bucket])
-            desk = self._context.markets[self._markets_of[bucket]]
+            desk = self._liquidations[bucket].desk
             self._context.journal.append(
                 LiquidationUnresolved(
                     liquidation_seq=trigger_seq,

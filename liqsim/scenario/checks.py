@@ -214,17 +214,24 @@ def _leverage(path: Path, leverage: Leverage) -> Iterator[Problem]:
 
 def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]:
     markets = {market.name: market for market in scenario.markets}
-    if cohort.market not in markets:
+    if cohort.legs:
+        yield from _legs(path, cohort, markets)
+    elif cohort.market not in markets:
         yield (*path, "market"), f"must be a market{nearest(cohort.market, markets)}"
-    elif tiers := markets[cohort.market].maintenance:
-        rate_e6 = tiers[0][1]
+    held = [name for name in legs_of(cohort) if name in markets]
+    first_rates = {
+        name: markets[name].maintenance[0][1] for name in held if markets[name].maintenance
+    }
+    if first_rates:
+        name = max(first_rates, key=lambda name: first_rates[name])
+        rate_e6 = first_rates[name]
         # At 1 / rate the margin at entry is zero, and a rounded cent decides who is due.
         if Decimal(repr(cohort.leverage.high)) * rate_e6 >= RATIO_SCALE:
             rate = _number(rate_e6, RATIO_SCALE)
             limit = f"must be below {RATIO_SCALE / rate_e6:g}, or positions are due at entry: "
             yield (
                 (*path, "leverage", "max"),
-                f"{limit}the first maintenance rate of {cohort.market} is {rate}",
+                f"{limit}the first maintenance rate of {name} is {rate}",
             )
     if cohort.size.max_uusd * cohort.accounts < cohort.notional_uusd:
         least = _number(ceil_div(cohort.notional_uusd, cohort.accounts), USD_SCALE)
@@ -232,6 +239,27 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
             (*path, "size", "max_usd"),
             f"must be at least {least}, or {cohort.accounts} accounts do not make up notional_usd",
         )
+
+
+def _legs(path: Path, cohort: Cohort, markets: Mapping[str, Market]) -> Iterator[Problem]:
+    if cohort.market:
+        yield (*path, "market"), "must not be there beside legs"
+    total = sum(leg.share_e6 for leg in cohort.legs)
+    if total != RATIO_SCALE:
+        yield (*path, "legs"), f"must have shares that sum to 1, not {total / RATIO_SCALE:g}"
+    if cohort.legs[0].hedge_share_e6:
+        key = (*path, "legs", cohort.legs[0].market, "hedge_share")
+        yield key, "must be 0: the first leg is the one that the others hedge"
+    for leg in cohort.legs:
+        if leg.market not in markets:
+            yield (*path, "legs", leg.market), f"is no market{nearest(leg.market, markets)}"
+
+
+def legs_of(cohort: Cohort) -> dict[str, int]:
+    """Return the share of a cohort's notional in each of its markets, in 1e-6."""
+    if cohort.legs:
+        return {leg.market: leg.share_e6 for leg in cohort.legs}
+    return {cohort.market: RATIO_SCALE}
 
 
 def _basis(path: Path, basis: Basis, tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -266,7 +294,9 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
             continue  # A path without knots, refused above.
         bound = f"must make less than {_number(BOUND, UNIT_SCALE)} units of {market.name}"
         price = f"at its start price, {_number(start_e8, UNIT_SCALE)}"
-        held_uusd = sum(c.notional_uusd for c in cohorts if c.market == market.name)
+        held_uusd = sum(
+            c.notional_uusd * legs_of(c).get(market.name, 0) // RATIO_SCALE for c in cohorts
+        )
         if held_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:
             yield _COHORTS, f"{bound} of all notional_usd {price}"
         if isinstance(book, PowerBook) and book.depth_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:

@@ -281,6 +281,24 @@ class Waterfall:
 
 
 @attrs.frozen
+class Cross:
+    """
+    How a due cross account is liquidated.
+
+    Attributes:
+        first_leg: Which leg the next tranche is cut from.
+    """
+
+    first_leg: str = choice(
+        "first_leg",
+        "largest_release",
+        "largest_loss",
+        "most_liquid",
+        default="largest_release",
+    )
+
+
+@attrs.frozen
 class Engine:
     """
     The venue's own liquidation engine.
@@ -339,7 +357,7 @@ class Keepers:
 @attrs.frozen
 class Venue:
     """
-    A perp venue: linear contracts, USD margin, isolated buckets.
+    A perp venue: linear contracts, USD margin, isolated and cross buckets.
 
     Attributes:
         executor: Who executes tranches.
@@ -349,6 +367,7 @@ class Venue:
         tranches: Tranches.
         fund: Insurance fund.
         waterfall: Waterfall.
+        cross: Cross accounts.
         engine: The engine; needed when it executes.
         keepers: The keepers; needed when they execute.
     """
@@ -360,6 +379,7 @@ class Venue:
     tranches: Tranches = table("tranches")
     fund: Fund = table("fund")
     waterfall: Waterfall = table("waterfall")
+    cross: Cross = table("cross")
     engine: Engine | None = table("engine")
     keepers: Keepers | None = table("keepers")
 
@@ -415,24 +435,42 @@ class Entry:
 
 
 @attrs.frozen
+class Leg:
+    """
+    What the accounts of a cross cohort hold in one market.
+
+    Attributes:
+        market: The market.
+        share_e6: Share of an account's notional.
+        hedge_share_e6: Share of the accounts whose leg is opposite to their first one.
+    """
+
+    market: str
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    hedge_share_e6: int = ratio("hedge_share", "0", "1", default=0)
+
+
+@attrs.frozen
 class Cohort:
     """
-    A group of isolated accounts in one market.
+    A group of accounts: isolated ones in one market, or cross ones with a leg in each of several.
 
     Attributes:
         name: Its name.
-        market: The market.
+        market: The market of isolated accounts; empty for cross accounts.
+        legs: The legs of cross accounts, by market; the shares sum to one.
         accounts: How many.
         notional_uusd: Their notional in all, at entry.
-        long_share_e6: Share of it that is long.
+        long_share_e6: Share of it that is long; of cross accounts, by the side of the first leg.
         size_leverage_correlation: Rank correlation of size and leverage.
-        size: Sizes.
-        leverage: Leverage.
-        entry: Entry prices.
+        size: Sizes, over all legs.
+        leverage: Leverage, of the notional of all legs.
+        entry: Entry prices, drawn for each leg.
     """
 
     name: str
-    market: str = text("market")
+    market: str = text("market", default="")
+    legs: tuple[Leg, ...] = tables("legs")
     accounts: int = count("accounts", 1, 10_000_000)
     notional_uusd: int = usd("notional_usd", "0.01")
     long_share_e6: int = ratio("long_share", "0", "1")

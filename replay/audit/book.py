@@ -5,9 +5,12 @@ The checks themselves are functions of (book, entry, event), one module per subj
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from liqsim.events import (
     Entry,
@@ -20,10 +23,13 @@ from replay.audit.causes import Causes
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings
 from replay.fold import FUND, USD, Fold, Move
-from replay.margin import margin_e22
+from replay.margin import bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import Terms
 
+IntArray = npt.NDArray[np.int64]
+
 _BOUND: Final = 10**18
+_E10: Final = 10**10
 
 
 @attrs.define
@@ -56,12 +62,14 @@ class LiquidationProgress:
 
     Attributes:
         trigger: Its trigger.
+        sizes_e8: Units without sign of each leg at the trigger, by market.
         earliest_us: Before this its next tranche may not start.
         tranches: Tranches started.
         open_tranche: The tranche not settled, or -1.
     """
 
     trigger: LiquidationTriggered
+    sizes_e8: dict[int, int]
     earliest_us: int
     tranches: int = 0
     open_tranche: int = -1
@@ -112,7 +120,8 @@ class Book:
         findings: Where findings go.
         fold: What the events add up to.
         keepers: Owner ids of keepers.
-        buckets: Market by owner id of a bucket.
+        buckets: Market by owner id of a bucket; None of a cross one.
+        paths: Reference prices by market: instants, prices.
         tranches: Tranches that are not settled.
         liquidations: Liquidations that have not ended.
         liquidation_of: The open liquidation by bucket.
@@ -130,7 +139,8 @@ class Book:
     findings: Findings
     fold: Fold
     keepers: frozenset[int]
-    buckets: dict[int, int]
+    buckets: dict[int, int | None]
+    paths: Mapping[int, tuple[IntArray, IntArray]] = attrs.Factory(dict)
     tranches: dict[int, TrancheProgress] = attrs.Factory(dict)
     liquidations: dict[int, LiquidationProgress] = attrs.Factory(dict)
     liquidation_of: dict[int, int] = attrs.Factory(dict)
@@ -154,15 +164,49 @@ class Book:
         """Return the maintenance tiers of a market; none for a market that is not there."""
         return self.terms.markets[market].tiers if market < len(self.terms.markets) else ()
 
-    def margin(self, market: int, bucket: int, *, buffer_e6: int = 0) -> int:
-        """Return the margin at the folded mark, in 1e-22 USD."""
-        return margin_e22(
-            self.tiers(market),
-            self.cash(bucket),
-            self.position(market, bucket),
-            self.fold.marks_e8[market],
-            buffer_e6=buffer_e6,
+    def legs(self, bucket: int) -> list[int]:
+        """Return the markets in which an owner has units."""
+        home = self.buckets.get(bucket)
+        markets = range(len(self.terms.markets)) if home is None else (home,)
+        return [market for market in markets if self.position(market, bucket)]
+
+    def mark(self, market: int) -> int:
+        """Return the folded mark; 0 before the first update."""
+        return self.fold.marks_e8.get(market, 0)
+
+    def is_judged(self, bucket: int) -> bool:
+        """Return whether there is a mark for all that a bucket may hold."""
+        home = self.buckets.get(bucket)
+        markets = range(len(self.terms.markets)) if home is None else (home,)
+        return all(market in self.fold.marks_e8 for market in markets)
+
+    def margin(self, bucket: int, *, buffer_e6: int = 0) -> int:
+        """Return the margin at the folded marks, in 1e-22 USD."""
+        legs = [
+            (self.tiers(market), self.position(market, bucket), self.mark(market))
+            for market in self.legs(bucket)
+        ]
+        return margin_e22(self.cash(bucket), legs, buffer_e6=buffer_e6)
+
+    def maintenance(self, bucket: int) -> int:
+        """Return the maintenance margin at the folded marks, in 1e-22 USD."""
+        return sum(
+            maintenance_e22(self.tiers(market), self.position(market, bucket), self.mark(market))
+            for market in self.legs(bucket)
         )
+
+    def backing(self, market: int, bucket: int) -> int:
+        """Return cash and what all other legs are worth at their marks, in whole micro-USD."""
+        worth = sum(
+            self.position(other, bucket) * self.mark(other)
+            for other in self.legs(bucket)
+            if other != market
+        )
+        return self.cash(bucket) + worth // _E10
+
+    def bankruptcy_price(self, market: int, bucket: int) -> int:
+        """Return where closing one leg would leave no equity, the other marks standing."""
+        return bankruptcy_price_e8(self.backing(market, bucket), self.position(market, bucket))
 
     def is_due(self, margin: int) -> bool:
         """Return whether *margin* makes a bucket due."""

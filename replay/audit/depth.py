@@ -20,6 +20,9 @@ _ONE_PERCENT: Final = 0.01
 _TOLERANCE: Final = 1e-9
 """Relative difference between two computations of one price, beside one unit of 1e-8."""
 
+_NODES: Final = (np.arange(256) + 0.5) / 256
+"""Midpoints of the parts of an order that a quote is averaged over."""
+
 _FAR: Final = 100.0
 """Displacement beyond which a forged fill would only overflow."""
 
@@ -53,6 +56,22 @@ class _State:
             return self.consumed_e8  # Dust is swept by time alone.
         left = self.consumed_e8 * math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
         return left if abs(left) >= 1 else 0.0
+
+
+@attrs.frozen
+class Quote:
+    """
+    What a book would do with an order.
+
+    Attributes:
+        taken_e8: Units that it would take.
+        price_e8: Market price before.
+        slippage_e8: Distance of the average price from it.
+    """
+
+    taken_e8: int
+    price_e8: float
+    slippage_e8: float
 
 
 class MarketDepth:
@@ -109,6 +128,23 @@ class MarketDepth:
                 message = f"{round(used)} are consumed, the book has {round(most)}"
                 self._findings.add("fill_depth", entry.seq, message)
 
+    def quote(self, now: int, reference: int, quantity: int) -> Quote:
+        """Return what the book would take of an order now, and what that would cost."""
+        last = self._states[-1]
+        consumed, sign = last.consumed_at(now), 1 if quantity > 0 else -1
+        taken = abs(quantity)
+        if self._depth is not None:
+            reach = (self._depth.reach / _ONE_PERCENT) ** self._depth.exponent
+            most = reach * self._calm_e8 * last.multiplier - sign * consumed
+            taken = min(taken, max(math.floor(most), 0))
+        volumes: list[float] = (sign * taken * _NODES).tolist()
+        average = math.fsum(
+            self._price(reference, consumed + volume, last.net_e8 + volume, last.multiplier)
+            for volume in volumes
+        ) / len(volumes)
+        before = self._price(reference, consumed, last.net_e8, last.multiplier)
+        return Quote(taken, before, abs(average - before))
+
     def extremes(self, at_us: _Ints, prices: _Ints, end_us: int) -> tuple[float, float, float]:
         """Return the lowest and the highest market price of [0, *end_us*), and the last."""
         starts = np.array([state.at_us for state in self._states], dtype=np.int64)
@@ -147,7 +183,7 @@ class MarketDepth:
         found: _Floats = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
         return found
 
-    def _price(self, reference: int, consumed: float, net: int, multiplier: float) -> float:
+    def _price(self, reference: int, consumed: float, net: float, multiplier: float) -> float:
         if self._depth is None:
             return float(reference)
         size = (abs(consumed) / (self._calm_e8 * multiplier)) ** (1 / self._depth.exponent)

@@ -13,7 +13,6 @@ from liqsim.events import (
 )
 from replay.audit.book import Book
 from replay.audit.settlement import settle
-from replay.margin import bankruptcy_price_e8
 
 _E10: Final = 10**10
 _E6: Final = 10**6
@@ -113,13 +112,13 @@ def _deleverageable(book: Book, market: int, bucket: int) -> int | None:
     if book.terms.deleveraging == "none":
         return None
     position = book.position(market, bucket)
-    price = bankruptcy_price_e8(book.cash(bucket), position)
+    price = book.bankruptcy_price(market, bucket)
     if not price:
         return None
     for other in book.sides[market, position < 0]:
         quantity = book.position(market, other)
-        profit = quantity * (price - book.fold.entry_prices_e8.get(other, price))
-        equity = book.cash(other) * _E10 + quantity * price
+        profit = quantity * (price - book.fold.entry_prices_e8.get((market, other), price))
+        equity = book.backing(market, other) * _E10 + quantity * price
         if profit > 0 and equity >= 0 and other not in book.liquidation_of:
             return other
     return None

@@ -50,6 +50,7 @@ CODES: Final = {
     "lifecycle": "A liquidation or tranche starts or goes on where it cannot.",
     "executor": "A tranche is executed by another executor than the venue's.",
     "tranche_size": "A tranche is not the smallest of position, share and cap, or on a wrong side.",
+    "leg_order": "A tranche is cut from another leg than the venue's rule puts first.",
     "tranche_number": "Tranches of a liquidation are not numbered from 1 without gaps.",
     "tranche_spacing": "A tranche starts earlier than reaction or spacing allow.",
     "limit_price": "A tranche's limit is not that of bankruptcy price and fund.",

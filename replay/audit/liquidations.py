@@ -10,7 +10,7 @@ from liqsim.events import (
     UpdateReason,
 )
 from replay.audit.book import Book, LiquidationProgress
-from replay.margin import E22_PER_UUSD, bankruptcy_price_e8, maintenance_e22
+from replay.margin import E22_PER_UUSD
 
 
 def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
@@ -44,21 +44,23 @@ def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> 
         message = f"bucket {e.bucket_id} is in liquidation already"
         book.findings.add("lifecycle", entry.seq, message)
     if book.expect_mark(entry, e.market_id, e.mark_price_e8):
-        margin = book.margin(e.market_id, e.bucket_id)
+        margin = book.margin(e.bucket_id)
         floor = margin // E22_PER_UUSD
         book.expect("margin", entry, "margin_uusd", e.margin_uusd, floor)
-        mark = book.fold.marks_e8[e.market_id]
-        maintenance = maintenance_e22(book.tiers(e.market_id), position, mark)
-        ceiling = -(-maintenance // E22_PER_UUSD)
+        ceiling = -(-book.maintenance(e.bucket_id) // E22_PER_UUSD)
         book.expect("margin", entry, "maintenance_uusd", e.maintenance_uusd, ceiling)
         if not book.is_due(margin):
             message = f"bucket {e.bucket_id} has a margin of {floor} uUSD"
             book.findings.add("not_due", entry.seq, message)
-    right = bankruptcy_price_e8(book.cash(e.bucket_id), position)
+        if not book.is_judged(e.bucket_id):
+            message = f"bucket {e.bucket_id} is judged before every market has a mark"
+            book.findings.add("not_due", entry.seq, message)
+    right = book.bankruptcy_price(e.market_id, e.bucket_id)
     what = "bankruptcy_price_e8"
     book.expect("bankruptcy_price", entry, what, e.bankruptcy_price_e8, right)
     earliest = entry.sim_time_us + book.terms.reaction_us
-    book.liquidations[entry.seq] = LiquidationProgress(e, earliest)
+    sizes = {leg: abs(book.position(leg, e.bucket_id)) for leg in book.legs(e.bucket_id)}
+    book.liquidations[entry.seq] = LiquidationProgress(e, sizes, earliest)
     book.liquidation_of.setdefault(e.bucket_id, entry.seq)
 
 
@@ -77,11 +79,11 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
     position = book.position(e.market_id, e.bucket_id)
     book.expect("ended_state", entry, "quantity_e8", e.quantity_e8, position)
     book.expect("ended_state", entry, "cash_uusd", e.cash_uusd, book.cash(e.bucket_id))
-    right = LiquidationOutcome.RESTORED if position else LiquidationOutcome.CLOSED
+    is_open = bool(book.legs(e.bucket_id))
+    right = LiquidationOutcome.RESTORED if is_open else LiquidationOutcome.CLOSED
     book.expect("ended_state", entry, "outcome", e.outcome.name, right.name)
-    if position and e.market_id in book.fold.marks_e8:
-        buffer = book.terms.restore_buffer_e6
-        margin = book.margin(e.market_id, e.bucket_id, buffer_e6=buffer)
+    if is_open and e.market_id in book.fold.marks_e8:
+        margin = book.margin(e.bucket_id, buffer_e6=book.terms.restore_buffer_e6)
         if book.is_due(margin):
             message = f"margin above the buffer is {margin // E22_PER_UUSD} uUSD: not restored"
             book.findings.add("ended_state", entry.seq, message)
@@ -110,18 +112,18 @@ def all_over(book: Book, *, is_sealed: bool) -> None:
                 message = f"liquidation {seq} of bucket {bucket} did not end"
                 book.findings.add("unresolved_missing", None, message)
     in_tranche = {tranche.start.bucket_id for tranche in book.tranches.values()}
-    for bucket, market in book.buckets.items():
-        position, cash = book.position(market, bucket), book.cash(bucket)
-        if not position:
+    for bucket in book.buckets:
+        cash = book.cash(bucket)
+        if not book.legs(bucket):
             debt = book.fold.bad_debt_uusd.get(bucket, 0)
             is_right = cash == -debt if debt else cash >= 0
             if not is_right and bucket not in in_tranche:
                 message = f"bucket {bucket} ends with {cash} uUSD and a bad debt of {debt}"
                 book.findings.add("bad_debt", None, message)
-        elif is_sealed and market in book.fold.marks_e8:
+        elif is_sealed and book.is_judged(bucket):
             if bucket in book.liquidation_of or bucket in book.unresolved:
                 continue
-            margin = book.margin(market, bucket)
+            margin = book.margin(bucket)
             if book.is_due(margin):
                 uusd = margin // E22_PER_UUSD
                 message = f"bucket {bucket} ends with a margin of {uusd} uUSD"

@@ -23,7 +23,7 @@ class Openings:
         terms: The terms of the run.
         findings: Where findings go.
         due_uusd: Deposits that the scenario names and that have not come yet, by owner.
-        opened: Buckets that have opened a position.
+        opened: (market, bucket) of the positions opened so far.
         changes: (time, multiplier, half-life, event) of the changes of depth so far, by market.
         is_open: Whether anything but deposits has happened.
         last_us: Time of the last event.
@@ -33,7 +33,7 @@ class Openings:
     terms: Terms
     findings: Findings
     due_uusd: dict[int, int] = attrs.field(init=False)
-    opened: set[int] = attrs.Factory(set)
+    opened: set[tuple[int, int]] = attrs.Factory(set)
     changes: defaultdict[int, list[tuple[int, int, int, int]]] = attrs.Factory(
         lambda: defaultdict(list)
     )
@@ -96,11 +96,13 @@ class Openings:
         for row in np.flatnonzero(late).tolist():
             message = f"opened at {int(columns['sim_time_us'][row])} us, must be at the start"
             self.findings.add("opening", int(columns["seq"][row]), message)
-        for seq, bucket in zip(columns["seq"].tolist(), columns["bucket_id"].tolist(), strict=True):
-            if bucket in self.opened:
-                message = f"bucket {bucket} has opened a position before"
+        names = ("seq", "market_id", "bucket_id")
+        for seq, *leg in zip(*(columns[name].tolist() for name in names), strict=True):
+            market, bucket = leg
+            if (market, bucket) in self.opened:
+                message = f"bucket {bucket} has opened a position in market {market} before"
                 self.findings.add("opening", seq, message)
-            self.opened.add(bucket)
+            self.opened.add((market, bucket))
 
     def _check_schedule(
         self, market: int, schedule: tuple[tuple[int, int, int], ...], *, is_sealed: bool

@@ -29,14 +29,16 @@ def settle(
     position = book.position(e.market_id, e.bucket_id)
     if not position:
         return  # Reported as fill_size.
-    cash = book.cash(e.bucket_id)
+    cash = book.backing(e.market_id, e.bucket_id)
     kept = -(-cash * (position + e.quantity_e8) // position)
     gain = cash - e.cost_uusd - kept
     mark = book.fold.marks_e8.get(e.market_id, 0)
     rated = mark * book.terms.fee_on_mark_e6 + e.price_e8 * fee_on_execution_e6
     full = -(-abs(e.quantity_e8) * rated // _E16)
     book.expect("fee", entry, "fee_uusd", e.fee_uusd, min(full, max(gain, 0)))
-    surplus = gain - e.fee_uusd if book.terms.surplus_to == "fund" else 0
+    # While other legs are open, what a leg leaves over is their margin.
+    is_last = book.legs(e.bucket_id) == [e.market_id]
+    surplus = gain - e.fee_uusd if is_last and book.terms.surplus_to == "fund" else 0
     draw = min(-gain, book.fold.fund_uusd)
     if surplus > 0:
         book.owed = Owed(entry.seq, SurplusRouted, surplus)
@@ -73,7 +75,7 @@ def fund_is_empty(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
 
 def _check_hole(book: Book, entry: Entry, e: FundDrawn) -> None:
     """Check a draw for what a bucket without a position is short of."""
-    if book.position(book.buckets.get(e.bucket_id, 0), e.bucket_id):
+    if book.legs(e.bucket_id):
         book.findings.add("draw", entry.seq, f"bucket {e.bucket_id} still has a position")
     right = min(-book.cash(e.bucket_id), book.fold.fund_uusd)
     if right <= 0 or e.amount_uusd != right:

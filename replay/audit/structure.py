@@ -124,8 +124,9 @@ class Structure:
         for name in _BUCKET_FIELDS & columns.keys():
             bucket = columns[name]
             valid = known & np.isin(bucket, self._kinds["bucket"])
-            # A bucket is isolated: it trades in its own market only.
-            other = valid & (self._market_of[np.where(valid, bucket, 0)] != columns["market_id"])
+            # An isolated bucket trades in its own market only.
+            home = self._market_of[np.where(valid, bucket, 0)]
+            other = valid & (home >= 0) & (home != columns["market_id"])
             self._report(cls, columns, name, other, "names a bucket of another market")
 
     def _expect_in(self, cls: type[Event], columns: Columns, name: str, kind: str) -> None:

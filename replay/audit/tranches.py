@@ -4,10 +4,9 @@ from typing import Final
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
-from replay.margin import bankruptcy_price_e8
+from replay.audit.legs import check_leg, slice_e8
 
 _E10: Final = 10**10
-_E6: Final = 10**6
 _HIGHEST_PRICE: Final = 10**18 - 1
 
 
@@ -15,10 +14,11 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     """Check that a tranche may start now, and its size, mark and limit."""
     book.tranches[entry.seq] = TrancheProgress(e)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
-    age = entry.sim_time_us - book.fold.marked_at_us.get(e.market_id, 0)
-    if 0 < book.terms.mark_max_age_us < age:
-        message = f"the mark is {age} us old, must be at most {book.terms.mark_max_age_us}"
-        book.findings.add("mark_stale", entry.seq, message)
+    for leg in book.legs(e.bucket_id):
+        age = entry.sim_time_us - book.fold.marked_at_us.get(leg, 0)
+        if 0 < book.terms.mark_max_age_us < age:
+            message = f"the mark is {age} us old, must be at most {book.terms.mark_max_age_us}"
+            book.findings.add("mark_stale", entry.seq, message)
     executor = Executor.ENGINE if book.terms.executor == "engine" else Executor.KEEPERS
     book.expect("executor", entry, "executor", e.executor.name, executor.name)
     liquidation = book.liquidations.get(e.liquidation_seq)
@@ -28,7 +28,8 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
             book.findings.add("lifecycle", entry.seq, message)
         return
     _check_turn(book, entry, e, liquidation)
-    _check_size(book, entry, e, liquidation.trigger)
+    _check_size(book, entry, e, liquidation)
+    check_leg(book, entry, e, liquidation)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq
 
@@ -57,7 +58,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     )
     bucket = tranche.start.bucket_id
     debt = book.fold.bad_debt_uusd.get(bucket, 0)
-    if not book.position(tranche.start.market_id, bucket) and book.cash(bucket) < -debt:
+    if not book.legs(bucket) and book.cash(bucket) < -debt:
         message = f"bucket {bucket} has {book.cash(bucket)} uUSD and a bad debt of {debt}"
         book.findings.add("bad_debt", entry.seq, message)
     liquidation = book.liquidations.get(tranche.start.liquidation_seq)
@@ -80,11 +81,11 @@ def _check_turn(
         book.findings.add("tranche_spacing", entry.seq, message)
 
 
-def _check_size(book: Book, entry: Entry, e: TrancheStarted, trigger: LiquidationTriggered) -> None:
+def _check_size(
+    book: Book, entry: Entry, e: TrancheStarted, liquidation: LiquidationProgress
+) -> None:
     position = book.position(e.market_id, e.bucket_id)
-    share = -(-abs(trigger.quantity_e8) * book.terms.share_e6 // _E6)
-    cap = max(book.terms.max_uusd * _E10 // max(e.mark_price_e8, 1), 1)
-    most = min(abs(position), share, cap)
+    most = slice_e8(book, e.market_id, e.bucket_id, liquidation, e.mark_price_e8)
     if abs(e.quantity_e8) != most or e.quantity_e8 * position >= 0:
         message = f"the slice is {e.quantity_e8} of {position}, must be {most} of it"
         book.findings.add("tranche_size", entry.seq, message)
@@ -95,7 +96,7 @@ def _check_limit(book: Book, entry: Entry, e: TrancheStarted) -> None:
     position, size = book.position(e.market_id, e.bucket_id), abs(e.quantity_e8)
     if not position or not size:
         return
-    bankruptcy = bankruptcy_price_e8(book.cash(e.bucket_id), position)
+    bankruptcy = book.bankruptcy_price(e.market_id, e.bucket_id)
     fund = max(book.fold.fund_uusd, 0) * _E10 // size
     exact = bankruptcy - fund if position > 0 else bankruptcy + fund
     right = min(max(exact, 1), _HIGHEST_PRICE)

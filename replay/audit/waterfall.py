@@ -3,7 +3,6 @@
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit.book import Book, Deleveraging
 from replay.audit.settlement import fund_is_empty
-from replay.margin import bankruptcy_price_e8
 
 
 def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
@@ -42,7 +41,7 @@ def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
     hole = -book.cash(e.bucket_id)
     book.expect("bad_debt", entry, "amount_uusd", e.amount_uusd, hole)
     fund_is_empty(book, entry, e)
-    if book.position(book.buckets.get(e.bucket_id, 0), e.bucket_id):
+    if book.legs(e.bucket_id):
         message = f"bucket {e.bucket_id} still has a position"
         book.findings.add("bad_debt", entry.seq, message)
 
@@ -50,8 +49,7 @@ def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
 def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     run = book.run
     if run is None or (run.tranche_seq, run.last_seq) != (e.tranche_seq, entry.seq - 1):
-        position = book.position(e.market_id, e.bucket_id)
-        price = bankruptcy_price_e8(book.cash(e.bucket_id), position)
+        price = book.bankruptcy_price(e.market_id, e.bucket_id)
         run = Deleveraging(e.tranche_seq, entry.seq, 0, price)
     # The price is the one before the first: closing at a rounded price moves the exact one.
     book.expect("deleverage_price", entry, "price_e8", e.price_e8, run.price_e8)

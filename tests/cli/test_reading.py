@@ -99,13 +99,14 @@ def test_an_accounts_margin_is_exact(stranger, log):
             "mark_price from liquidations order by liquidation_seq limit 1"
         ).fetchall()[0]
     told = stranger.says("replay", log, "--seq", seq, "--owner", bucket, "--json").json
-    position = told["position"]
+    margin, (leg,) = told["margin"], told["legs"]
 
-    keys = ("margin_usd", "maintenance_usd", "bankruptcy_price", "mark_price")
-    assert [position[key] for key in keys] == [f"{value}" for value in recorded]
+    found = [margin["margin_usd"], margin["maintenance_usd"]]
+    found += [leg["bankruptcy_price"], leg["mark_price"]]
+    assert found == [f"{value}" for value in recorded]
     assert told["liquidation"]["liquidation_seq"] == seq
-    equity = Decimal(position["margin_usd"]) + Decimal(position["maintenance_usd"])
-    assert abs(Decimal(position["equity_usd"]) - equity) <= Decimal("0.000001")
+    equity = Decimal(margin["margin_usd"]) + Decimal(margin["maintenance_usd"])
+    assert abs(Decimal(margin["equity_usd"]) - equity) <= Decimal("0.000001")
     answer = stranger.says("replay", log, "--seq", seq, "--owner", bucket)
     assert f"{bucket}, bucket of crowd" in answer.stdout
     assert "in liquidation since" in answer.stdout
@@ -114,7 +115,8 @@ def test_an_accounts_margin_is_exact(stranger, log):
 def test_an_owner_without_a_position_has_balances(stranger, log):
     told = stranger.says("replay", log, "--owner", "fund", "--json").json
 
-    assert told["position"] is None
+    assert told["legs"] == []
+    assert told["margin"] is None
     assert [row["asset"] for row in told["balances"]] == ["USD"]
     assert len(told["balances"][0]["balance"].partition(".")[2]) == 6
 

@@ -50,7 +50,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("name", ["engine_cascade", "keeper_race", "squeeze"])
+@pytest.mark.parametrize("name", ["engine_cascade", "keeper_race", "squeeze", "cross_crash"])
 def test_the_outcome_is_the_one_that_was_agreed(name: str, tmp_path: Path) -> None:
     path = tmp_path / "golden.duckdb"
     run_to_log(load(HANDMADE[name]()), path)

@@ -9,6 +9,7 @@ int64 of quantity x price and margins one unit (1e-22 USD) from zero.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cache
 from random import Random
 from typing import Any
@@ -19,7 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.effort import cases
 from support.floors import assert_floors
-from support.plain_scan import ONE_UUSD, Tiers, due_accounts, scaled_margin, slope_e14
+from support.plain_scan import (
+    ONE_UUSD,
+    Tiers,
+    due_accounts,
+    is_due,
+    scaled_margin,
+    slope_e14,
+)
 from support.scenarios import load, scenarios, small_scenario
 from support.sinks import ListSink
 
@@ -133,17 +141,23 @@ def _prepared() -> Prepared:
 class Floor:
     """A venue over balances set by hand, whose marks come one by one and whose clock stands."""
 
-    def __init__(self, accounts: list[tuple[int, int]], tiers: Tiers, *, due_at_zero: bool) -> None:
+    def __init__(
+        self, accounts: Sequence[tuple[int, ...]], *tiers: Tiers, due_at_zero: bool
+    ) -> None:
         base, count = _prepared(), len(accounts)
+        first = base.scenario.markets[0]
         scenario = attrs.evolve(
             base.scenario,
-            markets=(attrs.evolve(base.scenario.markets[0], maintenance=tuple(tiers)),),
+            markets=tuple(attrs.evolve(first, maintenance=tuple(of_leg)) for of_leg in tiers),
             venue=attrs.evolve(base.scenario.venue, due_at_zero=due_at_zero),
         )
         names = [str(number) for number in range(count)]
         nothing = np.zeros(count, dtype=np.int64)
         prepared = attrs.evolve(
-            base, scenario=scenario, accounts=Accounts(names, names, *[nothing] * 4)
+            base,
+            scenario=scenario,
+            paths=base.paths * len(tiers),
+            accounts=Accounts(names, names, nothing, np.arange(count), *[nothing] * 3),
         )
         self.sink = ListSink()
         simulation = Simulation(prepared, self.sink)
@@ -153,27 +167,29 @@ class Floor:
             self._set(number, account)
         self._venue = Venue(self._context, None)
         self._venue.open_books()
-        self._watch = self._venue._watch
-        self._venue._watch = self._count_watch  # type: ignore[method-assign]
+        margins = self._venue._margins
+        self._watch = margins.watch
+        margins.watch = self._count_watch  # type: ignore[method-assign]
         self.put_back = 0
 
-    def _set(self, number: int, account: tuple[int, int]) -> None:
-        self._ledger.cash[self.first + number], self._ledger.units[0, self.first + number] = account
+    def _set(self, number: int, account: tuple[int, ...]) -> None:
+        self._ledger.cash[self.first + number], *units = account
+        self._ledger.units[:, self.first + number] = units
 
-    def _count_watch(self, desk: Any, bucket: int) -> None:
+    def _count_watch(self, bucket: int) -> None:
         self.put_back += 1
-        self._watch(desk, bucket)
+        self._watch(bucket)
 
-    def change(self, number: int, account: tuple[int, int]) -> None:
+    def change(self, number: int, account: tuple[int, ...]) -> None:
         """Give an account other balances, as a deleveraging or the end of a liquidation does."""
         self._set(number, account)
-        self._watch(self._context.markets[0], self.first + number)
+        self._watch(self.first + number)
 
-    def mark(self, price_e8: int) -> list[int]:
+    def mark(self, price_e8: int, market: int = 0) -> list[int]:
         """Land a mark and return whom it triggers, in order."""
         seen = len(self.sink.entries)
-        update = OracleUpdated(0, price_e8, UpdateReason.DEVIATION, 1, 0, 0)
-        self._venue.mark_landed(0, self._context.journal.append(update))
+        update = OracleUpdated(market, price_e8, UpdateReason.DEVIATION, 1, 0, 0)
+        self._venue.mark_landed(market, self._context.journal.append(update))
         events = [entry.event for entry in self.sink.entries[seen + 1 :]]
         assert all(isinstance(event, LiquidationTriggered) for event in events)
         return [event.bucket_id - self.first for event in events]
@@ -290,6 +306,89 @@ def test_an_account_is_triggered_at_the_first_price_beyond_its_level_and_not_bef
     assert_floors(seen, {"triggered": 500, "triggered after a step": 300})
 
 
+# Buckets of many legs -----------------------------------------------------------------------------
+
+
+def _due_buckets(
+    buckets: dict[int, tuple[int, ...]],
+    market: int,
+    prices: list[int],
+    tiers: list[Tiers],
+    *,
+    due_at_zero: bool,
+) -> list[int]:
+    """Return the due ones with a leg in *market*, weakest margin per notional first."""
+    found = []
+    for number, (cash, *quantities) in buckets.items():
+        legs = list(zip(quantities, prices, tiers, strict=True))
+        margin = cash * ONE_UUSD + sum(price * slope_e14(q, of_leg) for q, price, of_leg in legs)
+        if quantities[market] and is_due(margin, due_at_zero=due_at_zero):
+            notional = sum(abs(quantity) * price for quantity, price, _ in legs)
+            found.append((Fraction(margin, notional), number))
+    return [number for _, number in sorted(found)]
+
+
+def test_the_radius_index_triggers_whom_the_scan_finds_at_every_price() -> None:
+    seen: Counter[str] = Counter()
+
+    @cases(120)
+    @given(st.integers(0, 2**63), st.lists(some_tiers(), min_size=2, max_size=3), st.booleans())
+    def it_does(seed: int, tiers: list[Tiers], due_at_zero: bool) -> None:
+        random = Random(seed)
+        walks = [some_walk(random, random.randint(5, 20)) for _ in tiers]
+        count = random.randint(50, 200)
+
+        def account(prices: list[int], *, least: int) -> tuple[int, ...]:
+            while True:
+                cash, quantities = some_bucket(random, prices, tiers)
+                if sum(map(bool, quantities)) >= least:
+                    return cash, *quantities
+
+        def somewhere() -> list[int]:
+            return [random.choice(walk) for walk in walks]
+
+        calm = {number: account(somewhere(), least=2) for number in range(count)}
+        floor = Floor(list(calm.values()), *tiers, due_at_zero=due_at_zero)
+        prices = [0] * len(tiers)
+        turns = [market for market, walk in enumerate(walks) for _ in walk]
+        random.shuffle(turns)
+        left = [iter(walk) for walk in walks]
+        for market in turns:
+            prices[market] = next(left[market])
+            expected = []
+            if all(prices):
+                expected = _due_buckets(calm, market, prices, tiers, due_at_zero=due_at_zero)
+            seen["waits for all marks"] += not all(prices)
+
+            assert floor.mark(prices[market], market) == expected
+
+            seen["triggered"] += len(expected)
+            seen["not triggered"] += len(calm) - len(expected)
+            for number in expected:
+                del calm[number]
+            for _ in range(random.randint(0, 6)):
+                number = random.randrange(count)
+                seen["back from liquidation"] += number not in calm
+                calm[number] = account(prices if all(prices) else somewhere(), least=0)
+                floor.change(number, calm[number])
+                seen["changed"] += 1
+        seen["put back"] += floor.put_back
+
+    it_does()
+
+    assert_floors(
+        seen,
+        {
+            "waits for all marks": 120,
+            "triggered": 3_000,
+            "not triggered": 50_000,
+            "changed": 1_500,
+            "back from liquidation": 300,
+            "put back": 1_000,
+        },
+    )
+
+
 # Candidates of many legs --------------------------------------------------------------------------
 
 
@@ -399,16 +498,16 @@ def test_candidates_do_not_depend_on_where_a_block_ends() -> None:
 def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
     seen: Counter[str] = Counter()
 
-    @cases(20)
+    @cases(60)
     @given(st.one_of(scenarios("engine"), scenarios("keepers")))
     def it_does(raw: dict[str, Any]) -> None:
         prepared = prepare(load(raw))
         sink = ListSink()
         Simulation(prepared, sink).run()
         first, venue = prepared.first_bucket, prepared.scenario.venue
-        buckets_of = defaultdict(list)
-        for number, market in enumerate(prepared.accounts.market_ids.tolist()):
-            buckets_of[market].append(first + number)
+        markets = range(len(prepared.scenario.markets))
+        tiers = [market.maintenance for market in prepared.scenario.markets]
+        opened = Counter(first + row for row in prepared.accounts.rows.tolist())
         triggered = defaultdict(list)
         for entry in sink.entries:
             if isinstance(entry.event, LiquidationTriggered):
@@ -420,26 +519,25 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
             if not isinstance(event, OracleUpdated):
                 continue
             busy = {trigger.bucket_id for trigger in fold.open_liquidations.values()}
-            market = event.market_id
-            calm = [
-                (bucket, fold.cash_uusd[bucket], fold.units_e8[market, bucket])
-                for bucket in buckets_of[market]
-                if bucket not in busy
-            ]
-            expected = due_accounts(
-                calm,
-                event.price_e8,
-                prepared.scenario.markets[market].maintenance,
-                due_at_zero=venue.due_at_zero,
+            prices = [fold.marks_e8.get(market, 0) for market in markets]
+            calm = {
+                bucket: (fold.cash_uusd[bucket], *(fold.units_e8[m, bucket] for m in markets))
+                for bucket, legs in opened.items()
+                if bucket not in busy and (legs == 1 or all(prices))
+            }
+            expected = _due_buckets(
+                calm, event.market_id, prices, tiers, due_at_zero=venue.due_at_zero
             )
             assert triggered.pop(entry.seq, []) == expected
             seen["marks"] += 1
             seen["marks that trigger"] += bool(expected)
             seen["triggered"] += len(expected)
+            seen["triggered cross"] += sum(opened[bucket] > 1 for bucket in expected)
             seen["triggered again"] += len(before.intersection(expected))
             before.update(expected)
         assert not triggered
 
     it_does()
 
-    assert_floors(seen, {"marks": 500, "marks that trigger": 50, "triggered": 100})
+    floors = {"marks": 500, "marks that trigger": 50, "triggered": 100, "triggered cross": 10}
+    assert_floors(seen, floors)

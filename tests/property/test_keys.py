@@ -18,6 +18,7 @@ from support.scenarios import (
     at,
     changed,
     cohort,
+    cross_crash,
     engine_cascade,
     events_of,
     keeper,
@@ -177,6 +178,7 @@ ONE = f"{ORACLE}.sources.one"
 BOOK = f"{ETH}.liquidity"
 ANN = "venue.keepers.bots.ann"
 LONGS = "population.cohorts.longs"
+CROSS: Final = "population.cohorts.cross"
 
 Row = tuple[Callable[[], Raw], str, Any, Any]
 
@@ -333,6 +335,12 @@ ROWS: Final[dict[str, Row]] = {
     ),
     "venue.fund.initial_usd": (deep_fall, "venue.fund.initial_usd", 0, 100),
     "venue.waterfall.surplus_to": (fall, "venue.waterfall.surplus_to", "fund", "trader"),
+    "venue.cross.first_leg": (
+        cross_crash,
+        "venue.cross.first_leg",
+        "largest_release",
+        "largest_loss",
+    ),
     "venue.waterfall.deleveraging": (deep_fall, "venue.waterfall.deleveraging", "ranked", "none"),
     "venue.engine.reaction": (fall, "venue.engine.reaction", "0s", "1s"),
     "venue.engine.child_order_usd": (fall, "venue.engine.child_order_usd", 1_000, 300),
@@ -380,6 +388,26 @@ ROWS: Final[dict[str, Row]] = {
         f"{LONGS}.market",
         "ETH",
         "BTC",
+    ),
+    "population.cohorts.*.legs.*.share": (
+        # The shares sum to one, so that one of them cannot be moved alone.
+        cross_crash,
+        f"{CROSS}.legs",
+        {"ETH": {"share": Decimal("0.4")}, "BTC": {"share": Decimal("0.6")}},
+        {"ETH": {"share": Decimal("0.5")}, "BTC": {"share": Decimal("0.5")}},
+    ),
+    "population.cohorts.*.legs.*.hedge_share": (
+        cross_crash,
+        f"{CROSS}.legs.BTC.hedge_share",
+        0,
+        Decimal("0.5"),
+    ),
+    "population.cohorts.*.legs.*": (
+        # Names a market, whose order decides which leg the others hedge.
+        cross_crash,
+        f"{CROSS}.legs",
+        {"ETH": {"share": Decimal("0.4")}, "BTC": {"share": Decimal("0.6")}},
+        {"BTC": {"share": Decimal("0.4")}, "ETH": {"share": Decimal("0.6")}},
     ),
     "population.cohorts.*.accounts": (crowd, f"{LONGS}.accounts", 10, 11),
     "population.cohorts.*.notional_usd": (crowd, f"{LONGS}.notional_usd", 10_000, 9_000),

@@ -26,7 +26,7 @@ from liqsim.runner import Prepared, Simulation, prepare
 from replay.fold import Fold
 from replay.log import Log
 
-_RUNS = 100
+_RUNS = 140
 
 _FLOORS_OF_BOTH = {
     "runs": _RUNS,
@@ -43,11 +43,16 @@ _FLOORS_OF_BOTH = {
     "fund exhausted": 200,
     "executed beyond bankruptcy": 500,
     "position_deleveraged": 200,
-    "bad_debt_recorded": 100,
+    "bad_debt_recorded": 60,
     "restored": 50,
     "restored before any tranche": 2,
     "closed": 200,
     "queue exhausted": 5,
+    "triggered cross": 40,
+    "triggered hedged": 10,
+    "choice of a leg": 100,
+    "surplus kept for other legs": 10,
+    "deleveraged cross": 3,
     "unresolved: spacing": 10,
     "unresolved: run_ended": 2,
 }

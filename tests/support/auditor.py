@@ -75,7 +75,7 @@ class _Liquidation:
     seq: int
     bucket: int
     market: int
-    size_at_trigger: int
+    sizes_at_trigger: dict[int, int]
     triggered_at: int
     count: int = 0
     tranche: _Tranche | None = None
@@ -105,9 +105,8 @@ class Auditor:
         count = prepared.first_bucket + len(prepared.accounts.names)
         self._cash = [0] * count
         self._units = [[0] * count for _ in scenario.markets]
-        self._entry_price = [0] * count
-        self._market_of = [-1] * count
-        self._buckets_of: list[list[int]] = [[] for _ in scenario.markets]
+        self._entry_price: dict[tuple[int, int], int] = {}
+        self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
         self._open: dict[int, _Liquidation] = {}
         self._by_seq: dict[int, _Liquidation] = {}
@@ -206,7 +205,7 @@ class Auditor:
         cash, tranche = self._cash[event.bucket_id], event.tranche_seq
         cause = self.entries[entry.cause_seq]
         return (
-            self._position(event.bucket_id) == 0
+            not self._legs(event.bucket_id)
             and event.amount_uusd == min(-cash, self._cash[FUND])
             and tranche in (cause.seq, cause.cause_seq)
         )
@@ -225,59 +224,75 @@ class Auditor:
         self._units[event.market_id][other] -= quantity
         self._pay(taker, other, cost)
 
-    def _position(self, bucket: int) -> int:
-        return self._units[self._market_of[bucket]][bucket]
+    def _legs(self, bucket: int) -> list[int]:
+        return [market for market, units in enumerate(self._units) if units[bucket]]
 
-    def _margin(self, bucket: int, mark: int, buffer_e6: int = 0) -> Fraction:
-        """Return cash plus value less maintenance, in USD, exact."""
-        market = self._market_of[bucket]
-        quantity, price = Fraction(self._units[market][bucket], 10**8), Fraction(mark, 10**8)
-        return (
-            Fraction(self._cash[bucket], 10**6)
-            + quantity * price
-            - self._maintenance(bucket, mark) * (1 + Fraction(buffer_e6, 10**6))
-        )
+    def _is_cross(self, bucket: int) -> bool:
+        return len(self._opened_in[bucket]) > 1
 
-    def _maintenance(self, bucket: int, mark: int) -> Fraction:
-        market = self._market_of[bucket]
-        size = abs(self._units[market][bucket])
+    def _margin(self, bucket: int, buffer_e6: int = 0) -> Fraction:
+        """Return cash plus values less maintenance, in USD, exact."""
+        total = Fraction(self._cash[bucket], 10**6)
+        for market in self._legs(bucket):
+            mark, _, _ = self._marks[market]
+            total += Fraction(self._units[market][bucket] * mark, 10**16)
+        return total - self._maintenance(bucket) * (1 + Fraction(buffer_e6, 10**6))
+
+    def _maintenance(self, bucket: int) -> Fraction:
+        return sum((self._maintenance_of(m, bucket) for m in self._legs(bucket)), Fraction(0))
+
+    def _maintenance_of(self, market: int, bucket: int, less: int = 0) -> Fraction:
+        size = abs(self._units[market][bucket]) - less
         tiers = self._markets[market].maintenance
         ends = [*(start for start, _ in tiers[1:]), max(size, tiers[-1][0])]
         asked = sum(
             Fraction(max(min(size, end) - start, 0) * rate, 10**14)
             for (start, rate), end in zip(tiers, ends, strict=True)
         )
-        return asked * Fraction(mark, 10**8)
+        return asked * Fraction(self._marks[market][0], 10**8)
+
+    def _backing(self, market: int, bucket: int) -> int:
+        """Return the cash behind one leg, in whole micro-USD: the others count at their marks."""
+        worth = Fraction(self._cash[bucket])
+        for other in self._legs(bucket):
+            if other != market:
+                worth += Fraction(self._units[other][bucket] * self._marks[other][0], _E16)
+        return worth // 1
 
     def _is_due(self, margin: Fraction) -> bool:
         return margin < 0 or (margin == 0 and self._venue.due_at_zero)
 
-    def _bankruptcy(self, bucket: int) -> int:
-        quantity, cash = self._position(bucket), self._cash[bucket]
+    def _bankruptcy(self, market: int, bucket: int) -> int:
+        quantity, cash = self._units[market][bucket], self._backing(market, bucket)
         price = Fraction(-cash * _E16, quantity)
         return max(-(-price.numerator // price.denominator) if quantity > 0 else int(price // 1), 0)
 
-    def _limit(self, bucket: int, size: int) -> int:
+    def _limit(self, market: int, bucket: int, size: int) -> int:
         fund = self._cash[FUND] * _E16 // size
-        worst = self._bankruptcy(bucket) + (-fund if self._position(bucket) > 0 else fund)
+        is_long = self._units[market][bucket] > 0
+        worst = self._bankruptcy(market, bucket) + (-fund if is_long else fund)
         return min(max(worst, 1), 10**18 - 1)
 
     def _nobody_else_is_due(self) -> None:
-        """Judge every bucket of the market whose mark came last, one at a time."""
+        """Judge every bucket that the mark that came last concerns, one at a time."""
         if self._judged is None:
             return
         market, _ = self._judged
-        mark, _, _ = self._marks[market]
-        units, tiers = self._units[market], self._markets[market].maintenance
-        for bucket in self._buckets_of[market]:
-            if bucket in self._open or not units[bucket]:
+        has_all_marks = all(mark for mark, _, _ in self._marks)
+        for bucket, opened_in in self._opened_in.items():
+            legs = self._legs(bucket)
+            if bucket in self._open or market not in legs:
+                continue
+            if len(opened_in) > 1 and not has_all_marks:
                 continue
             # Scaled to USD x 1e-22: tier by tier, the rate's step on what lies above its start.
-            margin, size, before = self._cash[bucket] * 10**16, abs(units[bucket]), 0
-            for start, rate in tiers:
-                margin -= mark * (rate - before) * max(size - start, 0)
-                before = rate
-            margin += mark * units[bucket] * 10**6
+            margin = self._cash[bucket] * 10**16
+            for leg in legs:
+                mark, quantity, before = self._marks[leg][0], self._units[leg][bucket], 0
+                for start, rate in self._markets[leg].maintenance:
+                    margin -= mark * (rate - before) * max(abs(quantity) - start, 0)
+                    before = rate
+                margin += mark * quantity * 10**6
             assert margin > 0 or (margin == 0 and not self._venue.due_at_zero), bucket
         self._judged = self._last_judged = None
 
@@ -289,10 +304,9 @@ class Auditor:
 
     def _opened(self, entry: Entry, event: PositionOpened) -> None:
         assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
-        assert self._market_of[event.bucket_id] == -1
-        self._market_of[event.bucket_id] = event.market_id
-        self._buckets_of[event.market_id].append(event.bucket_id)
-        self._entry_price[event.bucket_id] = event.price_e8
+        assert event.market_id not in self._opened_in[event.bucket_id]
+        self._opened_in[event.bucket_id].append(event.market_id)
+        self._entry_price[event.market_id, event.bucket_id] = event.price_e8
         self._trade(event.bucket_id, MAKERS, event)
 
     def _depth_changed(self, entry: Entry, event: DepthChanged) -> None:
@@ -322,18 +336,29 @@ class Auditor:
         mark, mark_seq, mark_at = self._marks[event.market_id]
         assert bucket not in self._open
         assert (entry.cause_seq, entry.sim_time_us) == (mark_seq, mark_at)
-        assert (event.mark_price_e8, event.market_id) == (mark, self._market_of[bucket])
-        assert event.quantity_e8 == self._position(bucket) != 0
-        margin = self._margin(bucket, mark)
+        assert event.mark_price_e8 == mark
+        assert event.quantity_e8 == self._units[event.market_id][bucket] != 0
+        margin = self._margin(bucket)
         assert self._is_due(margin)
         assert event.margin_uusd == margin * 10**6 // 1
-        assert event.maintenance_uusd == -(-self._maintenance(bucket, mark) * 10**6 // 1)
-        assert event.bankruptcy_price_e8 == self._bankruptcy(bucket)
-        ratio = margin / (abs(event.quantity_e8) * mark), bucket
+        assert event.maintenance_uusd == -(-self._maintenance(bucket) * 10**6 // 1)
+        assert event.bankruptcy_price_e8 == self._bankruptcy(event.market_id, bucket)
+        legs = self._legs(bucket)
+        notional = sum(abs(self._units[leg][bucket]) * self._marks[leg][0] for leg in legs)
+        ratio = margin / notional, bucket
+        if self._is_cross(bucket):
+            assert all(mark for mark, _, _ in self._marks)
+            self.census["triggered cross"] += 1
+            hedged = len({self._units[leg][bucket] > 0 for leg in legs}) > 1
+            self.census["triggered hedged"] += hedged
         assert self._last_judged is None or self._last_judged < ratio
         self._last_judged = ratio
         liquidation = _Liquidation(
-            entry.seq, bucket, event.market_id, abs(event.quantity_e8), entry.sim_time_us
+            entry.seq,
+            bucket,
+            event.market_id,
+            {leg: abs(self._units[leg][bucket]) for leg in legs},
+            entry.sim_time_us,
         )
         self._open[bucket] = self._by_seq[entry.seq] = liquidation
         if margin == 0:
@@ -343,9 +368,11 @@ class Auditor:
     def _started(self, entry: Entry, event: TrancheStarted) -> None:
         bucket = event.bucket_id
         liquidation = self._open[bucket]
-        mark, _, mark_at = self._marks[event.market_id]
+        market = event.market_id
+        mark, _, _ = self._marks[market]
         venue, at = self._venue, entry.sim_time_us
-        assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
+        assert event.liquidation_seq == liquidation.seq
+        self._leg_chosen(entry, liquidation, market)
         assert liquidation.tranche is None
         executor = venue.engine if venue.executor == "engine" else venue.keepers
         assert event.executor is Executor[venue.executor.upper()]
@@ -360,34 +387,53 @@ class Auditor:
             assert at >= liquidation.settled_at + venue.tranches.spacing_us
             if not venue.mark_max_age_us:
                 assert at == liquidation.settled_at + venue.tranches.spacing_us
-        assert not venue.mark_max_age_us or at - mark_at <= venue.mark_max_age_us
-        assert self._is_due(self._margin(bucket, mark, venue.tranches.restore_buffer_e6))
+        oldest = min(self._marks[leg][2] for leg in self._legs(bucket))
+        assert not venue.mark_max_age_us or at - oldest <= venue.mark_max_age_us
+        assert self._is_due(self._margin(bucket, venue.tranches.restore_buffer_e6))
         liquidation.count += 1
         assert event.tranche_number == liquidation.count
-        position = self._position(bucket)
-        share = -(-liquidation.size_at_trigger * venue.tranches.share_e6 // 10**6)
+        position = self._units[market][bucket]
+        share = -(-liquidation.sizes_at_trigger[market] * venue.tranches.share_e6 // 10**6)
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
         size = min(abs(position), share, cap)
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
-        assert event.limit_price_e8 == self._limit(bucket, size)
+        assert event.limit_price_e8 == self._limit(market, bucket, size)
         if size < abs(position):
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8)
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
 
-    def _may_be_forced(self, bucket: int) -> bool:
+    def _leg_chosen(self, entry: Entry, liquidation: _Liquidation, market: int) -> None:
+        """Check the choice of a leg by what needs no book; `replay` recomputes the others."""
+        legs = self._legs(liquidation.bucket)
+        assert market in legs
+        if len(legs) == 1:
+            return
+        self.census["choice of a leg"] += 1
+        if self._venue.cross.first_leg == "largest_loss":
+            losses = {
+                leg: self._units[leg][liquidation.bucket]
+                * (self._entry_price[leg, liquidation.bucket] - self._marks[leg][0])
+                // _E16
+                for leg in legs
+            }
+            assert market == max(legs, key=lambda leg: (losses[leg], -leg))
+
+    def _may_be_forced(self, market: int, bucket: int) -> bool:
         """Return whether nobody is left to share a loss, so that any price will do."""
-        if self._venue.waterfall.deleveraging == "none" or not self._bankruptcy(bucket):
+        price = self._bankruptcy(market, bucket)
+        if self._venue.waterfall.deleveraging == "none" or not price:
             return True
-        return not self._queue(bucket, self._bankruptcy(bucket))
+        return not self._queue(market, bucket, price)
 
     def _executed(self, entry: Entry, event: Any, rates: tuple[int, int], mark: int) -> None:
         """Check fee, surplus and draw of a fill or a takeover, and its size."""
         bucket, price, quantity = event.bucket_id, event.price_e8, event.quantity_e8
         _, tranche = self._tranches[event.tranche_seq]
-        position, cash = self._position(bucket), self._cash[bucket]
+        market = event.market_id
+        position, cash = self._units[market][bucket], self._backing(market, bucket)
         assert self._open[bucket].tranche is tranche
         assert entry.cause_seq == event.tranche_seq
         assert quantity * tranche.order > 0 > quantity * position
@@ -408,7 +454,10 @@ class Auditor:
             self.census["executed beyond bankruptcy"] += 1
             if -gain > draw:
                 self.census["fund exhausted"] += 1
-        if surplus and self._venue.waterfall.surplus_to == "fund":
+        is_last = len(self._legs(bucket)) == 1
+        if surplus and not is_last:
+            self.census["surplus kept for other legs"] += 1
+        if surplus and is_last and self._venue.waterfall.surplus_to == "fund":
             self._owed.append((SurplusRouted, bucket, surplus, entry.seq))
         if draw:
             self._owed.append((FundDrawn, bucket, draw, entry.seq))
@@ -419,17 +468,17 @@ class Auditor:
         mark, _, _ = self._marks[market]
         fees, engine = self._venue.fees, self._venue.engine
         assert engine is not None
-        assert market == self._market_of[bucket]
+        assert market == self._market_of_tranche(event)
         assert 0 < abs(event.quantity_e8) <= abs(event.ordered_e8) <= tranche.left
         if abs(event.quantity_e8) < abs(event.ordered_e8):
             self.census["partial fill"] += 1
-        is_long = self._position(bucket) > 0
+        is_long = self._units[market][bucket] > 0
         sign = 1 if is_long else -1
-        limits = tranche.limit, self._limit(bucket, abs(event.ordered_e8))
+        limits = tranche.limit, self._limit(market, bucket, abs(event.ordered_e8))
         limit = max(limits) if is_long else min(limits)
         child = max(engine.child_order_uusd * _E16 // mark, 1)
         if sign * (event.price_e8 - limit) < 0 or abs(event.ordered_e8) > child:
-            assert self._may_be_forced(bucket), "beyond the limit though others could share"
+            assert self._may_be_forced(market, bucket), "beyond the limit though others could share"
             assert abs(event.ordered_e8) == tranche.left
             self.census["forced fill"] += 1
         elif abs(event.quantity_e8) < abs(event.ordered_e8):
@@ -459,14 +508,14 @@ class Auditor:
         keepers, fees = self._venue.keepers, self._venue.fees
         assert keepers is not None
         self._called(entry, event)
-        is_long = self._position(bucket) > 0
-        assert event.market_id == self._market_of[bucket]
+        is_long = self._units[event.market_id][bucket] > 0
+        assert event.market_id == self._market_of_tranche(event)
         assert abs(event.quantity_e8) == tranche.left, "all or nothing"
         exact = Fraction(mark * (10**6 + (-1 if is_long else 1) * keepers.discount_e6), 10**6)
         assert event.price_e8 == max(-(-exact // 1) if is_long else exact // 1, 1)
-        limit = self._limit(bucket, tranche.left)
+        limit = self._limit(event.market_id, bucket, tranche.left)
         if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
-            assert self._may_be_forced(bucket) or tranche.queue is not None
+            assert self._may_be_forced(event.market_id, bucket) or tranche.queue is not None
             self.census["forced takeover"] += 1
         # It pays in full from its own capital, of which a short ties up its proceeds and as much.
         tied = sum(
@@ -482,6 +531,11 @@ class Auditor:
         self._trade(bucket, keeper, event)
         self._pay(bucket, TREASURY, event.fee_uusd)
         self._pay(keeper, NETWORK, event.call_cost_uusd)
+
+    def _market_of_tranche(self, event: Any) -> int:
+        started = self.entries[event.tranche_seq].event
+        assert isinstance(started, TrancheStarted)
+        return started.market_id
 
     def _called(self, entry: Entry, event: TrancheTakenOver | KeeperCallFailed) -> None:
         keepers = self._venue.keepers
@@ -535,17 +589,17 @@ class Auditor:
         self._pay(FUND, event.bucket_id, event.amount_uusd)
         assert event.balance_uusd == self._cash[FUND]
 
-    def _queue(self, bucket: int, price: int) -> list[int]:
+    def _queue(self, market: int, bucket: int, price: int) -> list[int]:
         """Return who could be closed against *bucket* at *price*, best rank first."""
-        market = self._market_of[bucket]
-        long = self._position(bucket) > 0
+        long = self._units[market][bucket] > 0
         ranked = []
         for other in range(self._first_bucket, len(self._cash)):
             quantity = self._units[market][other]
             if other in self._open or not quantity or (quantity > 0) == long:
                 continue
-            profit = Fraction(quantity * (price - self._entry_price[other]), 10**16)
-            equity = Fraction(self._cash[other], 10**6) + Fraction(quantity * price, 10**16)
+            profit = Fraction(quantity * (price - self._entry_price[market, other]), 10**16)
+            backing = Fraction(self._backing(market, other), 10**6)
+            equity = backing + Fraction(quantity * price, 10**16)
             if profit <= 0 or equity < 0:
                 continue
             # Cut to six decimals and to a million: rounding alone ranks nobody.
@@ -563,15 +617,16 @@ class Auditor:
         assert self._open[bucket].tranche is tranche
         assert entry.cause_seq == event.tranche_seq
         if tranche.queue is None:
-            tranche.deleverage_price = self._bankruptcy(bucket)
-            tranche.queue = self._queue(bucket, tranche.deleverage_price)
+            tranche.deleverage_price = self._bankruptcy(event.market_id, bucket)
+            tranche.queue = self._queue(event.market_id, bucket, tranche.deleverage_price)
             self.census["deleveraging"] += 1
         number = event.rank_number
         assert self.entries[-2].cause_seq == event.tranche_seq or number == 1
         assert (event.price_e8, event.market_id) == (
             tranche.deleverage_price,
-            self._market_of[bucket],
+            self._market_of_tranche(event),
         )
+        self.census["deleveraged cross"] += self._is_cross(other)
         assert other == tranche.queue[number - 1], "not the next in rank"
         held = self._units[event.market_id][other]
         size = min(tranche.left, abs(held))
@@ -584,7 +639,7 @@ class Auditor:
 
     def _bad_debt_recorded(self, entry: Entry, event: BadDebtRecorded) -> None:
         assert entry.cause_seq == event.tranche_seq
-        assert self._position(event.bucket_id) == 0
+        assert not self._legs(event.bucket_id)
         assert self._cash[event.bucket_id] == -event.amount_uusd < 0
         assert self._cash[FUND] == 0, "bad debt while the fund has money"
         self._bad_debt[event.bucket_id] += event.amount_uusd
@@ -605,17 +660,16 @@ class Auditor:
     def _ended(self, entry: Entry, event: LiquidationEnded) -> None:
         bucket = event.bucket_id
         liquidation = self._open.pop(bucket)
-        mark, _, _ = self._marks[liquidation.market]
         assert liquidation.tranche is None
         assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
         assert entry.cause_seq == cause
-        assert event.quantity_e8 == self._position(bucket)
+        assert event.quantity_e8 == self._units[event.market_id][bucket]
         assert event.cash_uusd == self._cash[bucket]
-        if event.quantity_e8:
+        if self._legs(bucket):
             assert event.outcome is LiquidationOutcome.RESTORED
             buffer = self._venue.tranches.restore_buffer_e6
-            assert not self._is_due(self._margin(bucket, mark, buffer))
+            assert not self._is_due(self._margin(bucket, buffer))
             self.census["restored"] += 1
             if not liquidation.count:
                 self.census["restored before any tranche"] += 1
@@ -626,10 +680,12 @@ class Auditor:
 
     def _unresolved(self, entry: Entry, event: LiquidationUnresolved) -> None:
         liquidation = self._open[event.bucket_id]
-        _, _, mark_at = self._marks[liquidation.market]
+        legs = self._legs(event.bucket_id)
+        mark_at = min(self._marks[leg][2] for leg in legs)
         assert entry.sim_time_us == self._end_us - 1
         assert entry.cause_seq == event.liquidation_seq == liquidation.seq
-        assert event.quantity_e8 == self._position(event.bucket_id) != 0
+        assert event.quantity_e8 == self._units[event.market_id][event.bucket_id]
+        assert event.market_id == liquidation.market
         self.census[f"unresolved: {event.reason.name.lower()}"] += 1
         match event.reason:
             case UnresolvedReason.NO_EXECUTOR:
@@ -672,7 +728,7 @@ class Auditor:
         }
         assert unresolved == set(self._open)
         for bucket in range(self._first_bucket, len(self._cash)):
-            if not self._position(bucket):
+            if not self._legs(bucket):
                 assert self._cash[bucket] >= 0 or self._cash[bucket] == -self._bad_debt[bucket]
         # A loss nobody paid needs an execution beyond bankruptcy; deleveraging trades at it, and
         # leaves at most what rounding took from its parts.

@@ -264,6 +264,32 @@ def squeeze(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def cross_crash(**overrides: Any) -> Raw:
+    """A fall of one market and a later rise of another against cross accounts, some hedged."""
+    crowd = _crowd() | {
+        "market": "",
+        "accounts": 40,
+        "legs": {
+            "ETH": {"share": Decimal("0.4")},
+            "BTC": {"share": Decimal("0.6"), "hedge_share": Decimal("0.3")},
+        },
+    }
+    raw = small_scenario(
+        name="cross_crash",
+        end=at(120),
+        markets__ETH=market(
+            path=knots((0, 100), (20, 100), (50, 78), (120, 80)), liquidity=_book(8_000)
+        ),
+        markets__BTC=market(
+            path=knots((0, 200), (60, 200), (100, 240), (120, 230)), liquidity=_book(40_000)
+        ),
+        venue__tranches={"share": Decimal("0.5"), "spacing": "1s"},
+        venue__fund__initial_usd=300,
+        population__cohorts={"cross": crowd, "eth": _crowd()},
+    )
+    return changed(raw, overrides)
+
+
 def steady(**overrides: Any) -> Raw:
     """An oracle that publishes because its time has come, not because anything moved."""
     raw = small_scenario(
@@ -380,6 +406,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "engine_cascade": engine_cascade,
     "keeper_race": keeper_race,
     "squeeze": squeeze,
+    "cross_crash": cross_crash,
     "lost_race": lost_race,
     "restored_call": restored_call,
     "beyond_limit": beyond_limit,
@@ -560,6 +587,7 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
             "surplus_to": draw(_of("fund", "trader")),
             "deleveraging": draw(_of("ranked", "ranked", "none")),
         },
+        "cross": {"first_leg": draw(_of("largest_release", "largest_loss", "most_liquid"))},
     }
     if executor == "engine":
         venue["engine"] = {
@@ -601,6 +629,18 @@ def _cohorts(draw: st.DrawFn, name: str, max_leverage: int) -> Raw:
 
 
 @st.composite
+def _legs(draw: st.DrawFn, names: list[str]) -> Raw:
+    first, *others = draw(st.permutations(names))
+    others = others[: draw(st.integers(1, len(others)))]
+    share = draw(_of(Decimal("0.2"), Decimal("0.4")))
+    legs: Raw = {first: {"share": 1 - share * len(others)}}
+    for name in others:
+        hedge_share = draw(_of(0, Decimal("0.5"), 1))
+        legs[name] = {"share": share, "hedge_share": hedge_share}
+    return legs
+
+
+@st.composite
 def scenarios(draw: st.DrawFn, executor: str) -> Raw:
     """Draw a legal scenario of a few minutes, whose *executor* is `engine` or `keepers`."""
     end_s = 40 * draw(st.integers(2, 4))
@@ -609,6 +649,8 @@ def scenarios(draw: st.DrawFn, executor: str) -> Raw:
     for name in names:
         for number in range(draw(_of(1, 2))):
             cohorts[f"{name.lower()}{number}"] = draw(_cohorts(name, 24))
+    if len(names) > 1 and draw(_of(True, True, False)):
+        cohorts["cross"] = draw(_cohorts("", 24)) | {"legs": draw(_legs(names))}
     return {
         "name": "random",
         "start": START,
@@ -623,30 +665,44 @@ def scenarios(draw: st.DrawFn, executor: str) -> Raw:
 # Accounts and prices by hand ----------------------------------------------------------------------
 
 
+Position = tuple[Any, Any, Any]
+"""(signed units, entry price, collateral), in units and USD."""
+
+
 def prepared_by_hand(
-    raw: Raw, positions: list[tuple[Any, Any, Any]], prices: Mapping[int, Any]
+    raw: Raw,
+    positions: list[Position | list[Position | None]],
+    *prices: Mapping[int, Any],
 ) -> Prepared:
     """
-    Return *raw* with these accounts and this path in its first market instead of drawn ones.
+    Return *raw* with these accounts and these paths instead of drawn ones.
 
     Args:
-        raw: A scenario whose path has steps of one second.
-        positions: (signed units, entry price, collateral), in units and USD.
-        prices: Price from each second on; the first from 0.
+        raw: A scenario whose paths have steps of one second.
+        positions: An isolated account's position in the first market, or a cross account's leg in
+            each, None where it has none; the collaterals of legs are deposited as one sum.
+        prices: Per market from the first on, the price from each second on; the first from 0.
     """
     prepared = prepare(load(raw))
-    rows = [
-        (0, round(units * 10**8), round(entry * 10**8), round(collateral * 10**6))
-        for units, entry, collateral in (map(Decimal, position) for position in positions)
-    ]
-    columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
-    names = [f"account_{number}" for number in range(len(rows))]
-    path = prepared.paths[0]
-    held = np.zeros(len(path.prices_e8), dtype=np.int64)
-    for second, price in sorted(prices.items()):
-        held[second:] = round(Decimal(price) * 10**8)
-    return attrs.evolve(
-        prepared,
-        paths=(ReferencePath(path.step_us, held), *prepared.paths[1:]),
-        accounts=Accounts(names, ["hand"] * len(rows), *columns),
+    legs: list[tuple[int, int, int, int]] = []
+    collaterals = []
+    for row, account in enumerate(positions):
+        total = Decimal(0)
+        for market_id, leg in enumerate(account if isinstance(account, list) else [account]):
+            if leg is not None:
+                units, entry, collateral = map(Decimal, leg)
+                legs.append((row, market_id, round(units * 10**8), round(entry * 10**8)))
+                total += collateral
+        collaterals.append(round(total * 10**6))
+    columns = [np.array(column, dtype=np.int64) for column in zip(*legs, strict=True)]
+    names = [f"account_{number}" for number in range(len(positions))]
+    paths = list(prepared.paths)
+    for market_id, points in enumerate(prices):
+        held = np.zeros(len(paths[market_id].prices_e8), dtype=np.int64)
+        for second, price in sorted(points.items()):
+            held[second:] = round(Decimal(price) * 10**8)
+        paths[market_id] = ReferencePath(paths[market_id].step_us, held)
+    accounts = Accounts(
+        names, ["hand"] * len(names), np.array(collaterals, dtype=np.int64), *columns
     )
+    return attrs.evolve(prepared, paths=tuple(paths), accounts=accounts)

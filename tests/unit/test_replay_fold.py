@@ -52,7 +52,7 @@ def test_the_engine_story_ends_as_worked_out_on_paper(tmp_path):
     assert units == {(0, 1): -1, (0, gus): 1, (1, 1): -1, (1, dan): 1}
     assert state.marks_e8 == {0: e8(89), 1: e8(1000)}
     assert state.marked_at_us == {0: 11_200_000, 1: 200_000}
-    assert state.entry_prices_e8[cem] == e8(100)
+    assert state.entry_prices_e8[0, cem] == e8(100)
     assert list(state.open_liquidations) == [story.names["gus"]]
     assert state.open_tranches == {}
     assert dict(state.bad_debt_uusd) == {fay: usd("39.452")}

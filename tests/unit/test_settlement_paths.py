@@ -69,11 +69,9 @@ LIQUIDATION = (
 class Run:
     """A finished run: its events and its closing balances in USD and units."""
 
-    def __init__(
-        self, raw: Raw, positions: Sequence[tuple[Any, Any, Any]], prices: dict[int, Any]
-    ) -> None:
+    def __init__(self, raw: Raw, positions: Sequence[Any], *prices: dict[int, Any]) -> None:
         sink = ListSink()
-        simulation = Simulation(prepared_by_hand(raw, list(positions), prices), sink)
+        simulation = Simulation(prepared_by_hand(raw, list(positions), *prices), sink)
         simulation.run()
         ledger = simulation.world.ledger
         self.entries: list[Entry] = sink.entries
@@ -654,3 +652,80 @@ def test_a_keeper_that_is_down_does_not_sell_on_either() -> None:
 
     assert run.entry_of(TrancheTakenOver).sim_time_us == 12_000_000
     assert run.entry_of(InventorySold).sim_time_us == 40_000_000
+
+
+# Cross accounts -----------------------------------------------------------------------------------
+# Long 10 of each of two markets at 100 with a collateral of 200: cash 200 - 1,000 - 1,000 = -1,800.
+# At a maintenance of 1 % it is due once -1,800 + 9.9 (P + Q) < 0, that is below P + Q = 181.82.
+
+
+def _two_markets(**overrides: Any) -> Raw:
+    raw = small_scenario(
+        markets={"ETH": market(), "BTC": market()},
+        venue__cross__first_leg="largest_loss",
+    )
+    return changed(raw, overrides)
+
+
+def test_a_cross_account_is_restored_by_closing_the_leg_that_lost_most() -> None:
+    ran = Run(_two_markets(), [[(10, 100, 100), (10, 100, 100)]], {0: 100, 10: 81}, {0: 100})
+
+    # At 81 the margin is -1,800 + 9.9 x 181 = -8.1; behind ETH stand -1,800 + 1,000 = -800.
+    trigger = ran.the(LiquidationTriggered)
+    assert (trigger.market_id, trigger.margin_uusd) == (0, uusd("-8.1"))
+    assert trigger.maintenance_uusd == uusd("18.1")
+    assert trigger.bankruptcy_price_e8 == e8(80)
+    # Sold at 81: cash -1,800 + 810 = -990. The 10 above bankruptcy is margin of the other leg.
+    assert ran.story == [
+        LiquidationTriggered, TrancheStarted, OrderFilled, TrancheSettled, LiquidationEnded,
+    ]  # fmt: skip
+    ended = ran.the(LiquidationEnded)
+    assert ended.outcome is LiquidationOutcome.RESTORED
+    assert (ended.quantity_e8, ended.cash_uusd) == (0, uusd(-990))
+    assert (ran.cash[FIRST], ran.units[FIRST]) == (-990, 0)
+
+
+def test_a_cross_account_beyond_bankruptcy_draws_once_and_closes_both_legs() -> None:
+    raw = _two_markets(venue__fund__initial_usd=1_000)
+    ran = Run(raw, [[(10, 100, 100), (10, 100, 100)]], {0: 100, 10: 79}, {0: 100})
+
+    # At 79 equity is -10: behind ETH stand -800, bankrupt at 80, sold at 79, and the fund pays 10.
+    first, second = ran.of(TrancheStarted)
+    assert (first.market_id, first.limit_price_e8) == (0, 1)
+    assert ran.the(FundDrawn).amount_uusd == uusd(10)
+    # Then -1,000 and 10 BTC at 100: equity 0, margin -10, and BTC goes too, at its bankruptcy.
+    assert second.market_id == 1
+    assert ran.the(LiquidationEnded).outcome is LiquidationOutcome.CLOSED
+    assert (ran.cash[FIRST], ran.cash[FUND]) == (0, 990)
+
+
+def test_the_hedge_of_a_cross_account_stands_behind_its_other_leg() -> None:
+    # Long 10 ETH, short 10 BTC, collateral 40: cash 40. BTC falls to 80, then ETH: nothing is lost.
+    positions = [[(10, 100, 20), (-10, 100, 20)]]
+    calm = Run(_two_markets(), positions, {0: 100, 10: 80}, {0: 100, 9: 80})
+    assert not calm.of(LiquidationTriggered)
+
+    # Only ETH falls, to 97: equity 10, maintenance 9.7 + 10, due. Behind ETH: 40 - 1,000 = -960.
+    hit = Run(_two_markets(), positions, {0: 100, 10: 97}, {0: 100})
+    trigger = hit.the(LiquidationTriggered)
+    assert trigger.margin_uusd == uusd(10 - 9.7 - 10)
+    assert trigger.bankruptcy_price_e8 == e8(96)
+    # ETH at 97 leaves 40 + 970 = 1,010 behind a short of 10 BTC: equity 10, maintenance 10.
+    assert hit.the(LiquidationEnded).cash_uusd == uusd(1_010)
+
+
+def test_a_cross_account_is_judged_once_every_market_has_a_mark() -> None:
+    late = market()["oracle"] | {"sources": {"one": source(offset="30s")}}
+    raw = _two_markets(markets__BTC__oracle=late)
+    ran = Run(raw, [[(10, 100, 100), (10, 100, 100)]], {0: 100, 10: 81}, {0: 100})
+
+    assert ran.entry_of(LiquidationTriggered).sim_time_us >= 30_000_000
+
+
+def test_an_isolated_position_answers_for_itself_alone() -> None:
+    # The same legs in two accounts: ETH at 81 is bankrupt at 90, whatever BTC is worth.
+    raw = _two_markets(venue__fund__initial_usd=1_000)
+    ran = Run(raw, [[LONG], [None, LONG]], {0: 100, 10: 81}, {0: 100})
+
+    assert ran.the(FundDrawn).amount_uusd == uusd(90)
+    assert ran.cash[FIRST : FIRST + 2] == [0, -900]

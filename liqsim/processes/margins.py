@@ -1,0 +1,235 @@
+"""The margins of all buckets at the marks: who is due, who is restored, who must be looked at."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from liqsim.mechanics.crossing import CrossingIndex
+from liqsim.mechanics.margin import (
+    restore_price_e8,
+    scaled_margin,
+    trigger_price_e8,
+    weight_e14,
+    with_buffer,
+)
+from liqsim.mechanics.radius import Floats, Ints, RadiusIndex, safe_radius
+from liqsim.mechanics.scan import slopes_of, trigger_levels
+from liqsim.processes.context import Context, MarketDesk
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+
+class Margins:
+    """
+    Margins of one venue's buckets, and the indexes over them.
+
+    An isolated bucket has a leg in one market and is indexed by the price at which it becomes due;
+    a cross bucket has legs in several and is indexed by a safe radius over all marks. It is judged
+    once every market has a mark.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._ledger = context.world.ledger
+        self._due_at_zero = context.scenario.venue.due_at_zero
+        self._buffer_e6 = context.scenario.venue.tranches.restore_buffer_e6
+        self._due = [CrossingIndex() for _ in context.markets]
+        self._restored = [CrossingIndex() for _ in context.markets]
+        owner_count = len(self._ledger.cash)
+        self._is_cross: npt.NDArray[np.bool_] = np.zeros(owner_count, dtype=np.bool_)
+        # None of a cross bucket; without a leg, any market will do.
+        self._home: list[MarketDesk | None] = [context.markets[0]] * owner_count
+        self._log_marks = [0.0] * len(context.markets)
+        self._has_all_marks = False
+        self._cross_due = RadiusIndex(owner_count, self._radii_to_due)
+        self._cross_restored = RadiusIndex(owner_count, self._radii_to_restored)
+
+    def open_books(self) -> None:
+        """Index every isolated bucket by the price at which it becomes due."""
+        first = self._context.first_bucket
+        units = self._ledger.units[:, first:]
+        self._is_cross[first:] = np.count_nonzero(units, axis=0) > 1
+        for bucket in np.flatnonzero(self._is_cross).tolist():
+            self._home[bucket] = None
+        for desk in self._context.markets:
+            held = np.where(self._is_cross[first:], 0, units[desk.market_id])
+            for row in np.flatnonzero(held).tolist():
+                self._home[row + first] = desk
+            slopes = slopes_of(held[None, :], [desk.spec.maintenance])[0]
+            rows, levels = trigger_levels(self._ledger.cash[first:], held, slopes)
+            longs = held[rows] > 0
+            index = self._due[desk.market_id]
+            index.load(rows[longs] + first, levels[longs], is_falling=True)
+            index.load(rows[~longs] + first, levels[~longs], is_falling=False)
+
+    # One bucket ---------------------------------------------------------------------------------
+
+    def position(self, desk: MarketDesk, bucket: int) -> int:
+        """Return its units in one market; negative is short."""
+        return self._ledger.unit_views[desk.market_id][bucket]
+
+    def legs(self, bucket: int) -> list[MarketDesk]:
+        """Return the markets in which it holds a position."""
+        home = self._home[bucket]
+        desks = self._context.markets if home is None else (home,)
+        return [desk for desk in desks if self._ledger.unit_views[desk.market_id][bucket]]
+
+    def margin(self, bucket: int, buffer_e6: int = 0) -> int:
+        """Return its margin at the marks, in USD x 1e-22, exact."""
+        legs = []
+        for desk in self.legs(bucket):
+            quantity = self.position(desk, bucket)
+            weight = with_buffer(weight_e14(desk.spec.maintenance, abs(quantity)), buffer_e6)
+            legs.append((quantity, weight, desk.state.mark_e8))
+        return scaled_margin(self._ledger.cash_view[bucket], legs)
+
+    def maintenance(self, bucket: int) -> int:
+        """Return its maintenance margin at the marks, in USD x 1e-22."""
+        return sum(
+            weight_e14(desk.spec.maintenance, abs(self.position(desk, bucket))) * desk.state.mark_e8
+            for desk in self.legs(bucket)
+        )
+
+    def leg_cash_uusd(self, desk: MarketDesk, bucket: int) -> int:
+        """
+        Return what stands behind one leg: cash, and the value of the other legs at their marks.
+
+        So the bankruptcy price of a leg is where the whole bucket's equity is zero while the other
+        marks stand. Rounded down; with one leg it is the cash, exactly.
+        """
+        cash = self._ledger.cash_view[bucket]
+        if self._home[bucket] is not None:
+            return cash
+        others = sum(
+            self.position(other, bucket) * other.state.mark_e8
+            for other in self.legs(bucket)
+            if other is not desk
+        )
+        return cash + others // NOTIONAL_DIVISOR
+
+    def leg_cash_of_all(self, desk: MarketDesk, rows: Ints) -> Ints:
+        """Return the cash of every owner, for the cross ones among *rows* with their other legs."""
+        cross = rows[self._is_cross[rows]]
+        if not len(cross):
+            return self._ledger.cash
+        cash = self._ledger.cash.copy()
+        for bucket in cross.tolist():
+            cash[bucket] = self.leg_cash_uusd(desk, bucket)
+        return cash
+
+    def is_restored(self, bucket: int) -> bool:
+        """Return whether its margin, above the buffer, is not due."""
+        margin = self.margin(bucket, self._buffer_e6)
+        return margin > 0 or (margin == 0 and not self._due_at_zero)
+
+    # All buckets --------------------------------------------------------------------------------
+
+    def now_due(self, desk: MarketDesk) -> list[tuple[int, int]]:
+        """Take out who is due now that *desk* has a new mark: (bucket, margin), weakest first."""
+        candidates = self._due[desk.market_id].crossed(desk.state.mark_e8)
+        if self._is_cross.any():
+            self._log_marks[desk.market_id] = math.log(desk.state.mark_e8)
+            candidates += self._cross_candidates()
+        due = []
+        for bucket in candidates:
+            margin = self.margin(bucket)
+            is_due = margin < 0 or (margin == 0 and self._due_at_zero)
+            if is_due and self.position(desk, bucket):
+                due.append((Fraction(margin, self._notional(bucket)), bucket, margin))
+            else:
+                self.watch(bucket)  # The index errs on the early side.
+        return [(bucket, margin) for _, bucket, margin in sorted(due)]
+
+    def now_restored(self, desk: MarketDesk) -> list[int]:
+        """Take out whose margin the new mark of *desk* restores, among those watched for it."""
+        restored = self._restored[desk.market_id].crossed(desk.state.mark_e8)
+        if self._has_all_marks:
+            for bucket in self._cross_restored.reached(self._log_marks):
+                if self.is_restored(bucket):
+                    restored.append(bucket)
+                else:
+                    self.watch_restoration(bucket)
+        return restored
+
+    def watch(self, bucket: int) -> None:
+        """Index *bucket* by what would make it due."""
+        desk = self._home[bucket]
+        if desk is None:
+            if self._has_all_marks:
+                self._cross_due.add(np.array([bucket]), self._log_marks)
+            return
+        quantity = self.position(desk, bucket)
+        index = self._due[desk.market_id]
+        level = quantity and trigger_price_e8(
+            self._ledger.cash_view[bucket],
+            quantity,
+            weight_e14(desk.spec.maintenance, abs(quantity)),
+            due_at_zero=self._due_at_zero,
+        )
+        if level:
+            index.add(bucket, level, is_falling=quantity > 0)
+        else:
+            index.remove(bucket)
+
+    def watch_restoration(self, bucket: int) -> None:
+        """Index *bucket*, which is due, by what would restore its margin."""
+        desk = self._home[bucket]
+        if desk is None:
+            self._cross_restored.add(np.array([bucket]), self._log_marks)
+            return
+        quantity = self.position(desk, bucket)
+        weight = with_buffer(weight_e14(desk.spec.maintenance, abs(quantity)), self._buffer_e6)
+        level = restore_price_e8(
+            self._ledger.cash_view[bucket], quantity, weight, due_at_zero=self._due_at_zero
+        )
+        if level is not None:
+            self._restored[desk.market_id].add(bucket, level, is_falling=quantity < 0)
+
+    def forget_restoration(self, bucket: int) -> None:
+        """Watch *bucket* no longer for its restoration."""
+        desk = self._home[bucket]
+        if desk is None:
+            self._cross_restored.remove(bucket)
+        else:
+            self._restored[desk.market_id].remove(bucket)
+
+    def _cross_candidates(self) -> list[int]:
+        if not self._has_all_marks:
+            if not all(desk.state.mark_e8 for desk in self._context.markets):
+                return []
+            self._has_all_marks = True
+            self._cross_due.add(np.flatnonzero(self._is_cross), self._log_marks)
+        return self._cross_due.reached(self._log_marks)
+
+    def _notional(self, bucket: int) -> int:
+        return sum(
+            abs(self.position(desk, bucket)) * desk.state.mark_e8 for desk in self.legs(bucket)
+        )
+
+    def _radii_to_due(self, buckets: Ints) -> Floats:
+        margin, value = self._margins_of(buckets, buffer_e6=0)
+        radius = safe_radius(margin, value)
+        radius[margin < 1.0] = 0.0
+        return radius
+
+    def _radii_to_restored(self, buckets: Ints) -> Floats:
+        margin, value = self._margins_of(buckets, buffer_e6=self._buffer_e6)
+        # Here an error towards danger would come too late.
+        margin += 2.0 * value * 1e-9
+        radius = safe_radius(margin, value)
+        radius[margin > -1.0] = 0.0
+        return radius
+
+    def _margins_of(self, buckets: Ints, *, buffer_e6: int) -> tuple[Floats, Floats]:
+        """Return margins in micro-USD and the sum of the legs' absolute shares in them."""
+        units = self._ledger.units[:, buckets]
+        slopes = slopes_of(units, [desk.spec.maintenance for desk in self._context.markets])
+        if buffer_e6:
+            slopes -= (units - slopes) * (buffer_e6 / RATIO_SCALE)
+        marks = np.array([desk.state.mark_e8 for desk in self._context.markets], dtype=np.float64)
+        shares = slopes * (marks / NOTIONAL_DIVISOR)[:, None]
+        margin = self._ledger.cash[buckets].astype(np.float64)
+        for share in shares:  # One after another, for the same sum whatever numpy does with axes.
+            margin += share
+        return margin, np.abs(shares).sum(axis=0)

@@ -60,6 +60,8 @@ class MarketTerms:
         schedule: (at_us, multiplier_e6, half_life_us) of every change of depth.
         quorum: Sources that must have reported before the oracle publishes.
         source_count: Sources there are.
+        heartbeat_us: No update by heartbeat follows the one before it sooner.
+        catch_ups_us: Time that displacement takes to reach each source.
         can_overtake: Whether an update can land after a newer one, and is then dropped.
     """
 
@@ -70,6 +72,8 @@ class MarketTerms:
     schedule: tuple[tuple[int, int, int], ...]
     quorum: int
     source_count: int
+    heartbeat_us: int
+    catch_ups_us: tuple[int, ...]
     can_overtake: bool
 
 
@@ -222,6 +226,10 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
         ),
         quorum=oracle["quorum"],
         source_count=len(oracle["sources"]),
+        heartbeat_us=duration_us(oracle["heartbeat"]),
+        catch_ups_us=tuple(
+            duration_us(source.get("catch_up", 0)) for source in oracle["sources"].values()
+        ),
         can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
     )
 

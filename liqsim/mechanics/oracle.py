@@ -2,9 +2,10 @@
 The oracle: reports of n sources, their median, and the search for its next publication.
 
 Source s samples at offset + k x period, sees reference x exp(pass-through x displacement + noise)
-as the market stood just before that instant, and reports after a latency. The oracle holds the
-newest sample of each source and publishes when the median has moved by the deviation threshold
-since its last publication, or when the heartbeat has run out and a report has arrived since.
+with the displacement that stood just before its catch-up began, and reports after a latency. The
+oracle holds the newest sample of each source and publishes when the median has moved by the
+deviation threshold since its last publication, or when the heartbeat has run out, a report has
+arrived since, and the draw of that instant does not miss it.
 
 Sample times, noise and latencies are exogenous, so they are laid out once; the search runs over
 float medians without displacement, widened by the displacement in force, and every candidate is
@@ -50,6 +51,8 @@ class Publication:
         reason: Why.
         reports_count: Sources behind it.
         sampled_at_us: When the median report was sampled; of two in the middle, the newer.
+        shows_us: The instant just before which the displacement stood that the median report
+            shows; of two in the middle, the later.
         needs_displacement: Whether it would not be published on prices without displacement.
         instant: The arrival that completes it; internal to the feed.
         calm_e8: The median without displacement; internal to the feed.
@@ -60,6 +63,7 @@ class Publication:
     reason: UpdateReason
     reports_count: int
     sampled_at_us: int
+    shows_us: int
     needs_displacement: bool
     instant: int
     calm_e8: int
@@ -96,6 +100,8 @@ class Feed:
         self._market = market
         self._displacement = displacement
         self._landing = Stream(seed, f"oracle.{name}", "landing")
+        self._misses = Stream(seed, f"oracle.{name}", "heartbeat")
+        self._miss = spec.heartbeat_miss_e6 / RATIO_SCALE
         self._sources = [_Samples(s, name, seed, end_us) for s in spec.sources]
         self._lay_out()
         self._next = 0
@@ -104,6 +110,7 @@ class Feed:
         self._last_calm = 0
         self._last_at = 0
         self._decided_us = -1
+        self._least_catch_up_us = min(source.catch_up_us for source in spec.sources)
         self._shares = tuple({s.spec.pass_through_e6 / RATIO_SCALE: None for s in self._sources})
 
     def _lay_out(self) -> None:
@@ -128,7 +135,7 @@ class Feed:
             reference = self._path.prices_e8[samples.times // self._path.step_us]
             samples.see(reference)
             logs[number, reported] = (np.log(reference) + samples.noises)[seen]
-            oldest[reported] = np.minimum(oldest[reported], samples.times[seen])
+            oldest[reported] = np.minimum(oldest[reported], samples.shows[seen])
         present = (latest >= 0).sum(axis=0)
         logs.sort(axis=0)  # Sources that have not reported sort last, as infinity.
         columns = np.arange(len(instants))
@@ -165,10 +172,10 @@ class Feed:
         self._decided_us = at_us
 
     def is_settled(self, publication: Publication, at_us: int) -> bool:
-        """Return whether all reports behind *publication* were sampled by *at_us*."""
+        """Return whether no report behind *publication* can show a trade after *at_us*."""
         instant = publication.instant
         return all(
-            samples.time_view[line[instant]] <= at_us
+            samples.shows_view[line[instant]] <= at_us
             for samples, line in zip(self._sources, self._latest, strict=True)
             if line[instant] >= 0
         )
@@ -177,16 +184,25 @@ class Feed:
         """Return the next publication as things stand, or None if there is none before the end."""
         if self._published_instant < 0:
             return self._first()
-        deadline = self._last_at + self._spec.heartbeat_us
-        due = bisect_right(self._instant_view, deadline)  # First arrival after the deadline.
-        found = self._deviation(self._next, min(due, len(self._instants)))
-        if found is not None:
-            return found
-        if due - 1 > self._published_instant:
-            return self._publication(due - 1, deadline, UpdateReason.HEARTBEAT)
-        if due < len(self._instants):  # Overdue: the next report to arrive publishes.
-            return self._publication(due, self._instant_view[due], UpdateReason.HEARTBEAT)
-        return None
+        start, deadline = self._next, self._last_at + self._spec.heartbeat_us
+        while True:
+            due = bisect_right(self._instant_view, deadline)  # First arrival after the deadline.
+            found = self._deviation(start, due)
+            if found is not None:
+                return found
+            start = max(start, due)
+            if due - 1 > self._published_instant:
+                if not self._is_missed(deadline):
+                    return self._publication(due - 1, deadline, UpdateReason.HEARTBEAT)
+                deadline += self._spec.heartbeat_us
+            elif due < len(self._instants):  # Overdue: it comes with the next report to arrive.
+                deadline = self._instant_view[due]
+            else:
+                return None
+
+    def _is_missed(self, at_us: int) -> bool:
+        """Return whether the heartbeat due at *at_us* fails."""
+        return self._miss > 0.0 and self._misses.at(0, at_us) < self._miss
 
     def _first(self) -> Publication | None:
         quorum = np.flatnonzero(self._present >= self._spec.quorum)
@@ -198,7 +214,7 @@ class Feed:
     def _deviation(self, start: int, end: int) -> Publication | None:
         """Search instants [start, end) for the first median beyond the deviation threshold."""
         above, below = self._thresholds()
-        # Reports from before the newest trade mix displacements: decide those one by one.
+        # Reports that show what was before the newest trade mix displacements: one by one.
         near = self._quiet_from(start, end)
         found = self._first_deviating(range(start, near))
         look = _NEAR_LOOK
@@ -242,7 +258,7 @@ class Feed:
         return None
 
     def _quiet_from(self, start: int, end: int) -> int:
-        """Return the first instant of [start, end) all of whose reports follow the newest trade."""
+        """Return the first instant of [start, end) all of whose reports show the newest trade."""
         newest = self._market.book.at_us
         if start >= end or self._oldest[start] > newest or len(self._market.history) == 1:
             return start
@@ -254,14 +270,11 @@ class Feed:
         if book.fill_seq < 0:
             return 0.0, 0.0
         first = self._displacement(book, max(self._oldest[start], book.at_us))
-        last = self._displacement(book, max(self._instant_view[stop - 1], book.at_us))
+        newest = self._instant_view[stop - 1] - self._least_catch_up_us
+        last = self._displacement(book, max(newest, book.at_us))
         # It decays monotonically from the newest trade on, so the ends bound it.
         ends = [share * d for share in self._shares for d in (first, last)]
         return min(ends), max(ends)
-
-    def _deviates(self, median_e8: int) -> bool:
-        moved = abs(median_e8 - self._last_price) * RATIO_SCALE
-        return moved >= self._spec.deviation_e6 * self._last_price
 
     def _needs_displacement(self, price_e8: int, calm_e8: int) -> bool:
         """
@@ -290,9 +303,7 @@ class Feed:
     def _publication(self, instant: int, at_us: int, reason: UpdateReason) -> Publication | None:
         if at_us >= self._end_us:
             return None
-        price, count, sampled_at = self._median(instant)
-        if reason is UpdateReason.HEARTBEAT and self._deviates(price):
-            reason = UpdateReason.DEVIATION
+        price, count, sampled_at, shows = self._median(instant)
         has_traded = self._market.book.fill_seq >= 0
         calm = self._median(instant, displaced=False)[0] if has_traded else price
         return Publication(
@@ -301,40 +312,43 @@ class Feed:
             reason,
             count,
             sampled_at,
+            shows,
             reason is UpdateReason.DEVIATION and self._needs_displacement(price, calm),
             instant,
             calm,
         )
 
-    def _median(self, instant: int, *, displaced: bool = True) -> tuple[int, int, int]:
-        """Return (price, reports, sample time of the median report) at an instant, in integers."""
+    def _median(self, instant: int, *, displaced: bool = True) -> tuple[int, int, int, int]:
+        """Return (price, reports, sample time of the median report, what it shows), in integers."""
         reports = []
         for line, source in zip(self._latest, self._sources, strict=True):
             row = line[instant]
             if row >= 0:
-                # A report sampled by the newest decided instant is final and kept.
+                # A report that shows no more than the newest decided instant is final and kept.
                 price = source.final_view[row] if displaced else source.price(row, 0.0)
-                reports.append((price or self._report(source, row), source.time_view[row]))
+                price = price or self._report(source, row)
+                reports.append((price, source.time_view[row], source.shows_view[row]))
         reports.sort()
         low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
-        return (low[0] + high[0]) // 2, len(reports), max(low[1], high[1])
+        price = (low[0] + high[0]) // 2
+        return price, len(reports), max(low[1], high[1]), max(low[2], high[2])
 
     def _report(self, source: "_Samples", row: int) -> int:
         """Return what *source* saw at its sample *row*, displacement included."""
-        at_us = source.time_view[row]
+        shows_us = source.shows_view[row]
         market = self._market
-        book = market.book if at_us > market.book.at_us else market.book_before(at_us)
+        book = market.book if shows_us > market.book.at_us else market.book_before(shows_us)
         displacement = (
-            self._displacement(book, max(at_us, book.at_us)) if book.fill_seq >= 0 else 0.0
+            self._displacement(book, max(shows_us, book.at_us)) if book.fill_seq >= 0 else 0.0
         )
         price = source.price(row, displacement)
-        if at_us <= self._decided_us:
+        if shows_us <= self._decided_us:
             source.final_view[row] = price
         return price
 
 
 class _Samples:
-    """The exogenous part of one source: when it samples, its noise, when its reports arrive."""
+    """The exogenous part of one source: its samples, what they show, when reports arrive."""
 
     def __init__(self, spec: Source, market: str, seed: int, end_us: int) -> None:
         self.spec = spec
@@ -350,7 +364,10 @@ class _Samples:
         self.times: npt.NDArray[np.int64] = times[is_up]
         self.noises: npt.NDArray[np.float64] = noises[is_up]
         self.arrivals: npt.NDArray[np.int64] = (times + latencies)[is_up]
+        # Before the start there was no displacement to catch up with.
+        self.shows: npt.NDArray[np.int64] = np.maximum(self.times - spec.catch_up_us, 0)
         self.time_view = int_view(self.times)
+        self.shows_view = int_view(self.shows)
         self._noise_view = float_view(self.noises)
         self._shown = spec.pass_through_e6 / RATIO_SCALE
         self.final_view = int_view(np.zeros(len(self.times), dtype=np.int64))
@@ -360,7 +377,7 @@ class _Samples:
         self._reference_view = int_view(np.ascontiguousarray(references))
 
     def price(self, row: int, displacement: float) -> int:
-        """Return the report of sample *row*, given the displacement when it was taken."""
+        """Return the report of sample *row*, given the displacement that it shows."""
         exponent = self._shown * displacement + self._noise_view[row]
         reference: int = self._reference_view[row]
         return reference if exponent == 0.0 else max(round(reference * math.exp(exponent)), 1)

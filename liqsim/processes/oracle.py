@@ -67,7 +67,7 @@ class Oracle:
         self._feed.published(plan)
         cause = NO_CAUSE
         if plan.needs_displacement:
-            cause = self._desk.state.book_before(plan.sampled_at_us).fill_seq
+            cause = self._desk.state.book_before(plan.shows_us).fill_seq
         event = OracleUpdated(
             market_id=self._desk.market_id,
             price_e8=plan.price_e8,

@@ -166,6 +166,7 @@ class Source:
         latency: From sample to arrival at the oracle.
         noise_e6: Standard deviation of its log-price error, in 1e-6.
         pass_through_e6: Share of our displacement that it shows.
+        catch_up_us: Time that our displacement takes to reach what it samples.
         outages: Windows in which it does not sample.
     """
 
@@ -175,6 +176,7 @@ class Source:
     latency: Latency = table("latency")
     noise_e6: int = ratio("noise", "0", "0.1", default=0)
     pass_through_e6: int = ratio("pass_through", "0", "1", default=1)
+    catch_up_us: int = duration("catch_up", default="0s")
     outages: Windows = pairs("outages", _WINDOW_START, _WINDOW_END, default=[])
 
 
@@ -185,7 +187,9 @@ class Oracle:
 
     Attributes:
         deviation_e6: Relative change of the median that publishes an update.
-        heartbeat_us: Longest time between updates while reports arrive.
+        heartbeat_us: Longest time between updates while reports arrive, if none is missed.
+        heartbeat_miss_e6: Probability that an update due by heartbeat alone is not published; the
+            next chance is one heartbeat later.
         quorum: Sources that must have reported before anything is published.
         landing: From publication to the venue.
         sources: The sources.
@@ -193,6 +197,7 @@ class Oracle:
 
     deviation_e6: int = ratio("deviation", "0", "1")
     heartbeat_us: int = duration("heartbeat", "0.001")
+    heartbeat_miss_e6: int = ratio("heartbeat_miss", "0", "0.99", default=0)
     quorum: int = count("quorum", 1, 1000, default=1)
     landing: Latency = table("landing")
     sources: tuple[Source, ...] = tables("sources")

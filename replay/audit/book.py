@@ -128,6 +128,7 @@ class Book:
         unresolved: Buckets recorded as unresolved.
         sides: Buckets with a position, by market and whether they are long.
         depths: What flow has done to each market.
+        published_at: When the last update was published, by market.
         call_costs_uusd: What a call costs, by keeper.
         taken_over: Tranches that keepers have taken over.
         owed: What the event before must be followed by.
@@ -147,6 +148,7 @@ class Book:
     unresolved: set[int] = attrs.Factory(set)
     sides: defaultdict[tuple[int, bool], dict[int, None]] = attrs.Factory(lambda: defaultdict(dict))
     depths: dict[int, MarketDepth] = attrs.Factory(dict)
+    published_at: dict[int, int] = attrs.Factory(dict)
     call_costs_uusd: dict[int, int] = attrs.Factory(dict)
     taken_over: set[int] = attrs.Factory(set)
     owed: Owed | None = None

@@ -5,13 +5,14 @@ Displacement is a function of consumed volume, which refills, and of net volume,
 """
 
 import math
+from bisect import bisect_left
 from typing import Final, TypeVar
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from liqsim.events import DepthChanged, Entry, InventorySold, OrderFilled
+from liqsim.events import NO_CAUSE, DepthChanged, Entry, InventorySold, OrderFilled
 from replay.audit.findings import Findings
 from replay.terms import DepthTerms, MarketTerms
 
@@ -90,6 +91,8 @@ class MarketDepth:
         self._calm_e8 = terms.depth.depth_uusd * 1e10 / start_e8 if terms.depth else 1.0
         half_life = terms.depth.half_life_us if terms.depth else 1
         self._states = [_State(0, 0.0, 0, 1.0, half_life)]
+        self._fills_at: list[int] = []
+        self._fill_seqs: list[int] = []
 
     def changed(self, entry: Entry, e: DepthChanged) -> None:
         """Note a change of depth: where it falls the displacement stays, else the volume."""
@@ -105,6 +108,8 @@ class MarketDepth:
     def filled(self, entry: Entry, e: OrderFilled | InventorySold) -> None:
         """Check prices and size of a fill."""
         reference, quantity, now = e.reference_price_e8, e.quantity_e8, entry.sim_time_us
+        self._fills_at.append(now)
+        self._fill_seqs.append(entry.seq)
         last = self._states[-1]
         consumed = last.consumed_at(now)
         before = self._price(reference, consumed, last.net_e8, last.multiplier)
@@ -144,6 +149,11 @@ class MarketDepth:
         ) / len(volumes)
         before = self._price(reference, consumed, last.net_e8, last.multiplier)
         return Quote(taken, before, abs(average - before))
+
+    def newest_fill(self, before_us: int) -> int:
+        """Return the number of the newest fill before *before_us*, or `NO_CAUSE`."""
+        place = bisect_left(self._fills_at, before_us)
+        return self._fill_seqs[place - 1] if place else NO_CAUSE
 
     def extremes(self, at_us: _Ints, prices: _Ints, end_us: int) -> tuple[float, float, float]:
         """Return the lowest and the highest market price of [0, *end_us*), and the last."""

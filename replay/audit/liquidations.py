@@ -1,6 +1,7 @@
 """Triggers and ends: marks, margins, bankruptcy prices, and what every bucket was left with."""
 
 from liqsim.events import (
+    NO_CAUSE,
     Entry,
     LiquidationEnded,
     LiquidationOutcome,
@@ -14,7 +15,7 @@ from replay.margin import E22_PER_UUSD
 
 
 def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
-    """Check the order of an update's instants."""
+    """Check an update's instants, its place among the others, and the fill it is due to."""
     if not e.sampled_at_us <= e.published_at_us <= entry.sim_time_us:
         book.findings.add(
             "oracle_times",
@@ -34,6 +35,30 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
             entry.seq,
             f"{e.reports_count} reports, must be {terms.quorum} to {terms.source_count}",
         )
+    before = book.published_at.get(e.market_id)
+    if e.reason is UpdateReason.HEARTBEAT and before is not None:
+        gap = e.published_at_us - before
+        if gap < terms.heartbeat_us:
+            message = f"published {gap} us after the update before, must be {terms.heartbeat_us}"
+            book.findings.add("heartbeat_early", entry.seq, message)
+    book.published_at[e.market_id] = e.published_at_us
+    _check_fill_shown(book, entry, e)
+
+
+def _check_fill_shown(book: Book, entry: Entry, e: OracleUpdated) -> None:
+    """Check that the cause is the newest fill that the median report can show."""
+    depth = book.depths.get(e.market_id)
+    if entry.cause_seq == NO_CAUSE or depth is None:
+        return
+    # The log does not say which source is the median: where catch-ups differ, any may be.
+    catch_ups = book.terms.markets[e.market_id].catch_ups_us
+    newest, oldest = (
+        depth.newest_fill(e.sampled_at_us - catch_up)
+        for catch_up in (min(catch_ups), max(catch_ups))
+    )
+    if not max(oldest, 0) <= entry.cause_seq <= newest:
+        message = f"due to fill {entry.cause_seq}, must be {oldest} to {newest}"
+        book.findings.add("cause_fill", entry.seq, message)
 
 
 def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> None:

@@ -27,6 +27,8 @@ from support.scenarios import (
     market,
     small_scenario,
     source,
+    squeeze,
+    steady,
 )
 
 from liqsim.scenario.fields import key_of
@@ -282,6 +284,12 @@ ROWS: Final[dict[str, Row]] = {
         Decimal("0.01"),
     ),
     "markets.*.oracle.heartbeat": (engine_cascade, f"{ORACLE}.heartbeat", "20s", "5s"),
+    "markets.*.oracle.heartbeat_miss": (
+        steady,
+        f"{ORACLE}.heartbeat_miss",
+        0,
+        Decimal("0.9"),
+    ),
     "markets.*.oracle.quorum": (engine_cascade, f"{ORACLE}.quorum", 2, 1),
     "markets.*.oracle.landing.median": (
         engine_cascade,
@@ -301,6 +309,7 @@ ROWS: Final[dict[str, Row]] = {
     "markets.*.oracle.sources.*.latency.p99": (engine_cascade, f"{ONE}.latency.p99", "3s", "9s"),
     "markets.*.oracle.sources.*.noise": (engine_cascade, f"{ONE}.noise", 0, Decimal("0.002")),
     "markets.*.oracle.sources.*.pass_through": (engine_cascade, f"{ONE}.pass_through", 1, 0),
+    "markets.*.oracle.sources.*.catch_up": (squeeze, f"{ONE}.catch_up", "0s", "5s"),
     "markets.*.oracle.sources.*.outages.[].from": (slow_mark, f"{ONE}.outages.0.0", at(11), at(5)),
     "markets.*.oracle.sources.*.outages.[].to": (slow_mark, f"{ONE}.outages.0.1", at(30), at(40)),
     "venue.executor": (

@@ -9,6 +9,7 @@ drawn at random and in whole runs.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import groupby
 from random import Random
 from typing import Any
@@ -118,6 +119,9 @@ _LATENCIES = st.one_of(
 )
 
 
+_CATCH_UPS = _of(0, 0, 0, 1, 250_000, _SECOND, 2 * _SECOND, 15 * _SECOND, 10**9)
+
+
 @st.composite
 def _windows(draw: st.DrawFn, end_us: int) -> tuple[tuple[int, int], ...]:
     cuts = sorted(draw(st.lists(st.integers(0, end_us // 500_000), max_size=4, unique=True)))
@@ -133,6 +137,7 @@ def _sources(draw: st.DrawFn, number: int, end_us: int, *, is_quiet: bool) -> So
         latency=draw(_LATENCIES),
         noise_e6=0 if is_quiet else draw(_of(0, 0, 50, 1_000, 20_000, 100_000)),
         pass_through_e6=draw(_of(10**6, 10**6, 500_000, 33_333, 0)),
+        catch_up_us=draw(_CATCH_UPS),
         outages=draw(st.one_of(st.just(()), _windows(end_us))),
     )
 
@@ -200,6 +205,7 @@ def worlds(draw: st.DrawFn) -> World:
         heartbeat_us=draw(
             _of(1_000, 300_000, _SECOND, 2 * _SECOND, 5 * _SECOND, 20 * _SECOND, *[10**10] * 4)
         ),
+        heartbeat_miss_e6=draw(_of(0, 0, 500_000, 990_000)),
         quorum=draw(st.integers(1, count)),
         landing=Latency(0, 0),
         sources=tuple(draw(_sources(number, end_us, is_quiet=is_quiet)) for number in range(count)),
@@ -248,6 +254,7 @@ def lazily(world: World, market: Market, census: Counter[str]) -> Iterator[Publi
         feed.traded(at_us)
         if plan is not None and feed.is_settled(plan, at_us):
             census["plans kept"] += 1
+            census["plans kept that only a later sample will see"] += plan.sampled_at_us > at_us
             continue
         before, plan = plan, feed.plan()
         census["plans confirmed"] += plan == before
@@ -294,6 +301,10 @@ def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
         _tally(census, lazy)
         census["trades"] += len(market.history) - 1
         census["worlds without a publication"] += not lazy
+        census["publications of an older book"] += sum(
+            market.book_before(update.shows_us) is not market.book_before(update.sampled_at_us)
+            for update in lazy
+        )
         census["worlds without impact"] += isinstance(world.book, FrictionlessBook)
 
     it_does()
@@ -307,6 +318,9 @@ def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
             "needs displacement": 200,
             "by displacement alone": 150,
             "plans kept": 100,
+            "plans kept that only a later sample will see": 100,
+            "publications of an older book": 500,
+            "heartbeats missed": 500,
             "plans confirmed": 100,
             "plans thrown away": 150,
             "trades": 1_000,
@@ -318,9 +332,35 @@ def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
     )
 
 
+def source(name: str, **changes: Any) -> Source:
+    """Return a source that samples every second, sees all and reports at once."""
+    parameters: dict[str, Any] = {
+        "period_us": _SECOND,
+        "offset_us": 0,
+        "latency": Latency(0, 0),
+        "noise_e6": 0,
+        "pass_through_e6": 10**6,
+        "catch_up_us": 0,
+        "outages": (),
+    }
+    return Source(name, **(parameters | changes))
+
+
+def oracle(deviation_e6: int, *sources: Source, **changes: Any) -> Oracle:
+    """Return an oracle without heartbeat or landing delay."""
+    parameters: dict[str, Any] = {
+        "deviation_e6": deviation_e6,
+        "heartbeat_us": 10**10,
+        "heartbeat_miss_e6": 0,
+        "quorum": 1,
+        "landing": Latency(0, 0),
+        "sources": sources,
+    }
+    return Oracle(**(parameters | changes))
+
+
 def test_planner_allows_for_the_rounding_of_prices_far_below_the_reference() -> None:
-    source = Source("one", _SECOND, 0, Latency(0, 0), 0, 10**6, ())
-    spec = Oracle(125_000, 10**10, 1, Latency(0, 0), (source,))
+    spec = oracle(125_000, source("one"))
     path = ReferencePath(_SECOND, np.array([40] * 5 + [41] * 5, dtype=np.int64))
     book = FiniteBook(10.0**8, exponent=1.0, reach=1.0, permanent_share=1.0)
     # Sold from 40 to 8.3; a later reference of 41 is then seen at 8.51: reports of 8 and 9.
@@ -343,9 +383,9 @@ def test_planner_allows_for_the_rounding_of_prices_far_below_the_reference() -> 
 
 
 def test_planner_decides_a_sample_of_the_very_instant_of_a_trade_by_the_book_before_it() -> None:
-    slow = Source("slow", _SECOND, 0, Latency(500_000, 500_000), 0, 10**6, ())
-    quick = Source("quick", _SECOND, 200_000, Latency(100_000, 100_000), 0, 10**6, ())
-    spec = Oracle(10_000, 10**10, 1, Latency(0, 0), (slow, quick))
+    slow = source("slow", latency=Latency(500_000, 500_000))
+    quick = source("quick", offset_us=200_000, latency=Latency(100_000, 100_000))
+    spec = oracle(10_000, slow, quick)
     path = ReferencePath(_SECOND, np.array([10**10] * 2, dtype=np.int64))
     book = FiniteBook(10.0**8, exponent=1.0, reach=0.25, permanent_share=0.0)
     # Sold five depths, bought back when the slow source samples: it alone shows the fall, once.
@@ -356,6 +396,71 @@ def test_planner_decides_a_sample_of_the_very_instant_of_a_trade_by_the_book_bef
 
     shown = (10**10 + round(10**10 * math.exp(-0.05))) // 2
     assert published == [(300_000, 10**10), (1_500_000, shown)]
+
+
+def test_a_source_shows_displacement_only_after_the_catch_up() -> None:
+    spec = oracle(10_000, source("one", catch_up_us=3 * _SECOND))
+    path = ReferencePath(_SECOND, np.array([10**10] * 12, dtype=np.int64))
+    book = FiniteBook(10.0**8, exponent=1.0, reach=0.25, permanent_share=0.0)
+    # Sold five depths at 2 s, bought back at 4 s; half of what is consumed refills in a second.
+    changes = [Change(2 * _SECOND, -5.0, 0, 0), Change(4 * _SECOND, 1.25, 0, 0)]
+    world = World(spec, 1, 12 * _SECOND, path, book, 10.0**8, _SECOND, changes)
+
+    published = list(lazily(world, world.market(), Counter()))
+
+    # At 5 s the source shows what stood just before the sale, at 6 s one half-life after it, at
+    # 7 s what stood before the buyer, who left nothing to show.
+    shown = [round(10**10 * math.exp(-0.05 * left)) for left in (0.5, 0.25)]
+    assert [(p.at_us // _SECOND, p.shows_us // _SECOND, p.price_e8) for p in published] == [
+        (0, 0, 10**10),
+        (6, 3, shown[0]),
+        (7, 4, shown[1]),
+        (8, 5, 10**10),
+    ]
+
+
+def test_a_trade_interrupts_a_plan_only_for_samples_that_can_show_it() -> None:
+    spec = oracle(10_000, source("one", catch_up_us=3 * _SECOND))
+    path = ReferencePath(_SECOND, np.array([10**10] * 5 + [9 * 10**9] * 7, dtype=np.int64))
+    book = FiniteBook(10.0**8, exponent=1.0, reach=0.25, permanent_share=0.0)
+    world = World(spec, 1, 12 * _SECOND, path, book, 10.0**8, 10**17, [])
+    market = world.market()
+    feed = world.feed(market)
+    first = feed.plan()
+    assert first is not None
+    feed.published(first)
+    plan = feed.plan()  # The fall of the reference, sampled at 5 s, when it shows the book of 2 s.
+
+    assert plan is not None
+    assert plan.at_us == 5 * _SECOND
+    assert not feed.is_settled(plan, 2 * _SECOND - 1)
+    assert feed.is_settled(plan, 2 * _SECOND)
+
+
+def test_a_missed_heartbeat_has_its_next_chance_one_heartbeat_later() -> None:
+    spec = oracle(10_000, source("one"), heartbeat_us=4_500_000, heartbeat_miss_e6=500_000)
+    # The price moves once, between two chances, and the heartbeat starts anew with that update.
+    prices = [10**10] * 31 + [9 * 10**9] * 29
+    path = ReferencePath(_SECOND, np.array(prices, dtype=np.int64))
+    world = World(spec, 7, 60 * _SECOND, path, FrictionlessBook(), 1.0, 1, [])
+    draws = Stream(world.seed, f"oracle.{_NAME}", "heartbeat")
+
+    published = list(lazily(world, world.market(), Counter()))
+
+    expected, chance = [(0, "FIRST")], 4_500_000
+    missed = 0
+    for at_us in range(_SECOND // 2, 60 * _SECOND, _SECOND // 2):
+        if at_us == 31 * _SECOND:
+            expected.append((at_us, "DEVIATION"))
+            chance = at_us + spec.heartbeat_us
+        elif at_us == chance:
+            is_missed = draws.at(0, at_us) < 0.5
+            missed += is_missed
+            chance += spec.heartbeat_us
+            if not is_missed:
+                expected.append((at_us, "HEARTBEAT"))
+    assert [(p.at_us, p.reason.name) for p in published] == expected
+    assert 3 <= missed <= 10
 
 
 # Whole runs ---------------------------------------------------------------------------------------
@@ -377,6 +482,12 @@ def past_of(desk: MarketDesk, entries: list[Entry], half_life_us: int) -> Past:
     return Past(states, desk.liquidity.displacement)
 
 
+def newest_fill(past: Past, before_us: int) -> int:
+    """Return the newest forced fill before an instant, or `NO_CAUSE`."""
+    state = past.before(before_us)
+    return NO_CAUSE if state is None else state.fill_seq
+
+
 def landed(
     desk: MarketDesk, published: list[Update], past: Past, seed: int, end_us: int
 ) -> Iterator[tuple[int, int, OracleUpdated]]:
@@ -392,8 +503,7 @@ def landed(
         if at_us >= end_us or update.at_us < newest:
             continue
         newest = update.at_us
-        fills = [state.fill_seq for state in past.states if state.at_us < update.sampled_at_us]
-        cause = fills[-1] if update.needs_displacement and fills else NO_CAUSE
+        cause = newest_fill(past, update.shows_us) if update.needs_displacement else NO_CAUSE
         yield (
             at_us,
             cause,
@@ -408,18 +518,27 @@ def landed(
         )
 
 
+def _hindered(raw: dict[str, Any], catch_up: str, *, misses: bool) -> dict[str, Any]:
+    for market in raw["markets"].values():
+        if misses:
+            market["oracle"] |= {"heartbeat": "2s", "heartbeat_miss": Decimal("0.5")}
+        for one in market["oracle"]["sources"].values():
+            one["catch_up"] = catch_up
+    return raw
+
+
 _cascades = st.builds(
-    lambda make, seed: make(seed=seed),
+    lambda make, seed, catch_up, misses: _hindered(make(seed=seed), catch_up, misses=misses),
     st.sampled_from([engine_cascade, keeper_race, squeeze]),
     st.integers(0, 2**31),
+    _of("0s", "1s", "10s"),
+    st.booleans(),
 )
 
 
 def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
     census: Counter[str] = Counter()
 
-    @cases(30)
-    @given(st.one_of(scenarios("engine"), scenarios("keepers"), _cascades))
     def they_are(raw: dict[str, Any]) -> None:
         scenario = load(raw)
         prepared = prepare(scenario)
@@ -451,9 +570,15 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
             census["landed"] += len(expected)
             census["overtaken or too late"] += len(published) - len(expected)
             census["caused by a fill"] += sum(cause != NO_CAUSE for _, cause, _ in expected)
+            census["caused before the newest fill"] += sum(
+                cause != NO_CAUSE and cause != newest_fill(past, event.sampled_at_us)
+                for _, cause, event in expected
+            )
             census["fills"] += sum(state.fill_seq != NO_CAUSE for state in past.states)
 
-    they_are()
+    # Each in turn: of one choice among the three, a few dozen cases may leave one out.
+    for count, kind in ((10, scenarios("engine")), (10, scenarios("keepers")), (12, _cascades)):
+        cases(count)(given(kind)(they_are))()
 
     assert_floors(
         census,
@@ -461,6 +586,8 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
             "landed": 500,
             "overtaken or too late": 15,
             "caused by a fill": 80,
+            "caused before the newest fill": 15,
+            "heartbeats missed": 40,
             "fills": 300,
             "published: deviation": 300,
         },

@@ -55,6 +55,7 @@ class Report:
     Attributes:
         arrives_us: When the oracle has it.
         sampled_us: When it was taken.
+        shows_us: Just before this the displacement stood that it shows.
         source: Number of the source.
         price_e8: What the source saw.
         calm_e8: What it would have seen without displacement.
@@ -62,6 +63,7 @@ class Report:
 
     arrives_us: int
     sampled_us: int
+    shows_us: int
     source: int
     price_e8: int
     calm_e8: int
@@ -76,6 +78,7 @@ class Update:
     reason: UpdateReason
     reports_count: int
     sampled_at_us: int
+    shows_us: int
     needs_displacement: bool
 
 
@@ -98,27 +101,44 @@ def updates(
     held: dict[int, Report] = {}
     last_calm = 0
     is_news = False  # Whether a report has arrived since the last publication.
+    chance_us = 0  # When the heartbeat may next publish.
+    misses = Stream(seed, f"oracle.{market}", "heartbeat")
     for at_us, group in groupby(reports, key=lambda report: report.arrives_us):
-        if is_news and _deadline(spec, published) < min(at_us, end_us):
-            published.append(_update(_deadline(spec, published), UpdateReason.HEARTBEAT, held))
-            last_calm = _median([report.calm_e8 for report in held.values()])
-            is_news = False
+        while is_news and chance_us < min(at_us, end_us):
+            if not _is_missed(spec, misses, chance_us, census):
+                published.append(_update(chance_us, UpdateReason.HEARTBEAT, held))
+                last_calm = _median([report.calm_e8 for report in held.values()])
+                is_news = False
+            chance_us += spec.heartbeat_us
         if at_us >= end_us:
             return published
         _take(held, list(group), census)
         is_news = bool(published)
-        reason = _reason(spec, published, held, at_us)
+        reason = _reason(spec, published, held, is_due=at_us >= chance_us)
+        if reason is UpdateReason.HEARTBEAT and _is_missed(spec, misses, at_us, census):
+            chance_us, reason = at_us + spec.heartbeat_us, None
         if reason is not None:
             price = _median([report.price_e8 for report in held.values()])
             calm = _median([report.calm_e8 for report in held.values()])
             needs = reason is UpdateReason.DEVIATION and price != published[-1].price_e8
             needs = needs and (calm == last_calm or not _deviates(spec, last_calm, calm))
-            census["by displacement alone"] += needs and at_us < _deadline(spec, published)
+            census["by displacement alone"] += needs and at_us < chance_us
             published.append(_update(at_us, reason, held, needs_displacement=needs))
             last_calm, is_news = calm, False
-    if is_news and _deadline(spec, published) < end_us:
-        published.append(_update(_deadline(spec, published), UpdateReason.HEARTBEAT, held))
+            chance_us = at_us + spec.heartbeat_us
+    while is_news and chance_us < end_us:
+        if not _is_missed(spec, misses, chance_us, census):
+            published.append(_update(chance_us, UpdateReason.HEARTBEAT, held))
+            is_news = False
+        chance_us += spec.heartbeat_us
     return published
+
+
+def _is_missed(spec: Oracle, misses: Stream, at_us: int, census: Counter[str]) -> bool:
+    """Return whether the draw of an instant lets a heartbeat fail."""
+    is_missed = misses.at(0, at_us) < spec.heartbeat_miss_e6 / 10**6
+    census["heartbeats missed"] += is_missed
+    return is_missed
 
 
 def _reports(
@@ -140,10 +160,12 @@ def _reports(
         if any(start <= sampled_us < end for start, end in source.outages):
             continue
         reference, error = reference_at(sampled_us), normal_table()[noise_row] * noise
-        displaced = pass_through * past.displaced_at(sampled_us)
+        shows_us = max(sampled_us - source.catch_up_us, 0)  # Before the start it was calm.
+        displaced = pass_through * past.displaced_at(shows_us)
         yield Report(
             arrives_us=sampled_us + _delay_us(source.latency, delay_row),
             sampled_us=sampled_us,
+            shows_us=shows_us,
             source=number,
             price_e8=_seen(reference, displaced + error),
             calm_e8=_seen(reference, error),
@@ -172,23 +194,19 @@ def _take(held: dict[int, Report], arrived: list[Report], census: Counter[str]) 
 
 
 def _reason(
-    spec: Oracle, published: list[Update], held: dict[int, Report], at_us: int
+    spec: Oracle, published: list[Update], held: dict[int, Report], *, is_due: bool
 ) -> UpdateReason | None:
     """Return why the oracle publishes at an arrival, or None if it does not."""
     if not published:
         return UpdateReason.FIRST if len(held) >= spec.quorum else None
     if _deviates(spec, published[-1].price_e8, _median([r.price_e8 for r in held.values()])):
         return UpdateReason.DEVIATION
-    return UpdateReason.HEARTBEAT if at_us >= _deadline(spec, published) else None
+    return UpdateReason.HEARTBEAT if is_due else None
 
 
 def _deviates(spec: Oracle, last_e8: int | None, median_e8: int) -> bool:
     assert last_e8 is not None
     return abs(median_e8 - last_e8) * 10**6 >= spec.deviation_e6 * last_e8
-
-
-def _deadline(spec: Oracle, published: list[Update]) -> int:
-    return published[-1].at_us + spec.heartbeat_us
 
 
 def _median(prices: list[int]) -> int:
@@ -200,8 +218,9 @@ def _update(
     at_us: int, reason: UpdateReason, held: dict[int, Report], *, needs_displacement: bool = False
 ) -> Update:
     # Of two in the middle, the newer report's time is told.
-    ranked = sorted(held.values(), key=lambda report: (report.price_e8, report.sampled_us))
+    ranked = sorted(held.values(), key=lambda r: (r.price_e8, r.sampled_us, r.shows_us))
     middle = (ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2])
     sampled_us = max(report.sampled_us for report in middle)
+    shows_us = max(report.shows_us for report in middle)
     price = _median([report.price_e8 for report in ranked])
-    return Update(at_us, price, reason, len(ranked), sampled_us, needs_displacement)
+    return Update(at_us, price, reason, len(ranked), sampled_us, shows_us, needs_displacement)

@@ -519,6 +519,7 @@ def _oracles(draw: st.DrawFn, end_s: int) -> Raw:
             latency=draw(st.sampled_from(_LATENCIES)),
             noise=draw(_of(0, 0, Decimal("0.0005"), Decimal("0.005"))),
             pass_through=draw(_of(1, 1, Decimal("0.5"), 0)),
+            catch_up=draw(_of("0s", "0s", "500ms", "5s")),
             outages=draw(_windows(end_s)) if draw(st.integers(0, 2)) == 0 else [],
         )
         for number in range(draw(_of(1, 1, 2, 3, 4)))
@@ -526,6 +527,7 @@ def _oracles(draw: st.DrawFn, end_s: int) -> Raw:
     return {
         "deviation": draw(_of(Decimal("0.0001"), Decimal("0.001"), Decimal("0.01"))),
         "heartbeat": draw(_of("2s", "15s", "10m")),
+        "heartbeat_miss": draw(_of(0, 0, Decimal("0.4"))),
         "quorum": draw(st.integers(1, len(sources))),
         "landing": draw(st.sampled_from(_LATENCIES)),
         "sources": sources,

@@ -87,6 +87,7 @@ half_life = "60s"
 schedule = [{schedule}]
 
 [markets.ETH.oracle]
+heartbeat = "5s"
 quorum = 1
 landing = {{ median = "100ms", p99 = "100ms" }}
 sources = {{ index = {{}} }}
@@ -108,6 +109,7 @@ half_life = "100ms"
 schedule = []
 
 [markets.BTC.oracle]
+heartbeat = "5s"
 quorum = 1
 landing = {{ median = "100ms", p99 = "100ms" }}
 sources = {{ index = {{}} }}

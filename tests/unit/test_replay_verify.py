@@ -299,7 +299,23 @@ ENGINE = {
     ),
     "update by a fill after its sample": (
         lambda s: s.change("low_mark", sampled_at_us=us(7)),
-        {"cause_kind"},
+        {"cause_fill"},
+    ),
+    "update by a fill of the very instant of its sample": (
+        lambda s: s.change("low_mark", sampled_at_us=s.rows[s.names["fay2_fill"]][0]),
+        {"cause_fill"},
+    ),
+    "update by a fill that its sources have yet to catch up with": (
+        lambda s: setattr(s, "toml", s.toml.replace("{}", '{ catch_up = "4s" }', 1)),
+        {"cause_fill"},
+    ),
+    "update by a fill that a newer one has followed": (
+        lambda s: s.move("low_mark", cause=s.names["eve2_fill"]),
+        {"cause_fill"},
+    ),
+    "heartbeat before its time": (
+        lambda s: setattr(s, "toml", s.toml.replace('heartbeat = "5s"', 'heartbeat = "7s"', 1)),
+        {"heartbeat_early"},
     ),
     "deposit with a cause": (lambda s: s.move("deposit_9", cause=0), {"cause_kind"}),
     "tranche that is another bucket's": (

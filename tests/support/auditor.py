@@ -326,9 +326,9 @@ class Auditor:
             cause = self.entries[entry.cause_seq]
             assert isinstance(cause.event, OrderFilled | InventorySold)
             assert cause.event.market_id == event.market_id
-            catch_up_us = min(source.catch_up_us for source in spec.sources)
-            assert cause.sim_time_us < event.sampled_at_us - catch_up_us
-            self.census["oracle_updated after a catch-up"] += catch_up_us > 0
+            catch_ups = [source.catch_up_us for source in spec.sources]
+            assert cause.sim_time_us < event.sampled_at_us - min(catch_ups)
+            self.census["oracle_updated after a catch-up"] += max(catch_ups) > 0
             self.census["oracle_updated because of a fill"] += 1
         self._marks[event.market_id] = event.price_e8, entry.seq, entry.sim_time_us
         self._judged = event.market_id, entry.seq

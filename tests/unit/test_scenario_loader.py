@@ -356,6 +356,8 @@ BAD_INPUT = [
     (["venue.fund.initial_usd=1e12"], ["venue.fund.initial_usd = 1E+12", "999999999999"]),
     ([f"{SMALL}.accounts=0x{'F' * 4000}"], [f"{SMALL}.accounts = 3.019469E+4816", "to 10000000"]),
     ([f"{ETH}.shocks.0.fraction=-1"], ["fraction = -1 must be above -1 and at most 100"]),
+    ([f"{ETH}.oracle.heartbeat_miss=1"], ["heartbeat_miss = 1 must be from 0 to 0.99"]),
+    ([f"{ETH}.oracle.sources.one.catch_up=-1s"], ['catch_up = "-1s" must be from 0s to 8766h']),
     ([f"{ETH}.shocks.0.fraction=-0.{'9' * 30}"], [f"{ETH}.shocks.0.fraction", "above -1"]),
     (["venue.tranches.spacing=-1s"], ['spacing = "-1s"', "from 1us to 8766h"]),
     ([f"{ETH}.path.step=0.5ms"], [f'{ETH}.path.step = "0.5ms"', "from 1ms to 1d"]),

@@ -19,7 +19,7 @@ from typing import Any, Final, get_args, get_type_hints
 import attrs
 import duckdb
 
-from liqsim.eventlog.schema import MANIFEST_TABLES, statements
+from liqsim.eventlog.schema import MANIFEST_TABLES, STORED_VIEWS, statements
 from liqsim.events import EVENT_CLASSES, Owner
 from liqsim.events.schema import (
     ENVELOPE,
@@ -37,7 +37,7 @@ from liqsim.scenario.values import duration_text
 from liqsim.units import SECOND_US, UNIT_SCALE
 from replay.audit.findings import CODES
 from replay.outcome import KEYS, keys_of
-from replay.views import VIEWS, view_sql
+from replay.views import SHOWN_IN, VIEWS, described, view_sql
 
 DOCS: Final = Path(__file__).resolve().parent
 
@@ -71,35 +71,6 @@ MEMBERS: Final = {
     },
 }
 """What each enum member means; a member that is missing here stops the script."""
-
-STORED_VIEWS: Final = {
-    "events": {
-        "seq": "Number of the event.",
-        "sim_time": "Simulated UTC time.",
-        "cause_seq": "The event that brought it about, or null.",
-        "kind": "Name of the event's table.",
-        "payload": "Its other columns by name; amounts, prices and times as text.",
-    },
-    "cash_postings": {
-        "seq": "The event.",
-        "owner_id": "Whose balance it changed.",
-        "asset_id": "0, which is USD.",
-        "amount": "By how much, in USD; negative is paid.",
-    },
-    "unit_postings": {
-        "seq": "The event.",
-        "owner_id": "Whose balance it changed.",
-        "asset_id": "The contract: number of the market + 1.",
-        "amount": "By how much, in units; negative is given.",
-    },
-    "postings": {
-        "seq": "The event.",
-        "owner_id": "Whose balance it changed.",
-        "asset_id": "0 is USD; the contract of market m is m + 1.",
-        "amount": "By how much, in USD or units.",
-    },
-}
-"""What the columns of the stored views mean; DuckDB keeps no comments on them."""
 
 AT_LEAST: Final = {
     "markets": "at least one",
@@ -259,12 +230,22 @@ def log_enums() -> str:
 
 def log_stored_views() -> str:
     """Return the views that are in the file."""
-    parts = []
     with _empty_log() as log:
-        comments = dict(log.execute("select view_name, comment from duckdb_views()").fetchall())
-        for name, meanings in STORED_VIEWS.items():
-            parts.append(f"### `{name}`\n\n{comments[name]}\n\n{_view_table(log, name, meanings)}")
+        parts = [
+            f"### `{name}`\n\n{comment}\n\n{_view_table(log, name, meanings)}"
+            for name, (comment, meanings) in STORED_VIEWS.items()
+        ]
     return "\n\n".join(parts)
+
+
+def log_places() -> str:
+    """Return where a reader finds each kind of event."""
+    rows = (
+        (f"[`{cls.TAG}`](#{cls.TAG})", f"[`{view}`](#{view})", f"`{column}`", summary_of(cls))
+        for cls in EVENT_CLASSES
+        for view, column in (SHOWN_IN[cls.TAG].split("."),)
+    )
+    return _table(("event", "view", "its number is in", "what happened"), rows)
 
 
 def log_replay_views() -> str:
@@ -273,7 +254,7 @@ def log_replay_views() -> str:
     with _empty_log() as log:
         for name in VIEWS:
             log.execute(view_sql(name))
-            summary, meanings = _header(name)
+            summary, meanings = described(name)
             parts.append(f"### `{name}`\n\n{summary}\n\n{_view_table(log, name, meanings)}")
     return "\n\n".join(parts)
 
@@ -292,30 +273,6 @@ def _view_table(log: duckdb.DuckDBPyConnection, name: str, meanings: Mapping[str
         raise SystemExit(message)
     rows = ((f"`{column}`", sql_type, meanings[column]) for column, sql_type in columns)
     return _table(("column", "type", "meaning"), rows)
-
-
-def _header(view: str) -> tuple[str, dict[str, str]]:
-    """Return what a view's row is and what its columns mean, from the comment in its file."""
-    lines = [
-        line.removeprefix("--").rstrip()
-        for line in view_sql(view).splitlines()
-        if line.startswith("--")
-    ]
-    split = lines.index("")
-    summary = " ".join(line.strip() for line in lines[:split]).removeprefix(f"{view}: ")
-    meanings: dict[str, str] = {}
-    for line in lines[split + 1 :]:
-        entry = re.fullmatch(r" (\w+) +(\S.*)", line)
-        if entry:
-            last = entry[1]
-            meanings[last] = entry[2]
-        elif line.strip():
-            meanings[last] += f" {line.strip()}"
-    return _sentence(summary), {name: _sentence(text) for name, text in meanings.items()}
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def log_codes() -> str:
@@ -457,6 +414,7 @@ FILES: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "events": log_events,
         "enums": log_enums,
         "stored views": log_stored_views,
+        "places": log_places,
         "replay views": log_replay_views,
         "findings": log_codes,
     },

@@ -21,6 +21,10 @@ class QueryError(LiqsimError):
     """A query is refused: it is not one SELECT or EXPLAIN, or DuckDB rejects it."""
 
 
+class ExportError(LiqsimError):
+    """A file is refused: it exists, or cannot be there. What was there is left as it was."""
+
+
 class ResumeError(LiqsimError):
     """Re-execution does not reproduce what was logged; the log is left as it was."""
 

@@ -16,7 +16,7 @@ from replay.outcome import outcome
 from replay.query import admitted, query
 from replay.state import State, state_at
 from replay.verify import Finding, verify_open
-from replay.views import install_views
+from replay.views import install_comments, install_views
 
 
 class Log:
@@ -36,11 +36,7 @@ class Log:
 
     def __init__(self, path: str | Path) -> None:
         self.reader: LogReader = open_log(path)
-        try:
-            install_views(self.reader)
-        except BaseException:
-            self.reader.close()
-            raise
+        self._has_views = False
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -69,11 +65,22 @@ class Log:
 
     def sql(self, text: str) -> duckdb.DuckDBPyRelation:
         """Return one SELECT or EXPLAIN over tables and views as a lazy relation."""
+        self._install_views()
         return admitted(self.reader, text)
 
     def query(self, text: str) -> pa.Table:
         """Return the result of one SELECT or EXPLAIN."""
+        self._install_views()
         return query(self.reader, text)
+
+    def comment_views(self) -> None:
+        """
+        Make the meaning of the views and of their columns known to `duckdb_columns()`.
+
+        It takes about as long as opening the log, so it is left to whoever wants it.
+        """
+        self._install_views()
+        install_comments(self.reader)
 
     def entries(self, first_seq: int = 0, last_seq: int | None = None) -> Iterator[Entry]:
         """Yield every event in its envelope, in seq order, within a range of seq."""
@@ -94,3 +101,9 @@ class Log:
     def verify(self) -> list[Finding]:
         """Return everything that is wrong with the log."""
         return verify_open(self.reader)
+
+    def _install_views(self) -> None:
+        # At the first question: an audit has none.
+        if not self._has_views:
+            install_views(self.reader)
+            self._has_views = True

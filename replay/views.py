@@ -1,5 +1,7 @@
 """The SQL views of the read side: one file each in `sql/`, installed as temporary views."""
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -15,8 +17,44 @@ VIEWS: Final = (
     "prices",
     "oracle_lag",
     "keepers",
+    "deposits",
+    "openings",
+    "fills",
+    "takeovers",
+    "failed_calls",
+    "resales",
+    "deleveragings",
+    "bad_debt",
+    "depth_changes",
+    "extremes",
+    "account_events",
+    "account_positions",
+    "account_life",
+    "unresolved",
 )
 """Every view; a later one may use an earlier one."""
+
+SHOWN_IN: Final[Mapping[str, str]] = {
+    "funds_deposited": "deposits.seq",
+    "position_opened": "openings.seq",
+    "depth_changed": "depth_changes.seq",
+    "oracle_updated": "oracle_lag.seq",
+    "liquidation_triggered": "liquidations.liquidation_seq",
+    "tranche_started": "tranches.tranche_seq",
+    "order_filled": "fills.seq",
+    "tranche_taken_over": "takeovers.seq",
+    "keeper_call_failed": "failed_calls.seq",
+    "inventory_sold": "resales.seq",
+    "surplus_routed": "fund.seq",
+    "fund_drawn": "fund.seq",
+    "position_deleveraged": "deleveragings.seq",
+    "bad_debt_recorded": "bad_debt.seq",
+    "tranche_settled": "tranches.settled_seq",
+    "liquidation_ended": "liquidations.ended_seq",
+    "liquidation_unresolved": "unresolved.seq",
+    "market_extremes": "extremes.seq",
+}
+"""Where a reader finds each kind of event: the column of a view with the number of every one."""
 
 
 @cache
@@ -25,7 +63,50 @@ def view_sql(name: str) -> str:
     return resources.files("replay").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
 
 
+@cache
+def described(name: str) -> tuple[str, Mapping[str, str]]:
+    """Return what a view holds, and what each of its columns means, from the header of its file."""
+    lines = [
+        line.removeprefix("--").rstrip()
+        for line in view_sql(name).splitlines()
+        if line.startswith("--")
+    ]
+    split = lines.index("")
+    summary = " ".join(line.strip() for line in lines[:split]).removeprefix(f"{name}: ")
+    meanings: dict[str, str] = {}
+    last = ""
+    for line in lines[split + 1 :]:
+        entry = re.fullmatch(r" (\w+) +(\S.*)", line)
+        if entry:
+            last = entry[1]
+            meanings[last] = entry[2]
+        elif line.strip():
+            meanings[last] += f" {line.strip()}"
+    return _sentence(summary), {column: _sentence(text) for column, text in meanings.items()}
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
 def install_views(log: LogReader) -> None:
     """Make every view available to the log's queries."""
     for name in VIEWS:
         log.define(view_sql(name))
+
+
+def install_comments(log: LogReader) -> None:
+    """Put the comments on the installed views and their columns that a stranger would look for."""
+    statements = []
+    for name in VIEWS:
+        summary, meanings = described(name)
+        statements.append(f"comment on view temp.main.{name} is {_quoted(summary)}")
+        statements += (
+            f"comment on column temp.main.{name}.{column} is {_quoted(meaning)}"
+            for column, meaning in meanings.items()
+        )
+    log.define(";\n".join(statements))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -7,7 +7,7 @@ import typer
 
 from liqsim.cli.auditing import outcome, verify
 from liqsim.cli.policy import reported
-from liqsim.cli.querying import query
+from liqsim.cli.querying import export, query
 from liqsim.cli.replaying import replay
 from liqsim.cli.running import resume, run
 from liqsim.cli.shipped import scenarios
@@ -47,5 +47,5 @@ def main(
     """
 
 
-for command in (run, resume, outcome, verify, replay, query, scenarios):
+for command in (run, resume, outcome, verify, replay, query, export, scenarios):
     app.command()(reported(command))

@@ -1,23 +1,27 @@
-"""`liqsim query`: a person's own SQL over a log."""
+"""`liqsim query` and `liqsim export`: a person's own SQL over a log, and all of it as files."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from liqsim.cli.options import LogPath, Verbose
 from liqsim.cli.text import layout, terminal_width
+from liqsim.errors import ExportError
+from replay.export import WRITERS, export_log, refuse_unusable, write_result
 from replay.log import Log
 from replay.query import column_names, text_rows, to_csv, to_json
-from replay.views import VIEWS, view_sql
+from replay.views import VIEWS, described
 
 
 class Format(StrEnum):
-    """How a result is printed."""
+    """How a result is printed or written."""
 
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 def query(
@@ -32,8 +36,21 @@ def query(
     ] = None,
     *,
     output: Annotated[
-        Format, typer.Option("--format", "-f", help="How the result is printed.")
-    ] = Format.TABLE,
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the result to this new file; its ending says how: .csv, .json, .parquet.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", "-f", help="How the result is printed or written.", show_default="table"
+        ),
+    ] = None,
     verbose: Verbose = 0,
 ) -> None:
     """
@@ -41,23 +58,75 @@ def query(
 
     In CSV and JSON decimals keep all their places (as text in JSON) and times are ISO 8601, UTC.
 
+    In Parquet decimals stay decimals, and times timestamps.
+
     Example: liqsim query LOG "select market, count(*) from liquidations group by market"
+
+    Example: liqsim query LOG "from account_life" -o lives.parquet
     """
     del verbose  # Asked for by the policy on errors.
+    form = _form(form, output)
+    if output is not None:
+        if sql is None:
+            message = f"{output}: there is no SQL whose result could be written"
+            raise ExportError(message)
+        refuse_unusable(output)
     with Log(log_path) as log:
+        log.comment_views()
         if sql is None:
             _print_catalogue(log)
             return
         result = log.query(sql)
-    match output:
+    if output is not None:
+        write_result(result, output, form)
+        typer.echo(f"{result.num_rows:,} rows: {output}", err=True)
+        return
+    match form:
         case Format.CSV:
             typer.echo(to_csv(result), nl=False)
         case Format.JSON:
             typer.echo(to_json(result), nl=False)
-        case Format.TABLE:
+        case _:
             rows = list(text_rows(result))
             for line in layout(column_names(result), rows, terminal_width()):
                 typer.echo(line)
+
+
+def _form(form: Format | None, output: Path | None) -> Format:
+    """Return the format that was asked for, by its name or by the ending of the file."""
+    if output is None:
+        if form is Format.PARQUET:
+            message = "--format parquet is for a file: say which with --output FILE"
+            raise ExportError(message)
+        return form or Format.TABLE
+    known = ", ".join(f".{kind}" for kind in WRITERS)
+    found = form or output.suffix.lower().removeprefix(".")
+    if found not in WRITERS:
+        message = f"{output}: the ending of an output must be one of {known}, or --format say it"
+        raise ExportError(message)
+    return Format(found)
+
+
+def export(
+    log_path: LogPath,
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="The folder to make; it must not exist."),
+    ],
+    *,
+    verbose: Verbose = 0,
+) -> None:
+    """
+    Write every table and view of a log as Parquet files into a new folder.
+
+    Decimals stay decimals, times timestamps (UTC). The folder appears when all of it is there.
+
+    Example: liqsim export runs/LOG.duckdb parquet/
+    """
+    del verbose  # Asked for by the policy on errors.
+    with Log(log_path) as log:
+        counts = export_log(log, folder)
+    typer.echo(f"{sum(counts.values()):,} rows in {len(counts)} files: {folder}")
 
 
 def _print_catalogue(log: Log) -> None:
@@ -66,18 +135,15 @@ def _print_catalogue(log: Log) -> None:
         "select view_name, comment from duckdb_views() where not internal and not temporary "
         "order by 1"
     ).fetchall()
-    views = [[name, _purpose(name)] for name in VIEWS]
+    views = [[name, described(name)[0]] for name in VIEWS]
     width = terminal_width()
     for title, rows in (("view", views), ("table", tables)):
         cells = [[name, comment or ""] for name, comment in rows]
         for line in layout([title, "what it holds"], cells, width, wrap_last=True):
             typer.echo(line)
         typer.echo()
-    typer.echo('their columns: liqsim query LOG "describe liquidations"')
-
-
-def _purpose(view: str) -> str:
-    """Return the sentence that heads the file of a view."""
-    first = view_sql(view).split("\n--\n", maxsplit=1)[0]
-    text = " ".join(line.removeprefix("--").strip() for line in first.splitlines())
-    return text.removeprefix(f"{view}: ")
+    typer.echo('their columns: liqsim query LOG "describe liquidations"; what they mean:')
+    typer.echo(
+        'liqsim query LOG "select column_name, comment from duckdb_columns() '
+        "where table_name = 'liquidations'\""
+    )

@@ -1,4 +1,4 @@
-"""`liqsim replay`: the state at an instant, or the events one after the other."""
+"""`liqsim replay`: the state at an instant, the events in order, or the life of one account."""
 
 import json
 from datetime import UTC, datetime
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from liqsim.cli.events_table import list_events, listing_as_dict, print_listing
+from liqsim.cli.life_table import describe_life, print_life
 from liqsim.cli.options import AsJson, LogPath, Verbose
 from liqsim.cli.state_table import describe_owner, describe_state, print_owner, print_state
 from liqsim.errors import QueryError
@@ -30,6 +31,10 @@ def replay(
         str | None,
         typer.Option(metavar="NAME", help="Of this owner alone: balances, position, margin."),
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The life of this account, from deposit to end."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="List the events from this instant on."),
@@ -50,22 +55,29 @@ def replay(
     verbose: Verbose = 0,
 ) -> None:
     """
-    Show the whole state at an instant, or step through the events.
+    Show the whole state at an instant, step through the events, or follow one account.
 
     With --at or --seq the state then, without any option at the end.
 
     With --from, --to, --after or --kind the events, and what caused each.
 
+    With --account all that happened to it, and its position, cash, equity and margin after that.
+
     Example: liqsim replay LOG --at "2020-03-12 14:31"
+
+    Example: liqsim replay LOG --account crowd_00017
 
     Example: liqsim replay LOG --from "2020-03-12 10:30" --kind fund_drawn
     """
     del verbose  # Asked for by the policy on errors.
     is_listing = since is not None or until is not None or after is not None or bool(kinds)
-    if is_listing and (at is not None or seq is not None or owner is not None):
-        message = "--at, --seq and --owner show a state; --from, --to, --after, --kind list events"
-        raise QueryError(message)
+    is_state = at is not None or seq is not None or owner is not None
+    _refuse_mixed(is_listing=is_listing, is_state=is_state, is_life=account is not None)
     with Log(log_path) as log:
+        if account is not None:
+            life = describe_life(log, account)
+            (_print_json if as_json else print_life)(life)
+            return
         if is_listing:
             listing = list_events(
                 log, since=since, until=until, after=after, kinds=kinds or (), limit=limit
@@ -86,6 +98,15 @@ def replay(
             print_owner(described)
         else:
             print_state(described)
+
+
+def _refuse_mixed(*, is_listing: bool, is_state: bool, is_life: bool) -> None:
+    if is_life and (is_listing or is_state):
+        message = "--account shows a whole life: only --json goes with it"
+        raise QueryError(message)
+    if is_listing and is_state:
+        message = "--at, --seq and --owner show a state; --from, --to, --after, --kind list events"
+        raise QueryError(message)
 
 
 def _print_json(value: Any) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from liqsim.cli.text import clock, layout, price, printable, terminal_width, usd
 from liqsim.errors import QueryError
+from liqsim.eventlog.reader import OwnerRow
 from replay.log import Log
 from replay.margin import E22_PER_UUSD, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.state import State
@@ -41,12 +42,7 @@ def describe_owner(log: Log, state: State, name: str) -> dict[str, Any]:
     Raises:
         QueryError: Nobody has that *name*.
     """
-    owner = next((owner for owner in log.reader.owners if owner.name == name), None)
-    if owner is None:
-        near = difflib.get_close_matches(name, [o.name for o in log.reader.owners], n=3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        message = f"--owner {name}: nobody in {log.reader.path} has that name{hint}"
-        raise QueryError(message)
+    owner = owner_named(log, "--owner", name)
     balances = _balances(state, [owner.owner_id])
     return {
         **_header(log, state),
@@ -64,6 +60,22 @@ def describe_owner(log: Log, state: State, name: str) -> dict[str, Any]:
             None,
         ),
     }
+
+
+def owner_named(log: Log, option: str, name: str) -> OwnerRow:
+    """
+    Return the owner of that *name*, which *option* gave.
+
+    Raises:
+        QueryError: Nobody has it; the message says who has one like it.
+    """
+    owner = next((owner for owner in log.reader.owners if owner.name == name), None)
+    if owner is None:
+        near = difflib.get_close_matches(name, [o.name for o in log.reader.owners], n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        message = f"{option} {name}: nobody in {log.reader.path} has that name{hint}"
+        raise QueryError(message)
+    return owner
 
 
 def _header(log: Log, state: State) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from rich.cells import cell_len
 
 _GAP: Final = "  "
-_NUMBER: Final = re.compile(r"-?[\d,]*\.?\d+(?:e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[-+]?[\d,]*\.?\d+(?:e[+-]?\d+)?", re.IGNORECASE)
 _LAST_COLUMN_MIN: Final = 20
 _PRICE_PLACES: Final = ((1_000, 2), (1, 4))
 _MILLISECOND: Final = 1_000

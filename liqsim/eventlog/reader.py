@@ -34,7 +34,11 @@ NULL: Final = -(2**63)
 
 UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_CONFIG: Final = {"enable_external_access": "false", "lock_configuration": "true"}
+_CONFIG: Final = {"enable_external_access": "false"}
+_SETTINGS: Final = (
+    "set enable_progress_bar = false",  # It would go to stdout, in the middle of a result.
+    "set lock_configuration = true",
+)
 _CHUNK: Final = 4 * 65_536
 """Entries built at a time: whole batches, so that a long log needs no more memory than a short."""
 
@@ -168,6 +172,8 @@ def open_log(path: str | Path) -> "LogReader":
     except duckdb.Error as error:
         raise _open_error(path, str(error)) from error
     try:
+        for setting in _SETTINGS:
+            connection.execute(setting)
         _check_schema(path, connection)
     except duckdb.Error as error:
         connection.close()

@@ -67,6 +67,46 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
     ),
 }
 
+STORED_VIEWS: dict[str, tuple[str, dict[str, str]]] = {
+    "events": (
+        "Every event of every kind: header, kind and payload.",
+        {
+            "seq": "Number of the event.",
+            "sim_time": "Simulated UTC time.",
+            "cause_seq": "The event that brought it about, or null.",
+            "kind": "Name of the event's table.",
+            "payload": "Its other columns by name; amounts, prices and times as text.",
+        },
+    ),
+    "cash_postings": (
+        "Every movement of USD: what each event added to each owner's balance.",
+        {
+            "seq": "The event.",
+            "owner_id": "Whose balance it changed.",
+            "asset_id": "0, which is USD.",
+            "amount": "By how much, in USD; negative is paid.",
+        },
+    ),
+    "unit_postings": (
+        "Every movement of contract units: what each event added to each owner's balance.",
+        {
+            "seq": "The event.",
+            "owner_id": "Whose balance it changed.",
+            "asset_id": "The contract: number of the market + 1.",
+            "amount": "By how much, in units; negative is given.",
+        },
+    ),
+    "postings": (
+        "Every movement of any asset; per seq and asset they sum to zero.",
+        {
+            "seq": "The event.",
+            "owner_id": "Whose balance it changed.",
+            "asset_id": "0 is USD; the contract of market m is m + 1.",
+            "amount": "By how much, in USD or units.",
+        },
+    ),
+}
+
 
 def statements() -> Iterator[str]:
     """Yield the DDL of an empty log."""
@@ -81,7 +121,6 @@ def statements() -> Iterator[str]:
         )
     yield from _view(
         "events",
-        "Every event of every kind: header, kind and payload.",
         (
             f"select seq, sim_time, cause_seq, '{cls.TAG}' as kind, {_payload(cls)} as payload "
             f"from {cls.TAG}"
@@ -90,17 +129,14 @@ def statements() -> Iterator[str]:
     )
     yield from _view(
         "cash_postings",
-        "Every movement of USD: what each event added to each owner's balance.",
         _postings(is_cash=True),
     )
     yield from _view(
         "unit_postings",
-        "Every movement of contract units: what each event added to each owner's balance.",
         _postings(is_cash=False),
     )
     yield from _view(
         "postings",
-        "Every movement of any asset; per seq and asset they sum to zero.",
         (
             "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from cash_postings",
             "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from unit_postings",
@@ -116,9 +152,12 @@ def _table(name: str, comment: str, columns: list[tuple[str, str, str]]) -> Iter
         yield f"comment on column {name}.{column} is {_quoted(text)}"
 
 
-def _view(name: str, comment: str, parts: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
+def _view(name: str, parts: Iterator[str] | tuple[str, ...]) -> Iterator[str]:
+    comment, columns = STORED_VIEWS[name]
     yield f"create view {name} as " + " union all ".join(parts)
     yield f"comment on view {name} is {_quoted(comment)}"
+    for column, text in columns.items():
+        yield f"comment on column {name}.{column} is {_quoted(text)}"
 
 
 def _quoted(text: str) -> str:

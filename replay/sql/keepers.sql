@@ -17,7 +17,7 @@
 -- inventory         units left
 -- last_price        market price the inventory is valued at: at the end of the run, or after the
 --                   last forced fill if the run did not end
--- profit_usd        sold - bought - call costs + inventory x last price, rounded to 1e-6
+-- profit_usd        sold - bought - call costs + inventory x last price, exact
 create or replace temp view keepers as
 with takeovers as (
     select keeper_id, market_id, count(*) as won, sum(abs(quantity)) as taken_over,
@@ -76,8 +76,8 @@ select o.owner_id as keeper_id, o.name as keeper, a.name as market,
         coalesce(t.sold_usd, 0) - coalesce(t.bought_usd, 0) - coalesce(w.call_costs_usd, 0)
         - coalesce(f.call_costs_usd, 0)
         + case when coalesce(t.inventory, 0) = 0 then 0
-            else (t.inventory::decimal(38, 8) * p.price)::decimal(38, 6) end
-    )::decimal(38, 6) as profit_usd
+            else t.inventory::decimal(38, 8) * p.price end
+    )::decimal(38, 16) as profit_usd
 from owners as o
 cross join assets as a
 left join takeovers as w on w.keeper_id = o.owner_id and w.market_id = a.market_id

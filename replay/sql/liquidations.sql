@@ -18,8 +18,8 @@
 -- taken_over          units taken over by keepers
 -- deleveraged         units closed against other accounts
 -- cancelled           units put up and not executed
--- liquidated_usd      |quantity| x price over all executions, rounded to 1e-6
--- average_price       liquidated_usd per unit; null without executions
+-- liquidated_usd      |quantity| x price over all executions, exact
+-- average_price       liquidated_usd per unit, rounded to 1e-8; null without executions
 -- fees_usd            fees the bucket paid
 -- surplus_usd         surplus routed to the fund
 -- fund_draw_usd       paid by the fund
@@ -27,6 +27,7 @@
 -- waited_us           from the trigger to the first settlement that moved anything, to the end of
 --                     the liquidation if it ended before, else to the end of the log
 -- ended_at            when it ended; null if it did not
+-- ended_seq           its liquidation_ended; null if it did not end
 -- outcome             closed or restored; null if it did not end
 -- unresolved_reason   what it waited for at the end of the run, if it was still due
 create or replace temp view liquidations as
@@ -54,7 +55,7 @@ select l.seq as liquidation_seq, l.sim_time as triggered_at, l.bucket_id, o.name
     coalesce(s.taken_over, 0)::decimal(38, 8) as taken_over,
     coalesce(s.deleveraged, 0)::decimal(38, 8) as deleveraged,
     coalesce(s.cancelled, 0)::decimal(38, 8) as cancelled,
-    coalesce(x.value_usd, 0)::decimal(38, 6) as liquidated_usd,
+    coalesce(x.value_usd, 0)::decimal(38, 16) as liquidated_usd,
     (x.value_usd / nullif(x.units, 0))::decimal(18, 8) as average_price,
     coalesce(x.fees_usd, 0)::decimal(38, 6) as fees_usd,
     coalesce(s.surplus_usd, 0)::decimal(38, 6) as surplus_usd,
@@ -62,7 +63,7 @@ select l.seq as liquidation_seq, l.sim_time as triggered_at, l.bucket_id, o.name
     coalesce(s.bad_debt_usd, 0)::decimal(38, 6) as bad_debt_usd,
     epoch_us(coalesce(least(s.moved_at, e.sim_time), z.ends_at)) - epoch_us(l.sim_time)
         as waited_us,
-    e.sim_time as ended_at, e.outcome, u.reason as unresolved_reason
+    e.sim_time as ended_at, e.seq as ended_seq, e.outcome, u.reason as unresolved_reason
 from liquidation_triggered as l
 cross join log_end as z
 left join owners as o on o.owner_id = l.bucket_id

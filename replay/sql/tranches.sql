@@ -4,6 +4,7 @@
 -- liquidation_seq   its liquidation (the trigger)
 -- started_at        when it was put up
 -- settled_at        when it was settled; null while open
+-- settled_seq       its tranche_settled; null while open
 -- bucket_id         the bucket
 -- market            name of the market
 -- tranche_number    count within the liquidation
@@ -16,8 +17,8 @@
 -- deleveraged       units closed against other accounts
 -- cancelled         units not executed; the four are null while it is open
 -- executions        executions by any route
--- liquidated_usd    |quantity| x price over them, rounded to 1e-6
--- average_price     liquidated_usd per unit; null without executions
+-- liquidated_usd    |quantity| x price over them, exact
+-- average_price     liquidated_usd per unit, rounded to 1e-8; null without executions
 -- fees_usd          fees the bucket paid
 -- surplus_usd       surplus routed to the fund
 -- fund_draw_usd     paid by the fund
@@ -41,10 +42,10 @@ debts as (
 ),
 calls as (select tranche_seq, count(*) as failed from keeper_call_failed group by tranche_seq)
 select t.seq as tranche_seq, t.liquidation_seq, t.sim_time as started_at,
-    s.sim_time as settled_at, t.bucket_id, a.name as market, t.tranche_number, t.executor,
-    t.quantity, t.mark_price, t.limit_price, s.filled, s.taken_over, s.deleveraged, s.cancelled,
+    s.sim_time as settled_at, s.seq as settled_seq, t.bucket_id, a.name as market,
+    t.tranche_number, t.executor, t.quantity, t.mark_price, t.limit_price, s.filled, s.taken_over, s.deleveraged, s.cancelled,
     coalesce(e.executions, 0) as executions,
-    coalesce(e.value_usd, 0)::decimal(38, 6) as liquidated_usd,
+    coalesce(e.value_usd, 0)::decimal(38, 16) as liquidated_usd,
     (e.value_usd / nullif(e.units, 0))::decimal(18, 8) as average_price,
     coalesce(e.fees_usd, 0)::decimal(38, 6) as fees_usd,
     coalesce(u.amount_usd, 0)::decimal(38, 6) as surplus_usd,

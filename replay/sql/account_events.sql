@@ -1,0 +1,102 @@
+-- account_events: one row per account and event that is about it, with what the event moved.
+--
+-- account_id       the account, as an owner
+-- seq              the event
+-- sim_time         when
+-- cause_seq        the event that brought it about
+-- what             deposit, opening, trigger, tranche, fill, takeover, closed against (its own
+--                  slice, against a deleveraged account), deleveraged (itself, for a bankrupt
+--                  account), surplus, fund draw, bad debt, settled, end or unresolved
+-- market_id        which market; null for a deposit
+-- quantity         units it received; negative is given
+-- price            price of the trade; null without one
+-- cash_change_usd  USD it received, fees taken off; negative is paid
+-- fee_usd          fee it paid, if there can be one
+-- margin_usd       margin that the event recorded; null but at a trigger
+-- note             the rest, in words
+create or replace temp view account_events as
+with said as (
+    select owner_id as account_id, seq, sim_time, cause_seq, 'deposit' as what,
+        null::integer as market_id, null::decimal(18, 8) as price, null::decimal(18, 6) as fee_usd,
+        null::decimal(18, 6) as margin_usd, null::varchar as note
+    from funds_deposited
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'opening', market_id, price, null, null,
+        case when quantity > 0 then 'long' else 'short' end
+    from position_opened
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'trigger', market_id, null, null, margin_usd,
+        'bankrupt at ' || bankruptcy_price
+    from liquidation_triggered
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'tranche', market_id, null, null, null,
+        'number ' || tranche_number || ', ' || executor || ': ' || quantity || ' at '
+        || limit_price || ' or better'
+    from tranche_started
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'fill', market_id, price, fee_usd, null,
+        case when quantity <> ordered then 'of ' || ordered || ' ordered' end
+    from order_filled
+    union all
+    select t.bucket_id, t.seq, t.sim_time, t.cause_seq, 'takeover', t.market_id, t.price,
+        t.fee_usd, null, 'by ' || o.name
+    from tranche_taken_over as t
+    left join owners as o on o.owner_id = t.keeper_id
+    union all
+    select d.bucket_id, d.seq, d.sim_time, d.cause_seq, 'closed against', d.market_id, d.price,
+        null, null, o.name || ', rank ' || d.rank_number
+    from position_deleveraged as d
+    left join owners as o on o.owner_id = d.counterparty_id
+    union all
+    select d.counterparty_id, d.seq, d.sim_time, d.cause_seq, 'deleveraged', d.market_id, d.price,
+        null, null, 'for ' || o.name || ', rank ' || d.rank_number
+    from position_deleveraged as d
+    left join owners as o on o.owner_id = d.bucket_id
+    union all
+    select s.bucket_id, s.seq, s.sim_time, s.cause_seq, 'surplus', t.market_id, null, null, null,
+        'to the fund'
+    from surplus_routed as s
+    left join tranche_started as t on t.seq = s.tranche_seq
+    union all
+    select f.bucket_id, f.seq, f.sim_time, f.cause_seq, 'fund draw', t.market_id, null, null, null,
+        'leaves the fund ' || f.balance_usd || ' USD'
+    from fund_drawn as f
+    left join tranche_started as t on t.seq = f.tranche_seq
+    union all
+    select b.bucket_id, b.seq, b.sim_time, b.cause_seq, 'bad debt', t.market_id, null, null, null,
+        b.amount_usd || ' USD that nobody paid'
+    from bad_debt_recorded as b
+    left join tranche_started as t on t.seq = b.tranche_seq
+    union all
+    select s.bucket_id, s.seq, s.sim_time, s.cause_seq, 'settled', t.market_id, null, null, null,
+        concat_ws(
+            ', ', case when filled > 0 then 'filled ' || filled end,
+            case when taken_over > 0 then 'taken over ' || taken_over end,
+            case when deleveraged > 0 then 'deleveraged ' || deleveraged end,
+            case when cancelled > 0 then 'cancelled ' || cancelled end
+        )
+    from tranche_settled as s
+    left join tranche_started as t on t.seq = s.tranche_seq
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'end', market_id, null, null, null, outcome
+    from liquidation_ended
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'unresolved', market_id, null, null, null,
+        'waits: ' || reason
+    from liquidation_unresolved
+),
+cash as (
+    select owner_id, seq, sum(amount)::decimal(18, 6) as amount
+    from cash_postings group by owner_id, seq
+),
+units as (
+    select owner_id, seq, asset_id, sum(amount)::decimal(18, 8) as amount
+    from unit_postings group by owner_id, seq, asset_id
+)
+select s.account_id, s.seq, s.sim_time, s.cause_seq, s.what, s.market_id, u.amount as quantity,
+    s.price, c.amount as cash_change_usd, s.fee_usd, s.margin_usd, s.note
+from said as s
+semi join owners as o on o.owner_id = s.account_id and o.kind = 'bucket'
+left join cash as c on c.owner_id = s.account_id and c.seq = s.seq
+left join units as u
+    on u.owner_id = s.account_id and u.seq = s.seq and u.asset_id = s.market_id + 1

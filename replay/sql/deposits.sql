@@ -1,0 +1,13 @@
+-- deposits: one row per deposit from outside: collateral of an account, the fund's start, a purse.
+--
+-- seq         the event
+-- sim_time    when
+-- owner_id    who received it
+-- owner       its name
+-- owner_kind  fund, keeper or bucket (an account)
+-- cohort      cohort of an account; null for others
+-- amount_usd  how much
+create or replace temp view deposits as
+select d.seq, d.sim_time, d.owner_id, o.name as owner, o.kind as owner_kind, o.cohort, d.amount_usd
+from funds_deposited as d
+left join owners as o on o.owner_id = d.owner_id

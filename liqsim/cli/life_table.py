@@ -57,9 +57,7 @@ def describe_life(log: Log, name: str) -> dict[str, Any]:
             {
                 **event,
                 "positions": {log.reader.markets[m]: leg[0] for m, leg in legs.items()},
-                "equity_usd": (
-                    None if equity is None else equity.quantize(_MICRO, ROUND_FLOOR)
-                ),
+                "equity_usd": (None if equity is None else equity.quantize(_MICRO, ROUND_FLOOR)),
                 "margin_usd": margin,
             }
         )

@@ -142,8 +142,5 @@ def _print_catalogue(log: Log) -> None:
         for line in layout([title, "what it holds"], cells, width, wrap_last=True):
             typer.echo(line)
         typer.echo()
-    typer.echo('their columns: liqsim query LOG "describe liquidations"; what they mean:')
-    typer.echo(
-        'liqsim query LOG "select column_name, comment from duckdb_columns() '
-        "where table_name = 'liquidations'\""
-    )
+    typer.echo('their columns: liqsim query LOG "describe liquidations"; what each means:')
+    typer.echo("  select column_name, comment from duckdb_columns() where table_name = 'fills'")

@@ -226,5 +226,5 @@ def test_without_sql_tables_and_views_are_listed(stranger, log):
 
     for name in ("liquidations", "tranches", "runs", "order_filled", "postings"):
         assert f"\n{name} " in answer.stdout
-    assert "one row per trigger." in answer.stdout
+    assert "One row per trigger." in answer.stdout
     assert max(map(len, answer.stdout.splitlines())) <= 80

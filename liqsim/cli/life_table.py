@@ -78,12 +78,13 @@ def _margin_usd(
     legs: Mapping[int, tuple[Decimal, Decimal | None]],
 ) -> Decimal | None:
     """Return the margin in exact arithmetic, rounded down; None where it is not defined."""
-    total_e22 = int(cash.scaleb(6)) * E22_PER_UUSD
+    exact = []
     for market_id, (quantity, mark) in legs.items():
         if mark is None:
             return None
-        total_e22 += margin_e22(tiers[market_id], 0, int(quantity.scaleb(8)), int(mark.scaleb(8)))
-    return Decimal(total_e22 // E22_PER_UUSD).scaleb(-6) if legs else None
+        exact.append((tiers[market_id], int(quantity.scaleb(8)), int(mark.scaleb(8))))
+    margin = margin_e22(int(cash.scaleb(6)), exact) // E22_PER_UUSD
+    return Decimal(margin).scaleb(-6) if legs else None
 
 
 def print_life(described: Mapping[str, Any]) -> None:

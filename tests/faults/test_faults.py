@@ -27,7 +27,7 @@ TESTS_FAILED = 1
 def test_planted_fault_turns_its_test_red(fault: dict[str, Any], tmp_path: Path) -> None:
     for part in ("liqsim", "replay", "tests", "scenarios", "docs"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "README.md"):
+    for part in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / part, tmp_path / part)
     target = tmp_path / fault["file"]
     text = target.read_text(encoding="utf-8")

@@ -137,6 +137,9 @@ initial_usd = 10
 surplus_to = "fund"
 deleveraging = "ranked"
 
+[venue.cross]
+first_leg = "largest_release"
+
 [venue.engine]
 reaction = "1s"
 

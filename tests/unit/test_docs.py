@@ -19,7 +19,12 @@ from replay.log import Log
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     page
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "scenarios/README.md")
+    for page in (
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "scenarios/README.md",
+    )
     if page.exists()
 )
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

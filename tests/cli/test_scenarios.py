@@ -64,7 +64,7 @@ def test_version(stranger):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "resume", "outcome", "verify", "replay", "query", "scenarios"]
+    "command", ["run", "resume", "outcome", "verify", "replay", "query", "export", "scenarios"]
 )
 def test_every_command_has_help_with_an_example(stranger, command):
     assert command in stranger.says("--help").stdout

@@ -197,7 +197,10 @@ def test_unresolved_accounts_say_what_they_wait_for(engine, keepers):
 
 @pytest.mark.parametrize("reason", UnresolvedReason, ids=lambda reason: reason.name)
 def test_every_reason_is_put_in_a_sentence(reason):
-    assert f"when '{reason.name.lower()}' then '" in view_sql("unresolved")
+    word = reason.name.lower()
+    assert f"when '{word}' then '" in view_sql("unresolved"), (
+        f"say in replay/sql/unresolved.sql what an account waits for that is unresolved by {word}"
+    )
 
 
 def test_values_in_views_are_exact(tmp_path):

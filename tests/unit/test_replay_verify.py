@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from support.scenarios import cross_crash, load
 from unit import handmade_log as hand
 from unit.handmade_log import NONE, Story, e8, engine_story, keeper_story, tamper, us, usd, write
 
@@ -17,6 +18,7 @@ from liqsim.events import (
     PositionOpened,
     UpdateReason,
 )
+from liqsim.runner import run_to_log
 from replay.audit.findings import CODES
 from replay.verify import verify
 
@@ -125,7 +127,7 @@ ENGINE = {
         lambda s: s.change("ana", bankruptcy_price_e8=e8("90.00000001")),
         {"bankruptcy_price"},
     ),
-    "position": (lambda s: s.change("ana", quantity_e8=e8(11)), {"position", "tranche_size"}),
+    "position": (lambda s: s.change("ana", quantity_e8=e8(11)), {"position"}),
     "parts too few": (
         lambda s: s.change("gus1_settled", cancelled_e8=e8("0.4")),
         {"tranche_parts"},
@@ -596,9 +598,29 @@ def test_a_tampered_log_is_found_out(tmp_path, statement, expected):
     assert expected == codes(path)
 
 
+@pytest.mark.parametrize(
+    ("kept", "claimed"),
+    [
+        ("largest_loss", "largest_release"),
+        ("largest_loss", "most_liquid"),
+        ("most_liquid", "largest_loss"),
+    ],
+)
+def test_a_tranche_from_another_leg_than_the_rule_says_is_found_out(tmp_path, kept, claimed):
+    path = tmp_path / "legs.duckdb"
+    run_to_log(load(cross_crash(venue__cross__first_leg=kept)), path)
+    assert verify(path) == []
+
+    tamper(path, f"update runs set scenario_toml = replace(scenario_toml, '{kept}', '{claimed}')")
+
+    assert codes(path) >= {"leg_order", "genesis_digest"}
+
+
 def test_every_code_is_provoked_by_some_test():
     tables = (ENGINE, KEEPERS, TAMPERED)
-    provoked = set().union(*(expected for table in tables for _, expected in table.values()))
+    provoked = {"leg_order"}.union(
+        *(expected for table in tables for _, expected in table.values())
+    )
 
     assert set(CODES) == provoked
 

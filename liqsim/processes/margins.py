@@ -156,7 +156,9 @@ class Margins:
         """Index *bucket* by what would make it due."""
         desk = self._home[bucket]
         if desk is None:
-            if self._has_all_marks:
+            if not self.legs(bucket):
+                self._cross_due.remove(bucket)
+            elif self._has_all_marks:
                 self._cross_due.add(np.array([bucket]), self._log_marks)
             return
         quantity = self.position(desk, bucket)

@@ -17,6 +17,7 @@ from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
 from liqsim.journal import Journal, Sink
 from liqsim.mechanics.extremes import market_extremes
+from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
 from liqsim.mechanics.oracle import Feed
 from liqsim.mechanics.paths import ReferencePath, reference_path
@@ -28,7 +29,7 @@ from liqsim.processes.keepers import Keepers
 from liqsim.processes.oracle import Oracle
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
-from liqsim.scenario.model import Market, NoImpact
+from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
 from liqsim.world.world import World
 
@@ -270,11 +271,14 @@ def _liquidity(market: Market, start_e8: int) -> Liquidity:
     spec = market.liquidity
     if isinstance(spec, NoImpact):
         return FrictionlessBook()
+    if isinstance(spec, Ladder):
+        return LadderBook(spec.asks, spec.bids)
     return FiniteBook(
         depth_e8=spec.depth_uusd * NOTIONAL_DIVISOR / start_e8,
         exponent=spec.exponent,
         reach=spec.reach_e6 / RATIO_SCALE,
         permanent_share=spec.permanent_share_e6 / RATIO_SCALE,
+        fill_depth_e8=spec.fill_depth_uusd * NOTIONAL_DIVISOR / start_e8,
     )
 
 

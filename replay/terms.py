@@ -38,12 +38,31 @@ class DepthTerms:
         reach: Log distance up to which there are quotes.
         permanent_share: Share of the impact that does not refill.
         half_life_us: Half-life of consumed volume, until the schedule says otherwise.
+        fill_depth_uusd: USD of the venue's own quotes on one side, likewise in units; None if
+            they are no bound.
     """
 
     depth_uusd: int
     exponent: float
     reach: float
     permanent_share: float
+    half_life_us: int
+    fill_depth_uusd: int | None
+
+
+@attrs.frozen
+class LadderTerms:
+    """
+    A ladder's terms.
+
+    Attributes:
+        asks: (offset from the reference, units in 1e-8) of each level, nearest first.
+        bids: Likewise.
+        half_life_us: Half-life of consumed volume, until the schedule says otherwise.
+    """
+
+    asks: tuple[tuple[Decimal, int], ...]
+    bids: tuple[tuple[Decimal, int], ...]
     half_life_us: int
 
 
@@ -68,7 +87,7 @@ class MarketTerms:
     name: str
     tiers: tuple[tuple[int, int], ...]
     step_us: int
-    depth: DepthTerms | None
+    depth: DepthTerms | LadderTerms | None
     schedule: tuple[tuple[int, int, int], ...]
     quorum: int
     source_count: int
@@ -114,6 +133,7 @@ class Terms:
         share_e6: Share of the position at its trigger that one tranche puts up.
         max_uusd: Largest tranche, at the mark price.
         spacing_us: From the end of a tranche to the start of the next of the same liquidation.
+        retry_us: Least time to the next tranche after one that depth stopped.
         restore_buffer_e6: Margin is restored at (1 + this) x maintenance.
         fund_uusd: What the insurance fund has at the start.
         keepers: Keepers by name; none where the engine executes.
@@ -139,6 +159,7 @@ class Terms:
     share_e6: int
     max_uusd: int
     spacing_us: int
+    retry_us: int
     restore_buffer_e6: int
     fund_uusd: int
     keepers: Mapping[str, KeeperTerms]
@@ -196,6 +217,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         share_e6=_scaled(tranches["share"], 6),
         max_uusd=_scaled(tranches["max_usd"], 6),
         spacing_us=duration_us(tranches["spacing"]),
+        retry_us=duration_us(executor.get("retry", 0)),
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
         keepers={
@@ -215,7 +237,7 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
         name=name,
         tiers=tuple((_scaled(start, 8), _scaled(rate, 6)) for start, rate in table["maintenance"]),
         step_us=duration_us(table["path"]["step"]),
-        depth=None if liquidity["kind"] == "no_impact" else _depth(liquidity),
+        depth=_depth(liquidity),
         schedule=tuple(
             (
                 _instant(change["at"]) - start_unix_us,
@@ -234,13 +256,26 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
     )
 
 
-def _depth(liquidity: Mapping[str, Any]) -> DepthTerms:
+def _depth(liquidity: Mapping[str, Any]) -> DepthTerms | LadderTerms | None:
+    if liquidity["kind"] == "no_impact":
+        return None
+    if liquidity["kind"] == "ladder":
+        asks, bids = (
+            tuple((Decimal(str(offset)), _scaled(units, 8)) for offset, units in liquidity[side])
+            for side in ("asks", "bids")
+        )
+        if not asks or not bids:
+            message = "a ladder has a side without levels"
+            raise ValueError(message)
+        return LadderTerms(asks, bids, duration_us(liquidity["half_life"]))
+    own = liquidity.get("fill_depth_usd")
     return DepthTerms(
         depth_uusd=_scaled(liquidity["depth_usd"], 6),
         exponent=float(liquidity["exponent"]),
         reach=float(liquidity["reach"]),
         permanent_share=float(liquidity["permanent_share"]),
         half_life_us=duration_us(liquidity["half_life"]),
+        fill_depth_uusd=None if own is None else _scaled(own, 6),
     )
 
 

@@ -1,7 +1,7 @@
 """
 Books: what an order gets, and what it does to the market price.
 
-`PowerBook`: cumulative depth within log distance x of mid is depth x (x / 1 %) ** exponent, up to
+`FiniteBook`: cumulative depth within log distance x of mid is depth x (x / 1 %) ** exponent, up to
 a finite reach. The consumed volume refills exponentially (volume-reverting resilience: Alfonsi,
 Fruth, Schied, Quantitative Finance 10, 2010); the permanent part is linear in signed volume
 (Huberman, Stanzl, Econometrica 72, 2004). Price is a function of (consumed, net) volume, so
@@ -9,6 +9,7 @@ slicing within an instant changes nothing and no round trip pays.
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Final, Protocol
 
 import attrs
@@ -97,28 +98,16 @@ class FrictionlessBook:
         return Fill(quantity_e8, reference_e8, reference_e8)
 
 
-class FiniteBook:
+class WalkedBook(ABC):
     """
-    The power-law book.
+    A book that an order walks until the order, the depth or the limit is exhausted.
 
-    Args:
-        depth_e8: Units within 1 % of mid on one side, in calm times.
-        exponent: Depth within x grows as x ** exponent.
-        reach: Log distance up to which there are quotes.
-        permanent_share: Share of the impact of one calm 1 % depth that is permanent.
+    What is left to a subclass depends on consumed and net volume alone, so that parts of an order
+    that follow each other within an instant get what the whole order gets.
     """
-
-    def __init__(
-        self, depth_e8: float, exponent: float, reach: float, permanent_share: float
-    ) -> None:
-        self._depth_e8 = depth_e8
-        self._inverse = 1.0 / exponent
-        self._capacity = (reach / ONE_PERCENT) ** exponent
-        self._transient = (1.0 - permanent_share) * ONE_PERCENT
-        self._permanent = permanent_share * ONE_PERCENT / depth_e8  # Per 1e-8 unit, always calm.
 
     def displacement(self, book: BookState, at_us: int) -> float:
-        """Return permanent plus transient displacement in log price."""
+        """Return log(market price / reference price) at *at_us*."""
         return self._at(book, book.consumed_at(at_us), book.net_e8)
 
     def fill(
@@ -132,29 +121,43 @@ class FiniteBook:
         """Walk the book until the order, the depth or the limit is exhausted."""
         consumed = book.consumed_at(at_us)
         sign = 1 if quantity_e8 > 0 else -1
-        capacity = self._capacity * self._unit(book) - sign * consumed
-        size = min(abs(quantity_e8), max(int(capacity), 0))
+        size = min(abs(quantity_e8), max(int(self._room(book, at_us, sign)), 0))
         if limit_e8 is not None:
             size = self._within(book, consumed, reference_e8, sign, size, limit_e8)
         if size == 0:
             return None
         quantity = sign * size
-        average = reference_e8 * self._average(book, consumed, quantity)
-        error = average * _FLOAT_ERROR
-        price = math.floor(average - error) if sign < 0 else math.ceil(average + error)
+        price = self._average_e8(book, consumed, reference_e8, quantity)
         if limit_e8 is not None:
             price = max(price, limit_e8) if sign < 0 else min(price, limit_e8)
         after = self._at(book, consumed + quantity, book.net_e8 + quantity)
         return Fill(quantity, max(price, 1), displaced_price_e8(reference_e8, after))
 
-    def _unit(self, book: BookState) -> float:
-        return self._depth_e8 * book.multiplier_e6 / RATIO_SCALE
+    @abstractmethod
+    def _room(self, book: BookState, at_us: int, sign: int) -> float:
+        """Return the units that buyers (*sign* 1) or sellers (-1) can still get now."""
 
+    @abstractmethod
     def _at(self, book: BookState, consumed: float, net_e8: float) -> float:
-        depths = consumed / self._unit(book)
-        if self._inverse != 1.0:
-            depths = math.copysign(abs(depths) ** self._inverse, depths)
-        return self._permanent * net_e8 + self._transient * depths
+        """Return the displacement at these volumes."""
+
+    @abstractmethod
+    def _respects(
+        self,
+        book: BookState,
+        consumed: float,
+        net_e8: int,
+        reference_e8: int,
+        sign: int,
+        limit_e8: int,
+    ) -> bool:
+        """Return whether the price at these volumes is within the limit."""
+
+    @abstractmethod
+    def _average_e8(
+        self, book: BookState, consumed: float, reference_e8: int, quantity_e8: int
+    ) -> int:
+        """Return the average price of the next *quantity_e8*, rounded against the taker."""
 
     def _within(
         self,
@@ -168,9 +171,10 @@ class FiniteBook:
         """Return the largest part of *size* whose last unit still respects the limit."""
 
         def respects(part: int) -> bool:
-            moved = self._at(book, consumed + sign * part, book.net_e8 + sign * part)
-            price = reference_e8 * math.exp(moved)
-            return price >= limit_e8 if sign < 0 else price <= limit_e8
+            moved = sign * part
+            return self._respects(
+                book, consumed + moved, book.net_e8 + moved, reference_e8, sign, limit_e8
+            )
 
         if respects(size):
             return size
@@ -181,6 +185,68 @@ class FiniteBook:
             middle = (low + high) // 2
             low, high = (middle, high) if respects(middle) else (low, middle)
         return low
+
+
+class FiniteBook(WalkedBook):
+    """
+    The power-law book.
+
+    Args:
+        depth_e8: Units within 1 % of mid on one side, in calm times.
+        exponent: Depth within x grows as x ** exponent.
+        reach: Log distance up to which there are quotes.
+        permanent_share: Share of the impact of one calm 1 % depth that is permanent.
+        fill_depth_e8: Units of the venue's own quotes on one side, in calm times.
+    """
+
+    def __init__(
+        self,
+        depth_e8: float,
+        exponent: float,
+        reach: float,
+        permanent_share: float,
+        fill_depth_e8: float = math.inf,
+    ) -> None:
+        self._depth_e8 = depth_e8
+        self._fill_depth_e8 = fill_depth_e8
+        self._inverse = 1.0 / exponent
+        self._capacity: float = (reach / ONE_PERCENT) ** exponent
+        self._transient = (1.0 - permanent_share) * ONE_PERCENT
+        self._permanent = permanent_share * ONE_PERCENT / depth_e8  # Per 1e-8 unit, always calm.
+
+    def _room(self, book: BookState, at_us: int, sign: int) -> float:
+        room = self._capacity * self._unit(book) - sign * book.consumed_at(at_us)
+        # Opposite flow does not put quotes back: else this would be another word for the reach.
+        own = self._fill_depth_e8 * book.multiplier_e6 / RATIO_SCALE
+        return min(room, own - book.taken_at(at_us, sign))
+
+    def _unit(self, book: BookState) -> float:
+        return self._depth_e8 * book.multiplier_e6 / RATIO_SCALE
+
+    def _at(self, book: BookState, consumed: float, net_e8: float) -> float:
+        depths = consumed / self._unit(book)
+        if self._inverse != 1.0:
+            depths = math.copysign(abs(depths) ** self._inverse, depths)
+        return self._permanent * net_e8 + self._transient * depths
+
+    def _respects(
+        self,
+        book: BookState,
+        consumed: float,
+        net_e8: int,
+        reference_e8: int,
+        sign: int,
+        limit_e8: int,
+    ) -> bool:
+        price = reference_e8 * math.exp(self._at(book, consumed, net_e8))
+        return price >= limit_e8 if sign < 0 else price <= limit_e8
+
+    def _average_e8(
+        self, book: BookState, consumed: float, reference_e8: int, quantity_e8: int
+    ) -> int:
+        average = reference_e8 * self._average(book, consumed, quantity_e8)
+        error = average * _FLOAT_ERROR
+        return math.floor(average - error) if quantity_e8 < 0 else math.ceil(average + error)
 
     def _average(self, book: BookState, consumed: float, quantity: int) -> float:
         """Return the average of exp(displacement) over the next *quantity* units."""

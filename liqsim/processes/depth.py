@@ -2,13 +2,13 @@
 
 from liqsim.events import DepthChanged
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
-from liqsim.scenario.model import PowerBook
+from liqsim.scenario.model import NoImpact
 
 
 def depth_schedule(context: Context, desk: MarketDesk) -> Process:
     """Change the depth of a market's book when its schedule says so."""
     liquidity = desk.spec.liquidity
-    if not isinstance(liquidity, PowerBook):
+    if isinstance(liquidity, NoImpact):
         return
     for change in liquidity.schedule:
         yield context.wake(change.at_us - context.now_us, Priority.DEPTH)

@@ -169,12 +169,13 @@ class Venue:
             cancelled = tranche.size_e8 - filled - taken_over - deleveraged
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
             if not self._is_over(bucket):
-                self._waiting_for[bucket] = (
-                    UnresolvedReason.NO_DEPTH
-                    if cancelled and self._keepers is None
-                    else UnresolvedReason.SPACING
-                )
-                yield self._context.wake(self._spec.tranches.spacing_us, Priority.LIQUIDATION)
+                pause = self._spec.tranches.spacing_us
+                self._waiting_for[bucket] = UnresolvedReason.SPACING
+                if cancelled and self._keepers is None:
+                    assert self._spec.engine is not None
+                    pause = max(pause, self._spec.engine.retry_us)
+                    self._waiting_for[bucket] = UnresolvedReason.NO_DEPTH
+                yield self._context.wake(pause, Priority.LIQUIDATION)
         self._end(liquidation, cause)
 
     def _is_over(self, bucket: int) -> bool:

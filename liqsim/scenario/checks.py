@@ -19,6 +19,7 @@ from liqsim.scenario.model import (
     Cohort,
     GbmPath,
     KnotsPath,
+    Ladder,
     Latency,
     Leverage,
     Market,
@@ -72,7 +73,9 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _market(path, node, scenario)
             case KnotsPath():
                 yield from _knots(path, node, scenario)
-            case PowerBook():
+            case PowerBook() | Ladder():
+                if isinstance(node, Ladder):
+                    yield from _levels(path, node)
                 changes = [change.at_us for change in node.schedule]
                 yield from _increasing((*path, "schedule"), changes, "at")
             case Oracle():
@@ -175,6 +178,18 @@ def _knots(path: Path, spec: KnotsPath, scenario: Scenario) -> Iterator[Problem]
         if at_us % spec.step_us:
             step = duration_text(spec.step_us)
             yield (*here, row, 0), f"must be a whole number of steps of {step} after the start"
+
+
+def _levels(path: Path, ladder: Ladder) -> Iterator[Problem]:
+    for key, levels in (("asks", ladder.asks), ("bids", ladder.bids)):
+        here = (*path, key)
+        if not levels:
+            yield here, "must have at least one level"
+        yield from _increasing(here, [offset for offset, _ in levels], 0)
+        total_e8 = sum(units for _, units in levels)
+        if total_e8 >= BOUND:
+            total = _number(total_e8, UNIT_SCALE)
+            yield here, f"must have less than {_number(BOUND, UNIT_SCALE)} units, not {total}"
 
 
 def _oracle(path: Path, oracle: Oracle, end_us: int) -> Iterator[Problem]:

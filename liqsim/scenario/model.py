@@ -41,6 +41,10 @@ _TIER_START = Scalar(
 )
 _TIER_RATE = Scalar("rate", Form.SCALED, Decimal(0), Decimal(1), scale=RATIO_SCALE)
 
+_LEVEL_UNITS = Scalar(
+    "units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), low_open=True, scale=UNIT_SCALE
+)
+
 Windows = tuple[tuple[int, int], ...]
 """Half-open [from, to) spans in microseconds, sorted and disjoint."""
 
@@ -144,12 +148,41 @@ class PowerBook:
         permanent_share_e6: Share of the impact that is permanent, and linear in signed volume.
         half_life_us: Time in which half of the consumed volume refills.
         schedule: Changes of depth over time.
+        fill_depth_uusd: USD that the venue's own quotes on one side can fill, in calm times;
+            units at the start price, refilled like the book.
     """
 
     depth_uusd: int = usd("depth_usd", "1")
     exponent: float = real("exponent", "0.2", "5", default=1)
     reach_e6: int = ratio("reach", "0.0001", "1", default=Decimal("0.25"))
     permanent_share_e6: int = ratio("permanent_share", "0", "1", default=0)
+    half_life_us: int = duration("half_life", "0.001")
+    schedule: tuple[DepthChange, ...] = rows("schedule", default=[])
+    fill_depth_uusd: int = usd("fill_depth_usd", "1", default=Decimal(999_999_999_999))
+
+
+@attrs.frozen
+class Ladder:
+    """
+    A book of explicit levels, at distances from the reference price.
+
+    Attributes:
+        asks: (offset_e6, units_e8) above the reference, nearest first; calm times.
+        bids: Likewise below it.
+        half_life_us: Time in which half of the consumed volume refills.
+        schedule: Changes of depth over time.
+    """
+
+    asks: tuple[tuple[int, int], ...] = pairs(
+        "asks",
+        Scalar("offset", Form.SCALED, Decimal(0), Decimal(10), scale=RATIO_SCALE),
+        _LEVEL_UNITS,
+    )
+    bids: tuple[tuple[int, int], ...] = pairs(
+        "bids",
+        Scalar("offset", Form.SCALED, Decimal(0), Decimal("0.999999"), scale=RATIO_SCALE),
+        _LEVEL_UNITS,
+    )
     half_life_us: int = duration("half_life", "0.001")
     schedule: tuple[DepthChange, ...] = rows("schedule", default=[])
 
@@ -221,7 +254,7 @@ class Market:
     maintenance: tuple[tuple[int, int], ...] = pairs("maintenance", _TIER_START, _TIER_RATE)
     path: KnotsPath | GbmPath = table("path")
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
-    liquidity: NoImpact | PowerBook = table("liquidity")
+    liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
 
 
@@ -312,11 +345,13 @@ class Engine:
         reaction_us: From trigger to the first tranche.
         child_order_uusd: Largest order it sends, at the mark price.
         child_spacing_us: Time between the child orders of one tranche.
+        retry_us: Least time between a tranche that depth stopped and the next one.
     """
 
     reaction_us: int = duration("reaction", default="1s")
     child_order_uusd: int = usd("child_order_usd", "0.01", default=Decimal(999_999_999_999))
     child_spacing_us: int = duration("child_spacing", default="0s")
+    retry_us: int = duration("retry", default="0s")
 
 
 @attrs.frozen
@@ -553,5 +588,6 @@ KINDS: Final[Mapping[type, str]] = {
     GbmPath: "gbm",
     NoImpact: "no_impact",
     PowerBook: "power_book",
+    Ladder: "ladder",
 }
 """The word after `kind =` that picks a class where an attribute may be one of several."""

@@ -23,6 +23,7 @@ class BookState:
         multiplier_e6: Depth as a multiple of the calm depth.
         half_life_us: Time in which half of the consumed volume refills.
         fill_seq: Newest forced fill, or `NO_CAUSE`.
+        gross: Like *consumed*, but bought and sold add up instead of cancelling.
     """
 
     at_us: int
@@ -31,13 +32,22 @@ class BookState:
     multiplier_e6: int
     half_life_us: int
     fill_seq: int = NO_CAUSE
+    gross: float = 0.0
 
     def consumed_at(self, at_us: int) -> float:
         """Return the consumed volume at *at_us*, not before the state's own instant."""
-        if self.consumed == 0.0 or at_us == self.at_us:
-            return self.consumed
-        consumed = self.consumed * 0.5 ** ((at_us - self.at_us) / self.half_life_us)
-        return consumed if abs(consumed) >= _DUST_E8 else 0.0
+        return self._left(self.consumed, at_us)
+
+    def taken_at(self, at_us: int, sign: int) -> float:
+        """Return what buyers (*sign* 1) or sellers (-1) took by itself and has not come back."""
+        taken = (self._left(self.gross, at_us) + sign * self.consumed_at(at_us)) / 2.0
+        return max(taken, 0.0)
+
+    def _left(self, volume: float, at_us: int) -> float:
+        if volume == 0.0 or at_us == self.at_us:
+            return volume
+        volume *= 0.5 ** ((at_us - self.at_us) / self.half_life_us)
+        return volume if abs(volume) >= _DUST_E8 else 0.0
 
     def traded(self, at_us: int, quantity_e8: int, fill_seq: int) -> "BookState":
         """Return the state after a fill of *quantity_e8* (negative: sold)."""
@@ -47,6 +57,7 @@ class BookState:
             consumed=self.consumed_at(at_us) + quantity_e8,
             net_e8=self.net_e8 + quantity_e8,
             fill_seq=fill_seq,
+            gross=self._left(self.gross, at_us) + abs(quantity_e8),
         )
 
     def with_depth(self, at_us: int, multiplier_e6: int, half_life_us: int) -> "BookState":
@@ -56,13 +67,12 @@ class BookState:
         A falling multiplier keeps the displacement, a rising one the consumed volume, so that the
         change pays nobody.
         """
-        consumed = self.consumed_at(at_us)
-        if multiplier_e6 < self.multiplier_e6:
-            consumed *= multiplier_e6 / self.multiplier_e6
+        kept = min(multiplier_e6 / self.multiplier_e6, 1.0)
         return attrs.evolve(
             self,
             at_us=at_us,
-            consumed=consumed,
+            consumed=self.consumed_at(at_us) * kept,
+            gross=self._left(self.gross, at_us) * kept,
             multiplier_e6=multiplier_e6,
             half_life_us=half_life_us,
         )

@@ -6,7 +6,7 @@ Displacement is a function of consumed volume, which refills, and of net volume,
 
 import math
 from bisect import bisect_left
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 import numpy as np
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from liqsim.events import NO_CAUSE, DepthChanged, Entry, InventorySold, OrderFilled
 from replay.audit.findings import Findings
-from replay.terms import DepthTerms, MarketTerms
+from replay.audit.shapes import Floats, shape_of
+from replay.terms import MarketTerms
 
 _E6: Final = 10**6
-_ONE_PERCENT: Final = 0.01
 _TOLERANCE: Final = 1e-9
 """Relative difference between two computations of one price, beside one unit of 1e-8."""
 
@@ -27,8 +27,6 @@ _NODES: Final = (np.arange(256) + 0.5) / 256
 _FAR: Final = 100.0
 """Displacement beyond which a forged fill would only overflow."""
 
-_Floats = npt.NDArray[np.float64]
-_Number = TypeVar("_Number", float, _Floats)
 _Ints = npt.NDArray[np.int64]
 
 
@@ -39,24 +37,53 @@ class _State:
 
     Attributes:
         at_us: The instant.
-        consumed_e8: Signed volume not yet refilled.
+        bought_e8: Volume bought and not yet refilled.
+        sold_e8: Volume sold and not yet refilled.
+        consumed_e8: The difference, kept by itself: it may be small against both.
         net_e8: Signed volume ever traded.
         multiplier: Depth as a multiple of the calm depth.
-        half_life_us: Half-life of the consumed volume.
+        half_life_us: Half-life of what is not yet refilled.
     """
 
     at_us: int
+    bought_e8: float
+    sold_e8: float
     consumed_e8: float
     net_e8: int
     multiplier: float
     half_life_us: int
 
-    def consumed_at(self, at_us: int) -> float:
-        """Return the volume not yet refilled at *at_us*."""
+    def at(self, at_us: int) -> "_State":
+        """Return the state at *at_us*, refilled since."""
         if at_us == self.at_us:
-            return self.consumed_e8  # Dust is swept by time alone.
-        left = self.consumed_e8 * math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
-        return left if abs(left) >= 1 else 0.0
+            return self  # Dust is swept by time alone.
+        factor = math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
+        volumes = (self.bought_e8, self.sold_e8, self.consumed_e8)
+        left = (v * factor if abs(v * factor) >= 1 else 0.0 for v in volumes)
+        bought, sold, consumed = left
+        return attrs.evolve(self, at_us=at_us, bought_e8=bought, sold_e8=sold, consumed_e8=consumed)
+
+    def traded(self, quantity_e8: int) -> "_State":
+        """Return the state after a fill in its own instant."""
+        return attrs.evolve(
+            self,
+            bought_e8=self.bought_e8 + max(quantity_e8, 0),
+            sold_e8=self.sold_e8 + max(-quantity_e8, 0),
+            consumed_e8=self.consumed_e8 + quantity_e8,
+            net_e8=self.net_e8 + quantity_e8,
+        )
+
+    def scaled(self, multiplier: float, half_life_us: int) -> "_State":
+        """Return the state after a change of depth in its own instant."""
+        kept = min(multiplier / self.multiplier, 1.0)
+        return attrs.evolve(
+            self,
+            bought_e8=self.bought_e8 * kept,
+            sold_e8=self.sold_e8 * kept,
+            consumed_e8=self.consumed_e8 * kept,
+            multiplier=multiplier,
+            half_life_us=half_life_us,
+        )
 
 
 @attrs.frozen
@@ -86,11 +113,10 @@ class MarketDepth:
     """
 
     def __init__(self, terms: MarketTerms, start_e8: int, findings: Findings) -> None:
-        self._depth = terms.depth
+        self._shape = shape_of(terms.depth, start_e8)
         self._findings = findings
-        self._calm_e8 = terms.depth.depth_uusd * 1e10 / start_e8 if terms.depth else 1.0
         half_life = terms.depth.half_life_us if terms.depth else 1
-        self._states = [_State(0, 0.0, 0, 1.0, half_life)]
+        self._states = [_State(0, 0.0, 0.0, 0.0, 0, 1.0, half_life)]
         self._fills_at: list[int] = []
         self._fill_seqs: list[int] = []
 
@@ -98,57 +124,79 @@ class MarketDepth:
         """Note a change of depth: where it falls the displacement stays, else the volume."""
         if e.multiplier_e6 < 1 or e.half_life_us < 1:
             return  # Reported as value_range.
-        last = self._states[-1]
-        consumed, multiplier = last.consumed_at(entry.sim_time_us), e.multiplier_e6 / _E6
-        consumed *= min(multiplier / last.multiplier, 1.0)
-        self._states.append(
-            _State(entry.sim_time_us, consumed, last.net_e8, multiplier, e.half_life_us)
-        )
+        now = self._states[-1].at(entry.sim_time_us)
+        self._states.append(now.scaled(e.multiplier_e6 / _E6, e.half_life_us))
 
     def filled(self, entry: Entry, e: OrderFilled | InventorySold) -> None:
         """Check prices and size of a fill."""
-        reference, quantity, now = e.reference_price_e8, e.quantity_e8, entry.sim_time_us
-        self._fills_at.append(now)
+        self._fills_at.append(entry.sim_time_us)
         self._fill_seqs.append(entry.seq)
-        last = self._states[-1]
-        consumed = last.consumed_at(now)
-        before = self._price(reference, consumed, last.net_e8, last.multiplier)
-        state = attrs.evolve(
-            last, at_us=now, consumed_e8=consumed + quantity, net_e8=last.net_e8 + quantity
-        )
-        self._states.append(state)
-        after = self._price(reference, state.consumed_e8, state.net_e8, state.multiplier)
-        if not is_near(e.market_price_e8, after):
-            message = f"market_price_e8 is {e.market_price_e8}, must be {round(after)}"
+        reference, quantity = e.reference_price_e8, e.quantity_e8
+        before = self._states[-1].at(entry.sim_time_us)
+        after = before.traded(quantity)
+        self._states.append(after)
+        (low, high), (least, most) = self._range(reference, before), self._range(reference, after)
+        if not least - _slack(least) <= e.market_price_e8 <= most + _slack(most):
+            message = f"market_price_e8 is {e.market_price_e8}, must be {round(least)}"
             self._findings.add("market_price", entry.seq, message)
-        low, high = sorted((before, after))
+        low, high = min(low, least), max(high, most)
         if not low - _slack(low) <= e.price_e8 <= high + _slack(high):
             message = f"filled at {e.price_e8}, must be from {round(low)} to {round(high)}"
             self._findings.add("fill_price", entry.seq, message)
-        if self._depth is not None:
-            reach = (self._depth.reach / _ONE_PERCENT) ** self._depth.exponent
-            most = reach * self._calm_e8 * state.multiplier
-            used = math.copysign(1.0, quantity) * state.consumed_e8
+        self._check_average(entry, e, before, high - low)
+        self._check_depth(entry, quantity, after)
+
+    def _check_average(
+        self, entry: Entry, e: OrderFilled | InventorySold, before: _State, width: float
+    ) -> None:
+        if not e.quantity_e8:
+            return  # Reported as fill_size.
+        average = self._shape.average(before.consumed_e8, e.quantity_e8, before.multiplier)
+        if average is None:
+            return
+        right = max(average * e.reference_price_e8, 1.0)
+        # Where the walk began is known to a rounding, of which a small order may be a large part.
+        shift = _TOLERANCE * abs(before.consumed_e8) / abs(e.quantity_e8) * width
+        if abs(e.price_e8 - right) > _slack(right) + shift:
+            message = f"filled at {e.price_e8}, must be {round(right)}"
+            self._findings.add("fill_price", entry.seq, message)
+
+    def _check_depth(self, entry: Entry, quantity: int, after: _State) -> None:
+        sign = 1 if quantity > 0 else -1
+        taken = after.bought_e8 if sign > 0 else after.sold_e8
+        for used, most, what in (
+            (
+                sign * after.consumed_e8,
+                self._shape.capacity(sign, after.multiplier),
+                "the book has",
+            ),
+            (taken, self._shape.own(after.multiplier), "the venue itself quotes"),
+        ):
             if used > most * (1 + _TOLERANCE) + 1:
-                message = f"{round(used)} are consumed, the book has {round(most)}"
+                message = f"{round(used)} are consumed, {what} {round(most)}"
                 self._findings.add("fill_depth", entry.seq, message)
 
     def quote(self, now: int, reference: int, quantity: int) -> Quote:
         """Return what the book would take of an order now, and what that would cost."""
-        last = self._states[-1]
-        consumed, sign = last.consumed_at(now), 1 if quantity > 0 else -1
-        taken = abs(quantity)
-        if self._depth is not None:
-            reach = (self._depth.reach / _ONE_PERCENT) ** self._depth.exponent
-            most = reach * self._calm_e8 * last.multiplier - sign * consumed
-            taken = min(taken, max(math.floor(most), 0))
-        volumes: list[float] = (sign * taken * _NODES).tolist()
+        last = self._states[-1].at(now)
+        consumed, net, sign = last.consumed_e8, last.net_e8, 1 if quantity > 0 else -1
+        taken = last.bought_e8 if sign > 0 else last.sold_e8
+        most = min(
+            float(abs(quantity)),
+            self._shape.capacity(sign, last.multiplier) - sign * consumed,
+            self._shape.own(last.multiplier) - taken,
+        )
+        size = max(math.floor(most), 0)
+        before = self._price(reference, consumed, net, last.multiplier)
+        walked = self._shape.average(consumed, sign * size, last.multiplier) if size else None
+        if walked is not None:
+            return Quote(size, before, abs(walked * reference - before))
+        volumes: list[float] = (sign * size * _NODES).tolist()
         average = math.fsum(
-            self._price(reference, consumed + volume, last.net_e8 + volume, last.multiplier)
+            self._price(reference, consumed + volume, net + volume, last.multiplier)
             for volume in volumes
         ) / len(volumes)
-        before = self._price(reference, consumed, last.net_e8, last.multiplier)
-        return Quote(taken, before, abs(average - before))
+        return Quote(size, before, abs(average - before))
 
     def newest_fill(self, before_us: int) -> int:
         """Return the number of the newest fill before *before_us*, or `NO_CAUSE`."""
@@ -178,7 +226,7 @@ class MarketDepth:
         found = self._prices(np.full(len(rows), moment_us), rows, at_us, prices)
         return any(is_near(price_e8, price) for price in found.tolist())
 
-    def _prices(self, moments: _Ints, states: _Ints, at_us: _Ints, prices: _Ints) -> _Floats:
+    def _prices(self, moments: _Ints, states: _Ints, at_us: _Ints, prices: _Ints) -> Floats:
         columns = np.array(
             [(s.at_us, s.consumed_e8, s.net_e8, s.multiplier, s.half_life_us) for s in self._states]
         )
@@ -186,24 +234,19 @@ class MarketDepth:
         left = consumed * np.exp2(np.minimum(since - moments, 0) / half_life)
         consumed = np.where((np.abs(left) >= 1) | (moments == since), left, 0.0)
         reference = prices[np.searchsorted(at_us, moments, side="right") - 1]
-        if self._depth is None:
-            return reference.astype(np.float64)
-        size = (np.abs(consumed) / (self._calm_e8 * multiplier)) ** (1 / self._depth.exponent)
-        moved = _displacement(self._depth, np.copysign(size, consumed), net / self._calm_e8)
-        found: _Floats = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
+        moved = self._shape.moved(consumed, net, multiplier)
+        found: Floats = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
         return found
 
+    def _range(self, reference: int, state: _State) -> tuple[float, float]:
+        """Return between which prices the market stands in *state*."""
+        moved = self._shape.range(state.consumed_e8, state.net_e8, state.multiplier)
+        low, high = (max(reference * math.exp(min(max(m, -_FAR), _FAR)), 1.0) for m in moved)
+        return low, high
+
     def _price(self, reference: int, consumed: float, net: float, multiplier: float) -> float:
-        if self._depth is None:
-            return float(reference)
-        size = (abs(consumed) / (self._calm_e8 * multiplier)) ** (1 / self._depth.exponent)
-        moved = _displacement(self._depth, math.copysign(size, consumed), net / self._calm_e8)
+        moved = float(self._shape.moved(consumed, net, multiplier))
         return max(reference * math.exp(min(max(moved, -_FAR), _FAR)), 1.0)
-
-
-def _displacement(terms: DepthTerms, transient: _Number, permanent: _Number) -> _Number:
-    share = terms.permanent_share
-    return (share * permanent + (1 - share) * transient) * _ONE_PERCENT
 
 
 def _slack(price: float) -> float:

@@ -64,7 +64,10 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     liquidation = book.liquidations.get(tranche.start.liquidation_seq)
     if liquidation is not None:
         liquidation.open_tranche = -1
-        liquidation.earliest_us = entry.sim_time_us + book.terms.spacing_us
+        pause = book.terms.spacing_us
+        if e.cancelled_e8 and book.terms.executor == "engine":
+            pause = max(pause, book.terms.retry_us)
+        liquidation.earliest_us = entry.sim_time_us + pause
 
 
 def _check_turn(

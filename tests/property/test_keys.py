@@ -174,6 +174,33 @@ def at_zero() -> Raw:
     )
 
 
+def rungs(base: Callable[..., Raw]) -> Raw:
+    """A cascade through a ladder."""
+    levels = [[Decimal("0.001"), 100], [Decimal("0.01"), 300], [Decimal("0.1"), 3_000]]
+    change = {"at": at(40), "multiplier": Decimal("0.3"), "half_life": "60s"}
+    ladder = {
+        "kind": "ladder",
+        "asks": levels,
+        "bids": levels,
+        "half_life": "20s",
+        "schedule": [change],
+    }
+    return base(markets__ETH__liquidity=ladder)
+
+
+def dry() -> Raw:
+    """One account in a book that runs dry and refills."""
+    return fall(
+        markets__ETH__liquidity={
+            "kind": "power_book",
+            "depth_usd": 200,
+            "reach": Decimal("0.01"),
+            "half_life": "5s",
+        },
+        venue__fund__initial_usd=1_000,
+    )
+
+
 ETH = "markets.ETH"
 ORACLE = f"{ETH}.oracle"
 ONE = f"{ORACLE}.sources.one"
@@ -277,6 +304,60 @@ ROWS: Final[dict[str, Row]] = {
         "60s",
         "10s",
     ),
+    "markets.*.liquidity:power_book.fill_depth_usd": (
+        engine_cascade,
+        f"{BOOK}.fill_depth_usd",
+        1_000_000,
+        2_000,
+    ),
+    "markets.*.liquidity:ladder.asks.[].offset": (
+        lambda: rungs(squeeze),
+        f"{BOOK}.asks.0.0",
+        0,
+        Decimal("0.002"),
+    ),
+    "markets.*.liquidity:ladder.asks.[].units": (
+        lambda: rungs(squeeze),
+        f"{BOOK}.asks.0.1",
+        100,
+        1,
+    ),
+    "markets.*.liquidity:ladder.bids.[].offset": (
+        lambda: rungs(engine_cascade),
+        f"{BOOK}.bids.0.0",
+        0,
+        Decimal("0.002"),
+    ),
+    "markets.*.liquidity:ladder.bids.[].units": (
+        lambda: rungs(engine_cascade),
+        f"{BOOK}.bids.0.1",
+        100,
+        1,
+    ),
+    "markets.*.liquidity:ladder.half_life": (
+        lambda: rungs(engine_cascade),
+        f"{BOOK}.half_life",
+        "20s",
+        "1s",
+    ),
+    "markets.*.liquidity:ladder.schedule.[].at": (
+        lambda: rungs(engine_cascade),
+        f"{BOOK}.schedule.0.at",
+        at(40),
+        at(10),
+    ),
+    "markets.*.liquidity:ladder.schedule.[].multiplier": (
+        lambda: rungs(engine_cascade),
+        f"{BOOK}.schedule.0.multiplier",
+        Decimal("0.3"),
+        Decimal("0.2"),
+    ),
+    "markets.*.liquidity:ladder.schedule.[].half_life": (
+        lambda: rungs(engine_cascade),
+        f"{BOOK}.schedule.0.half_life",
+        "60s",
+        "10s",
+    ),
     "markets.*.oracle.deviation": (
         engine_cascade,
         f"{ORACLE}.deviation",
@@ -359,6 +440,7 @@ ROWS: Final[dict[str, Row]] = {
         "0s",
         "1s",
     ),
+    "venue.engine.retry": (dry, "venue.engine.retry", "0s", "5s"),
     "venue.keepers.reaction": (offer, "venue.keepers.reaction", "0s", "1s"),
     "venue.keepers.discount": (offer, "venue.keepers.discount", 0, Decimal("0.001")),
     "venue.keepers.bots.*.reaction.median": (

@@ -32,6 +32,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
 )
+from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
 from liqsim.mechanics.oracle import Feed, Publication
 from liqsim.mechanics.paths import ReferencePath
@@ -222,6 +223,10 @@ def worlds(draw: st.DrawFn) -> World:
             reach=draw(_of(0.02, 0.25, 1.0)),
             permanent_share=draw(_of(0.0, 0.0, 0.0, 0.05, 0.4, 1.0)),
         )
+        if draw(_of(*[False] * 4, True)):
+            units = round(depth_e8)
+            levels = [(500, units // 4 + 1), (8_000, units), (60_000, 4 * units)]
+            book = LadderBook(levels, levels)
     path = _path(random, end_us, draw(_of(_SECOND, 500_000, 7 * _SECOND)), is_quiet=is_quiet)
     changes = _changes(random, spec, end_us, has_impact=has_impact)
     seed = random.randrange(2**62)
@@ -305,6 +310,7 @@ def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
             market.book_before(update.shows_us) is not market.book_before(update.sampled_at_us)
             for update in lazy
         )
+        census["worlds with a ladder"] += isinstance(world.book, LadderBook)
         census["worlds without impact"] += isinstance(world.book, FrictionlessBook)
 
     it_does()

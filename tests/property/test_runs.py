@@ -30,6 +30,8 @@ _RUNS = 140
 
 _FLOORS_OF_BOTH = {
     "runs": _RUNS,
+    "fill in a ladder": 50,
+    "fill in a capped book": 100,
     "depth_changed": 50,
     "oracle_updated because of a fill": 20,
     "oracle_updated after a catch-up": 50,
@@ -62,6 +64,7 @@ _FLOORS = {
         "order_filled": 500,
         "partial fill": 50,
         "limit or depth binds": 20,
+        "later retry": 20,
         "forced fill": 100,
         "unresolved: no_depth": 10,
         "unresolved: no_fresh_price": 5,

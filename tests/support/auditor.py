@@ -43,7 +43,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.model import NoImpact
+from liqsim.scenario.model import Ladder, NoImpact, PowerBook
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -386,9 +386,13 @@ class Auditor:
                 assert at == liquidation.triggered_at + executor.reaction_us
         else:
             assert entry.cause_seq == liquidation.settled_seq
-            assert at >= liquidation.settled_at + venue.tranches.spacing_us
+            pause = venue.tranches.spacing_us
+            if liquidation.was_cancelled and venue.engine is executor:
+                pause = max(pause, venue.engine.retry_us)
+                self.census["later retry"] += pause > venue.tranches.spacing_us
+            assert at >= liquidation.settled_at + pause
             if not venue.mark_max_age_us:
-                assert at == liquidation.settled_at + venue.tranches.spacing_us
+                assert at == liquidation.settled_at + pause
         oldest = min(self._marks[leg][2] for leg in self._legs(bucket))
         assert not venue.mark_max_age_us or at - oldest <= venue.mark_max_age_us
         assert self._is_due(self._margin(bucket, venue.tranches.restore_buffer_e6))
@@ -496,12 +500,21 @@ class Auditor:
         path = self._prepared.paths[event.market_id]
         reference = int(path.prices_e8[entry.sim_time_us // path.step_us])
         assert event.reference_price_e8 == reference
-        if isinstance(self._markets[event.market_id].liquidity, NoImpact):
+        book = self._markets[event.market_id].liquidity
+        if isinstance(book, NoImpact):
             assert event.price_e8 == event.market_price_e8 == reference
         elif event.quantity_e8 < 0:
             assert event.price_e8 >= event.market_price_e8 - 1
         else:
             assert event.price_e8 <= event.market_price_e8 + 1
+        if isinstance(book, Ladder):
+            self.census["fill in a ladder"] += 1
+        elif isinstance(book, PowerBook):
+            start = int(path.prices_e8[0])
+            changes = [c.multiplier_e6 for c in book.schedule if c.at_us <= entry.sim_time_us]
+            own = Fraction(book.fill_depth_uusd * _E16 * [10**6, *changes][-1], start * 10**6)
+            assert abs(event.quantity_e8) <= own + 1
+            self.census["fill in a capped book"] += book.fill_depth_uusd < book.depth_uusd * 10
 
     def _taken_over(self, entry: Entry, event: TrancheTakenOver) -> None:
         bucket, keeper = event.bucket_id, event.keeper_id

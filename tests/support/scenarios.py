@@ -484,16 +484,23 @@ def _paths(draw: st.DrawFn, start: Any, end_s: int) -> tuple[Raw, list[Raw]]:
 
 
 @st.composite
-def _books(draw: st.DrawFn, end_s: int) -> Raw:
+def _levels(draw: st.DrawFn, units: Decimal) -> Raw:
+    """Draw a ladder that holds about *units* within 1 % of the reference."""
+    offsets = draw(_of(("0", "0.01", "0.1"), ("0.0005", "0.005", "0.02", "0.3"), ("0.001",)))
+    sizes = draw(_of((1, 4, 10), (Decimal("0.5"), 1, 3)))
+    levels = [
+        [Decimal(offset), round(units * sizes[min(row, 2)], 8)]
+        for row, offset in enumerate(offsets)
+    ]
+    return {"asks": levels, "bids": levels[: draw(_of(1, 4))]}
+
+
+@st.composite
+def _books(draw: st.DrawFn, start: Any, end_s: int) -> Raw:
     if draw(st.integers(0, 5)) == 0:
         return {"kind": "no_impact"}
     changes = sorted(draw(st.lists(st.integers(0, end_s - 1), max_size=3, unique=True)))
-    raw = {
-        "kind": "power_book",
-        "depth_usd": draw(_of(1_000, 4_000, 20_000, 200_000)),
-        "exponent": draw(_of(1, 1, 0.5, 2.5)),
-        "reach": draw(_of(Decimal("0.02"), Decimal("0.25"), Decimal("0.25"), 1)),
-        "permanent_share": draw(_of(0, 0, Decimal("0.3"), 1)),
+    refill: Raw = {
         "half_life": draw(_of("500ms", "20s", "10m")),
         "schedule": [
             {
@@ -504,6 +511,18 @@ def _books(draw: st.DrawFn, end_s: int) -> Raw:
             for seconds in changes
         ],
     }
+    depth_usd = draw(_of(1_000, 4_000, 20_000, 200_000))
+    if draw(st.integers(0, 4)) == 0:
+        return {"kind": "ladder"} | refill | draw(_levels(Decimal(depth_usd) / start))
+    raw = {
+        "kind": "power_book",
+        "depth_usd": depth_usd,
+        "exponent": draw(_of(1, 1, 0.5, 2.5)),
+        "reach": draw(_of(Decimal("0.02"), Decimal("0.25"), Decimal("0.25"), 1)),
+        "permanent_share": draw(_of(0, 0, Decimal("0.3"), 1)),
+    } | refill
+    if draw(st.booleans()):
+        raw["fill_depth_usd"] = depth_usd * draw(_of(Decimal("0.3"), 2))
     # A sweep may move the price for good by a factor of e ** 20 at most; the loader refuses more.
     if float(raw["permanent_share"]) * float(100 * raw["reach"]) ** raw["exponent"] > 1_000:
         raw["permanent_share"] = 0
@@ -544,7 +563,7 @@ def _markets(draw: st.DrawFn, name: str, end_s: int) -> Raw:
         "maintenance": tiers[: draw(st.integers(1, 3))],
         "path": path,
         "shocks": shocks,
-        "liquidity": draw(_books(end_s)),
+        "liquidity": draw(_books(_START_PRICES[name], end_s)),
         "oracle": draw(_oracles(end_s)),
     }
 
@@ -596,6 +615,7 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
             "reaction": draw(st.sampled_from(_DELAYS)),
             "child_order_usd": draw(_of(999_999_999, 4_000, 500)),
             "child_spacing": draw(_of("0s", "1s", "5s")),
+            "retry": draw(_of("0s", "0s", "5s")),
         }
     else:
         venue["keepers"] = {

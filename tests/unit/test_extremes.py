@@ -12,6 +12,7 @@ from support.effort import cases
 from support.floors import assert_floors
 
 from liqsim.mechanics.extremes import market_extremes
+from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, displaced_price_e8
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.units import RATIO_SCALE
@@ -36,7 +37,7 @@ class History:
 
     path: ReferencePath
     market: Market
-    book: FiniteBook | FrictionlessBook
+    book: FiniteBook | FrictionlessBook | LadderBook
     end_us: int
 
     def every_price(self):
@@ -59,9 +60,12 @@ def history(random: Random) -> History:
     scale = random.choice([100, 5_000, 10**7, 19_461 * 10**6, 10**13])
     spread = random.choice([0, 2, scale // 100, scale // 10])
     prices = [scale + random.randint(-spread, spread) for _ in range(count)]
-    book = FiniteBook(
+    book: FiniteBook | LadderBook = FiniteBook(
         DEPTH_E8, random.choice([1.0, 0.5, 2.0]), 0.5, random.choice([0.0, 0.0, 0.3, 1.0])
     )
+    if random.random() < 0.25:
+        levels = [(random.randrange(2_000), DEPTH_E8 // 3), (9_000, DEPTH_E8), (40_000, DEPTH_E8)]
+        book = LadderBook(levels, levels[: random.randint(1, 3)])
     market = Market(random.choice([1, 3, 20, 400]))
     at_us = random.choice([0, random.randrange(end_us)])
     for seq in range(random.randint(0, 5)):
@@ -113,6 +117,7 @@ def census_of(case: History) -> Counter[str]:
         {
             "one instant, many states": len(set(instants)) < len(instants) - 1,
             "calm": len(states) == 1,
+            "a ladder": isinstance(case.book, LadderBook),
             "depth changed": any(s.multiplier_e6 != RATIO_SCALE for s in states),
             "decays upwards": any(s.consumed < 0 for s in states),
             "decays downwards": any(s.consumed > 0 for s in states),
@@ -125,6 +130,7 @@ def census_of(case: History) -> Counter[str]:
 FLOORS = {
     "one instant, many states": 100,
     "calm": 50,
+    "a ladder": 200,
     "depth changed": 100,
     "decays upwards": 200,
     "decays downwards": 200,

@@ -303,7 +303,7 @@ def test_the_basis_is_sorted_by_depth_and_counted_by_the_longest_entry(crash: Pa
     )
     # Facts: three fees and the knots. Fitted: what else the venue has, its engine included.
     counts = basis_counts(scenario)
-    leaves = {"fact": 3 + 1, "fitted": 3 + 4 + 1 + 2 + 1 + 3}
+    leaves = {"fact": 3 + 1, "fitted": 3 + 4 + 1 + 2 + 1 + 4}
     assert {kind: counts[kind] for kind in leaves} == leaves
     assert counts["assumed"] > 0
 
@@ -317,6 +317,9 @@ BARE_MARKET = (
     'volatility = 0 }, liquidity.kind = "no_impact", oracle = { deviation = 0, heartbeat = "1s", '
     'landing = { median = "0s", p99 = "0s" }, '
     'sources.a = { period = "1h", latency = { median = "0s", p99 = "0s" } } } }'
+)
+LADDER = (
+    'markets.ETH.liquidity={{ kind = "ladder", asks = {asks}, bids = {bids}, half_life = "1s" }}'
 )
 KEEPERS = f"venue.keepers={{ discount = 0, bots.a = {BOT} }}"
 
@@ -380,6 +383,24 @@ BAD_INPUT = [
     (
         [f"{ETH}.liquidity.schedule.1.at=2020-03-12T10:00:00Z"],
         [f"{ETH}.liquidity.schedule.1.at", "above the one before"],
+    ),
+    # Ladders.
+    ([LADDER.format(asks="[]", bids="[[0, 1]]")], [f"{ETH}.liquidity.asks", "at least one level"]),
+    (
+        [LADDER.format(asks="[[0.01, 1], [0.01, 2]]", bids="[[0, 1]]")],
+        [f"{ETH}.liquidity.asks.1.0 = 0.01", "above the one before"],
+    ),
+    (
+        [LADDER.format(asks="[[0, 0]]", bids="[[0, 1]]")],
+        [f"{ETH}.liquidity.asks.0.1 = 0", "above 0"],
+    ),
+    (
+        [LADDER.format(asks="[[0, 1]]", bids="[[1, 1]]")],
+        [f"{ETH}.liquidity.bids.0.0 = 1", "0.999999"],
+    ),
+    (
+        [LADDER.format(asks="[[0, 6e9], [1, 6e9]]", bids="[[0, 1]]")],
+        [f"{ETH}.liquidity.asks", "less than 10000000000 units, not 12000000000"],
     ),
     (
         [f"{ETH}.oracle.sources.one.outages.0.0=2020-03-13T00:10:00Z"],

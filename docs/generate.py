@@ -371,7 +371,7 @@ def _form(scalar: Scalar) -> str:
     if scalar.form is not Form.SCALED:
         return _FORMS[scalar.form]
     if scalar.scale == UNIT_SCALE:
-        return f"number, {'units' if scalar.key.endswith('_units') else 'USD per unit'}"
+        return f"number, {'units' if scalar.key.endswith('units') else 'USD per unit'}"
     return f"number, {'USD' if scalar.key.endswith('_usd') else 'ratio'}"
 
 

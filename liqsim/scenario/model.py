@@ -167,8 +167,8 @@ class Ladder:
     A book of explicit levels, at distances from the reference price.
 
     Attributes:
-        asks: (offset_e6, units_e8) above the reference, nearest first; calm times.
-        bids: Likewise below it.
+        asks: (offset_e6, units_e8): levels above the reference, nearest first, in calm times.
+        bids: (offset_e6, units_e8): levels below it, likewise.
         half_life_us: Time in which half of the consumed volume refills.
         schedule: Changes of depth over time.
     """

@@ -334,6 +334,7 @@ def test_lazy_planner_publishes_what_the_eager_one_does() -> None:
             "out-of-order arrivals": 500,
             "worlds without a publication": 3,
             "worlds without impact": 15,
+            "worlds with a ladder": 30,
         },
     )
 

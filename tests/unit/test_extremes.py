@@ -128,9 +128,9 @@ def census_of(case: History) -> Counter[str]:
 
 
 FLOORS = {
-    "one instant, many states": 100,
+    "one instant, many states": 85,
     "calm": 50,
-    "a ladder": 200,
+    "a ladder": 120,
     "depth changed": 100,
     "decays upwards": 200,
     "decays downwards": 200,

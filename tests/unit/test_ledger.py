@@ -268,7 +268,14 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
             consumed = book.consumed_at(10 * seq) + event.quantity_e8
             markets[event.market_id][3].append(
                 BookState(
-                    10 * seq, consumed, book.net_e8 + event.quantity_e8, RATIO_SCALE, 1_000, seq
+                    10 * seq,
+                    consumed,
+                    book.net_e8 + event.quantity_e8,
+                    RATIO_SCALE,
+                    1_000,
+                    seq,
+                    gross=book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
+                    + abs(event.quantity_e8),
                 )
             )
         if cls is DepthChanged:
@@ -336,7 +343,10 @@ def test_a_trade_adds_to_what_is_left_of_the_trades_before():
 
     state = state.traded(10, -6 * 10**8, 4).traded(110, 10**8, 9)
 
-    assert state == BookState(110, -2e8, -5 * 10**8, RATIO_SCALE, 100, 9)
+    # Half of 6 is left of what was sold; what was bought since puts none of it back.
+    assert state == BookState(110, -2e8, -5 * 10**8, RATIO_SCALE, 100, 9, gross=4e8)
+    assert (state.taken_at(110, 1), state.taken_at(110, -1)) == (1e8, 3e8)
+    assert (state.taken_at(210, 1), state.taken_at(210, -1)) == (0.5e8, 1.5e8)
 
 
 @pytest.mark.parametrize(("multiplier", "keeps"), [(500_000, "price"), (3_000_000, "volume")])

@@ -266,6 +266,8 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
         if cls in {OrderFilled, InventorySold}:
             book = markets[event.market_id][3][-1]
             consumed = book.consumed_at(10 * seq) + event.quantity_e8
+            gross = book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
+            gross = (gross if gross >= 1.0 else 0.0) + abs(event.quantity_e8)
             markets[event.market_id][3].append(
                 BookState(
                     10 * seq,
@@ -274,8 +276,7 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
                     RATIO_SCALE,
                     1_000,
                     seq,
-                    gross=book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
-                    + abs(event.quantity_e8),
+                    gross=gross,
                 )
             )
         if cls is DepthChanged:

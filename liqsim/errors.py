@@ -9,6 +9,10 @@ class ScenarioError(LiqsimError):
     """The scenario is refused before anything is written. Names file, key, value and bound."""
 
 
+class InputFileError(ScenarioError):
+    """A file that the scenario names is refused or has changed: nothing is run without it."""
+
+
 class LogError(LiqsimError):
     """An event log cannot be opened, read or created; nothing in it was changed."""
 

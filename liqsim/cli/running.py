@@ -22,9 +22,11 @@ from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.progress import simulated_time
-from liqsim.errors import LiqsimError, LogError, ResumeError, ScenarioError
+from liqsim.errors import InputFileError, LiqsimError, LogError, ResumeError, ScenarioError
+from liqsim.scenario import names_files
 from replay.log import Log
 
+_HERE: Final = Path()
 _RUNS: Final = Path("runs")
 
 
@@ -73,12 +75,13 @@ def run(
         _refuse_unusable(out)
     with scenario_file(scenario_name) as file:
         scenario = load_scenario(file, overrides=overrides or (), seed=seed)
+    folder = file.parent
     is_shown = not (quiet or as_json)
     try:
         finished = (
-            _run_under_new_name(scenario, is_shown=is_shown)
+            _run_under_new_name(scenario, folder, is_shown=is_shown)
             if out is None
-            else _run(scenario, out, is_shown=is_shown)
+            else _run(scenario, out, folder, is_shown=is_shown)
         )
     except ScenarioError as error:
         # Found while prices and accounts were drawn, where no file is known.
@@ -90,6 +93,14 @@ def run(
 def resume(
     log_path: LogPath,
     *,
+    files: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the scenario was: names of its files are relative to it.",
+            show_default="the current folder",
+        ),
+    ] = _HERE,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -99,6 +110,7 @@ def resume(
     Finish the log of a run that was interrupted.
 
     The run is done again from its start, checked against what was logged, and goes on from there.
+    Files that its scenario reads must be the same, to the byte.
 
     Example: liqsim resume runs/20200312T000000Z_black_thursday_2020_1.duckdb
     """
@@ -108,12 +120,17 @@ def resume(
     if manifest.status == "sealed":
         message = f"{log_path}: is sealed already, there is nothing to resume"
         raise ResumeError(message)
-    scenario = scenario_from_toml(manifest.scenario_toml, source=f"{log_path} (its scenario)")
-    _run(scenario, log_path, is_shown=not (quiet or as_json), resume=True)
+    source = f"{log_path} (its scenario)"
+    try:
+        scenario = scenario_from_toml(manifest.scenario_toml, source=source, folder=files)
+    except InputFileError as error:
+        error.add_note("--files FOLDER says where the scenario and its files are")
+        raise
+    _run(scenario, log_path, files, is_shown=not (quiet or as_json), resume=True)
     _print(log_path, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _run_under_new_name(scenario: Scenario, *, is_shown: bool) -> Finished:
+def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> Finished:
     is_new_folder = not _RUNS.exists()
     _RUNS.mkdir(exist_ok=True)
     try:
@@ -121,7 +138,7 @@ def _run_under_new_name(scenario: Scenario, *, is_shown: bool) -> Finished:
             if _is_taken(path) or _wal(path).exists():
                 continue
             try:
-                return _run(scenario, path, is_shown=is_shown)
+                return _run(scenario, path, folder, is_shown=is_shown)
             except LogError as error:
                 # Another process may take the name while we draw prices and accounts.
                 if not isinstance(error.__context__, FileExistsError):
@@ -134,7 +151,10 @@ def _run_under_new_name(scenario: Scenario, *, is_shown: bool) -> Finished:
         raise
 
 
-def _run(scenario: Scenario, path: Path, *, is_shown: bool, resume: bool = False) -> Finished:
+def _run(
+    scenario: Scenario, path: Path, folder: Path, *, is_shown: bool, resume: bool = False
+) -> Finished:
+    """Run into the log at *path*; the scenario's files are relative to *folder*."""
     try:
         with simulated_time(scenario, path, is_shown=is_shown) as report:
             return run_to_log(scenario, path, progress=report, resume=resume)
@@ -146,7 +166,9 @@ def _run(scenario: Scenario, path: Path, *, is_shown: bool, resume: bool = False
         raise
     except BaseException as error:
         if path.exists():
-            error.add_note(f"what was logged is kept; to finish it: liqsim resume {_quoted(path)}")
+            files = f" --files {_quoted(folder)}" if names_files(scenario) else ""
+            command = f"liqsim resume {_quoted(path)}{files}"
+            error.add_note(f"what was logged is kept; to finish it: {command}")
         else:
             error.add_note("nothing was written")
         raise

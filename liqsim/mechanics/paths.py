@@ -7,14 +7,16 @@ seed give the same integers on every CPU of a platform.
 
 import math
 from itertools import accumulate, pairwise
+from typing import assert_never
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from liqsim.errors import ScenarioError
+from liqsim.mechanics.bar_paths import bar_prices
 from liqsim.rng import Stream
-from liqsim.scenario.model import GbmPath, KnotsPath, Market, Shock
+from liqsim.scenario.model import FilePath, GbmPath, KnotsPath, Market, Shock
 from liqsim.units import BOUND, UNIT_SCALE, YEAR_US
 from liqsim.world.views import int_view
 
@@ -52,11 +54,19 @@ def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
     spec = market.path
     count = -(-end_us // spec.step_us)
     stream = Stream(seed, f"market.{market.name}", "path")
-    logs = (
-        _knots_logs(spec, count, stream)
-        if isinstance(spec, KnotsPath)
-        else _gbm_logs(spec, count, stream)
-    )
+    match spec:
+        case KnotsPath():
+            logs = _knots_logs(spec, count, stream)
+        case GbmPath():
+            logs = _gbm_logs(spec, count, stream)
+        case FilePath():
+            assert spec.bars is not None, "a scenario is not loaded without its files"
+            prices = bar_prices(spec.bars, spec.step_us, count, seed=seed, market=market.name)
+            if not market.shocks:
+                return ReferencePath(spec.step_us, np.array(prices, dtype=np.int64))
+            logs = [math.log(price) for price in prices]
+        case _:
+            assert_never(spec)
     for shock in market.shocks:
         _add_shock(logs, shock, spec.step_us)
     if max(logs) >= math.log(BOUND) or min(logs) < 0.0:
@@ -67,7 +77,7 @@ def reference_path(market: Market, *, seed: int, end_us: int) -> ReferencePath:
         )
         raise ScenarioError(message)
     prices = [round(math.exp(value)) for value in logs]
-    if not market.shocks:
+    if not market.shocks and not isinstance(spec, FilePath):
         _set_exactly(prices, spec)
     return ReferencePath(spec.step_us, np.array(prices, dtype=np.int64))
 

@@ -17,6 +17,7 @@ from liqsim.scenario.fields import Form, key_of, name_of
 from liqsim.scenario.model import (
     Basis,
     Cohort,
+    FilePath,
     GbmPath,
     KnotsPath,
     Ladder,
@@ -43,6 +44,7 @@ _LOG_SWEEP_LIMIT: Final = 20.0
 """Beyond a factor of e ** 20 prices leave the ledger's range."""
 
 PATH_POINTS_MAX: Final = 50_000_000
+BAR_STEPS_MIN: Final = 4
 SAMPLES_MAX: Final = 100_000_000
 OWNERS: Final = ("outside", "makers", "fund", "treasury", "network")
 """Names that no keeper may take: every run has these owners."""
@@ -73,6 +75,8 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _market(path, node, scenario)
             case KnotsPath():
                 yield from _knots(path, node, scenario)
+            case FilePath():
+                yield from _bars(path, node)
             case PowerBook() | Ladder():
                 if isinstance(node, Ladder):
                     yield from _levels(path, node)
@@ -192,6 +196,18 @@ def _levels(path: Path, ladder: Ladder) -> Iterator[Problem]:
             yield here, f"must have less than {_number(BOUND, UNIT_SCALE)} units, not {total}"
 
 
+def _bars(path: Path, spec: FilePath) -> Iterator[Problem]:
+    if spec.bars is None:
+        return  # The file was refused.
+    here, bar = (*path, "step"), duration_text(spec.bars.bar_us)
+    # A bar's path has its open, high, low and close as prices of their own.
+    if spec.bars.bar_us % spec.step_us or spec.bars.bar_us // spec.step_us < BAR_STEPS_MIN:
+        yield here, f"must divide the file's bars of {bar} into {BAR_STEPS_MIN} or more whole steps"
+    elif spec.bars.first_us % spec.step_us:
+        span = duration_text(-spec.bars.first_us)
+        yield here, f"must divide the {span} between a bar's and the run's start into whole steps"
+
+
 def _oracle(path: Path, oracle: Oracle, end_us: int) -> Iterator[Problem]:
     if not oracle.sources:
         yield (*path, "sources"), "must have at least one source"
@@ -306,7 +322,7 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
     for market in scenario.markets:
         start_e8, book = _start_e8(market.path), market.liquidity
         if not start_e8:
-            continue  # A path without knots, refused above.
+            continue  # A path without knots or bars, refused above.
         bound = f"must make less than {_number(BOUND, UNIT_SCALE)} units of {market.name}"
         price = f"at its start price, {_number(start_e8, UNIT_SCALE)}"
         held_uusd = sum(
@@ -334,8 +350,14 @@ def _permanent_sweep(book: PowerBook) -> float:
     return float(share * 0.01 * (reach / 0.01) ** book.exponent * deepest)
 
 
-def _start_e8(path: KnotsPath | GbmPath) -> int:
+def _start_e8(path: KnotsPath | GbmPath | FilePath) -> int:
+    """Return the price at the start, or the least that it may be; 0 if the path is refused."""
     match path:
+        case FilePath(bars=bars):
+            if bars is None:
+                return 0
+            opening, _, low, _ = bars.rows[0]
+            return low if bars.first_us else opening
         case KnotsPath():
             return path.knots[0][1] if path.knots else 0
         case GbmPath():

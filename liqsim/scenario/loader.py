@@ -14,10 +14,11 @@ from typing import Any
 import attrs
 from cattrs.errors import BaseValidationError
 
-from liqsim.errors import ScenarioError
+from liqsim.errors import InputFileError, ScenarioError
 from liqsim.scenario import convert
 from liqsim.scenario.checks import cross_checks
 from liqsim.scenario.fields import Form, Scalar
+from liqsim.scenario.inputs import with_files
 from liqsim.scenario.model import Basis, Scenario
 from liqsim.scenario.overrides import apply_overrides
 from liqsim.scenario.toml import dotted, dump, shown
@@ -25,6 +26,7 @@ from liqsim.scenario.values import read_value
 
 _START = Scalar("start", Form.INSTANT, absolute=True)
 _ABSENT = object()
+_HERE = Path()
 
 
 def load_scenario(
@@ -34,7 +36,7 @@ def load_scenario(
     Return the scenario in the file *path*.
 
     Args:
-        path: A TOML file.
+        path: A TOML file; the files that it names are relative to its folder.
         overrides: `table.key=value` settings that win over the file, in their order.
         seed: Wins over the file and over *overrides*.
 
@@ -58,16 +60,28 @@ def load_scenario(
         raise ScenarioError(msg) from None
     raw = _parsed(text, source)
     apply_overrides(raw, overrides, source=source)
-    return scenario_from_dict(raw if seed is None else raw | {"seed": seed}, source=source)
+    raw = raw if seed is None else raw | {"seed": seed}
+    return scenario_from_dict(raw, source=source, folder=path.parent)
 
 
-def scenario_from_toml(text: str, *, source: str) -> Scenario:
-    """Return the scenario in the TOML *text*; *source* names it in errors."""
-    return scenario_from_dict(_parsed(text, source), source=source)
+def scenario_from_toml(text: str, *, source: str, folder: Path = _HERE) -> Scenario:
+    """
+    Return the scenario in the TOML *text*.
+
+    Args:
+        text: TOML, such as the resolved scenario that a log holds.
+        source: Names it in errors.
+        folder: What the names of its files are relative to.
+
+    Raises:
+        ScenarioError: The scenario is refused.
+        InputFileError: A file that it names is refused.
+    """
+    return scenario_from_dict(_parsed(text, source), source=source, folder=folder)
 
 
-def scenario_from_dict(raw: Mapping[str, Any], *, source: str) -> Scenario:
-    """Return the scenario in the tables *raw*, as tomllib gives them."""
+def scenario_from_dict(raw: Mapping[str, Any], *, source: str, folder: Path = _HERE) -> Scenario:
+    """Return the scenario in the tables *raw*, as tomllib gives them; see `scenario_from_toml`."""
     try:
         start_us = int(read_value(_START, raw.get("start"), 0))
     except ValueError:
@@ -76,11 +90,13 @@ def scenario_from_dict(raw: Mapping[str, Any], *, source: str) -> Scenario:
     try:
         scenario = converter.structure(raw, Scenario)
     except BaseValidationError as error:
-        raise _refusal(source, convert.problems_of(error), raw) from None
+        raise ScenarioError(_lines(source, convert.problems_of(error), raw)) from None
     scenario = attrs.evolve(scenario, basis=tuple(sorted(scenario.basis, key=_breadth)))
+    scenario, file_problems = with_files(scenario, folder)
     tree = converter.unstructure(scenario)
-    if problems := list(cross_checks(scenario, tree)):
-        raise _refusal(source, problems, raw, tree)
+    if problems := [*file_problems, *cross_checks(scenario, tree)]:
+        refusal = InputFileError if file_problems else ScenarioError
+        raise refusal(_lines(source, problems, raw, tree))
     return attrs.evolve(scenario, resolved_toml=dump(tree))
 
 
@@ -99,10 +115,8 @@ def _breadth(basis: Basis) -> tuple[int, str]:
     return basis.key.count("."), basis.key
 
 
-def _refusal(
-    source: str, problems: Iterable[convert.Problem], *trees: Mapping[str, Any]
-) -> ScenarioError:
-    """Return one error with a line for each of *problems*, values being looked up in *trees*."""
+def _lines(source: str, problems: Iterable[convert.Problem], *trees: Mapping[str, Any]) -> str:
+    """Return a message with a line for each of *problems*, values being looked up in *trees*."""
     lines = []
     for path, text in problems:
         value = next((found for t in trees if (found := _at(t, path)) is not _ABSENT), _ABSENT)
@@ -111,7 +125,7 @@ def _refusal(
         else:
             state = "" if _is_bulky(value) else f" = {shown(value)}"
         lines.append(f"{source}: {dotted(path)}{state} {text}")
-    return ScenarioError("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _at(tree: Any, path: convert.Path) -> Any:

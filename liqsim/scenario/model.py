@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from liqsim.scenario.bars import TIMESTAMPS, Bars
 from liqsim.scenario.fields import (
     Form,
     Scalar,
@@ -33,7 +34,7 @@ from liqsim.units import RATIO_SCALE, UNIT_SCALE
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
 _WINDOW_END = Scalar("to", Form.INSTANT)
-_PRICE = Scalar(
+PRICE = Scalar(
     "price", Form.SCALED, Decimal("0.00000001"), Decimal(9_999_999_999), scale=UNIT_SCALE
 )
 _TIER_START = Scalar(
@@ -75,7 +76,7 @@ class KnotsPath:
     """
 
     step_us: int = duration("step", "0.001", "86400")
-    knots: tuple[tuple[int, int], ...] = pairs("knots", Scalar("time", Form.INSTANT), _PRICE)
+    knots: tuple[tuple[int, int], ...] = pairs("knots", Scalar("time", Form.INSTANT), PRICE)
     bridge_volatility: float = real("bridge_volatility", "0", "100", default=2.0)
 
 
@@ -95,6 +96,28 @@ class GbmPath:
     start_e8: int = price("start_price")
     volatility: float = real("volatility", "0", "100")
     drift: float = real("drift", "-100", "100", default=0)
+
+
+@attrs.frozen
+class FilePath:
+    """
+    Bars of a price history, met exactly, with a seeded path through each.
+
+    Attributes:
+        step_us: Resolution of the path, in microseconds; at most a quarter of a bar.
+        file: Name of a .csv or .parquet file, relative to the scenario's folder.
+        timestamps: What marks the start of a bar: a UTC time, or a number since 1970.
+        bar_us: Length of a bar; 0 is the usual time between two rows.
+        sha256: Hash of the file's bytes; filled in when the scenario is loaded.
+        bars: What the file holds.
+    """
+
+    step_us: int = duration("step", "0.001", "86400")
+    file: str = text("file")
+    timestamps: str = choice("timestamps", *TIMESTAMPS, default="utc")
+    bar_us: int = duration("bar", default="0s")
+    sha256: str = text("sha256", default="")
+    bars: Bars | None = None
 
 
 @attrs.frozen
@@ -252,7 +275,7 @@ class Market:
 
     name: str
     maintenance: tuple[tuple[int, int], ...] = pairs("maintenance", _TIER_START, _TIER_RATE)
-    path: KnotsPath | GbmPath = table("path")
+    path: KnotsPath | GbmPath | FilePath = table("path")
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
@@ -586,6 +609,7 @@ class Scenario:
 KINDS: Final[Mapping[type, str]] = {
     KnotsPath: "knots",
     GbmPath: "gbm",
+    FilePath: "file",
     NoImpact: "no_impact",
     PowerBook: "power_book",
     Ladder: "ladder",

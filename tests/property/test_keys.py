@@ -16,6 +16,7 @@ import pytest
 from support.scenarios import (
     Raw,
     at,
+    bars,
     changed,
     cohort,
     cross_crash,
@@ -38,6 +39,8 @@ EXEMPT: Final = {
     "name": "names the run and its files; nothing in the run reads it",
     "description": "is read by people only",
     "path_mode": "has one legal value so far",
+    "markets.*.path:file.timestamps": "says how a file is read; one reading covers the run",
+    "markets.*.path:file.sha256": "refuses any other file; tests/cli/test_bad_files.py",
     "basis.*": "says what a parameter rests on, and is echoed with the outcome",
     "basis.*.kind": "likewise",
     "basis.*.source": "likewise",
@@ -101,6 +104,19 @@ def gbm(**overrides: Any) -> Raw:
     """A random walk, by random steps."""
     path = {"kind": "gbm", "step": "1s", "start_price": 100, "volatility": 5, "drift": 1}
     return changed(small_scenario(markets__ETH__path=path), overrides)
+
+
+FALL: Final = ((100, 101, 99, 100), (100, 100, 88, 90), (90, 91, 89, 90.5))
+
+
+def along_bars() -> Raw:
+    """A fall along the bars of a file."""
+    return small_scenario(markets__ETH__path=bars(*FALL))
+
+
+def one_bar() -> Raw:
+    """A file of one bar, which cannot show how long it is."""
+    return small_scenario(markets__ETH__path=bars((100, 101, 88, 90)) | {"bar": "60s"})
 
 
 def shock(**changes: Any) -> Raw:
@@ -241,6 +257,14 @@ ROWS: Final[dict[str, Row]] = {
     "markets.*.path:gbm.start_price": (gbm, f"{ETH}.path.start_price", 100, 101),
     "markets.*.path:gbm.volatility": (gbm, f"{ETH}.path.volatility", 5, 4),
     "markets.*.path:gbm.drift": (gbm, f"{ETH}.path.drift", 1, -50),
+    "markets.*.path:file.step": (along_bars, f"{ETH}.path.step", "1s", "5s"),
+    "markets.*.path:file.file": (
+        along_bars,
+        f"{ETH}.path.file",
+        bars(*FALL)["file"],
+        bars(*reversed(FALL))["file"],
+    ),
+    "markets.*.path:file.bar": (one_bar, f"{ETH}.path.bar", "60s", "2m"),
     "markets.*.shocks.[].at": (shock, f"{ETH}.shocks.0.at", at(20), at(30)),
     "markets.*.shocks.[].fraction": (
         shock,

@@ -32,6 +32,7 @@ _FLOORS_OF_BOTH = {
     "runs": _RUNS,
     "fill in a ladder": 300,
     "fill in a capped book": 100,
+    "along bars": 15,
     "depth_changed": 50,
     "oracle_updated because of a fill": 20,
     "oracle_updated after a catch-up": 50,
@@ -91,6 +92,8 @@ def test_every_law_holds_after_every_event_of_random_runs(executor: str) -> None
     @given(scenarios(executor))
     def every_law_holds(raw: Raw) -> None:
         census.update(audited(prepare(load(raw))).census)
+        paths = [market["path"] for market in raw["markets"].values()]
+        census["along bars"] += any(path["kind"] == "file" for path in paths)
 
     every_law_holds()
 

@@ -21,6 +21,7 @@ from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.population import Accounts
 from liqsim.runner import Actor, Prepared, Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
+from support.files import FILES, data_file
 from support.sinks import ListSink
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,6 +78,19 @@ def knots(*points: tuple[float, float], step: str = "1s", volatility: float = 0)
     }
 
 
+def bars(*rows: tuple[Any, Any, Any, Any], bar_s: int = 20, step: str = "1s") -> Raw:
+    """Return a path through a file of (open, high, low, close) bars from the start on."""
+    return {"kind": "file", "step": step, "file": data_file(bars_csv(*rows, bar_s=bar_s))}
+
+
+def bars_csv(*rows: tuple[Any, Any, Any, Any], bar_s: int = 20) -> str:
+    """Return the file of such bars."""
+    lines = ["timestamp,open,high,low,close,volume"]
+    for number, row in enumerate(rows):
+        lines.append(f"{at(number * bar_s):%Y-%m-%dT%H:%M:%SZ},{','.join(map(str, row))},1")
+    return "\n".join(lines) + "\n"
+
+
 def market(**changes: Any) -> Raw:
     """Return a market of a contract near 100 USD that absorbs any order, with a plain oracle."""
     return {
@@ -129,7 +143,7 @@ def changed(raw: Raw, overrides: Mapping[str, Any]) -> Raw:
 
 def load(raw: Raw) -> Scenario:
     """Return the scenario in the tables *raw*."""
-    return scenario_from_dict(raw, source="test")
+    return scenario_from_dict(raw, source="test", folder=FILES)
 
 
 def run(raw: Raw, *actors: Actor) -> ListSink:
@@ -433,6 +447,11 @@ _LATENCIES: Final = (
     {"median": "2s", "p99": "12s"},
 )
 _MOVES: Final = tuple(Decimal(n) / 100 for n in (-55, -30, -18, -10, -5, -2, 0, 3, 8, 15, 30, 70))
+_LAST_MOVES: Final = (Decimal(0), Decimal(0), Decimal("-0.1"), Decimal("0.2"))
+"""A flat end lets the mark grow old."""
+
+_WICKS: Final = tuple(Decimal(n) / 100 for n in (0, 0, 0, 2, 12))
+_BAR_S: Final = 40
 
 
 def _of(*values: Any) -> Any:
@@ -462,7 +481,11 @@ def _paths(draw: st.DrawFn, start: Any, end_s: int) -> tuple[Raw, list[Raw]]:
         }
         for _ in range(draw(_of(0, 0, 1, 2)))
     ]
-    if draw(_of("knots", "knots", "gbm")) == "gbm":
+    kind = draw(_of("knots", "knots", "knots", "gbm", "gbm", "file"))
+    if kind == "file":
+        rows = draw(_rows(start, -(-end_s // _BAR_S)))
+        return bars(*rows, bar_s=_BAR_S, step=f"{step_s}s"), shocks
+    if kind == "gbm":
         path = {
             "kind": "gbm",
             "step": f"{step_s}s",
@@ -477,10 +500,28 @@ def _paths(draw: st.DrawFn, start: Any, end_s: int) -> tuple[Raw, list[Raw]]:
     for share in (4, 2):
         move = draw(st.sampled_from(_MOVES))
         points.append((end_s // share, round(Decimal(start) * (1 + move), 8)))
-    last = draw(_of(0, 0, Decimal("-0.1"), Decimal("0.2")))  # A flat end lets the mark grow old.
+    last = draw(st.sampled_from(_LAST_MOVES))
     points.append((end_s, round(Decimal(points[-1][1]) * (1 + last), 8)))
     path = knots(*points, step=f"{step_s}s", volatility=draw(_of(0, 0, 10)))
     return path, shocks
+
+
+@st.composite
+def _rows(draw: st.DrawFn, start: Any, count: int) -> list[tuple[Decimal, ...]]:
+    """Draw bars of (open, high, low, close); now and then the price jumps between two of them."""
+
+    def moved(price: Decimal, moves: tuple[Decimal, ...]) -> Decimal:
+        return round(price * (1 + draw(st.sampled_from(moves))), 8)
+
+    rows = []
+    opening = Decimal(start)
+    for number in range(count):
+        close = moved(opening, _MOVES if number < 2 else _LAST_MOVES)
+        high = moved(max(opening, close), _WICKS)
+        low = moved(min(opening, close), tuple(-wick for wick in _WICKS))
+        rows.append((opening, high, low, close))
+        opening = moved(close, (Decimal(0), Decimal(0), Decimal("0.02")))
+    return rows
 
 
 @st.composite

@@ -1,0 +1,60 @@
+"""The files that a scenario names: read once, when it is loaded, and known by their hash."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from liqsim.scenario.bar_file import BarFile, read_bar_file
+from liqsim.scenario.convert import Problem
+from liqsim.scenario.datafile import FileRefusedError
+from liqsim.scenario.model import FilePath, Market, Scenario
+
+
+def with_files(scenario: Scenario, folder: Path) -> tuple[Scenario, list[Problem]]:
+    """
+    Return *scenario* with what its files hold and what they hash to, and what is wrong with them.
+
+    Args:
+        scenario: A scenario whose values are in bounds.
+        folder: What the names of its files are relative to.
+    """
+    problems: list[Problem] = []
+    files: dict[str, BarFile] = {}
+    for market in scenario.markets:
+        if isinstance(market.path, FilePath):
+            try:
+                files[market.name] = read_bar_file(folder, market.path)
+            except FileRefusedError as error:
+                problems += _problems(("markets", market.name, "path", "file"), error)
+    markets = tuple(_with_bars(market, files, scenario, problems) for market in scenario.markets)
+    return attrs.evolve(scenario, markets=markets), problems
+
+
+def names_files(scenario: Scenario) -> bool:
+    """Return whether *scenario* reads any file."""
+    return any(isinstance(market.path, FilePath) for market in scenario.markets)
+
+
+def _with_bars(
+    market: Market, files: Mapping[str, BarFile], scenario: Scenario, problems: list[Problem]
+) -> Market:
+    file, path = files.get(market.name), market.path
+    if file is None or not isinstance(path, FilePath):
+        return market
+    start_us, end_us = scenario.start_unix_us, scenario.start_unix_us + scenario.end_us
+    try:
+        bars = file.within(start_us, end_us)
+    except FileRefusedError as error:
+        others = [name for name, other in files.items() if other.covers(start_us, end_us)]
+        hint = f"; the file of {others[0]} covers the run" if others else ""
+        where = ("markets", market.name, "path", "file")
+        problems += [(path, text + hint) for path, text in _problems(where, error)]
+        return market
+    # Written into the resolved scenario: what was found, and in which bytes.
+    found = attrs.evolve(path, bar_us=bars.bar_us, sha256=file.file.sha256, bars=bars)
+    return attrs.evolve(market, path=found)
+
+
+def _problems(path: tuple[str, ...], error: FileRefusedError) -> list[Problem]:
+    return [(path, text) for text in error.texts]

@@ -653,14 +653,14 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
     }
     if executor == "engine":
         venue["engine"] = {
-            "reaction": draw(st.sampled_from(_DELAYS)),
+            "reaction": draw(_of(*_DELAYS, "20s")),  # Long enough to meet an end or a recovery.
             "child_order_usd": draw(_of(999_999_999, 4_000, 500)),
             "child_spacing": draw(_of("0s", "1s", "5s")),
             "retry": draw(_of("0s", "0s", "5s")),
         }
     else:
         venue["keepers"] = {
-            "reaction": draw(st.sampled_from(_DELAYS)),
+            "reaction": draw(_of(*_DELAYS, "20s")),  # Long enough to meet an end or a recovery.
             "discount": draw(_of(0, Decimal("0.005"), Decimal("0.05"))),
             "bots": draw(_bots(end_s, min(slice_usd, 20_000))),
         }

@@ -21,6 +21,7 @@ from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.population import Accounts
 from liqsim.runner import Actor, Prepared, Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
+from support.effort import apart
 from support.files import FILES, data_file
 from support.sinks import ListSink
 
@@ -691,6 +692,11 @@ def _cohorts(draw: st.DrawFn, name: str, max_leverage: int) -> Raw:
     )
 
 
+def scenarios(executor: str) -> st.SearchStrategy[Raw]:
+    """Return legal scenarios of a few minutes, whose *executor* is `engine` or `keepers`."""
+    return apart(_scenarios(executor))
+
+
 @st.composite
 def _legs(draw: st.DrawFn, names: list[str]) -> Raw:
     first, *others = draw(st.permutations(names))
@@ -704,8 +710,7 @@ def _legs(draw: st.DrawFn, names: list[str]) -> Raw:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, executor: str) -> Raw:
-    """Draw a legal scenario of a few minutes, whose *executor* is `engine` or `keepers`."""
+def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     end_s = 40 * draw(st.integers(2, 4))
     names = list(_START_PRICES)[: draw(_of(1, 1, 2, 3))]
     cohorts: Raw = {}

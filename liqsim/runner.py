@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import simpy
 
-from liqsim.errors import ResumeError
+from liqsim.errors import ResumeError, ScenarioError
 from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow
 from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
@@ -19,6 +19,7 @@ from liqsim.journal import Journal, Sink
 from liqsim.mechanics.extremes import market_extremes
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
+from liqsim.mechanics.listed import due_holdings, refusal_of
 from liqsim.mechanics.oracle import Feed
 from liqsim.mechanics.paths import ReferencePath, reference_path
 from liqsim.mechanics.population import Accounts, draw_accounts
@@ -52,11 +53,13 @@ class Prepared:
         scenario: The parameters.
         paths: One reference path per market.
         accounts: The accounts at the start.
+        due_at_start: How many accounts of a file the first update will liquidate.
     """
 
     scenario: Scenario
     paths: tuple[ReferencePath, ...]
     accounts: Accounts
+    due_at_start: int = 0
 
     @property
     def first_bucket(self) -> int:
@@ -83,7 +86,7 @@ class Prepared:
         bucket = OwnerKind.BUCKET.name.lower()
         accounts = self.accounts
         rows += [
-            OwnerRow(name, bucket, cohort, market_id)
+            OwnerRow(name, bucket, cohort or None, market_id)
             for name, cohort, market_id in zip(
                 accounts.names, accounts.cohorts, accounts.markets_of_accounts(), strict=True
             )
@@ -116,20 +119,28 @@ def prepare(scenario: Scenario) -> Prepared:
     Draw the reference paths and the accounts of *scenario*.
 
     Raises:
-        ScenarioError: A path or a position leaves the range of the ledger.
+        ScenarioError: A path or a position leaves the range of the ledger, or an account of a file
+            is due at the start and the scenario refuses that.
     """
     paths = tuple(
         reference_path(market, seed=scenario.seed, end_us=scenario.end_us)
         for market in scenario.markets
     )
+    start_prices, due_at_zero = [path.at(0) for path in paths], scenario.venue.due_at_zero
     accounts = draw_accounts(
         scenario.population,
         scenario.markets,
-        [path.at(0) for path in paths],
+        start_prices,
         seed=scenario.seed,
-        due_at_zero=scenario.venue.due_at_zero,
+        due_at_zero=due_at_zero,
     )
-    return Prepared(scenario, paths, accounts)
+    listed = scenario.population.accounts
+    if listed is None:
+        return Prepared(scenario, paths, accounts)
+    due = due_holdings(listed.holdings, scenario.markets, start_prices, due_at_zero=due_at_zero)
+    if due and listed.due_at_start == "refuse":
+        raise ScenarioError(refusal_of(due, listed.file))
+    return Prepared(scenario, paths, accounts, due_at_start=len(due))
 
 
 class Simulation:
@@ -323,6 +334,8 @@ def run_to_log(
     writer = opener(path, header)
     log = commentary(run_id=header.run_id)
     log.info("run_started", scenario=scenario.name, seed=scenario.seed, log=str(path))
+    if prepared.due_at_start:
+        log.warning("accounts_due_at_start", accounts=prepared.due_at_start)
     try:
         Simulation(prepared, writer, actors).run(progress)
         seconds = time.perf_counter() - started

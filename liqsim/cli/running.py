@@ -85,7 +85,7 @@ def run(
         )
     except ScenarioError as error:
         # Found while prices and accounts were drawn, where no file is known.
-        message = f"{file}: {error}"
+        message = "\n".join(f"{file}: {line}" for line in str(error).splitlines())
         raise ScenarioError(message) from error
     _print(finished.path, as_json=as_json, quiet=quiet, verbose=verbose)
 

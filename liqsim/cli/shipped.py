@@ -55,4 +55,6 @@ def _summary(path: Path, scenario: Scenario) -> dict[str, Any]:
 
 
 def _accounts(scenario: Scenario) -> int:
-    return sum(cohort.accounts for cohort in scenario.population.cohorts)
+    population = scenario.population
+    listed = len(population.accounts.holdings) if population.accounts is not None else 0
+    return sum(cohort.accounts for cohort in population.cohorts) + listed

@@ -24,7 +24,7 @@ class Accounts:
 
     Attributes:
         names: Their names.
-        cohorts: The cohort of each.
+        cohorts: The cohort of each; empty for accounts of a file.
         collaterals_uusd: int64: collateral deposited by each.
         rows: int64, one item per leg: the account it belongs to, not falling.
         market_ids: int64, per leg: its market; an account has one leg in a market at most.
@@ -74,7 +74,7 @@ def draw_accounts(
     due_at_zero: bool,
 ) -> Accounts:
     """
-    Draw every cohort's accounts, in scenario order.
+    Draw every cohort's accounts, in scenario order; then come those of a file, in its order.
 
     Raises:
         ScenarioError: A position is smaller than one unit of the quantity scale.
@@ -104,6 +104,11 @@ def draw_accounts(
             seed=seed,
             due_at_zero=due_at_zero,
         )
+    for holding in population.accounts.holdings if population.accounts is not None else ():
+        names.append(holding.name)
+        cohorts.append("")
+        positions = [(numbers[name], quantity, entry) for name, quantity, entry in holding.legs]
+        accounts.append((holding.collateral_uusd, positions))
     flat = [(row, *leg) for row, (_, legs_of) in enumerate(accounts) for leg in legs_of]
     columns = np.array(flat, dtype=np.int64).reshape(-1, 4)
     collaterals = np.array([collateral for collateral, _ in accounts], dtype=np.int64)

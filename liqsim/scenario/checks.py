@@ -38,6 +38,7 @@ from liqsim.units import (
     UNIT_SCALE,
     USD_SCALE,
     ceil_div,
+    taker_cost_uusd,
 )
 
 _LOG_SWEEP_LIMIT: Final = 20.0
@@ -49,6 +50,7 @@ SAMPLES_MAX: Final = 100_000_000
 OWNERS: Final = ("outside", "makers", "fund", "treasury", "network")
 """Names that no keeper may take: every run has these owners."""
 
+_ACCOUNTS: Final = ("population", "accounts", "file")
 _COHORTS: Final = ("population", "cohorts")
 _BOTS: Final = ("venue", "keepers", "bots")
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -304,14 +306,19 @@ def _basis(path: Path, basis: Basis, tree: Mapping[str, Any]) -> Iterator[Proble
 def _totals(scenario: Scenario) -> Iterator[Problem]:
     """Check that sums stay inside the columns of the log."""
     cohorts, keepers = scenario.population.cohorts, scenario.venue.keepers
-    notional_uusd = sum(cohort.notional_uusd for cohort in cohorts)
+    accounts = scenario.population.accounts
+    holdings = accounts.holdings if accounts is not None else ()
+    legs = [leg for holding in holdings for leg in holding.legs]
+    listed_uusd = sum(abs(taker_cost_uusd(quantity, entry)) for _, quantity, entry in legs)
+    notional_uusd = sum(cohort.notional_uusd for cohort in cohorts) + listed_uusd
     limit = f"less than {_number(BOUND, USD_SCALE)} USD in all"
     if notional_uusd >= BOUND:
         bound = f"must have notional_usd of {limit}, not {_number(notional_uusd, USD_SCALE)}"
-        yield _COHORTS, bound
+        yield _ACCOUNTS if listed_uusd * 2 > notional_uusd else _COHORTS, bound
     # What comes in from outside: the largest part is named for the sum.
     deposits = [
         (sum(int(c.notional_uusd / min(c.leverage.low, 1)) for c in cohorts), _COHORTS),
+        (sum(holding.collateral_uusd for holding in holdings), _ACCOUNTS),
         (sum(bot.purse_uusd for bot in (keepers.bots if keepers else ())), _BOTS),
         (scenario.venue.fund.initial_uusd, ("venue", "fund", "initial_usd")),
     ]
@@ -325,11 +332,14 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
             continue  # A path without knots or bars, refused above.
         bound = f"must make less than {_number(BOUND, UNIT_SCALE)} units of {market.name}"
         price = f"at its start price, {_number(start_e8, UNIT_SCALE)}"
-        held_uusd = sum(
+        drawn_uusd = sum(
             c.notional_uusd * legs_of(c).get(market.name, 0) // RATIO_SCALE for c in cohorts
         )
-        if held_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:
-            yield _COHORTS, f"{bound} of all notional_usd {price}"
+        drawn_e8 = drawn_uusd * NOTIONAL_DIVISOR // start_e8
+        listed_e8 = sum(abs(quantity) for name, quantity, _ in legs if name == market.name)
+        if drawn_e8 + listed_e8 >= BOUND:
+            where = _ACCOUNTS if listed_e8 > drawn_e8 else _COHORTS
+            yield where, f"{bound} of all notional_usd {price}"
         if isinstance(book, PowerBook) and book.depth_uusd * NOTIONAL_DIVISOR // start_e8 >= BOUND:
             yield ("markets", market.name, "liquidity", "depth_usd"), f"{bound} {price}"
         if isinstance(book, PowerBook) and _permanent_sweep(book) > _LOG_SWEEP_LIMIT:

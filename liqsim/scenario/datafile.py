@@ -17,7 +17,6 @@ from typing import Any, Final, NoReturn
 
 import attrs
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from liqsim.scenario.bars import TIMESTAMPS
 from liqsim.scenario.fields import Scalar
@@ -32,7 +31,7 @@ _TICKS_US: Final = {"unix_s": SECOND_US, "unix_ms": 1_000, "unix_us": 1}
 _LAST_US: Final = 253_402_300_800 * SECOND_US
 """The year 10000 in Unix time: a finer unit that is taken for seconds ends up beyond it."""
 
-_PLAIN = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,8})0*)?")
+_PLAIN = re.compile(r"(-?[0-9]{1,18})(?:\.([0-9]{1,8})0*)?")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,4})?")
 _WHOLE = re.compile(r"[0-9]{1,19}")
 _ISO = re.compile(
@@ -296,6 +295,9 @@ def _csv(data: bytes) -> tuple[list[str], _Rows]:
 def _parquet(data: bytes) -> tuple[list[str], _Rows]:
     if not data:
         fail("is empty, it must have rows")
+    # Here, as it takes long to load and few scenarios need it.
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
     try:
         table = pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:

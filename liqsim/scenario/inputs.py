@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 
+from liqsim.scenario.account_file import read_account_file
 from liqsim.scenario.bar_file import BarFile, read_bar_file
 from liqsim.scenario.convert import Problem
 from liqsim.scenario.datafile import FileRefusedError
@@ -28,12 +29,23 @@ def with_files(scenario: Scenario, folder: Path) -> tuple[Scenario, list[Problem
             except FileRefusedError as error:
                 problems += _problems(("markets", market.name, "path", "file"), error)
     markets = tuple(_with_bars(market, files, scenario, problems) for market in scenario.markets)
-    return attrs.evolve(scenario, markets=markets), problems
+    population = scenario.population
+    if population.accounts is not None:
+        try:
+            sha256, holdings = read_account_file(folder, population.accounts, scenario)
+        except FileRefusedError as error:
+            problems += _problems(("population", "accounts", "file"), error)
+        else:
+            found = attrs.evolve(population.accounts, sha256=sha256, holdings=holdings)
+            population = attrs.evolve(population, accounts=found)
+    return attrs.evolve(scenario, markets=markets, population=population), problems
 
 
 def names_files(scenario: Scenario) -> bool:
     """Return whether *scenario* reads any file."""
-    return any(isinstance(market.path, FilePath) for market in scenario.markets)
+    paths = (market.path for market in scenario.markets)
+    is_path = any(isinstance(path, FilePath) for path in paths)
+    return is_path or scenario.population.accounts is not None
 
 
 def _with_bars(

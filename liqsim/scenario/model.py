@@ -30,6 +30,7 @@ from liqsim.scenario.fields import (
     text,
     usd,
 )
+from liqsim.scenario.holdings import Holding
 from liqsim.units import RATIO_SCALE, UNIT_SCALE
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
@@ -544,6 +545,24 @@ class Cohort:
 
 
 @attrs.frozen
+class AccountsFile:
+    """
+    Accounts listed in a file, beside those that cohorts draw.
+
+    Attributes:
+        file: Name of a .csv or .parquet file, relative to the scenario's folder.
+        due_at_start: What to do with an account that is due at the start price.
+        sha256: Hash of the file's bytes; filled in when the scenario is loaded.
+        holdings: What the file holds.
+    """
+
+    file: str = text("file")
+    due_at_start: str = choice("due_at_start", "refuse", "liquidate", default="refuse")
+    sha256: str = text("sha256", default="")
+    holdings: tuple[Holding, ...] = ()
+
+
+@attrs.frozen
 class Population:
     """
     Who holds positions at the start.
@@ -552,10 +571,12 @@ class Population:
         entry_attempts: Draws of an entry price before an account that would be due at the start
             is set to the start price.
         cohorts: The cohorts.
+        accounts: Accounts from a file; they come after those of the cohorts.
     """
 
     entry_attempts: int = count("entry_attempts", 1, 10_000, default=100)
     cohorts: tuple[Cohort, ...] = tables("cohorts")
+    accounts: AccountsFile | None = table("accounts")
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.scenarios import at, bars_csv, engine_cascade, market
+from support.scenarios import at, bars_csv, engine_cascade, knots, market
 
 from liqsim import runner
 
@@ -292,6 +292,156 @@ def test_ten_bad_lines_are_named_and_the_rest_counted(stranger, scenario):
     message = refused(stranger, scenario(), ["has 17 more such problems"])
 
     assert len(message.splitlines()) == 11
+
+
+# Accounts -----------------------------------------------------------------------------------------
+
+BOOK = (
+    "account,market,quantity,entry_price,collateral_usd",
+    "ann,ETH,10,100,200",
+    "bob,ETH,-4.5,101.25,90.5",
+    "cat,ETH,1,99,30",
+)
+
+
+def book_with(column, cell, line=3):
+    cells = BOOK[line - 1].split(",")
+    cells[BOOK[0].split(",").index(column)] = cell
+    return "\n".join([*BOOK[: line - 1], ",".join(cells), *BOOK[line:]])
+
+
+CALM = knots((0, 100), (180, 100))
+
+REFUSED_ACCOUNTS = {
+    "an unknown market": (
+        book_with("market", "ETC"),
+        ['at line 3, column market: "ETC" must be a market, the nearest is ETH'],
+    ),
+    "a duplicate row": (
+        "\n".join([*BOOK, BOOK[1]]),
+        ['at line 5, column account: "ann" has a position in ETH already, at line 2'],
+    ),
+    "a second position in a market": (
+        "\n".join([*BOOK, "ann,ETH,1,100,"]),
+        ["at line 5, column account", "has a position in ETH already, at line 2"],
+    ),
+    "collateral twice": (
+        "\n".join([*BOOK, "ann,BTC,1,100,200"]),
+        ['at line 5, column collateral_usd: "200" is given for the account already, at line 2'],
+    ),
+    "collateral nowhere": (
+        "\n".join([*BOOK, "dan,ETH,1,100,", "dan,BTC,1,100,"]),
+        ["at line 5, column collateral_usd: an empty cell must be given in one of the rows"],
+    ),
+    "a quantity of zero": (
+        book_with("quantity", "0"),
+        ['at line 3, column quantity: "0" must not be 0'],
+    ),
+    "a quantity of minus zero": (
+        book_with("quantity", "-0.00"),
+        ['at line 3, column quantity: "-0.00" must not be 0'],
+    ),
+    "a quantity that overflows": (
+        book_with("quantity", "-10000000000"),
+        ["at line 3, column quantity", "must be from -9999999999 to 9999999999"],
+    ),
+    "a quantity too fine": (
+        book_with("quantity", "1.000000001"),
+        ["at line 3, column quantity", "must have at most 8 decimals"],
+    ),
+    "NaN": (book_with("quantity", "nan"), ["at line 3, column quantity", "must be a number"]),
+    "infinity": (book_with("entry_price", "-inf"), ["at line 3, column entry_price"]),
+    "a price of zero": (
+        book_with("entry_price", "0"),
+        ['at line 3, column entry_price: "0" must be from 0.00000001'],
+    ),
+    "no collateral": (
+        book_with("collateral_usd", "0"),
+        ['at line 3, column collateral_usd: "0" must be from 0.000001 to 999999999999'],
+    ),
+    "collateral too fine": (
+        book_with("collateral_usd", "0.0000001"),
+        ["at line 3, column collateral_usd", "must be from 0.000001"],
+    ),
+    "an empty cell": (
+        book_with("collateral_usd", ""),
+        ["at line 3, column collateral_usd: an empty cell must be given in one of the rows"],
+    ),
+    "a value that overflows": (
+        book_with("entry_price", "9999999999").replace("-4.5", "-450"),
+        ["at line 3, column quantity", "must make a value at entry of less than 1000000000000"],
+    ),
+    "cash that overflows": (
+        book_with("collateral_usd", "999999999999"),
+        ["at line 3, column quantity", "must leave the account cash of less than 1000000000000"],
+    ),
+    "no name": (book_with("account", ""), ["at line 3, column account: an empty cell must be"]),
+    "a name with a tab": (book_with("account", "b\tb"), ["at line 3, column account", "a name of"]),
+    "a name with spaces": (book_with("account", " bob"), ["at line 3, column account"]),
+    "a name too long": (book_with("account", "b" * 101), ["at line 3, column account"]),
+    "a name of the run": (
+        book_with("account", "makers"),
+        ['at line 3, column account: "makers" must not be the name of another owner'],
+    ),
+    "a name of a cohort": (
+        book_with("account", "crowd_00029"),
+        ["at line 3, column account", "an account of population.cohorts.crowd"],
+    ),
+    "an unknown column": (
+        BOOK[0] + ",side\nann,ETH,10,100,200,long",
+        ['at line 1, column 6: "side" is not a known column'],
+    ),
+    "a missing column": ("account,market\nann,ETH", ["the column quantity is missing"]),
+    "an empty file": ("", ["is empty"]),
+    "nothing but a header": (BOOK[0], ["is empty, it must have rows below its header"]),
+    "too much in all": (
+        "\n".join([BOOK[0], *(f"a{n},ETH,1000,300000000,1" for n in range(4))]),
+        ["must have notional_usd of less than 1000000000000 USD in all, not 1200000300000"],
+    ),
+    "too many units in all": (
+        "\n".join([BOOK[0], *(f"a{n},ETH,5000000000,0.01,1" for n in range(2))]),
+        ["must make less than 10000000000 units of ETH"],
+    ),
+    "due at the start": (
+        book_with("collateral_usd", "1", line=2),
+        ["at line 2: ann is due at the start, its margin is ", 'due_at_start = "liquidate"'],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_ACCOUNTS)
+def test_bad_accounts_are_refused_with_line_and_column(stranger, case):
+    content, words = REFUSED_ACCOUNTS[case]
+    Path("book.csv").write_text(content)
+    raw = engine_cascade(population__accounts={"file": "book.csv"}, markets__BTC=market(path=CALM))
+
+    refused(
+        stranger,
+        stranger.write_scenario("crash.toml", raw),
+        ['population.accounts.file = "book.csv" ', *words],
+    )
+
+
+def test_the_accounts_that_the_others_are_made_of_run(stranger):
+    Path("book.csv").write_text("\n".join(BOOK))
+    file = stranger.write_scenario(
+        "crash.toml", engine_cascade(population__accounts={"file": "book.csv"})
+    )
+
+    assert stranger.says("run", file, "--out", "out.duckdb").stderr == ""
+    assert stranger.says("verify", "out.duckdb").exit_code == 0
+    assert "ann" in stranger.says("replay", "out.duckdb", "--owner", "ann").stdout
+
+
+def test_accounts_that_are_let_be_are_counted_aloud(stranger):
+    Path("book.csv").write_text(book_with("collateral_usd", "1", line=2))
+    accounts = {"file": "book.csv", "due_at_start": "liquidate"}
+    file = stranger.write_scenario("crash.toml", engine_cascade(population__accounts=accounts))
+    answer = stranger.says("run", file)
+
+    assert answer.exit_code == 0
+    assert "accounts_due_at_start" in answer.stderr
+    assert "accounts=1" in answer.stderr
 
 
 # A log and its files ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import cases
 from support.floors import assert_floors
-from support.scenarios import HANDMADE, Raw, load, scenarios
+from support.scenarios import HANDMADE, Raw, load, scenarios, scenarios_from_files
 
 from liqsim.eventlog.writer import EventLogWriter
 from liqsim.processes.context import Context, Priority, Process
@@ -32,7 +32,6 @@ _FLOORS_OF_BOTH = {
     "runs": _RUNS,
     "fill in a ladder": 300,
     "fill in a capped book": 100,
-    "along bars": 15,
     "depth_changed": 50,
     "oracle_updated because of a fill": 20,
     "oracle_updated after a catch-up": 50,
@@ -92,12 +91,36 @@ def test_every_law_holds_after_every_event_of_random_runs(executor: str) -> None
     @given(scenarios(executor))
     def every_law_holds(raw: Raw) -> None:
         census.update(audited(prepare(load(raw))).census)
-        paths = [market["path"] for market in raw["markets"].values()]
-        census["along bars"] += any(path["kind"] == "file" for path in paths)
 
     every_law_holds()
 
     assert_floors(census, _FLOORS_OF_BOTH | _FLOORS[executor])
+
+
+def test_every_law_holds_after_every_event_of_runs_from_files() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(24)
+    @given(st.one_of(scenarios_from_files("engine"), scenarios_from_files("keepers")))
+    def every_law_holds(raw: Raw) -> None:
+        prepared = prepare(load(raw))
+        census.update(audited(prepared).census)
+        census["due at the start"] += prepared.due_at_start
+        holdings = prepared.scenario.population.accounts.holdings
+        census["not due at the start"] += len(holdings) - prepared.due_at_start
+        census["cross"] += sum(len(holding.legs) > 1 for holding in holdings)
+
+    every_law_holds()
+
+    floors = {
+        "due at the start": 2,
+        "cross": 3,
+        "not due at the start": 15,
+        "triggered long": 15,
+        "triggered short": 15,
+        "closed": 15,
+    }
+    assert_floors(census, floors)
 
 
 @pytest.mark.parametrize("name", HANDMADE)

@@ -92,6 +92,17 @@ def bars_csv(*rows: tuple[Any, Any, Any, Any], bar_s: int = 20) -> str:
     return "\n".join(lines) + "\n"
 
 
+def accounts_csv(*rows: tuple[Any, Any, Any, Any, Any]) -> str:
+    """Return the file of (account, market, quantity, entry price, collateral) rows."""
+    lines = ["account,market,quantity,entry_price,collateral_usd"]
+    return "\n".join([*lines, *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+def listed(*rows: tuple[Any, Any, Any, Any, Any], **changes: Any) -> Raw:
+    """Return a population of such accounts from a file."""
+    return {"file": data_file(accounts_csv(*rows))} | changes
+
+
 def market(**changes: Any) -> Raw:
     """Return a market of a contract near 100 USD that absorbs any order, with a plain oracle."""
     return {
@@ -482,11 +493,7 @@ def _paths(draw: st.DrawFn, start: Any, end_s: int) -> tuple[Raw, list[Raw]]:
         }
         for _ in range(draw(_of(0, 0, 1, 2)))
     ]
-    kind = draw(_of("knots", "knots", "knots", "gbm", "gbm", "file"))
-    if kind == "file":
-        rows = draw(_rows(start, -(-end_s // _BAR_S)))
-        return bars(*rows, bar_s=_BAR_S, step=f"{step_s}s"), shocks
-    if kind == "gbm":
+    if draw(_of("knots", "knots", "gbm")) == "gbm":
         path = {
             "kind": "gbm",
             "step": f"{step_s}s",
@@ -692,6 +699,26 @@ def _cohorts(draw: st.DrawFn, name: str, max_leverage: int) -> Raw:
     )
 
 
+@st.composite
+def _listed(draw: st.DrawFn, names: list[str]) -> Raw:
+    """Draw accounts of a file; one in a few is due at the start."""
+    rows: list[tuple[Any, Any, Any, Any, Any]] = []
+    held: set[tuple[int, str]] = set()
+    for _ in range(draw(st.integers(1, 5))):
+        name, number = draw(st.sampled_from(names)), draw(st.integers(0, 4))
+        if (number, name) in held:
+            continue
+        is_cross = any(number == other for other, _ in held)
+        held.add((number, name))
+        entry = round(_START_PRICES[name] * draw(_of(1, 1, Decimal("0.98"), Decimal("1.05"))), 8)
+        size_usd = draw(_decimal(1_000, 2_000_000, 2))
+        quantity = max(round(size_usd / entry, 8), Decimal("0.00000001"))
+        collateral = max(round(size_usd / draw(_of(5, 12, 24)), 6), Decimal("0.01"))
+        given = "" if is_cross else collateral
+        rows.append((f"real {number}", name, quantity * draw(_of(1, -1)), entry, given))
+    return listed(*rows, due_at_start="liquidate")
+
+
 def scenarios(executor: str) -> st.SearchStrategy[Raw]:
     """Return legal scenarios of a few minutes, whose *executor* is `engine` or `keepers`."""
     return apart(_scenarios(executor))
@@ -728,6 +755,22 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
         "venue": draw(_venues(executor, end_s)),
         "population": {"entry_attempts": draw(_of(1, 20)), "cohorts": cohorts},
     }
+
+
+def scenarios_from_files(executor: str) -> st.SearchStrategy[Raw]:
+    """Return such scenarios whose first market follows bars of a file, with accounts of a file."""
+    return apart(_scenarios_from_files(executor))
+
+
+@st.composite
+def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
+    raw = draw(_scenarios(executor))
+    names, (first, table) = list(raw["markets"]), next(iter(raw["markets"].items()))
+    count = -(-(raw["end"] - START) // timedelta(seconds=_BAR_S))
+    rows = draw(_rows(_START_PRICES[first], count))
+    table["path"] = bars(*rows, bar_s=_BAR_S, step=draw(_of("1s", "10s")))
+    raw["population"]["accounts"] = draw(_listed(names))
+    return raw
 
 
 # Accounts and prices by hand ----------------------------------------------------------------------

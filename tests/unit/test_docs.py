@@ -62,8 +62,7 @@ def queries():
 
 
 def example():
-    (toml,) = blocks(ROOT / "docs/scenario-format.md", "toml")
-    return toml
+    return blocks(ROOT / "docs/scenario-format.md", "toml")[0]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +89,22 @@ def test_the_minimal_example_is_what_it_says(folder):
     assert outcome["accounts"] == 200
     assert outcome["liquidated_accounts"] > 20
     assert outcome["basis_fact"] == 1
+
+
+def test_the_example_of_files_is_what_it_says(tmp_path):
+    page = ROOT / "docs/scenario-format.md"
+    _, toml = blocks(page, "toml")
+    for name, text in zip(("eth.csv", "accounts.csv"), blocks(page, "csv"), strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(toml, encoding="utf-8")
+    run_to_log(load_scenario(tmp_path / "mine.toml"), tmp_path / "mine.duckdb")
+
+    with Log(tmp_path / "mine.duckdb") as log:
+        assert log.verify() == []
+        liquidated = log.sql("select distinct bucket from liquidations").fetchall()
+        low = log.sql("select min(price) from reference_prices").fetchall()
+    assert liquidated == [("0xA1f3",)]
+    assert [f"{price:f}" for (price,) in low] == ["1741.75000000"]
 
 
 @pytest.mark.parametrize("sql", queries())

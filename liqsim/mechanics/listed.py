@@ -1,0 +1,50 @@
+"""Accounts from a file: which of them a run would liquidate at once."""
+
+from collections.abc import Mapping, Sequence
+
+from liqsim.mechanics.margin import MARGIN_SCALE, scaled_margin, weight_e14
+from liqsim.scenario.holdings import Holding
+from liqsim.scenario.model import Market
+from liqsim.units import ceil_div, format_usd, taker_cost_uusd
+
+_NAMED_MAX = 10
+
+
+def due_holdings(
+    holdings: Sequence[Holding],
+    markets: Sequence[Market],
+    start_prices_e8: Sequence[int],
+    *,
+    due_at_zero: bool,
+) -> list[tuple[Holding, int]]:
+    """Return the *holdings* that are due at the start prices, each with its margin in micro-USD."""
+    prices = {m.name: (m, price) for m, price in zip(markets, start_prices_e8, strict=True)}
+    due = []
+    for holding in holdings:
+        margin = _scaled_margin(holding, prices)
+        if margin < 0 or (due_at_zero and margin == 0):
+            due.append((holding, -ceil_div(-margin, MARGIN_SCALE)))
+    return due
+
+
+def refusal_of(due: Sequence[tuple[Holding, int]], file: str) -> str:
+    """Return the message that refuses accounts which are due at the start."""
+    where = f'population.accounts.file = "{file}"'
+    lines = [
+        f"{where} at {holding.place}: {holding.name} is due at the start, its margin is "
+        f'{format_usd(margin_uusd)} USD; due_at_start = "liquidate" would let it be'
+        for holding, margin_uusd in due[:_NAMED_MAX]
+    ]
+    if len(due) > _NAMED_MAX:
+        lines.append(f"{where} has {len(due) - _NAMED_MAX} more accounts that are due at the start")
+    return "\n".join(lines)
+
+
+def _scaled_margin(holding: Holding, prices: Mapping[str, tuple[Market, int]]) -> int:
+    cash_uusd = holding.collateral_uusd
+    legs = []
+    for name, quantity_e8, entry_e8 in holding.legs:
+        market, price_e8 = prices[name]
+        cash_uusd -= taker_cost_uusd(quantity_e8, entry_e8)
+        legs.append((quantity_e8, weight_e14(market.maintenance, abs(quantity_e8)), price_e8))
+    return scaled_margin(cash_uusd, legs)

@@ -1,0 +1,21 @@
+"""Accounts as they were read from a file."""
+
+import attrs
+
+
+@attrs.frozen
+class Holding:
+    """
+    One account of a file.
+
+    Attributes:
+        place: Where the file names it first, such as `line 7`.
+        name: Its name.
+        collateral_uusd: Collateral that it has deposited.
+        legs: (market, signed quantity_e8, entry price_e8), one per market that it holds.
+    """
+
+    place: str
+    name: str
+    collateral_uusd: int
+    legs: tuple[tuple[str, int, int], ...]

@@ -59,6 +59,7 @@ class _Tranche:
     seq: int
     order: int
     limit: int
+    nobody_shares: bool = False
     filled: int = 0
     taken: int = 0
     deleveraged: int = 0
@@ -407,7 +408,9 @@ class Auditor:
         assert event.limit_price_e8 == self._limit(market, bucket, size)
         if size < abs(position):
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
-        tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8)
+        # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
+        nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket)
+        tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
 
@@ -530,7 +533,7 @@ class Auditor:
         assert event.price_e8 == max(-(-exact // 1) if is_long else exact // 1, 1)
         limit = self._limit(event.market_id, bucket, tranche.left)
         if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
-            assert self._may_be_forced(event.market_id, bucket) or tranche.queue is not None
+            assert tranche.nobody_shares or tranche.queue is not None
             self.census["forced takeover"] += 1
         # It pays in full from its own capital, of which a short ties up its proceeds and as much.
         tied = sum(

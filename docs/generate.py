@@ -57,7 +57,9 @@ MEMBERS: Final = {
         "restored": "The margin is restored.",
     },
     "UnresolvedReason": {
-        "no_executor": "On offer, and no call was under way; a bot may have been reacting.",
+        "no_executor": (
+            "On offer, and no bot was after it; or the engine was down or busy with others."
+        ),
         "no_depth": "Part of the last tranche was cancelled; the next one was not due yet.",
         "no_fresh_price": "The mark was older than `venue.mark_max_age`.",
         "halted": "The venue was halted. Not recorded by this version: it has no halts.",

@@ -69,6 +69,17 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
             "price; null with an engine."
         ),
     ),
+    "keeper_purse_lowest_usd": (
+        "usd",
+        "Least that a keeper's purse held; null with an engine, or if no keeper had any.",
+    ),
+    "keepers_dry": (
+        "count",
+        (
+            "Keepers whose purse held less than a tranche was worth at the mark when it was put "
+            "up; null with an engine."
+        ),
+    ),
     "oracle_lag_p50_us": ("us", "Median time from sample to landing; null without updates."),
     "oracle_lag_p99_us": ("us", "99th percentile of it (nearest rank)."),
     "due_wait_max_us": (
@@ -227,13 +238,27 @@ def _fund(log: LogReader) -> dict[str, Any]:
 
 def _keepers(log: LogReader) -> dict[str, Any]:
     names = ("keeper_attempts_won", "keeper_attempts_lost", "keeper_profit_usd")
+    purse_names = ("keeper_purse_lowest_usd", "keepers_dry")
     if not any(owner.kind == "keeper" for owner in log.owners):
-        return dict.fromkeys(names)
+        return dict.fromkeys(names + purse_names)
     won, lost, profit, unpriced = log.rows(
         "select sum(won), sum(lost), sum(profit_usd), count(*) filter (where profit_usd is null) "
         "from keepers"
     )[0]
-    return dict(zip(names, (int(won), int(lost), None if unpriced else _usd(profit)), strict=True))
+    lowest, dry = log.rows(
+        """
+        select (select min(balance_usd) from purses), count(distinct k.owner_id)
+        from owners as k
+        cross join tranche_started as t
+        asof left join purses as p on p.keeper_id = k.owner_id and p.seq <= t.seq
+        where k.kind = 'keeper' and t.executor = 'keepers'
+            and coalesce(p.balance_usd, 0) < abs(t.quantity)::decimal(38, 8) * t.mark_price
+        """
+    )[0]
+    return {
+        **dict(zip(names, (int(won), int(lost), None if unpriced else _usd(profit)), strict=True)),
+        **dict(zip(purse_names, (None if lowest is None else _usd(lowest), dry), strict=True)),
+    }
 
 
 def _times(log: LogReader) -> dict[str, Any]:

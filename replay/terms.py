@@ -104,10 +104,47 @@ class KeeperTerms:
     Attributes:
         purse_uusd: What it has at the start.
         call_cost_uusd: What every call costs it.
+        resale_delay_us: From taking over to its first sale.
+        resale_parts: Sales in which it sells what it has of a market.
+        resale_spacing_us: Time between sales.
     """
 
     purse_uusd: int
     call_cost_uusd: int
+    resale_delay_us: int
+    resale_parts: int
+    resale_spacing_us: int
+
+
+@attrs.frozen
+class EngineTerms:
+    """
+    How fast the engine sends orders; without a limit where keepers execute.
+
+    Attributes:
+        rate_e6: Orders per second, in 1e-6; 0 is no limit.
+        outages: (from_us, to_us) in which nothing is sent.
+        overloads: (from_us, to_us, rate_e6) with another rate.
+    """
+
+    rate_e6: int
+    outages: tuple[tuple[int, int], ...]
+    overloads: tuple[tuple[int, int, int], ...]
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether orders ever wait for each other, or for the end of an outage."""
+        return bool(self.rate_e6 or self.outages or self.overloads)
+
+    def order_us(self, at_us: int) -> int:
+        """Return how long an order sent at *at_us* keeps the next one waiting."""
+        rates = [rate for start, end, rate in self.overloads if start <= at_us < end]
+        rate_e6 = rates[0] if rates else self.rate_e6
+        return -(-(10**12) // rate_e6) if rate_e6 else 0
+
+    def is_down(self, at_us: int) -> bool:
+        """Return whether *at_us* is in an outage."""
+        return any(start <= at_us < end for start, end in self.outages)
 
 
 @attrs.frozen
@@ -132,7 +169,8 @@ class Terms:
         fee_on_mark_e6: Fee on the mark price.
         share_e6: Share of the position at its trigger that one tranche puts up.
         max_uusd: Largest tranche, at the mark price.
-        spacing_us: From the end of a tranche to the start of the next of the same liquidation.
+        min_uusd: A remainder worth less goes with the tranche.
+        spacing_us: From the end of a tranche to the start of the next of the same bucket.
         retry_us: Least time to the next tranche after one that depth stopped.
         restore_buffer_e6: Margin is restored at (1 + this) x maintenance.
         fund_uusd: What the insurance fund has at the start.
@@ -140,6 +178,7 @@ class Terms:
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
         deleveraging: `ranked` or `none`.
+        engine: How fast the engine is.
     """
 
     name: str
@@ -158,6 +197,7 @@ class Terms:
     fee_on_mark_e6: int
     share_e6: int
     max_uusd: int
+    min_uusd: int
     spacing_us: int
     retry_us: int
     restore_buffer_e6: int
@@ -166,6 +206,7 @@ class Terms:
     first_leg: str
     surplus_to: str
     deleveraging: str
+    engine: EngineTerms
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -216,17 +257,38 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         fee_on_mark_e6=_scaled(fees["liquidation_on_mark"], 6),
         share_e6=_scaled(tranches["share"], 6),
         max_uusd=_scaled(tranches["max_usd"], 6),
+        min_uusd=_scaled(tranches.get("min_usd", 0), 6),
         spacing_us=duration_us(tranches["spacing"]),
         retry_us=duration_us(executor.get("retry", 0)),
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
         keepers={
-            name: KeeperTerms(_scaled(bot["purse_usd"], 6), _scaled(bot["call_cost_usd"], 6))
+            name: KeeperTerms(
+                _scaled(bot["purse_usd"], 6),
+                _scaled(bot["call_cost_usd"], 6),
+                duration_us(bot["resale_delay"]),
+                bot.get("resale_parts", 1),
+                duration_us(bot.get("resale_spacing", 0)) or duration_us(bot["resale_delay"]),
+            )
             for name, bot in executor.get("bots", {}).items()
         },
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
+        engine=EngineTerms(
+            _scaled(executor.get("orders_per_second", 0), 6),
+            tuple(
+                (_instant(a) - start, _instant(b) - start) for a, b in executor.get("outages", ())
+            ),
+            tuple(
+                (
+                    _instant(window["from"]) - start,
+                    _instant(window["to"]) - start,
+                    _scaled(window["orders_per_second"], 6),
+                )
+                for window in executor.get("overloads", ())
+            ),
+        ),
     )
 
 

@@ -100,8 +100,8 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             for market, (_, prices) in paths.items()
             if market < len(terms.markets) and len(prices)
         },
-        call_costs_uusd={
-            o.owner_id: terms.keepers[o.name].call_cost_uusd
+        keeper_terms={
+            o.owner_id: terms.keepers[o.name]
             for o in owners
             if o.kind == "keeper" and o.name in terms.keepers
         },

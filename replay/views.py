@@ -31,6 +31,7 @@ VIEWS: Final = (
     "account_positions",
     "account_life",
     "unresolved",
+    "purses",
 )
 """Every view; a later one may use an earlier one."""
 

@@ -155,6 +155,11 @@ def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
         Line("calls won", f"{won:,}", f"{percent(won, won + lost)} of those sent"),
         Line("calls lost", f"{lost:,}"),
         Line("profit, USD", _optional(usd, outcome["keeper_profit_usd"])),
+        Line(
+            "lowest purse, USD",
+            _optional(usd, outcome["keeper_purse_lowest_usd"]),
+            f"{outcome['keepers_dry']:,} keepers short of a tranche",
+        ),
     ]
 
 

@@ -27,6 +27,7 @@ class Priority(IntEnum):
     ORACLE = 20
     LANDING = 30
     LIQUIDATION = 40
+    ORDER = 45
     KEEPER = 50
     RESALE = 60
     ACTOR = 90
@@ -113,12 +114,16 @@ class Context:
         return Wake(self.env, delay_us, priority)
 
     def call(
-        self, delay_us: int, priority: Priority, function: Callable[..., None], *args: object
+        self, delay_us: int, priority: Priority, function: Callable[..., object], *args: object
     ) -> None:
         """Call *function* with *args* after *delay_us*."""
         callbacks = self.wake(delay_us, priority).callbacks
         assert callbacks is not None
-        callbacks.append(lambda _event: function(*args))
+
+        def run(_event: simpy.Event) -> None:
+            function(*args)
+
+        callbacks.append(run)
 
     def start(self, process: Process) -> None:
         """Start a process."""

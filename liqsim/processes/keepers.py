@@ -1,19 +1,32 @@
 """Keeper bots: they watch offers, race to land a call, take over, and sell on."""
 
-from bisect import bisect_right
 from typing import Protocol
 
 import attrs
 import simpy
 
 from liqsim.events import FailedCall, InventorySold, KeeperCallFailed
+from liqsim.mechanics.windows import window_left_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.rng import Stream, lognormal_us
-from liqsim.scenario.model import Keeper, Latency
-from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
+from liqsim.scenario.model import LEAST_PROFIT_USD, Keeper, Latency
+from liqsim.units import NOTIONAL_DIVISOR, USD_SCALE, ceil_div, taker_cost_uusd
 
-_ATTEMPTS_PER_TRANCHE = 1_000
-"""Spacing of draw numbers: tries of one keeper at one tranche never share a draw."""
+_ATTEMPTS_PER_ROW = 1_000
+_BUCKETS_MAX = 2**32
+
+
+def draw_key(bucket: int, offer_number: int, attempt: int) -> tuple[int, int]:
+    """
+    Return entity and index of a keeper's draw: no two tries, at any offers, share one.
+
+    Offers of a bucket are a thousand indices apart; tries beyond go on under another entity.
+
+    >>> draw_key(7, 2, 5), draw_key(7, 2, 1_005)
+    ((7, 2005), (4294967303, 2005))
+    """
+    row, place = divmod(attempt, _ATTEMPTS_PER_ROW)
+    return row * _BUCKETS_MAX + bucket, offer_number * _ATTEMPTS_PER_ROW + place
 
 
 @attrs.define(eq=False)
@@ -27,6 +40,7 @@ class Offer:
         offer_number: Count of offers of the bucket, over all its liquidations.
         desk: The market.
         size_e8: Units on offer, all or nothing.
+        is_long: Whether who takes it over is long then.
         is_forced: Whether any price will do, because nobody is left to share the loss.
         closed: Fires when the offer is taken or withdrawn.
         closed_as: What a call that lands too late is told; None while the offer is open.
@@ -39,6 +53,7 @@ class Offer:
     offer_number: int
     desk: MarketDesk
     size_e8: int
+    is_long: bool
     is_forced: bool
     closed: simpy.Event
     closed_as: FailedCall | None = None
@@ -68,6 +83,10 @@ class Seller(Protocol):
         """Return why a call that lands now cannot have *offer*; None if it can."""
         ...
 
+    def next_mark(self, market_id: int) -> simpy.Event:
+        """Return an event that fires when the next mark of a market lands."""
+        ...
+
     def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
         """Let a keeper have *offer*; return the number of the takeover."""
         ...
@@ -90,7 +109,7 @@ class Keepers:
             bot.see(offer)
 
     def look_again(self) -> None:
-        """Have every keeper look again at what its purse did not reach: prices have changed."""
+        """Have every keeper look again at what it has put off: prices have changed."""
         for bot in self._bots:
             bot.retry()
 
@@ -106,10 +125,10 @@ class _Bot:
         self._owner_id = owner_id
         self._reactions = Stream(context.scenario.seed, f"keeper.{spec.name}", "reaction")
         self._landings = Stream(context.scenario.seed, f"keeper.{spec.name}", "landing")
-        self._down_from = [start for start, _ in spec.downtime]
         self._committed_uusd = 0
         self._calls_in_flight = 0
-        self._unaffordable: list[tuple[Offer, int]] = []
+        self._put_off: list[tuple[Offer, int]] = []
+        self._most_held_e8 = [0] * len(context.markets)
         self._is_selling = [False] * len(context.markets)
         self._takeover_seq = [-1] * len(context.markets)
 
@@ -131,10 +150,9 @@ class _Bot:
                 return  # Nothing was sent: nothing happened.
             if not self._down_for_us():
                 break
-        cost = self._spec.call_cost_uusd
-        need = self._notional_uusd(offer) + cost
-        if need > self._available_uusd():
-            self._unaffordable.append((offer, attempt))
+        need = self._need_uusd(offer)
+        if need > self._available_uusd() or not self._is_worth(offer):
+            self._put_off.append((offer, attempt))
             return
         self._committed_uusd += need
         self._calls_in_flight += 1
@@ -151,37 +169,47 @@ class _Bot:
     def _land(self, offer: Offer, attempt: int, sent_at_us: int) -> None:
         failure = self.seller.judge(offer)
         cost = self._spec.call_cost_uusd
-        if failure is None and self._notional_uusd(offer) + cost > self._available_uusd():
+        if failure is None and self._need_uusd(offer) > self._available_uusd():
             failure = FailedCall.PURSE_SHORT
         if failure is not None:
             event = KeeperCallFailed(offer.tranche_seq, self._owner_id, failure, cost, sent_at_us)
             self._context.journal.append(event, offer.tranche_seq)
             if failure is FailedCall.PURSE_SHORT:
-                self._unaffordable.append((offer, attempt))
+                self._put_off.append((offer, attempt))
             return
         market_id = offer.desk.market_id
         seq = self.seller.hand_over(offer, self._owner_id, cost, sent_at_us)
         self._takeover_seq[market_id] = seq
+        held = abs(self._inventory_e8(market_id))
+        self._most_held_e8[market_id] = max(self._most_held_e8[market_id], held) if held else 0
         if not self._is_selling[market_id]:
             self._context.start(self._sell(offer.desk))
 
     def _sell(self, desk: MarketDesk) -> Process:
-        """Trade the whole inventory of one market in its book until none is left."""
-        self._is_selling[desk.market_id] = True
+        """Sell the inventory of one market on, a part at a time, until none is left."""
+        market_id, delay = desk.market_id, self._spec.resale_delay_us
+        self._is_selling[market_id] = True
         while True:
-            delay = max(self._spec.resale_delay_us, self._down_for_us())
-            yield self._context.wake(delay, Priority.RESALE)
+            yield self._context.wake(max(delay, self._down_for_us()), Priority.RESALE)
             if self._down_for_us():
                 continue
-            inventory = self._inventory_e8(desk.market_id)
-            if inventory:
-                self._send(desk, -inventory)
-            if not self._inventory_e8(desk.market_id):
+            is_sold = self._send(desk)
+            if not self._inventory_e8(market_id):
                 break
-        self._is_selling[desk.market_id] = False
+            if not is_sold:
+                yield self.seller.next_mark(market_id)  # Until prices move there is no use.
+            delay = self._spec.resale_spacing_us or self._spec.resale_delay_us
+        self._is_selling[market_id] = False
+        self._most_held_e8[market_id] = 0
 
-    def _send(self, desk: MarketDesk, order_e8: int) -> None:
+    def _send(self, desk: MarketDesk) -> bool:
+        """Send the next order for the inventory of one market; return whether any was filled."""
         now, market_id = self._context.now_us, desk.market_id
+        inventory = self._inventory_e8(market_id)
+        part = ceil_div(self._most_held_e8[market_id], self._spec.resale_parts)
+        order_e8 = -min(inventory, part) if inventory > 0 else min(-inventory, part)
+        if not order_e8:
+            return False
         reference = desk.path.at(now)
         limit = None
         if order_e8 > 0:
@@ -190,10 +218,10 @@ class _Bot:
             spare = cash - self._calls_in_flight * self._spec.call_cost_uusd
             limit = spare * NOTIONAL_DIVISOR // order_e8
             if limit < 1:
-                return
+                return False
         fill = desk.liquidity.fill(desk.state.book, now, reference, order_e8, limit)
         if fill is None:
-            return
+            return False
         event = InventorySold(
             keeper_id=self._owner_id,
             market_id=market_id,
@@ -207,29 +235,46 @@ class _Bot:
         self._context.journal.append(event, self._takeover_seq[market_id])
         self._context.book_changed(market_id)
         self.retry()
+        return True
 
     def retry(self) -> None:
         """Look again at offers that were out of reach, now that capital may have come back."""
-        waiting, self._unaffordable = self._unaffordable, []
+        waiting, self._put_off = self._put_off, []
         for offer, attempt in waiting:
             if not offer.is_open:
                 continue
-            if self._notional_uusd(offer) + self._spec.call_cost_uusd <= self._available_uusd():
+            if self._need_uusd(offer) <= self._available_uusd() and self._is_worth(offer):
                 self._context.start(self._try_for(offer, attempt))
             else:
-                self._unaffordable.append((offer, attempt))
+                self._put_off.append((offer, attempt))
 
     def _down_for_us(self) -> int:
         """Return how long this keeper is still down; 0 when it is up."""
-        now = self._context.now_us
-        window = bisect_right(self._down_from, now) - 1
-        if window < 0:
-            return 0
-        return max(self._spec.downtime[window][1] - now, 0)
+        return window_left_us(self._spec.downtime, self._context.now_us)
 
-    def _notional_uusd(self, offer: Offer) -> int:
+    def _need_uusd(self, offer: Offer) -> int:
+        """Return what a call for *offer* and the takeover itself cost."""
         price = self.seller.takeover_price_e8(offer)
-        return ceil_div(offer.size_e8 * price, NOTIONAL_DIVISOR)
+        return ceil_div(offer.size_e8 * price, NOTIONAL_DIVISOR) + self._spec.call_cost_uusd
+
+    def _is_worth(self, offer: Offer) -> bool:
+        """
+        Return whether *offer* promises the least profit that the keeper asks for.
+
+        Every part is reckoned to fetch what the book shows for one now; what the book cannot show
+        promises nothing.
+        """
+        if self._spec.min_profit_uusd == LEAST_PROFIT_USD * USD_SCALE:
+            return True
+        desk, now = offer.desk, self._context.now_us
+        held = offer.size_e8 if offer.is_long else -offer.size_e8
+        part = ceil_div(offer.size_e8, self._spec.resale_parts) * (-1 if offer.is_long else 1)
+        fill = desk.liquidity.fill(desk.state.book, now, desk.path.at(now), part, None)
+        if fill is None or fill.quantity_e8 != part:
+            return False
+        paid = taker_cost_uusd(held, self.seller.takeover_price_e8(offer))
+        paid += taker_cost_uusd(-held, fill.price_e8) + self._spec.call_cost_uusd
+        return -paid >= self._spec.min_profit_uusd
 
     def _available_uusd(self) -> int:
         """Return the capital that is free: a short ties up its proceeds and as much again."""
@@ -245,6 +290,6 @@ class _Bot:
     def _delay_us(self, stream: Stream, law: Latency, offer: Offer, attempt: int) -> int:
         if law.median_us == law.p99_us:
             return law.median_us
-        entity = offer.bucket_id - self._context.first_bucket
-        index = offer.offer_number * _ATTEMPTS_PER_TRANCHE + attempt
+        bucket = offer.bucket_id - self._context.first_bucket
+        entity, index = draw_key(bucket, offer.offer_number, attempt)
         return lognormal_us(law.median_us, law.p99_us, stream.normal_at(entity, index))

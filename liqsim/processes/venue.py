@@ -13,7 +13,6 @@ from liqsim.events import (
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
-    OrderFilled,
     Owner,
     PositionDeleveraged,
     SurplusRouted,
@@ -25,7 +24,7 @@ from liqsim.events import (
 from liqsim.mechanics.legs import LegView, first_leg
 from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8, weight_e14
-from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8, units_within_e8
+from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
     FeeRates,
     Settlement,
@@ -34,29 +33,10 @@ from liqsim.mechanics.waterfall import (
     limit_price_e8,
 )
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.margins import Margins
 from liqsim.units import NOTIONAL_DIVISOR, ceil_div, format_usd, taker_cost_uusd
-
-
-@attrs.frozen(eq=False)
-class Tranche:
-    """
-    A slice that has been put up.
-
-    Attributes:
-        seq: Its `tranche_started`.
-        bucket_id: The bucket.
-        desk: The market.
-        size_e8: Units, without sign.
-        limit_e8: Worst price of its execution.
-    """
-
-    seq: int
-    bucket_id: int
-    desk: MarketDesk
-    size_e8: int
-    limit_e8: int
 
 
 @attrs.frozen(eq=False)
@@ -90,6 +70,7 @@ class Venue:
         self._context = context
         self._spec = context.scenario.venue
         self._keepers = keepers
+        self._engine = Engine(context, self) if keepers is None else None
         self._ledger = context.world.ledger
         self._margins = Margins(context)
         self._offers: dict[int, Offer] = {}
@@ -97,10 +78,8 @@ class Venue:
         self._waiting_for: dict[int, UnresolvedReason] = {}
         self._offer_counts: dict[int, int] = {}
         self._liquidations: dict[int, Liquidation] = {}
+        self._settled_at_us: dict[int, int] = {}
         fees = self._spec.fees
-        self._order_fees = FeeRates(
-            fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
-        )
         self._takeover_fees = FeeRates(
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         )
@@ -146,22 +125,29 @@ class Venue:
     def _liquidate(self, liquidation: Liquidation) -> Process:
         """Put up tranches until no leg is left or the margin is restored."""
         bucket = liquidation.bucket_id
-        self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
+        reaction, spacing = self._reaction_us(), self._spacing_left_us(bucket)
+        self._waiting_for[bucket] = (
+            UnresolvedReason.SPACING if spacing > reaction else UnresolvedReason.RUN_ENDED
+        )
         self._liquidations[bucket] = liquidation
-        yield self._context.wake(self._reaction_us(), Priority.LIQUIDATION)
+        yield self._context.wake(max(reaction, spacing), Priority.LIQUIDATION)
         cause, number = liquidation.seq, 0
         while not self._is_over(bucket):
             stale = self._stale_leg(bucket)
             if stale is not None:
+                self._pass_on(bucket)
                 self._waiting_for[bucket] = UnresolvedReason.NO_FRESH_PRICE
                 self._context.log.info("mark_stale", bucket_id=bucket, market=stale.spec.name)
                 yield self._next_mark[stale.market_id]
                 continue
+            if self._engine is not None and not self._engine.has_turn(bucket):
+                yield self._engine.turn(bucket)
+                continue  # The wait may have changed what there is to do.
             number += 1
             tranche = self._put_up(liquidation, self._next_leg(liquidation), cause, number)
             self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
-            if self._keepers is None:
-                filled, deleveraged = yield from self._engine(tranche)
+            if self._engine is not None:
+                filled, deleveraged = yield from self._engine.execute(tranche)
                 taken_over = 0
             else:
                 filled = 0
@@ -176,7 +162,19 @@ class Venue:
                     pause = max(pause, self._spec.engine.retry_us)
                     self._waiting_for[bucket] = UnresolvedReason.NO_DEPTH
                 yield self._context.wake(pause, Priority.LIQUIDATION)
+        self._pass_on(bucket)
         self._end(liquidation, cause)
+
+    def _pass_on(self, bucket: int) -> None:
+        if self._engine is not None:
+            self._engine.pass_on(bucket)
+
+    def _spacing_left_us(self, bucket: int) -> int:
+        """Return how long the next tranche must wait for the last, of whichever liquidation."""
+        if bucket not in self._settled_at_us:
+            return 0
+        earliest = self._settled_at_us[bucket] + self._spec.tranches.spacing_us
+        return max(earliest - self._context.now_us, 0)
 
     def _is_over(self, bucket: int) -> bool:
         return not self._margins.legs(bucket) or self._margins.is_restored(bucket)
@@ -229,6 +227,7 @@ class Venue:
             at_trigger_e8=liquidation.at_trigger_e8[desk.market_id],
             share_e6=spec.share_e6,
             max_uusd=spec.max_uusd,
+            min_uusd=spec.min_uusd,
             mark_e8=desk.state.mark_e8,
         )
 
@@ -237,7 +236,7 @@ class Venue:
     ) -> Tranche:
         bucket = liquidation.bucket_id
         size = self._tranche_size(liquidation, desk)
-        limit = self._limit(desk, bucket, size)
+        limit = self.limit_e8(desk, bucket, size)
         event = TrancheStarted(
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,
@@ -251,7 +250,8 @@ class Venue:
         seq = self._context.journal.append(event, cause)
         return Tranche(seq, bucket, desk, size, limit)
 
-    def _limit(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
+    def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
+        """Return the worst price of an order of *size_e8* now."""
         return limit_price_e8(
             self._margins.leg_cash_uusd(desk, bucket),
             self._position(desk, bucket),
@@ -265,6 +265,7 @@ class Venue:
         journal, bucket = self._context.journal, tranche.bucket_id
         if not self._margins.legs(bucket):
             self._fill_hole(tranche)
+        self._settled_at_us[bucket] = self._context.now_us
         return journal.append(
             TrancheSettled(
                 tranche_seq=tranche.seq,
@@ -282,7 +283,7 @@ class Venue:
         bucket, fund = tranche.bucket_id, self._ledger.cash_view[Owner.FUND]
         hole = -self._ledger.cash_view[bucket]
         draw = min(max(hole, 0), fund)
-        self._route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
+        self.route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
         if hole > draw:
             self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(hole - draw))
             event = BadDebtRecorded(tranche.seq, bucket, hole - draw)
@@ -305,73 +306,13 @@ class Venue:
         )
         self._margins.watch(bucket)
 
-    # Execution by the venue's engine ------------------------------------------------------------
+    def is_restored(self, bucket: int) -> bool:
+        """Return whether the margin of *bucket* is restored at the marks."""
+        return self._margins.is_restored(bucket)
 
-    def _engine(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
-        """Send child orders, the remainder down the waterfall; return (filled, deleveraged)."""
-        engine = self._spec.engine
-        assert engine is not None
-        desk, left = tranche.desk, tranche.size_e8
-        while left:
-            child = min(left, units_within_e8(engine.child_order_uusd, desk.state.mark_e8))
-            limit = self._tighter(tranche, self._limit(desk, tranche.bucket_id, child))
-            part = self._send(tranche, child, limit)
-            left -= part
-            if part < child:
-                break  # Limit or depth is reached: the other children would get nothing.
-            if left and engine.child_spacing_us:
-                yield self._context.wake(engine.child_spacing_us, Priority.LIQUIDATION)
-        if not left or not self._has_depth(tranche):
-            return tranche.size_e8 - left, 0  # What the book cannot take waits for it to refill.
-        deleveraged = self._deleverage(tranche, left)
-        left -= deleveraged
-        if left:
-            left -= self._send(tranche, left, None)
-        return tranche.size_e8 - left - deleveraged, deleveraged
+    # Settlement ---------------------------------------------------------------------------------
 
-    def _has_depth(self, tranche: Tranche) -> bool:
-        """Return whether the book would take another unit at some price."""
-        desk, now = tranche.desk, self._context.now_us
-        unit = -1 if self._position(desk, tranche.bucket_id) > 0 else 1
-        book, reference = desk.state.book, desk.path.at(now)
-        return desk.liquidity.fill(book, now, reference, unit, None) is not None
-
-    def _tighter(self, tranche: Tranche, limit_e8: int) -> int:
-        """Return the limit now, never beyond the one announced with the tranche."""
-        is_long = self._position(tranche.desk, tranche.bucket_id) > 0
-        return max(limit_e8, tranche.limit_e8) if is_long else min(limit_e8, tranche.limit_e8)
-
-    def _send(self, tranche: Tranche, size_e8: int, limit_e8: int | None) -> int:
-        """Send one order to the book and settle its fill; return the units filled."""
-        desk, bucket, now = tranche.desk, tranche.bucket_id, self._context.now_us
-        position = self._position(desk, bucket)
-        order = -size_e8 if position > 0 else size_e8
-        reference = desk.path.at(now)
-        fill = desk.liquidity.fill(desk.state.book, now, reference, order, limit_e8)
-        if fill is None:
-            return 0
-        cost = taker_cost_uusd(fill.quantity_e8, fill.price_e8)
-        settlement = self._settlement(
-            desk, bucket, fill.quantity_e8, cost, fill.price_e8, self._order_fees
-        )
-        event = OrderFilled(
-            tranche_seq=tranche.seq,
-            bucket_id=bucket,
-            market_id=desk.market_id,
-            ordered_e8=order,
-            quantity_e8=fill.quantity_e8,
-            price_e8=fill.price_e8,
-            cost_uusd=cost,
-            fee_uusd=settlement.fee_uusd,
-            reference_price_e8=reference,
-            market_price_e8=fill.market_price_e8,
-        )
-        seq = self._context.journal.append(event, tranche.seq)
-        self._route(tranche.seq, bucket, settlement, seq)
-        self._context.book_changed(desk.market_id)
-        return abs(fill.quantity_e8)
-
-    def _settlement(
+    def settlement(
         self,
         desk: MarketDesk,
         bucket: int,
@@ -380,6 +321,7 @@ class Venue:
         price_e8: int,
         rates: FeeRates,
     ) -> Settlement:
+        """Return what an execution leaves to the fee, the fund and the account."""
         fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
         settlement = decide_settlement(
             self._margins.leg_cash_uusd(desk, bucket),
@@ -393,7 +335,7 @@ class Venue:
             return attrs.evolve(settlement, surplus_uusd=0)  # It is margin of the other legs.
         return settlement
 
-    def _route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
+    def route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
         """Record what the fund paid or gained by one execution."""
         journal = self._context.journal
         if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
@@ -404,7 +346,7 @@ class Venue:
                 self._context.log.info("fund_exhausted", bucket_id=bucket)
             journal.append(FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left), cause)
 
-    def _deleverage(self, tranche: Tranche, size_e8: int) -> int:
+    def deleverage(self, tranche: Tranche, size_e8: int) -> int:
         """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
         if not size_e8 or self._spec.waterfall.deleveraging == "none":
             return 0
@@ -453,7 +395,7 @@ class Venue:
         desk, bucket = tranche.desk, tranche.bucket_id
         left, deleveraged, is_forced = tranche.size_e8, 0, False
         if self._is_beyond(desk, bucket, left, self._takeover_price(desk, bucket)):
-            deleveraged = self._deleverage(tranche, left)
+            deleveraged = self.deleverage(tranche, left)
             left -= deleveraged
             is_forced = True  # Nobody is left to share the loss: any price will do.
         if not left:
@@ -465,6 +407,7 @@ class Venue:
             offer_number=number,
             desk=desk,
             size_e8=left,
+            is_long=self._position(desk, bucket) > 0,
             is_forced=is_forced,
             closed=self._context.env.event(),
         )
@@ -476,8 +419,12 @@ class Venue:
         del self._offers[bucket]
         self._margins.forget_restoration(bucket)
         if offer.closed_as is FailedCall.BEYOND_LIMIT:
-            deleveraged += self._deleverage(tranche, left)
+            deleveraged += self.deleverage(tranche, left)
         return offer.taken_e8, deleveraged
+
+    def next_mark(self, market_id: int) -> simpy.Event:
+        """Return an event that fires when the next mark of a market lands."""
+        return self._next_mark[market_id]
 
     def takeover_price_e8(self, offer: Offer) -> int:
         """Return the price at which *offer* can be had now."""
@@ -500,7 +447,7 @@ class Venue:
         price = self._takeover_price(desk, bucket)
         quantity = -offer.size_e8 if self._position(desk, bucket) > 0 else offer.size_e8
         cost = taker_cost_uusd(quantity, price)
-        settlement = self._settlement(desk, bucket, quantity, cost, price, self._takeover_fees)
+        settlement = self.settlement(desk, bucket, quantity, cost, price, self._takeover_fees)
         event = TrancheTakenOver(
             tranche_seq=offer.tranche_seq,
             bucket_id=bucket,
@@ -514,7 +461,7 @@ class Venue:
             sent_at_us=sent_at_us,
         )
         seq = self._context.journal.append(event, offer.tranche_seq)
-        self._route(offer.tranche_seq, bucket, settlement, seq)
+        self.route(offer.tranche_seq, bucket, settlement, seq)
         offer.taken_e8 = offer.size_e8
         offer.close(FailedCall.LOST_RACE)
         return seq
@@ -526,7 +473,7 @@ class Venue:
 
     def _is_beyond(self, desk: MarketDesk, bucket: int, size_e8: int, price_e8: int) -> bool:
         """Return whether *price_e8* is worse than bankruptcy less what the fund can pay."""
-        limit = self._limit(desk, bucket, size_e8)
+        limit = self.limit_e8(desk, bucket, size_e8)
         return price_e8 < limit if self._position(desk, bucket) > 0 else price_e8 > limit
 
     # The end ------------------------------------------------------------------------------------
@@ -538,6 +485,8 @@ class Venue:
             reason = self._waiting_for[bucket]
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
+            if self._engine is not None and self._engine.is_waiting(bucket):
+                reason = UnresolvedReason.NO_EXECUTOR
             trigger_seq = int(world.liquidation_seq[bucket])
             desk = self._liquidations[bucket].desk
             self._context.journal.append(

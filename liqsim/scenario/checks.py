@@ -17,6 +17,7 @@ from liqsim.scenario.fields import Form, key_of, name_of
 from liqsim.scenario.model import (
     Basis,
     Cohort,
+    Engine,
     FilePath,
     GbmPath,
     KnotsPath,
@@ -86,6 +87,8 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _increasing((*path, "schedule"), changes, "at")
             case Oracle():
                 yield from _oracle(path, node, scenario.end_us)
+            case Engine():
+                yield from _engine(path, node)
             case Venue():
                 yield from _venue(path, node)
             case Leverage():
@@ -236,6 +239,20 @@ def _venue(path: Path, venue: Venue) -> Iterator[Problem]:
     for bot in venue.keepers.bots:
         if bot.name.casefold() in OWNERS:
             yield (*path, "keepers", "bots", bot.name), f"must not be one of {', '.join(OWNERS)}"
+
+
+def _engine(path: Path, engine: Engine) -> Iterator[Problem]:
+    here = (*path, "overloads")
+    for row, overload in enumerate(engine.overloads):
+        if overload.start_us >= overload.end_us:
+            yield (*here, row, "to"), "must be after from"
+        if row and overload.start_us < engine.overloads[row - 1].end_us:
+            bound = "must be at or after the end of the window before it"
+            yield (*here, row, "from"), bound
+        if 0 < engine.rate_e6 < overload.rate_e6:
+            rate = _number(engine.rate_e6, RATIO_SCALE)
+            bound = f"must be at most that of the engine at other times, {rate}"
+            yield (*here, row, "orders_per_second"), bound
 
 
 def _leverage(path: Path, leverage: Leverage) -> Iterator[Problem]:

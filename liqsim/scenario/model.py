@@ -47,6 +47,9 @@ _LEVEL_UNITS = Scalar(
     "units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), low_open=True, scale=UNIT_SCALE
 )
 
+LEAST_PROFIT_USD: Final = -999_999_999_999
+"""Beyond any loss: a keeper asked for no more than this takes whatever it can pay for."""
+
 Windows = tuple[tuple[int, int], ...]
 """Half-open [from, to) spans in microseconds, sorted and disjoint."""
 
@@ -306,12 +309,14 @@ class Tranches:
     Attributes:
         share_e6: Share of the position at its trigger that one tranche puts up.
         max_uusd: Largest tranche, at the mark price.
+        min_uusd: What would be left of a position worth less than this goes with the tranche.
         spacing_us: Time from the end of one tranche of a bucket to the start of the next.
         restore_buffer_e6: Liquidation stops at margin >= 0 under (1 + this) x maintenance.
     """
 
     share_e6: int = ratio("share", "0", "1", low_open=True, default=1)
     max_uusd: int = usd("max_usd", "0.01", default=Decimal(999_999_999_999))
+    min_uusd: int = usd("min_usd", default=0)
     spacing_us: int = duration("spacing", "0.000001", default="1s")
     restore_buffer_e6: int = ratio("restore_buffer", "0", "10", default=0)
 
@@ -361,6 +366,22 @@ class Cross:
 
 
 @attrs.frozen
+class Overload:
+    """
+    A window in which the engine sends fewer orders.
+
+    Attributes:
+        start_us: When it begins.
+        end_us: When it ends, exclusive.
+        rate_e6: Orders per second in it, in 1e-6.
+    """
+
+    start_us: int = instant("from")
+    end_us: int = instant("to")
+    rate_e6: int = ratio("orders_per_second", "0", "1000000", low_open=True)
+
+
+@attrs.frozen
 class Engine:
     """
     The venue's own liquidation engine.
@@ -370,12 +391,18 @@ class Engine:
         child_order_uusd: Largest order it sends, at the mark price.
         child_spacing_us: Time between the child orders of one tranche.
         retry_us: Least time between a tranche that depth stopped and the next one.
+        rate_e6: Orders per second that it sends, over all liquidations, in 1e-6; 0 is no limit.
+        outages: Windows in which it sends nothing.
+        overloads: Windows with another number of orders per second, sorted and disjoint.
     """
 
     reaction_us: int = duration("reaction", default="1s")
     child_order_uusd: int = usd("child_order_usd", "0.01", default=Decimal(999_999_999_999))
     child_spacing_us: int = duration("child_spacing", default="0s")
     retry_us: int = duration("retry", default="0s")
+    rate_e6: int = ratio("orders_per_second", "0", "1000000", default=0)
+    outages: Windows = pairs("outages", _WINDOW_START, _WINDOW_END, default=[])
+    overloads: tuple[Overload, ...] = rows("overloads", default=[])
 
 
 @attrs.frozen
@@ -389,7 +416,10 @@ class Keeper:
         landing: From sending to landing.
         purse_uusd: Its capital; it takes over only what it can pay in full.
         call_cost_uusd: Cost of every call sent.
-        resale_delay_us: From taking over to selling on, and between attempts.
+        min_profit_uusd: Least that it must expect of a takeover to send a call.
+        resale_delay_us: From taking over to selling on.
+        resale_parts: Sales in which it sells what it has of a market.
+        resale_spacing_us: Time between sales; 0 stands for that from taking over to selling on.
         downtime: Windows in which it neither watches nor sends.
     """
 
@@ -398,7 +428,12 @@ class Keeper:
     landing: Latency = table("landing")
     purse_uusd: int = usd("purse_usd")
     call_cost_uusd: int = usd("call_cost_usd", default=0)
+    min_profit_uusd: int = usd(
+        "min_profit_usd", str(LEAST_PROFIT_USD), default=Decimal(LEAST_PROFIT_USD)
+    )
     resale_delay_us: int = duration("resale_delay", "0.001", default="1s")
+    resale_parts: int = count("resale_parts", 1, 1_000_000, default=1)
+    resale_spacing_us: int = duration("resale_spacing", default="0s")
     downtime: Windows = pairs("downtime", _WINDOW_START, _WINDOW_END, default=[])
 
 

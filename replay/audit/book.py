@@ -24,7 +24,7 @@ from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import Terms
+from replay.terms import KeeperTerms, Terms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -73,6 +73,20 @@ class LiquidationProgress:
     earliest_us: int
     tranches: int = 0
     open_tranche: int = -1
+
+
+@attrs.define
+class Resale:
+    """
+    An inventory that a keeper sells on.
+
+    Attributes:
+        most_held_e8: The most that it has held since it last held nothing.
+        earliest_us: Before this the next sale may not be.
+    """
+
+    most_held_e8: int
+    earliest_us: int
 
 
 @attrs.define
@@ -129,7 +143,11 @@ class Book:
         sides: Buckets with a position, by market and whether they are long.
         depths: What flow has done to each market.
         published_at: When the last update was published, by market.
-        call_costs_uusd: What a call costs, by keeper.
+        keeper_terms: Terms of keepers, by owner id.
+        resales: Inventories being sold, by keeper and market.
+        settled_at_us: When the last tranche of a bucket was settled.
+        order_at_us: When the engine sent its last order; -1 before the first.
+        order_of: The tranche whose order that was; -1 once it was filled whole.
         taken_over: Tranches that keepers have taken over.
         owed: What the event before must be followed by.
         run: The deleveraging in course.
@@ -149,7 +167,11 @@ class Book:
     sides: defaultdict[tuple[int, bool], dict[int, None]] = attrs.Factory(lambda: defaultdict(dict))
     depths: dict[int, MarketDepth] = attrs.Factory(dict)
     published_at: dict[int, int] = attrs.Factory(dict)
-    call_costs_uusd: dict[int, int] = attrs.Factory(dict)
+    keeper_terms: dict[int, KeeperTerms] = attrs.Factory(dict)
+    resales: dict[tuple[int, int], Resale] = attrs.Factory(dict)
+    settled_at_us: dict[int, int] = attrs.Factory(dict)
+    order_at_us: int = -1
+    order_of: int = -1
     taken_over: set[int] = attrs.Factory(set)
     owed: Owed | None = None
     run: Deleveraging | None = None

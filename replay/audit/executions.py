@@ -11,7 +11,8 @@ from liqsim.events import (
     OrderFilled,
     TrancheTakenOver,
 )
-from replay.audit.book import Book
+from replay.audit import engine
+from replay.audit.book import Book, Resale
 from replay.audit.settlement import settle
 
 _E10: Final = 10**10
@@ -19,7 +20,8 @@ _E6: Final = 10**6
 
 
 def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
-    """Check an order's size, fee and limit."""
+    """Check an order's size, time, fee and limit."""
+    engine.order_filled(book, entry, e)
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     _check_order(book, entry, e)
     note_flow(book, entry, e)
@@ -45,6 +47,7 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     call_landed(book, entry, e)
     settle(book, entry, e, book.terms.takeover_fee_e6)
+    _note_inventory(book, entry, e)
     book.taken_over.add(e.tranche_seq)
     tranche = book.open_tranche(entry, e.tranche_seq)
     marks = [book.fold.marks_e8.get(e.market_id, 0)]
@@ -58,11 +61,33 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
         book.findings.add("takeover_price", entry.seq, message)
 
 
+def _note_inventory(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
+    """Note what a keeper will have to sell."""
+    if e.keeper_id not in book.keeper_terms:
+        return
+    held = abs(book.position(e.market_id, e.keeper_id) - e.quantity_e8)
+    first_us = entry.sim_time_us + book.keeper_terms[e.keeper_id].resale_delay_us
+    resale = book.resales.setdefault((e.keeper_id, e.market_id), Resale(0, first_us))
+    resale.most_held_e8 = max(resale.most_held_e8, held) if held else 0
+
+
 def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
-    """Check that a keeper sells no more than it has."""
+    """Check that a keeper sells no more than it has, in parts of the right size, in time."""
     book.check_reduces(entry, e.market_id, e.keeper_id, e.quantity_e8)
     _check_order(book, entry, e)
     note_flow(book, entry, e)
+    resale = book.resales.get((e.keeper_id, e.market_id))
+    if resale is None:
+        return  # It has nothing: reported as fill_size.
+    terms, inventory = book.keeper_terms[e.keeper_id], book.position(e.market_id, e.keeper_id)
+    part = min(abs(inventory), -(-resale.most_held_e8 // terms.resale_parts))
+    book.expect("resale", entry, "ordered_e8", e.ordered_e8, -part if inventory > 0 else part)
+    if entry.sim_time_us < resale.earliest_us:
+        message = f"sold at {entry.sim_time_us} us, must be at {resale.earliest_us} or later"
+        book.findings.add("resale", entry.seq, message)
+    resale.earliest_us = entry.sim_time_us + terms.resale_spacing_us
+    if not inventory + e.quantity_e8:
+        del book.resales[e.keeper_id, e.market_id]
 
 
 def note_flow(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
@@ -90,8 +115,8 @@ def call_failed(book: Book, entry: Entry, e: KeeperCallFailed) -> None:
 
 def call_landed(book: Book, entry: Entry, e: TrancheTakenOver | KeeperCallFailed) -> None:
     """Check that a call was sent before it landed, and what it cost."""
-    if e.keeper_id in book.call_costs_uusd:
-        right = book.call_costs_uusd[e.keeper_id]
+    if e.keeper_id in book.keeper_terms:
+        right = book.keeper_terms[e.keeper_id].call_cost_uusd
         book.expect("call_cost", entry, "call_cost_uusd", e.call_cost_uusd, right)
     if e.sent_at_us > entry.sim_time_us:
         book.findings.add("lifecycle", entry.seq, "the call landed before it was sent")

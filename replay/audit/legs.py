@@ -19,11 +19,13 @@ _CLEARLY: Final = 1e-3
 def slice_e8(
     book: Book, market: int, bucket: int, liquidation: LiquidationProgress, mark_e8: int
 ) -> int:
-    """Return the units of the next tranche of a leg: position, share or cap, the smallest."""
+    """Return the units of the next tranche of a leg: position, share or cap, and then the dust."""
     at_trigger = liquidation.sizes_e8.get(market, 0)
     share = -(-at_trigger * book.terms.share_e6 // _E6)
     cap = max(book.terms.max_uusd * _E10 // max(mark_e8, 1), 1)
-    return min(abs(book.position(market, bucket)), share, cap)
+    held = abs(book.position(market, bucket))
+    size = min(held, share, cap)
+    return held if (held - size) * mark_e8 < book.terms.min_uusd * _E10 else size
 
 
 def check_leg(

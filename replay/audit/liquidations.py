@@ -84,6 +84,10 @@ def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> 
     what = "bankruptcy_price_e8"
     book.expect("bankruptcy_price", entry, what, e.bankruptcy_price_e8, right)
     earliest = entry.sim_time_us + book.terms.reaction_us
+    if e.bucket_id in book.settled_at_us:
+        # Spacing holds between the tranches of a bucket, also of two liquidations.
+        spaced = book.settled_at_us[e.bucket_id] + book.terms.spacing_us
+        earliest = max(earliest, spaced)
     sizes = {leg: abs(book.position(leg, e.bucket_id)) for leg in book.legs(e.bucket_id)}
     book.liquidations[entry.seq] = LiquidationProgress(e, sizes, earliest)
     book.liquidation_of.setdefault(e.bucket_id, entry.seq)

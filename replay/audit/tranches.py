@@ -3,6 +3,7 @@
 from typing import Final
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
+from replay.audit import engine
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.legs import check_leg, slice_e8
 
@@ -27,6 +28,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
             message = f"liquidation {e.liquidation_seq} has ended"
             book.findings.add("lifecycle", entry.seq, message)
         return
+    engine.tranche_started(book, entry, e)
     _check_turn(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
     check_leg(book, entry, e, liquidation)
@@ -61,6 +63,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     if not book.legs(bucket) and book.cash(bucket) < -debt:
         message = f"bucket {bucket} has {book.cash(bucket)} uUSD and a bad debt of {debt}"
         book.findings.add("bad_debt", entry.seq, message)
+    book.settled_at_us[bucket] = entry.sim_time_us
     liquidation = book.liquidations.get(tranche.start.liquidation_seq)
     if liquidation is not None:
         liquidation.open_tranche = -1

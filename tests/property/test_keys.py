@@ -134,6 +134,14 @@ def fall(**overrides: Any) -> Raw:
     return changed(small_scenario(markets__ETH__path=path), overrides)
 
 
+def fall_apart(**overrides: Any) -> Raw:
+    """One account that is sold in orders of 200 USD."""
+    return fall(venue__engine__child_order_usd=200, **overrides)
+
+
+OVERLOAD: Final = [{"from": at(5), "to": at(30), "orders_per_second": 1}]
+
+
 def deep_fall(**overrides: Any) -> Raw:
     """One account that is sold below its bankruptcy price, with a short to share the loss."""
     return fall(
@@ -468,6 +476,43 @@ ROWS: Final[dict[str, Row]] = {
         "1s",
     ),
     "venue.engine.retry": (dry, "venue.engine.retry", "0s", "5s"),
+    "venue.tranches.min_usd": (
+        lambda: fall(venue__tranches__share=Decimal("0.6")),
+        "venue.tranches.min_usd",
+        0,
+        400,
+    ),
+    "venue.engine.orders_per_second": (fall_apart, "venue.engine.orders_per_second", 0, 2),
+    "venue.engine.outages.[].from": (
+        lambda: fall_apart(venue__engine__outages=[[at(5), at(20)]]),
+        "venue.engine.outages.0.0",
+        at(5),
+        at(15),
+    ),
+    "venue.engine.outages.[].to": (
+        lambda: fall_apart(venue__engine__outages=[[at(5), at(20)]]),
+        "venue.engine.outages.0.1",
+        at(20),
+        at(30),
+    ),
+    "venue.engine.overloads.[].from": (
+        lambda: fall_apart(venue__engine__overloads=OVERLOAD),
+        "venue.engine.overloads.0.from",
+        at(5),
+        at(15),
+    ),
+    "venue.engine.overloads.[].to": (
+        lambda: fall_apart(venue__engine__overloads=OVERLOAD),
+        "venue.engine.overloads.0.to",
+        at(30),
+        at(11),
+    ),
+    "venue.engine.overloads.[].orders_per_second": (
+        lambda: fall_apart(venue__engine__overloads=OVERLOAD),
+        "venue.engine.overloads.0.orders_per_second",
+        1,
+        2,
+    ),
     "venue.keepers.reaction": (offer, "venue.keepers.reaction", "0s", "1s"),
     "venue.keepers.discount": (offer, "venue.keepers.discount", 0, Decimal("0.001")),
     "venue.keepers.bots.*.reaction.median": (
@@ -482,6 +527,14 @@ ROWS: Final[dict[str, Row]] = {
     "venue.keepers.bots.*.purse_usd": (offer, f"{ANN}.purse_usd", 1_000_000, 100),
     "venue.keepers.bots.*.call_cost_usd": (offer, f"{ANN}.call_cost_usd", 1, 2),
     "venue.keepers.bots.*.resale_delay": (offer, f"{ANN}.resale_delay", "1s", "2s"),
+    "venue.keepers.bots.*.min_profit_usd": (offer, f"{ANN}.min_profit_usd", -10, 10),
+    "venue.keepers.bots.*.resale_parts": (offer, f"{ANN}.resale_parts", 1, 2),
+    "venue.keepers.bots.*.resale_spacing": (
+        lambda: _put(offer(), f"{ANN}.resale_parts", 2),
+        f"{ANN}.resale_spacing",
+        "0s",
+        "2s",
+    ),
     "venue.keepers.bots.*.downtime.[].from": (
         lambda: _put(offer(), f"{ANN}.downtime", [[at(20), at(30)]]),
         f"{ANN}.downtime.0.0",

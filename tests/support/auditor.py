@@ -118,6 +118,12 @@ class Auditor:
         self._last_judged: tuple[Fraction, int] | None = None
         self._live_before = (0, 0)
         self._beyond_bankruptcy = False
+        self._settled_at: dict[int, int] = {}
+        self._free_at = 0
+        self._maybe_free_at: list[int] = []
+        self._order: tuple[int, int] | None = None
+        self._most_held: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self._sold_at: dict[tuple[int, int], int] = {}
         self._rules: dict[type[Any], Callable[[Entry, Any], None]] = {
             FundsDeposited: self._deposited,
             PositionOpened: self._opened,
@@ -380,20 +386,23 @@ class Auditor:
         executor = venue.engine if venue.executor == "engine" else venue.keepers
         assert event.executor is Executor[venue.executor.upper()]
         assert executor is not None
-        if liquidation.count == 0:
-            assert entry.cause_seq == liquidation.seq
-            assert at >= liquidation.triggered_at + executor.reaction_us
-            if not venue.mark_max_age_us:
-                assert at == liquidation.triggered_at + executor.reaction_us
-        else:
-            assert entry.cause_seq == liquidation.settled_seq
+        cause = liquidation.settled_seq if liquidation.count else liquidation.seq
+        assert entry.cause_seq == cause
+        earliest = liquidation.triggered_at + executor.reaction_us
+        if bucket in self._settled_at:  # By this liquidation, or by one before it.
             pause = venue.tranches.spacing_us
-            if liquidation.was_cancelled and venue.engine is executor:
+            if liquidation.count and liquidation.was_cancelled and venue.engine is executor:
                 pause = max(pause, venue.engine.retry_us)
                 self.census["later retry"] += pause > venue.tranches.spacing_us
-            assert at >= liquidation.settled_at + pause
-            if not venue.mark_max_age_us:
-                assert at == liquidation.settled_at + pause
+            spaced = self._settled_at[bucket] + pause
+            if spaced > earliest and not liquidation.count:
+                self.census["spaced from the liquidation before"] += 1
+            earliest = max(earliest, spaced)
+        assert at >= earliest
+        if not venue.mark_max_age_us:
+            down_until = [end for _, end in venue.engine.outages] if venue.engine else []
+            assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
+        self._ordered(entry, entry.seq, earliest)
         oldest = min(self._marks[leg][2] for leg in self._legs(bucket))
         assert not venue.mark_max_age_us or at - oldest <= venue.mark_max_age_us
         assert self._is_due(self._margin(bucket, venue.tranches.restore_buffer_e6))
@@ -403,6 +412,9 @@ class Auditor:
         share = -(-liquidation.sizes_at_trigger[market] * venue.tranches.share_e6 // 10**6)
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
         size = min(abs(position), share, cap)
+        if 0 < (abs(position) - size) * mark < venue.tranches.min_uusd * _E16:
+            size = abs(position)
+            self.census["dust taken along"] += 1
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         assert event.limit_price_e8 == self._limit(market, bucket, size)
@@ -429,6 +441,35 @@ class Auditor:
                 for leg in legs
             }
             assert market == max(legs, key=lambda leg: (losses[leg], -leg))
+
+    def _ordered(self, entry: Entry, tranche_seq: int, since: int) -> None:
+        """Check that an order may go, and note when the next one may."""
+        engine, at = self._venue.engine, entry.sim_time_us
+        if self._venue.executor != "engine" or engine is None:
+            return
+        if not (engine.rate_e6 or engine.outages or engine.overloads):
+            return
+        assert not any(start <= at < end for start, end in engine.outages)
+        assert at >= self._free_at
+        if at > since:
+            self.census["order waited"] += 1
+            if any(since < end <= at for _, end in engine.outages):
+                self.census["order waited for an outage"] += 1
+        if any(w.start_us <= at < w.end_us for w in engine.overloads):
+            self.census["order in an overload"] += 1
+        self._free_at = at + self._order_us(at)
+        self._maybe_free_at = []
+        self._order = tranche_seq, at
+
+    def _order_us(self, at: int) -> int:
+        """Return how long an order sent at *at* keeps others waiting."""
+        engine = self._venue.engine
+        assert engine is not None
+        rate = engine.rate_e6
+        for window in engine.overloads:
+            if window.start_us <= at < window.end_us:
+                rate = window.rate_e6
+        return -(-(10**12) // rate) if rate else 0
 
     def _may_be_forced(self, market: int, bucket: int) -> bool:
         """Return whether nobody is left to share a loss, so that any price will do."""
@@ -477,6 +518,10 @@ class Auditor:
         mark, _, _ = self._marks[market]
         fees, engine = self._venue.fees, self._venue.engine
         assert engine is not None
+        if self._order != (tranche.seq, entry.sim_time_us):
+            self._ordered(entry, tranche.seq, entry.sim_time_us)
+        if event.quantity_e8 == event.ordered_e8:
+            self._order = None
         assert market == self._market_of_tranche(event)
         assert 0 < abs(event.quantity_e8) <= abs(event.ordered_e8) <= tranche.left
         if abs(event.quantity_e8) < abs(event.ordered_e8):
@@ -547,6 +592,8 @@ class Auditor:
         self._executed(entry, event, rates, mark)
         tranche.taken += abs(event.quantity_e8)
         self._trade(bucket, keeper, event)
+        held, most = abs(self._units[event.market_id][keeper]), (keeper, event.market_id)
+        self._most_held[most] = max(self._most_held[most], held) if held else 0
         self._pay(bucket, TREASURY, event.fee_uusd)
         self._pay(keeper, NETWORK, event.call_cost_uusd)
 
@@ -586,10 +633,17 @@ class Auditor:
         cause = self.entries[entry.cause_seq].event
         assert isinstance(cause, TrancheTakenOver)
         assert (cause.keeper_id, cause.market_id) == (keeper, market)
-        assert event.ordered_e8 == -inventory
         keepers = self._venue.keepers
         assert keepers is not None
-        downtime = keepers.bots[keeper - _FIRST_KEEPER].downtime
+        bot = keepers.bots[keeper - _FIRST_KEEPER]
+        part = min(abs(inventory), -(-self._most_held[keeper, market] // bot.resale_parts))
+        assert event.ordered_e8 == (-part if inventory > 0 else part)
+        if part < abs(inventory):
+            self.census["part of an inventory"] += 1
+        spacing = bot.resale_spacing_us or bot.resale_delay_us
+        assert entry.sim_time_us >= self._sold_at.get((keeper, market), 0) + spacing
+        assert entry.sim_time_us >= bot.resale_delay_us
+        downtime = bot.downtime
         assert not any(start <= entry.sim_time_us < end for start, end in downtime)
         assert event.quantity_e8 * inventory < 0
         assert abs(event.quantity_e8) <= abs(inventory)
@@ -597,6 +651,10 @@ class Auditor:
             self.census["partial resale"] += 1
         self._priced(entry, event)
         self._trade(keeper, MAKERS, event)
+        self._sold_at[keeper, market] = entry.sim_time_us
+        if not self._units[market][keeper]:
+            self._most_held[keeper, market] = 0
+            del self._sold_at[keeper, market]
 
     def _surplus(self, entry: Entry, event: SurplusRouted) -> None:
         assert event.amount_uusd > 0
@@ -671,6 +729,11 @@ class Auditor:
         assert sum(parts) + event.cancelled_e8 == abs(tranche.order)
         liquidation.tranche = None
         liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq
+        self._settled_at[event.bucket_id] = entry.sim_time_us
+        if self._venue.engine and self._order != (tranche.seq, entry.sim_time_us):
+            # Perhaps after an order that got nothing, of which no event tells.
+            at = entry.sim_time_us
+            self._maybe_free_at.append(at + self._order_us(at))
         liquidation.was_cancelled = event.cancelled_e8 > 0
         if event.cancelled_e8:
             self.census["tranche cancelled"] += 1
@@ -707,8 +770,11 @@ class Auditor:
         self.census[f"unresolved: {event.reason.name.lower()}"] += 1
         match event.reason:
             case UnresolvedReason.NO_EXECUTOR:
-                assert self._venue.executor == "keepers"
-                assert liquidation.tranche is not None
+                if self._venue.executor == "keepers":
+                    assert liquidation.tranche is not None
+                else:
+                    assert self._venue.engine is not None
+                    self.census["engine behind or down at the end"] += 1
             case UnresolvedReason.NO_DEPTH:
                 assert liquidation.tranche is None
                 assert liquidation.was_cancelled

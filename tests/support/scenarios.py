@@ -418,6 +418,21 @@ def spaced_out(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def choked(**overrides: Any) -> Raw:
+    """The engine sends an order every two seconds, fails for a while, and then hardly sends any."""
+    raw = engine_cascade(
+        name="choked",
+        venue__engine={
+            "reaction": "1s",
+            "child_order_usd": 3_000,
+            "orders_per_second": Decimal("0.5"),
+            "outages": [[at(50), at(75)]],
+            "overloads": [{"from": at(80), "to": at(180), "orders_per_second": Decimal("0.1")}],
+        },
+    )
+    return changed(raw, overrides)
+
+
 def run_ended(**overrides: Any) -> Raw:
     """The first tranche would come after the end."""
     raw = small_scenario(
@@ -442,6 +457,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "no_fresh_price": no_fresh_price,
     "spaced_out": spaced_out,
     "run_ended": run_ended,
+    "choked": choked,
 }
 """The hand-written scenarios, by name."""
 
@@ -629,9 +645,32 @@ def _bots(draw: st.DrawFn, end_s: int, slice_usd: int) -> Raw:
             purse_usd=draw(_of(purse, purse, purse, 0, 10_000)),
             call_cost_usd=draw(_of(0, Decimal("0.5"), 40)),
             resale_delay=draw(_of("200ms", "2s", "30s")),
+            **_resales(draw(st.integers(0, 5))),
             downtime=draw(_windows(end_s)) if draw(st.integers(0, 2)) == 0 else [],
         )
     return bots
+
+
+def _resales(number: int) -> Raw:
+    """Return how a keeper sells on and what it asks for: mostly at once, and nothing."""
+    kinds: list[Raw] = [
+        {"resale_parts": 3},
+        {"resale_parts": 4, "resale_spacing": "700ms"},
+        {"min_profit_usd": 1, "resale_parts": 2},
+    ]
+    return kinds[number] if number < len(kinds) else {}
+
+
+@st.composite
+def _limits(draw: st.DrawFn, end_s: int) -> Raw:
+    """Draw what an engine cannot do: mostly some of it."""
+    rate = draw(_of(0, 0, Decimal("0.5"), 3, 40))
+    limits: Raw = {"orders_per_second": rate, "outages": draw(_windows(end_s))}
+    if draw(st.booleans()):
+        slow = min(rate or 1, Decimal("0.4"))
+        window = {"from": at(end_s // 8), "to": at(draw(_of(end_s // 2, end_s)))}
+        limits["overloads"] = [window | {"orders_per_second": slow}]
+    return limits if draw(st.booleans()) else {}
 
 
 @st.composite
@@ -649,6 +688,7 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
         "tranches": {
             "share": draw(_of(1, Decimal("0.5"), Decimal("0.2"))),
             "max_usd": slice_usd,
+            "min_usd": draw(_of(0, 0, 300, 3_000)),
             "spacing": draw(_of("1s", "2s", "15s")),
             "restore_buffer": draw(_of(0, Decimal("0.1"), 1)),
         },
@@ -665,6 +705,7 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
             "child_order_usd": draw(_of(999_999_999, 4_000, 500)),
             "child_spacing": draw(_of("0s", "1s", "5s")),
             "retry": draw(_of("0s", "0s", "5s")),
+            **draw(_limits(end_s)),
         }
     else:
         venue["keepers"] = {

@@ -148,8 +148,8 @@ reaction = "0s"
 discount = 0.005
 
 [venue.keepers.bots]
-kit = {{ purse_usd = 1000, call_cost_usd = 0.3 }}
-kay = {{ purse_usd = 1000, call_cost_usd = 0.3 }}
+kit = {{ purse_usd = 1000, call_cost_usd = 0.3, resale_delay = "1s" }}
+kay = {{ purse_usd = 1000, call_cost_usd = 0.3, resale_delay = "1s" }}
 
 [basis]
 "venue.fees" = {{ kind = "fact", source = "the venue's page" }}

@@ -16,7 +16,8 @@ wall_seconds events_per_second basis_fact basis_assumed basis_fitted accounts li
 liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc lowest_reference_eth
 lowest_reference_btc amplification_eth amplification_btc fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events keeper_attempts_won
-keeper_attempts_lost keeper_profit_usd oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
+keeper_attempts_lost keeper_profit_usd keeper_purse_lowest_usd keepers_dry
+oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
 first_liquidation_at last_liquidation_at unresolved_buckets unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
 unresolved_run_ended
@@ -75,6 +76,8 @@ def test_the_engine_story(tmp_path):
         "keeper_attempts_won": None,
         "keeper_attempts_lost": None,
         "keeper_profit_usd": None,
+        "keeper_purse_lowest_usd": None,
+        "keepers_dry": None,
         "oracle_lag_p50_us": 200_000,
         "oracle_lag_p99_us": 200_000,
         "due_wait_max_us": 8_800_000,  # gus, from 11.2 s to the end.
@@ -93,6 +96,9 @@ def test_the_keeper_story(tmp_path):
     assert (found["keeper_attempts_won"], found["keeper_attempts_lost"]) == (2, 1)
     # kit: 360.4 - 450.2375 - 0.3 + one unit at 88.5; kay: 748.725 - 500.5 - 0.6.
     assert found["keeper_profit_usd"] == "245.987500"
+    # kit, after the takeover: 1,000 - 450.2375 - 0.3.
+    assert found["keeper_purse_lowest_usd"] == "549.462500"
+    assert found["keepers_dry"] == 0
     assert found["due_wait_max_us"] == 300_000
     assert found["unresolved_spacing"] == 1
 

@@ -62,6 +62,21 @@ def _settle_twice(story: Story) -> None:
     story.rows.insert(story.names["unresolved"], (at_us, cause, nothing))
 
 
+def _engine(story, keys):
+    story.toml = story.toml.replace("[venue.engine]", f"[venue.engine]\n{keys}")
+
+
+def _served_out_of_turn(s):
+    """Have eve's liquidation be the earlier one, and be served after ana's all the same."""
+    ana, eve = s.names["ana"], s.names["eve"]
+    s.rows[ana], s.rows[eve] = s.rows[eve], s.rows[ana]
+    for name, seq in (("ana", eve), ("eve", ana)):
+        for row in (f"{name}1", f"{name}2", f"{name}_ended"):
+            s.change(row, liquidation_seq=seq)
+        s.move(f"{name}1", cause=seq)
+    _engine(s, "outages = [[2020-03-12T00:00:18Z, 2020-03-12T00:00:19Z]]")
+
+
 ENGINE = {
     # What is missing, or came in by another way.
     "unresolved forgotten": (
@@ -186,6 +201,24 @@ ENGINE = {
         {"mark_stale"},
     ),
     "executor": (lambda s: s.change("ana1", executor=Executor.KEEPERS), {"executor"}),
+    "order in an outage": (
+        lambda s: _engine(s, "outages = [[2020-03-12T00:00:12Z, 2020-03-12T00:00:13Z]]"),
+        {"engine_outage"},
+    ),
+    "orders at once": (lambda s: _engine(s, "orders_per_second = 5"), {"engine_rate"}),
+    "orders at once in an overload": (
+        lambda s: _engine(
+            s,
+            "overloads = [{ from = 2020-03-12T00:00:06Z, to = 2020-03-12T00:00:07Z, "
+            "orders_per_second = 1 }]",
+        ),
+        {"engine_rate"},
+    ),
+    "order out of turn": (_served_out_of_turn, {"engine_order"}),
+    "dust left behind": (
+        lambda s: setattr(s, "toml", s.toml.replace("max_usd", "min_usd = 44.6\nmax_usd")),
+        {"tranche_size"},
+    ),
     "fee too high": (
         lambda s: (
             s.change("ana1_fill", fee_uusd=usd("0.452001")),
@@ -392,7 +425,7 @@ KEEPERS = {
     ),
     "more sold than held": (
         lambda s: s.change("sold", ordered_e8=e8(-6), quantity_e8=e8(-6), cost_uusd=usd("-540.6")),
-        {"fill_size", "extremes", "market_price"},
+        {"fill_size", "extremes", "market_price", "resale"},
     ),
     "sold by another keeper": (
         lambda s: s.change("bought", keeper_id=5),
@@ -408,6 +441,20 @@ KEEPERS = {
             s.change("ana_ended", cash_uusd=usd("-450.4503")),
         ),
         {"fee", "surplus"},
+    ),
+    "sold before its time": (
+        lambda s: setattr(
+            s, "toml", s.toml.replace('resale_delay = "1s"', 'resale_delay = "1001ms"', 1)
+        ),
+        {"resale"},
+    ),
+    "sold in one": (
+        lambda s: setattr(
+            s,
+            "toml",
+            s.toml.replace('resale_delay = "1s"', 'resale_delay = "1s", resale_parts = 2', 1),
+        ),
+        {"resale"},
     ),
     "keeper that is none": (lambda s: s.change("failed", keeper_id=99), {"owner_unknown"}),
     "higher market than recorded": (

@@ -111,6 +111,20 @@ def test_keepers_have_a_row_per_market(keepers):
     assert kay["profit_usd"] == Decimal("247.925")
 
 
+def test_purses_keep_a_running_balance_each(keepers):
+    movements = rows(keepers, "from purses where keeper = 'kit' order by seq")
+
+    assert [(m["movement"], m["market"], m["balance_usd"]) for m in movements] == [
+        ("deposit", None, Decimal(1000)),
+        ("takeover", "ETH", Decimal("549.4625")),
+        ("sale", "ETH", Decimal("909.8625")),
+    ]
+    failed = rows(keepers, "from purses where movement = 'failed_call'")
+    assert [(m["keeper"], m["market"], m["amount_usd"]) for m in failed] == [
+        ("kay", "ETH", Decimal("-0.3"))
+    ]
+
+
 def test_a_log_in_the_middle_of_things_has_views_too(tmp_path):
     story = engine_story()
     story.cut(story.names["ana1_fill"] + 1)

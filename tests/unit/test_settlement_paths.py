@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from support.scenarios import (
     INSTANTLY,
     Raw,
@@ -729,3 +730,278 @@ def test_an_isolated_position_answers_for_itself_alone() -> None:
 
     assert ran.the(FundDrawn).amount_uusd == uusd(90)
     assert ran.cash[FIRST : FIRST + 2] == [0, -900]
+
+
+# An engine that chokes ----------------------------------------------------------------------------
+
+
+def _times(run: Run, cls: type[Any]) -> list[float]:
+    return [e.sim_time_us / 10**6 for e in run.entries if isinstance(e.event, cls)]
+
+
+def _choked(**engine: Any) -> Raw:
+    """Return a scenario whose engine sends orders of two units at 90.5; margins need a lot."""
+    return small_scenario(
+        venue__engine={"reaction": "0s", "child_order_usd": 181} | engine,
+        venue__tranches__restore_buffer=3,
+        venue__waterfall__surplus_to="trader",
+    )
+
+
+def test_an_engine_sends_so_many_orders_a_second() -> None:
+    run = Run(_choked(orders_per_second=3), [LONG], {0: 100, 10: "90.5"})
+
+    # A third of a second is 333,334 us, rounded up. Five orders of two units make 905.
+    assert _times(run, OrderFilled) == [10, 10.333334, 10.666668, 11.000002, 11.333336]
+    assert run.cash[FIRST] == 5
+
+
+def test_the_earliest_trigger_goes_first_whoever_asked_first() -> None:
+    raw = small_scenario(
+        venue__engine={"reaction": "0s", "orders_per_second": 1},
+        venue__tranches={"share": Decimal("0.5"), "restore_buffer": 10},
+        venue__fund__initial_usd=100,
+    )
+
+    run = Run(raw, [LONG, (10, 100, 99)], {0: 100, 10: "90.5"})
+
+    # The second account is the weaker one and triggered first. Its second half is due at 11 s,
+    # when the first account has waited for a second: it goes first all the same.
+    assert [e.bucket_id for e in run.of(LiquidationTriggered)] == [SECOND, FIRST]
+    fills = [e for e in run.entries if isinstance(e.event, OrderFilled)]
+    assert [e.sim_time_us for e in fills] == [10_000_000, 11_000_000, 12_000_000, 13_000_000]
+    assert [e.event.bucket_id for e in fills] == [SECOND, SECOND, FIRST, FIRST]
+
+
+def test_the_earliest_trigger_goes_first_though_it_asked_last_in_one_instant() -> None:
+    raw = small_scenario(
+        venue__engine={"reaction": "3s", "orders_per_second": 10},
+        venue__tranches={"share": Decimal("0.5"), "restore_buffer": 10, "spacing": "2s"},
+        venue__fund__initial_usd=100,
+    )
+
+    run = Run(raw, [LONG, (10, 100, 105)], {0: 100, 10: "90.5", 12: "90.3"})
+
+    # At 15 s the reaction to the second trigger, of 12 s, ends before the spacing that began at
+    # 13 s.
+    fills = [e for e in run.entries if isinstance(e.event, OrderFilled)]
+    assert [e.sim_time_us for e in fills[:3]] == [13_000_000, 15_000_000, 15_100_000]
+    assert [e.event.bucket_id for e in fills[:3]] == [FIRST, FIRST, SECOND]
+
+
+def test_in_an_outage_nothing_is_sent() -> None:
+    # Two windows that touch are one.
+    outages = [[at(5), at(20)], [at(20), at(30)]]
+
+    run = Run(_choked(outages=outages), [LONG], {0: 100, 10: "90.5", 20: "90.2"})
+
+    # Put up at 30 s: 181 at 90.2 buy 2.0066518 units.
+    assert _times(run, LiquidationTriggered) == [10]
+    assert _times(run, TrancheStarted) == [30]
+    assert _times(run, OrderFilled) == [30] * 5
+    assert run.of(OrderFilled)[0].ordered_e8 == -200_665_188
+    assert run.of(TrancheStarted)[0].mark_price_e8 == e8("90.2")
+
+
+def test_a_margin_restored_in_an_outage_leaves_nothing_to_send() -> None:
+    run = Run(_choked(outages=[[at(5), at(30)]]), [LONG], {0: 100, 10: "90.5", 20: 95})
+
+    assert run.story == [LiquidationTriggered, LiquidationEnded]
+    assert run.the(LiquidationEnded).outcome is LiquidationOutcome.RESTORED
+    assert _times(run, LiquidationEnded) == [30]
+
+
+def test_an_order_that_waited_does_not_go_once_the_margin_is_restored() -> None:
+    raw = _choked(child_order_usd=362, outages=[[at(10.5), at(30)]], orders_per_second=1)
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5", 20: 95})
+
+    # Four units are sold for 362; the other six are worth 570, with -538 of cash.
+    settled = run.the(TrancheSettled)
+    assert (settled.filled_e8, settled.cancelled_e8) == (e8(4), e8(6))
+    assert _times(run, TrancheSettled) == [30]
+    assert run.the(LiquidationEnded).outcome is LiquidationOutcome.RESTORED
+    assert run.cash[FIRST] == -538
+
+
+def test_an_order_that_waited_goes_at_the_size_and_limit_of_now() -> None:
+    raw = _choked(child_order_usd=362, outages=[[at(10.5), at(30)]], orders_per_second=1)
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5", 20: "90"})
+
+    # 362 at 90.5 is four units, at 90 it is 4.0222222.
+    assert [e.ordered_e8 for e in run.of(OrderFilled)] == [e8(-4), -402_222_222, -197_777_778]
+    assert _times(run, OrderFilled) == [10, 30, 31]
+
+
+def test_an_overload_slows_the_engine_down() -> None:
+    overloads = [{"from": at(10), "to": at(13), "orders_per_second": Decimal("0.5")}]
+
+    run = Run(_choked(orders_per_second=2, overloads=overloads), [LONG], {0: 100, 10: "90.5"})
+
+    assert _times(run, OrderFilled) == [10, 12, 14, 14.5, 15]
+
+
+def test_what_nobody_shares_goes_with_the_order_that_the_limit_stopped() -> None:
+    winner = (-4, 100, 400)
+    raw = small_scenario(venue__engine={"reaction": "0s", "orders_per_second": 1})
+
+    run = Run(raw, [LONG, winner], {0: 100, 10: 89})
+
+    # Nothing is filled at 90 or better; 4 are deleveraged, 6 go to market, all in one turn.
+    assert run.the(PositionDeleveraged).quantity_e8 == e8(-4)
+    assert _times(run, OrderFilled) == _times(run, PositionDeleveraged) == [10]
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [{"outages": [[at(5), at(60)]]}, {"orders_per_second": Decimal("0.01")}],
+    ids=["outage", "overload"],
+)
+def test_who_waits_for_the_engine_at_the_end_has_no_executor(engine: Raw) -> None:
+    raw = small_scenario(venue__engine={"reaction": "0s"} | engine)
+
+    run = Run(raw, [(10, 100, 99), LONG], {0: 100, 10: "90.5"})
+
+    assert run.of(LiquidationUnresolved)[-1].bucket_id == SECOND
+    assert {e.reason for e in run.of(LiquidationUnresolved)} == {UnresolvedReason.NO_EXECUTOR}
+
+
+def test_tranches_of_two_liquidations_of_one_account_keep_their_spacing() -> None:
+    raw = small_scenario(
+        venue__tranches={"share": Decimal("0.5"), "spacing": "5s"},
+        venue__waterfall__surplus_to="trader",
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5", 11: "89.9"})
+
+    # Half is sold for 452.5 and leaves a margin of 0.475. At 89.9 the rest is due again, at 11 s.
+    assert _times(run, LiquidationTriggered) == [10, 11]
+    assert _times(run, TrancheStarted)[:2] == [10, 15]
+    assert run.of(LiquidationEnded)[0].outcome is LiquidationOutcome.RESTORED
+
+
+def test_a_spacing_from_the_liquidation_before_is_what_the_account_waits_for() -> None:
+    raw = small_scenario(
+        venue__tranches={"share": Decimal("0.5"), "spacing": "50s"},
+        venue__waterfall__surplus_to="trader",
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5", 11: "89.9"})
+
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.SPACING
+
+
+def test_dust_goes_with_the_tranche() -> None:
+    raw = small_scenario(
+        venue__tranches={"share": Decimal("0.4"), "restore_buffer": 10, "min_usd": 182},
+        venue__waterfall__surplus_to="trader",
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    # After the second tranche of 4, 2 units would be left, worth 181.
+    assert [e.quantity_e8 for e in run.of(TrancheStarted)] == [e8(-4), e8(-6)]
+    assert run.cash[FIRST] == 5
+
+
+# Keepers that reckon ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("least", "is_taken"), [("4.03", True), ("4.04", False)])
+def test_a_keeper_sends_for_the_profit_that_it_asks_for(least: str, is_taken: bool) -> None:
+    raw = keepers(keeper(min_profit_usd=Decimal(least)))
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.6"})
+
+    # 10 x (90.6 - 90.147) less 0.5 for the call.
+    assert bool(run.of(TrancheTakenOver)) == is_taken
+    if not is_taken:
+        assert run.of(KeeperCallFailed) == []
+        assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_EXECUTOR
+
+
+def test_a_keeper_reckons_a_squeezed_short_too_and_looks_again_when_the_price_moves() -> None:
+    raw = keepers(keeper(min_profit_usd=5), venue__fund__initial_usd=10)
+
+    run = Run(raw, [SHORT], {0: 100, 10: 109, 20: "110.2"})
+
+    # 10 x 0.545 less 0.5 is 4.95; at 110.2 it is 5.01.
+    assert _times(run, TrancheTakenOver) == [22]
+
+
+@pytest.mark.parametrize(("parts", "is_taken"), [(1, False), (5, True)])
+def test_a_keeper_reckons_with_the_book_that_it_sees(parts: int, is_taken: bool) -> None:
+    book = {"kind": "power_book", "depth_usd": 300, "reach": Decimal("0.01"), "half_life": "1s"}
+    bot = keeper(min_profit_usd=-1_000, resale_parts=parts, resale_delay="20s")
+    raw = keepers(bot, markets__ETH__liquidity=book)
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.6"})
+
+    # The book shows three units: not ten, but two.
+    assert bool(run.of(TrancheTakenOver)) == is_taken
+
+
+def test_a_keeper_sells_on_in_parts() -> None:
+    bot = keeper(purse_usd=2_000, resale_parts=4, resale_spacing="3s")
+
+    run = Run(keepers(bot), [LONG], {0: 100, 10: "90.6"})
+
+    assert _times(run, InventorySold) == [13, 16, 19, 22]
+    assert [e.ordered_e8 for e in run.of(InventorySold)] == [e8("-2.5")] * 4
+
+
+def test_a_part_is_one_of_the_most_that_was_held() -> None:
+    bot = keeper(purse_usd=4_000, resale_parts=5)
+    slow = Decimal("0.1")
+
+    run = Run(keepers(bot), [LONG, (5, 100, slow + 48)], {0: 100, 10: "90.6", 12: "90.5"})
+
+    # 10 units at 12 s, 2 sold at 13 s; at 14 s, with the 5 that came, it has 11 after 2 more.
+    assert _times(run, TrancheTakenOver) == [12, 12]
+    assert [e.ordered_e8 for e in run.of(InventorySold)] == [e8(-3)] * 5
+
+
+def test_a_resale_that_found_nothing_waits_for_the_next_price() -> None:
+    raw = keepers(
+        keeper(purse_usd=1_100, call_cost_usd=0),
+        venue__fund__initial_usd=1_000,
+        markets__ETH__oracle__deviation=Decimal("0.01"),
+        markets__ETH__oracle__heartbeat="20s",
+    )
+
+    run = Run(raw, [SHORT], {0: 100, 10: 109, 13: 300, 35: 120})
+
+    # 1,100 + 1,095.45 cannot buy ten back at 300, seen again with the marks at 13 and 33 s. The
+    # mark of 35 s makes it possible, a second later.
+    assert _times(run, TrancheTakenOver) == [12]
+    assert _times(run, InventorySold) == [36]
+
+
+def test_a_purse_runs_dry_of_calls_that_fail() -> None:
+    poor = keeper(purse_usd=1_000, call_cost_usd=60, landing=constant("3s"))
+
+    run = Run(keepers(keeper(), poor), [LONG, LONG], {0: 100, 10: "90.6"})
+
+    # One call is sent: 901.47 + 60 of 1,000. It fails, and 940 do not pay for the other.
+    assert [e.keeper_id for e in run.of(KeeperCallFailed)] == [SECOND]
+    assert run.cash[SECOND] == 940
+
+
+def test_a_purse_comes_back_when_inventory_is_sold() -> None:
+    run = Run(keepers(keeper(purse_usd=1_000)), [LONG, LONG], {0: 100, 10: "90.6"})
+
+    # 98.03 are left after the first takeover at 12 s; with 906 more at 13 s it tries again.
+    assert _times(run, TrancheTakenOver) == [12, 15]
+    assert run.of(LiquidationUnresolved) == []
+
+
+def test_a_purse_that_lost_too_much_stays_dry() -> None:
+    prices: dict[int, Any] = {0: 100, 10: "90.6", 13: 80, 14: "90.6"}
+
+    run = Run(keepers(keeper(purse_usd=1_000), venue__fund__initial_usd=500), [LONG, LONG], prices)
+
+    # Bought for 901.47, sold for 800: the other slice costs more than the 898.03 that are left.
+    assert _times(run, TrancheTakenOver) == [12]
+    assert run.cash[FIRST] == usd("898.03")
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_EXECUTOR

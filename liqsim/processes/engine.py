@@ -1,0 +1,228 @@
+"""
+The venue's own engine: child orders into the book, what is left down the waterfall.
+
+Where it can send only so many orders a second, or none in an outage, the orders of all
+liquidations go through one turnstile, the earliest trigger first.
+"""
+
+from typing import Protocol
+
+import attrs
+import simpy
+from simpy.resources.resource import PriorityRequest, Release
+
+from liqsim.events import OrderFilled
+from liqsim.mechanics.tranches import units_within_e8
+from liqsim.mechanics.waterfall import FeeRates, Settlement
+from liqsim.mechanics.windows import window_left_us
+from liqsim.processes.context import Context, MarketDesk, Priority
+from liqsim.scenario.model import Windows
+from liqsim.units import RATIO_SCALE, SECOND_US, ceil_div, taker_cost_uusd
+
+
+@attrs.frozen(eq=False)
+class Tranche:
+    """
+    A slice that has been put up.
+
+    Attributes:
+        seq: Its `tranche_started`.
+        bucket_id: The bucket.
+        desk: The market.
+        size_e8: Units, without sign.
+        limit_e8: Worst price of its execution.
+    """
+
+    seq: int
+    bucket_id: int
+    desk: MarketDesk
+    size_e8: int
+    limit_e8: int
+
+
+class Principal(Protocol):
+    """What the engine needs of the venue."""
+
+    def settlement(
+        self,
+        desk: MarketDesk,
+        bucket: int,
+        quantity_e8: int,
+        cost_uusd: int,
+        price_e8: int,
+        rates: FeeRates,
+    ) -> Settlement:
+        """Return what an execution leaves to the fee, the fund and the account."""
+        ...
+
+    def route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
+        """Record what the fund paid or gained by one execution."""
+        ...
+
+    def deleverage(self, tranche: Tranche, size_e8: int) -> int:
+        """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
+        ...
+
+    def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
+        """Return the worst price of an order of *size_e8* now."""
+        ...
+
+    def is_restored(self, bucket: int) -> bool:
+        """Return whether the margin of *bucket* is restored at the marks."""
+        ...
+
+
+class _Turnstile(simpy.PriorityResource):
+    """Lets one order through at a time, the earliest trigger first; none in an outage."""
+
+    def __init__(self, context: Context, outages: Windows) -> None:
+        super().__init__(context.env, capacity=1)
+        self._context = context
+        self._outages = outages
+
+    def _trigger_put(self, get_event: Release | None) -> None:
+        # Not at once, but when all who ask in this instant have asked.
+        wait = window_left_us(self._outages, self._context.now_us)
+        self._context.call(wait, Priority.ORDER, super()._trigger_put, get_event)
+
+
+class Engine:
+    """
+    Executes tranches.
+
+    Args:
+        context: The run.
+        principal: The venue it works for.
+    """
+
+    def __init__(self, context: Context, principal: Principal) -> None:
+        spec = context.scenario.venue.engine
+        assert spec is not None
+        fees = context.scenario.venue.fees
+        self._context = context
+        self._spec = spec
+        self._principal = principal
+        self._ledger = context.world.ledger
+        self._fees = FeeRates(
+            fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
+        )
+        is_limited = bool(spec.rate_e6 or spec.overloads or spec.outages)
+        self._turnstile = _Turnstile(context, spec.outages) if is_limited else None
+        self._turns: dict[int, PriorityRequest] = {}
+
+    def has_turn(self, bucket: int) -> bool:
+        """Return whether an order of *bucket* may go at this instant."""
+        turn = self._turns.get(bucket)
+        return self._turnstile is None or (turn is not None and turn.triggered)
+
+    def is_waiting(self, bucket: int) -> bool:
+        """Return whether *bucket* has asked for its turn and not used it."""
+        return bucket in self._turns
+
+    def turn(self, bucket: int) -> simpy.Event:
+        """
+        Return an event that fires when an order of *bucket* may go.
+
+        From then on, until the order goes or the turn is passed on, no other order does.
+        """
+        assert self._turnstile is not None
+        trigger_seq = int(self._context.world.liquidation_seq[bucket])
+        turn = self._turns[bucket] = self._turnstile.request(priority=trigger_seq)
+        return turn
+
+    def pass_on(self, bucket: int) -> None:
+        """Let the next order go instead of that of *bucket*, if it is its turn."""
+        if bucket in self._turns:
+            assert self._turnstile is not None
+            self._turnstile.release(self._turns.pop(bucket))
+
+    def execute(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
+        """
+        Send child orders, the remainder down the waterfall; return (filled, deleveraged).
+
+        It is the bucket's turn. An order that had to wait for its turn does not go if the margin is
+        restored by then. Nothing else makes the position smaller meanwhile: an account in
+        liquidation does not stand in the deleveraging queue.
+        """
+        desk, bucket, left = tranche.desk, tranche.bucket_id, tranche.size_e8
+        while left:
+            child = min(left, units_within_e8(self._spec.child_order_uusd, desk.state.mark_e8))
+            part = self._send(tranche, child, self._limit(tranche, child))
+            self._hold(bucket)
+            left -= part
+            if part < child:
+                break  # Limit or depth is reached: the other children would get nothing.
+            if left and self._spec.child_spacing_us:
+                yield self._context.wake(self._spec.child_spacing_us, Priority.LIQUIDATION)
+            if left and not self.has_turn(bucket):
+                asked_us = self._context.now_us
+                yield self.turn(bucket)
+                if asked_us < self._context.now_us and self._principal.is_restored(bucket):
+                    self.pass_on(bucket)
+                    return tranche.size_e8 - left, 0
+        if not left or not self._has_depth(tranche):
+            return tranche.size_e8 - left, 0  # What the book cannot take waits for it to refill.
+        deleveraged = self._principal.deleverage(tranche, left)
+        left -= deleveraged
+        if left:
+            left -= self._send(tranche, left, None)
+        return tranche.size_e8 - left - deleveraged, deleveraged
+
+    def _hold(self, bucket: int) -> None:
+        """Keep the turnstile shut for as long as the order of *bucket* takes."""
+        if self._turnstile is not None:
+            turn = self._turns.pop(bucket)
+            self._context.call(self._order_us(), Priority.ORDER, self._turnstile.release, turn)
+
+    def _order_us(self) -> int:
+        """Return how long an order sent now keeps others waiting; 0 without a limit."""
+        rate_e6, now = self._spec.rate_e6, self._context.now_us
+        for overload in self._spec.overloads:
+            if overload.start_us <= now < overload.end_us:
+                rate_e6 = overload.rate_e6
+        return ceil_div(SECOND_US * RATIO_SCALE, rate_e6) if rate_e6 else 0
+
+    def _position(self, tranche: Tranche) -> int:
+        return self._ledger.unit_views[tranche.desk.market_id][tranche.bucket_id]
+
+    def _has_depth(self, tranche: Tranche) -> bool:
+        """Return whether the book would take another unit at some price."""
+        desk, now = tranche.desk, self._context.now_us
+        unit = -1 if self._position(tranche) > 0 else 1
+        book, reference = desk.state.book, desk.path.at(now)
+        return desk.liquidity.fill(book, now, reference, unit, None) is not None
+
+    def _limit(self, tranche: Tranche, size_e8: int) -> int:
+        """Return the limit now, never beyond the one announced with the tranche."""
+        position = self._position(tranche)
+        limit = self._principal.limit_e8(tranche.desk, tranche.bucket_id, size_e8)
+        return max(limit, tranche.limit_e8) if position > 0 else min(limit, tranche.limit_e8)
+
+    def _send(self, tranche: Tranche, size_e8: int, limit_e8: int | None) -> int:
+        """Send one order to the book and settle its fill; return the units filled."""
+        desk, bucket, now = tranche.desk, tranche.bucket_id, self._context.now_us
+        order = -size_e8 if self._position(tranche) > 0 else size_e8
+        reference = desk.path.at(now)
+        fill = desk.liquidity.fill(desk.state.book, now, reference, order, limit_e8)
+        if fill is None:
+            return 0
+        cost = taker_cost_uusd(fill.quantity_e8, fill.price_e8)
+        settlement = self._principal.settlement(
+            desk, bucket, fill.quantity_e8, cost, fill.price_e8, self._fees
+        )
+        event = OrderFilled(
+            tranche_seq=tranche.seq,
+            bucket_id=bucket,
+            market_id=desk.market_id,
+            ordered_e8=order,
+            quantity_e8=fill.quantity_e8,
+            price_e8=fill.price_e8,
+            cost_uusd=cost,
+            fee_uusd=settlement.fee_uusd,
+            reference_price_e8=reference,
+            market_price_e8=fill.market_price_e8,
+        )
+        seq = self._context.journal.append(event, tranche.seq)
+        self._principal.route(tranche.seq, bucket, settlement, seq)
+        self._context.book_changed(desk.market_id)
+        return abs(fill.quantity_e8)

@@ -1,0 +1,35 @@
+-- purses: one row per movement of a keeper's cash.
+--
+-- seq          the event
+-- sim_time     when
+-- keeper_id    the keeper
+-- keeper       its name
+-- movement     deposit, takeover (the call's cost included), failed_call or sale
+-- amount_usd   what it added; negative for what was paid
+-- balance_usd  what the purse held after it
+-- market       name of the market; null for a deposit
+-- tranche_seq  the tranche it is about; null for deposits and sales
+create or replace temp view purses as
+with movements as (
+    select d.seq, d.sim_time, d.owner_id as keeper_id, 'deposit' as movement, d.amount_usd,
+        null::integer as market_id, null::bigint as tranche_seq
+    from funds_deposited as d
+    join owners as o on o.owner_id = d.owner_id and o.kind = 'keeper'
+    union all
+    select seq, sim_time, keeper_id, 'takeover', cost_usd - call_cost_usd, market_id, tranche_seq
+    from tranche_taken_over
+    union all
+    select f.seq, f.sim_time, f.keeper_id, 'failed_call', -f.call_cost_usd, t.market_id,
+        f.tranche_seq
+    from keeper_call_failed as f
+    left join tranche_started as t on t.seq = f.tranche_seq
+    union all
+    select seq, sim_time, keeper_id, 'sale', -cost_usd, market_id, null from inventory_sold
+)
+select m.seq, m.sim_time, m.keeper_id, o.name as keeper, m.movement, m.amount_usd,
+    sum(m.amount_usd) over (partition by m.keeper_id order by m.seq)::decimal(38, 6)
+        as balance_usd,
+    a.name as market, m.tranche_seq
+from movements as m
+left join owners as o on o.owner_id = m.keeper_id
+left join assets as a on a.market_id = m.market_id

@@ -25,6 +25,7 @@ from liqsim.mechanics.paths import ReferencePath, reference_path
 from liqsim.mechanics.population import Accounts, draw_accounts
 from liqsim.processes.commentary import commentary
 from liqsim.processes.context import Context, MarketDesk, Process
+from liqsim.processes.contributions import Contributions
 from liqsim.processes.depth import depth_schedule
 from liqsim.processes.keepers import Keepers
 from liqsim.processes.oracle import Oracle
@@ -63,7 +64,12 @@ class Prepared:
 
     @property
     def first_bucket(self) -> int:
-        """Owner number of the first bucket: system owners and keepers come before."""
+        """Owner number of the first bucket: system owners, keepers and backers come before."""
+        return self.first_backer + len(self.scenario.venue.fund.backers)
+
+    @property
+    def first_backer(self) -> int:
+        """Owner number of the fund's first backer: they come after the keepers."""
         return FIRST_FREE_OWNER + len(self._bots)
 
     @property
@@ -83,6 +89,8 @@ class Prepared:
         """Return every owner, by number."""
         rows = [OwnerRow(owner.name.lower(), owner.name.lower()) for owner in Owner]
         rows += [OwnerRow(name, OwnerKind.KEEPER.name.lower()) for name in self._bots]
+        backers = self.scenario.venue.fund.backers
+        rows += [OwnerRow(backer.name, OwnerKind.BACKER.name.lower()) for backer in backers]
         bucket = OwnerKind.BUCKET.name.lower()
         accounts = self.accounts
         rows += [
@@ -219,6 +227,10 @@ class Simulation:
                 (FIRST_FREE_OWNER + number, bot.purse_uusd)
                 for number, bot in enumerate(venue.keepers.bots)
             ]
+        deposits += [
+            (self._prepared.first_backer + number, backer.purse_uusd)
+            for number, backer in enumerate(venue.fund.backers)
+        ]
         for owner_id, amount in deposits:
             if amount:
                 self.journal.append(FundsDeposited(owner_id, amount))
@@ -257,6 +269,7 @@ class Simulation:
         if keepers is not None:
             keepers.serve(venue)
         venue.open_books()
+        Contributions(context, self._prepared.first_backer).start()
         for desk in context.markets:
             feed = Feed(
                 desk.spec.oracle,

@@ -14,6 +14,7 @@ import attrs
 
 from liqsim.events import (
     BadDebtRecorded,
+    ContributionPaid,
     Entry,
     Event,
     FundDrawn,
@@ -22,10 +23,12 @@ from liqsim.events import (
     KeeperCallFailed,
     LiquidationEnded,
     LiquidationTriggered,
+    LossSocialised,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
+    ProfitCut,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -112,6 +115,14 @@ def _deleveraged(e: PositionDeleveraged) -> tuple[Move, ...]:
     return _trade(e.bucket_id, e.counterparty_id, e.market_id, e.quantity_e8, e.price_e8)
 
 
+def _shared(e: ProfitCut | LossSocialised) -> tuple[Move, ...]:
+    return (e.payer_id, USD, -e.amount_uusd), (e.bucket_id, USD, e.amount_uusd)
+
+
+def _contributed(e: ContributionPaid) -> tuple[Move, ...]:
+    return (e.backer_id, USD, -e.amount_uusd), (FUND, USD, e.amount_uusd)
+
+
 _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     FundsDeposited: _deposited,
     PositionOpened: _opened,
@@ -122,6 +133,9 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     SurplusRouted: _surplus,
     FundDrawn: _drawn,
     PositionDeleveraged: _deleveraged,
+    ProfitCut: _shared,
+    LossSocialised: _shared,
+    ContributionPaid: _contributed,
 }
 
 
@@ -143,7 +157,7 @@ class Fold:
         units_e8: Units by (market, owner).
         marks_e8: Mark price by market.
         marked_at_us: When it landed, by market.
-        entry_prices_e8: Entry price by (market, bucket).
+        entry_prices_e8: Entry price by (market, bucket), moved by cuts of profit.
         open_liquidations: Triggers that have not ended, by seq.
         open_tranches: Tranches that are not settled, by seq.
         bad_debt_uusd: Recorded bad debt by bucket.
@@ -186,6 +200,10 @@ def _note_opened(fold: Fold, _seq: int, e: PositionOpened) -> None:
     fold.entry_prices_e8[e.market_id, e.bucket_id] = e.price_e8
 
 
+def _note_cut(fold: Fold, _seq: int, e: ProfitCut) -> None:
+    fold.entry_prices_e8[e.market_id, e.payer_id] = e.entry_price_e8
+
+
 def _note_mark(fold: Fold, _seq: int, e: OracleUpdated) -> None:
     fold.marks_e8[e.market_id] = e.price_e8
     fold.marked_at_us[e.market_id] = fold.sim_time_us
@@ -213,6 +231,7 @@ def _note_bad_debt(fold: Fold, _seq: int, e: BadDebtRecorded) -> None:
 
 _NOTES: Final[dict[type[Event], Callable[[Fold, int, Any], None]]] = {
     PositionOpened: _note_opened,
+    ProfitCut: _note_cut,
     OracleUpdated: _note_mark,
     LiquidationTriggered: _note_triggered,
     TrancheStarted: _note_started,

@@ -57,6 +57,9 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "surplus_usd": ("usd", "Surplus routed to it."),
     "deleveraged_usd": ("usd", "Sum of |quantity| x price over deleveragings."),
     "adl_events": ("count", "Deleveragings."),
+    "haircut_usd": ("usd", "Cuts of winners' profits that filled holes."),
+    "socialised_usd": ("usd", "Shares of losses that solvent accounts paid."),
+    "contributed_usd": ("usd", "What backers paid into the fund."),
     "keeper_attempts_won": (
         "count",
         "Keepers' calls that took a tranche over; null with an engine.",
@@ -193,7 +196,9 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
             (sum(value_usd) filter (where route = 'deleveraged'))::decimal(38, 6)
                 as deleveraged_usd,
             count(*) filter (where route = 'deleveraged') as adl_events,
-            (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd
+            (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd,
+            (select sum(amount_usd) from profit_cut) as haircut_usd,
+            (select sum(amount_usd) from loss_socialised) as socialised_usd
         from executions
         """,
     )
@@ -229,7 +234,8 @@ def _fund(log: LogReader) -> dict[str, Any]:
         select sum(amount_usd) filter (where movement = 'deposit') as fund_start_usd,
             min(balance_usd) as fund_lowest_usd,
             arg_max(balance_usd, seq) as fund_end_usd,
-            sum(amount_usd) filter (where movement = 'surplus') as surplus_usd
+            sum(amount_usd) filter (where movement = 'surplus') as surplus_usd,
+            sum(amount_usd) filter (where movement = 'contribution') as contributed_usd
         from fund
         """,
     )

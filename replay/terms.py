@@ -148,6 +148,28 @@ class EngineTerms:
 
 
 @attrs.frozen
+class ContributionTerms:
+    """
+    A rule by which a backer pays into the fund.
+
+    Attributes:
+        backer: Name of the backer.
+        amount_uusd: How much, if it has as much.
+        at_us: When; None where the fund's balance decides.
+        when_below_uusd: Due when the fund holds less; None where a time decides.
+        times: At most this often.
+        min_interval_us: From one payment to the next, at least.
+    """
+
+    backer: str
+    amount_uusd: int
+    at_us: int | None
+    when_below_uusd: int | None
+    times: int
+    min_interval_us: int
+
+
+@attrs.frozen
 class Terms:
     """
     What an audit holds a run to.
@@ -179,6 +201,11 @@ class Terms:
         surplus_to: `fund` or `trader`.
         deleveraging: `ranked` or `none`.
         engine: How fast the engine is.
+        profit_haircut: `pro_rata`, `queue` or `none`.
+        haircut_severity_e6: Share of a hole that profits are cut for.
+        socialise: `notional`, `equity` or `none`.
+        backers: What each backer of the fund has at the start, by name.
+        contributions: What they pay into it, in the order of the rules' numbers.
     """
 
     name: str
@@ -207,6 +234,11 @@ class Terms:
     surplus_to: str
     deleveraging: str
     engine: EngineTerms
+    profit_haircut: str
+    haircut_severity_e6: int
+    socialise: str
+    backers: Mapping[str, int]
+    contributions: tuple[ContributionTerms, ...]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -289,7 +321,30 @@ def _terms(document: Mapping[str, Any]) -> Terms:
                 for window in executor.get("overloads", ())
             ),
         ),
+        profit_haircut=waterfall["profit_haircut"],
+        haircut_severity_e6=_scaled(waterfall["haircut_severity"], 6),
+        socialise=waterfall["socialise"],
+        backers={
+            name: _scaled(backer["purse_usd"], 6)
+            for name, backer in venue["fund"].get("backers", {}).items()
+        },
+        contributions=tuple(_contributions(venue["fund"], start)),
     )
+
+
+def _contributions(fund: Mapping[str, Any], start_unix_us: int) -> Iterator[ContributionTerms]:
+    for row in fund.get("contributions", ()):
+        at_us = _instant(row["at"]) - start_unix_us
+        yield ContributionTerms(row["from"], _scaled(row["amount_usd"], 6), at_us, None, 1, 0)
+    for row in fund.get("top_ups", ()):
+        yield ContributionTerms(
+            backer=row["from"],
+            amount_uusd=_scaled(row["amount_usd"], 6),
+            at_us=None,
+            when_below_uusd=_scaled(row["when_below_usd"], 6),
+            times=row["times"],
+            min_interval_us=duration_us(row["min_interval"]),
+        )
 
 
 def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTerms:

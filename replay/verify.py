@@ -15,6 +15,7 @@ from liqsim.events import Event
 from replay.audit.book import Book
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
+from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
 from replay.audit.liquidations import all_over
@@ -74,6 +75,8 @@ def verify_open(log: LogReader) -> list[Finding]:
     money.check_totals(fold)
     if book is not None:
         all_over(book, is_sealed=is_sealed)
+        if is_sealed:
+            book.contributions.check_missing(book.terms.end_us)
     return findings.in_order()
 
 
@@ -105,6 +108,12 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             for o in owners
             if o.kind == "keeper" and o.name in terms.keepers
         },
+        contributions=Contributions(
+            rules=terms.contributions,
+            backers={o.name: o.owner_id for o in owners if o.kind == "backer"},
+            fold=fold,
+            findings=findings,
+        ),
     )
 
 

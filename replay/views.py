@@ -11,6 +11,7 @@ from liqsim.eventlog.reader import LogReader
 VIEWS: Final = (
     "log_end",
     "executions",
+    "loss_shares",
     "tranches",
     "liquidations",
     "fund",

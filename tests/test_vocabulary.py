@@ -18,6 +18,7 @@ from liqsim.eventlog.schema import MANIFEST_TABLES, statements
 from liqsim.events import (
     EVENT_CLASSES,
     BadDebtRecorded,
+    ContributionPaid,
     DepthChanged,
     Entry,
     Executor,
@@ -30,11 +31,13 @@ from liqsim.events import (
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
+    LossSocialised,
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
+    ProfitCut,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -63,6 +66,9 @@ KIND_IN: Final[dict[type[Any], str]] = {
     InventorySold: "keeper_race",
     KeeperCallFailed: "lost_race",
     LiquidationUnresolved: "run_ended",
+    ProfitCut: "shared_losses",
+    LossSocialised: "shared_losses",
+    ContributionPaid: "shared_losses",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.

@@ -102,7 +102,7 @@ def _prices(outcome: Mapping[str, Any]) -> list[list[str]]:
 def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     yield "Liquidations", _liquidations(outcome)
     yield "Money, USD", _money(outcome)
-    yield "Insurance fund and deleveraging, USD", _fund(outcome)
+    yield "Insurance fund and shared losses, USD", _fund(outcome)
     if outcome["keeper_attempts_won"] is not None:
         yield "Keepers", _keepers(outcome)
     yield "Oracle", _oracle(outcome)
@@ -139,13 +139,17 @@ def _money(outcome: Mapping[str, Any]) -> list[Line]:
 def _fund(outcome: Mapping[str, Any]) -> list[Line]:
     start, end = Decimal(outcome["fund_start_usd"]), Decimal(outcome["fund_end_usd"])
     surplus, deleveraged = Decimal(outcome["surplus_usd"]), Decimal(outcome["deleveraged_usd"])
+    contributed = Decimal(outcome["contributed_usd"])
     return [
         Line("fund at start", usd(start)),
         Line("fund lowest", usd(outcome["fund_lowest_usd"])),
         Line("fund at end", usd(end), f"{'-' if end < start else '+'}{usd(abs(end - start))}"),
         Line("surplus received", usd(surplus)),
-        Line("paid out", usd(start + surplus - end)),
+        Line("contributed", usd(contributed), "by backers of the fund"),
+        Line("paid out", usd(start + surplus + contributed - end)),
         Line("deleveraged", usd(deleveraged), f"{outcome['adl_events']:,} deleveragings"),
+        Line("profits cut", usd(outcome["haircut_usd"]), "of winners, for holes"),
+        Line("losses socialised", usd(outcome["socialised_usd"]), "paid by solvent accounts"),
     ]
 
 

@@ -22,7 +22,15 @@ from liqsim.events.liquidation import (
 )
 from liqsim.events.market import DepthChanged, MarketExtremes, OracleUpdated, UpdateReason
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
-from liqsim.events.waterfall import BadDebtRecorded, FundDrawn, PositionDeleveraged, SurplusRouted
+from liqsim.events.waterfall import (
+    BadDebtRecorded,
+    ContributionPaid,
+    FundDrawn,
+    LossSocialised,
+    PositionDeleveraged,
+    ProfitCut,
+    SurplusRouted,
+)
 
 SCHEMA_VERSION = 1
 """Version of the tables below; a reader refuses a newer one."""
@@ -41,7 +49,10 @@ Event = (
     | SurplusRouted
     | FundDrawn
     | PositionDeleveraged
+    | ProfitCut
+    | LossSocialised
     | BadDebtRecorded
+    | ContributionPaid
     | TrancheSettled
     | LiquidationEnded
     | LiquidationUnresolved
@@ -74,6 +85,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "USD_ASSET",
     "BadDebtRecorded",
+    "ContributionPaid",
     "DepthChanged",
     "Entry",
     "Event",
@@ -87,6 +99,7 @@ __all__ = [
     "LiquidationOutcome",
     "LiquidationTriggered",
     "LiquidationUnresolved",
+    "LossSocialised",
     "MarketExtremes",
     "OracleUpdated",
     "OrderFilled",
@@ -94,6 +107,7 @@ __all__ = [
     "OwnerKind",
     "PositionDeleveraged",
     "PositionOpened",
+    "ProfitCut",
     "SurplusRouted",
     "TrancheSettled",
     "TrancheStarted",

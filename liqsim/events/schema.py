@@ -19,7 +19,7 @@ USD_ASSET: Final = 0
 
 
 class Owner(IntEnum):
-    """The owners every run has; keepers and account buckets follow."""
+    """The owners every run has; keepers, backers of the fund and account buckets follow."""
 
     OUTSIDE = 0
     MAKERS = 1
@@ -41,6 +41,7 @@ class OwnerKind(IntEnum):
     NETWORK = 4
     KEEPER = 5
     BUCKET = 6
+    BACKER = 7
 
 
 @attrs.frozen

@@ -89,6 +89,86 @@ class PositionDeleveraged:
 
 
 @attrs.frozen
+class ProfitCut:
+    """
+    A winner's unrealised profit was cut to fill a hole that the fund could not.
+
+    The entry price moves to where the rest of the profit is what remains, so that no profit is cut
+    twice.
+
+    Attributes:
+        tranche_seq: The tranche that closed the bankrupt position.
+        bucket_id: The bankrupt bucket, as an owner.
+        payer_id: The bucket whose profit was cut, as an owner.
+        market_id: Which market.
+        mark_price_e8: Mark price at which profit was reckoned.
+        basis_uusd: The profit that could be cut: what leaves the payer's margin at zero or above.
+        amount_uusd: How much of it was cut.
+        entry_price_e8: The payer's entry price from now on.
+    """
+
+    TAG: ClassVar[str] = "profit_cut"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("payer_id", "bucket_id", "amount_uusd"),)
+
+    tranche_seq: int = sequence()
+    bucket_id: int = identifier()
+    payer_id: int = identifier()
+    market_id: int = identifier()
+    mark_price_e8: int = price()
+    basis_uusd: int = amount()
+    amount_uusd: int = amount()
+    entry_price_e8: int = price()
+
+
+@attrs.frozen
+class LossSocialised:
+    """
+    A solvent account paid its share of a hole that fund and cut profits did not fill.
+
+    Attributes:
+        tranche_seq: The tranche that closed the bankrupt position.
+        bucket_id: The bankrupt bucket, as an owner.
+        payer_id: The bucket that paid, as an owner.
+        market_id: Which market.
+        mark_price_e8: Mark price at which shares were reckoned.
+        basis_uusd: What its share is proportional to: its notional or its equity.
+        amount_uusd: How much it paid: its share, at most what leaves its margin at zero or above.
+    """
+
+    TAG: ClassVar[str] = "loss_socialised"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("payer_id", "bucket_id", "amount_uusd"),)
+
+    tranche_seq: int = sequence()
+    bucket_id: int = identifier()
+    payer_id: int = identifier()
+    market_id: int = identifier()
+    mark_price_e8: int = price()
+    basis_uusd: int = amount()
+    amount_uusd: int = amount()
+
+
+@attrs.frozen
+class ContributionPaid:
+    """
+    A backer paid money of its own into the insurance fund.
+
+    Attributes:
+        backer_id: Who paid, as an owner.
+        rule_number: Which rule of the scenario, from 1: contributions in order, then top-ups.
+        amount_uusd: How much: what the rule says, at most what the backer has.
+        balance_uusd: What the fund has then.
+    """
+
+    TAG: ClassVar[str] = "contribution_paid"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("backer_id", Owner.FUND, "amount_uusd"),)
+
+    backer_id: int = identifier()
+    rule_number: int = ranged(1, 2**31 - 1)
+    amount_uusd: int = amount()
+    balance_uusd: int = amount()
+
+
+@attrs.frozen
 class BadDebtRecorded:
     """
     A bucket with no position was left with negative cash that nobody paid.

@@ -143,11 +143,11 @@ def decide_deleveraging(
     held, entered = units[ids], entry_e8[ids]
     wins = (held < 0) & (entered > price_e8) if takes_shorts else (held > 0) & (entered < price_e8)
     ids, held, entered = ids[wins], held[wins], entered[wins]
-    ranks = _ranks_e6(cash[ids], held, entered, price_e8)
+    ranks = ranks_e6(cash[ids], held, entered, price_e8)
     ids, held, ranks = ids[ranks >= 0], held[ranks >= 0], ranks[ranks >= 0]
     parts: list[Deleveraging] = []
     left = size_e8
-    for row in _best_first(ranks, np.abs(held), size_e8):
+    for row in best_first(ranks, np.abs(held), size_e8):
         part = min(left, abs(int(held[row])))
         parts.append(Deleveraging(int(ids[row]), part))
         left -= part
@@ -178,7 +178,7 @@ def rank_e6(cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int) -> i
     return min(profit * notional * RATIO_SCALE // (margin * equity), RANK_LIMIT_E6)
 
 
-def _ranks_e6(cash: Ints, units: Ints, entry_e8: Ints, price_e8: int) -> Ints:
+def ranks_e6(cash: Ints, units: Ints, entry_e8: Ints, price_e8: int) -> Ints:
     """Return `rank_e6` of many winners, -1 for None: floats where they are sure, else integers."""
     quantity = units.astype(np.float64)
     value = quantity * price_e8
@@ -199,7 +199,7 @@ def _ranks_e6(cash: Ints, units: Ints, entry_e8: Ints, price_e8: int) -> Ints:
     return result
 
 
-def _best_first(ranks: Ints, sizes: Ints, size_e8: int) -> Iterator[int]:
+def best_first(ranks: Ints, sizes: Ints, size_e8: int) -> Iterator[int]:
     """Yield rows by falling rank, ties in order, sorting no more of them than *size_e8* takes."""
     count = _FIRST_RANKED
     while True:

@@ -24,6 +24,7 @@ class Priority(IntEnum):
     """Who goes first among wake-ups of one instant; below 10 is SimPy's own."""
 
     DEPTH = 10
+    FUND = 15
     ORACLE = 20
     LANDING = 30
     LIQUIDATION = 40
@@ -97,6 +98,7 @@ class Context:
         self.first_bucket = first_bucket
         self._log = commentary(run_id=run_id)
         self._trade_listeners: list[list[Callable[[], None]]] = [[] for _ in markets]
+        self._draw_listeners: list[Callable[[int], None]] = []
 
     @property
     def log(self) -> structlog.typing.FilteringBoundLogger:
@@ -137,3 +139,12 @@ class Context:
         """Tell the listeners of a market that its book has changed."""
         for listener in self._trade_listeners[market_id]:
             listener()
+
+    def on_fund_drawn(self, listener: Callable[[int], None]) -> None:
+        """Have *listener* called with the number of every draw on the fund."""
+        self._draw_listeners.append(listener)
+
+    def fund_drawn(self, seq: int) -> None:
+        """Tell the listeners that the fund has paid."""
+        for listener in self._draw_listeners:
+            listener(seq)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.margin import (
+    MARGIN_SCALE,
     restore_price_e8,
     scaled_margin,
     trigger_price_e8,
@@ -117,6 +118,17 @@ class Margins:
         for bucket in cross.tolist():
             cash[bucket] = self.leg_cash_uusd(desk, bucket)
         return cash
+
+    def room_uusd(self, bucket: int) -> int:
+        """Return what it can pay at the marks without becoming due; nothing before it is judged."""
+        is_judged = self._home[bucket] is not None or all(
+            desk.state.mark_e8 for desk in self._context.markets
+        )
+        return max((self.margin(bucket) - self._due_at_zero) // MARGIN_SCALE, 0) * is_judged
+
+    def isolated(self, rows: Ints) -> npt.NDArray[np.bool_]:
+        """Return which of the buckets *rows* have no leg beyond their own market."""
+        return ~self._is_cross[rows]
 
     def is_restored(self, bucket: int) -> bool:
         """Return whether its margin, above the buffer, is not due."""

@@ -35,6 +35,7 @@ from liqsim.mechanics.waterfall import (
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
+from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import Margins
 from liqsim.units import NOTIONAL_DIVISOR, ceil_div, format_usd, taker_cost_uusd
 
@@ -279,14 +280,17 @@ class Venue:
         )
 
     def _fill_hole(self, tranche: Tranche) -> None:
-        """Have the fund pay what a bucket without a position still owes, and record the rest."""
+        """Have others pay what a bucket without a position still owes, and record the rest."""
         bucket, fund = tranche.bucket_id, self._ledger.cash_view[Owner.FUND]
         hole = -self._ledger.cash_view[bucket]
         draw = min(max(hole, 0), fund)
         self.route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
         if hole > draw:
-            self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(hole - draw))
-            event = BadDebtRecorded(tranche.seq, bucket, hole - draw)
+            share_loss(self._context, self._margins, tranche.desk, tranche.seq, bucket)
+        debt = -self._ledger.cash_view[bucket]
+        if debt > 0:
+            self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(debt))
+            event = BadDebtRecorded(tranche.seq, bucket, debt)
             self._context.journal.append(event, tranche.seq)
 
     def _end(self, liquidation: Liquidation, cause: int) -> None:
@@ -344,7 +348,8 @@ class Venue:
             left = self._ledger.cash_view[Owner.FUND] - settlement.draw_uusd
             if not left:
                 self._context.log.info("fund_exhausted", bucket_id=bucket)
-            journal.append(FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left), cause)
+            draw = FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left)
+            self._context.fund_drawn(journal.append(draw, cause))
 
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
         """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""

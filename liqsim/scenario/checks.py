@@ -19,6 +19,7 @@ from liqsim.scenario.model import (
     Cohort,
     Engine,
     FilePath,
+    Fund,
     GbmPath,
     KnotsPath,
     Ladder,
@@ -93,6 +94,8 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _venue(path, node)
             case Leverage():
                 yield from _leverage(path, node)
+            case Fund():
+                yield from _fund(path, node, scenario)
             case Cohort():
                 yield from _cohort(path, node, scenario)
             case Basis():
@@ -255,6 +258,23 @@ def _engine(path: Path, engine: Engine) -> Iterator[Problem]:
             yield (*here, row, "orders_per_second"), bound
 
 
+def _fund(path: Path, fund: Fund, scenario: Scenario) -> Iterator[Problem]:
+    bots = scenario.venue.keepers.bots if scenario.venue.keepers else ()
+    keepers = {bot.name.casefold() for bot in bots}
+    backers = [backer.name for backer in fund.backers]
+    for name in backers:
+        if name.casefold() in OWNERS:
+            yield (*path, "backers", name), f"must not be one of {', '.join(OWNERS)}"
+        elif name.casefold() in keepers:
+            yield (*path, "backers", name), "must not have the name of a keeper"
+    payers = [("contributions", row, rule.backer) for row, rule in enumerate(fund.contributions)]
+    payers += [("top_ups", row, rule.backer) for row, rule in enumerate(fund.top_ups)]
+    for key, row, name in payers:
+        if name not in backers:
+            bound = f"must be one of venue.fund.backers{nearest(name, backers)}"
+            yield (*path, key, row, "from"), bound
+
+
 def _leverage(path: Path, leverage: Leverage) -> Iterator[Problem]:
     if leverage.low > leverage.median:
         yield (*path, "min"), f"must be at most the median, {leverage.median}"
@@ -338,6 +358,7 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
         (sum(holding.collateral_uusd for holding in holdings), _ACCOUNTS),
         (sum(bot.purse_uusd for bot in (keepers.bots if keepers else ())), _BOTS),
         (scenario.venue.fund.initial_uusd, ("venue", "fund", "initial_usd")),
+        (sum(b.purse_uusd for b in scenario.venue.fund.backers), ("venue", "fund", "backers")),
     ]
     deposited_uusd = sum(amount for amount, _ in deposits)
     if deposited_uusd >= BOUND > notional_uusd:

@@ -322,15 +322,71 @@ class Tranches:
 
 
 @attrs.frozen
+class Backer:
+    """
+    An owner with money of its own, who may pay into the fund.
+
+    Attributes:
+        name: Its name.
+        purse_uusd: What it has at the start.
+    """
+
+    name: str
+    purse_uusd: int = usd("purse_usd")
+
+
+@attrs.frozen
+class Contribution:
+    """
+    A payment into the fund at a given time.
+
+    Attributes:
+        backer: The backer that pays.
+        amount_uusd: How much; if the backer has less, what it has.
+        at_us: When.
+    """
+
+    backer: str = text("from")
+    amount_uusd: int = usd("amount_usd", "0.000001")
+    at_us: int = instant("at")
+
+
+@attrs.frozen
+class TopUp:
+    """
+    A payment into the fund whenever it holds too little.
+
+    Attributes:
+        backer: The backer that pays.
+        amount_uusd: How much; if the backer has less, what it has.
+        when_below_uusd: It is paid when the fund holds less than this.
+        times: At most this often.
+        min_interval_us: Time from one payment to the next, at least.
+    """
+
+    backer: str = text("from")
+    amount_uusd: int = usd("amount_usd", "0.000001")
+    when_below_uusd: int = usd("when_below_usd", "0.000001")
+    times: int = count("times", 1, 1_000_000, default=1)
+    min_interval_us: int = duration("min_interval", default="0s")
+
+
+@attrs.frozen
 class Fund:
     """
     The insurance fund.
 
     Attributes:
         initial_uusd: What it holds at the start.
+        backers: Who may pay into it.
+        contributions: What they pay at given times.
+        top_ups: What they pay when it holds too little.
     """
 
     initial_uusd: int = usd("initial_usd")
+    backers: tuple[Backer, ...] = tables("backers")
+    contributions: tuple[Contribution, ...] = rows("contributions", default=[])
+    top_ups: tuple[TopUp, ...] = rows("top_ups", default=[])
 
 
 @attrs.frozen
@@ -341,10 +397,18 @@ class Waterfall:
     Attributes:
         surplus_to: Where a fill better than bankruptcy leaves its surplus.
         deleveraging: Whether the unfilled remainder is closed against ranked accounts.
+        profit_haircut: Whether a hole that the fund cannot fill cuts the profits of winners in the
+            market: all in proportion, or best deleveraging rank first.
+        haircut_severity_e6: Share of such a hole that profits are cut for.
+        socialise: Whether what is then left is shared by the accounts in the market, by the
+            notional of their positions or by their equity.
     """
 
     surplus_to: str = choice("surplus_to", "fund", "trader", default="trader")
     deleveraging: str = choice("deleveraging", "ranked", "none", default="ranked")
+    profit_haircut: str = choice("profit_haircut", "none", "pro_rata", "queue", default="none")
+    haircut_severity_e6: int = ratio("haircut_severity", "0", "1", low_open=True, default=1)
+    socialise: str = choice("socialise", "none", "notional", "equity", default="none")
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     PositionOpened,
+    ProfitCut,
 )
 from liqsim.events.schema import EventClass
 from liqsim.world.ledger import Ledger
@@ -33,7 +34,8 @@ class World:
     Attributes:
         ledger: Balances.
         markets: The markets, by number.
-        entry_e8: int64, shape (markets, owners): entry price of each leg; 0 where none was opened.
+        entry_e8: int64, shape (markets, owners): entry price of each leg, moved when its
+            profit is cut; 0 where none was opened.
         liquidation_seq: int64, shape (owners,): the open liquidation, or `NO_CAUSE`.
     """
 
@@ -54,6 +56,8 @@ class World:
         self.ledger.post_many(cls, columns)
         if cls is PositionOpened:
             self.entry_e8[columns["market_id"], columns["bucket_id"]] = columns["price_e8"]
+        elif cls is ProfitCut:
+            self.entry_e8[columns["market_id"], columns["payer_id"]] = columns["entry_price_e8"]
         elif cls in _EFFECTS:
             message = f"{cls.TAG} has no bulk form"
             raise TypeError(message)
@@ -82,6 +86,10 @@ def _opened(world: World, event: PositionOpened, _seq: int, _at_us: int) -> None
     world.entry_e8[event.market_id, event.bucket_id] = event.price_e8
 
 
+def _profit_cut(world: World, event: ProfitCut, _seq: int, _at_us: int) -> None:
+    world.entry_e8[event.market_id, event.payer_id] = event.entry_price_e8
+
+
 def _depth_changed(world: World, event: DepthChanged, _seq: int, at_us: int) -> None:
     market = world.markets[event.market_id]
     market.set_book(market.book.with_depth(at_us, event.multiplier_e6, event.half_life_us))
@@ -106,6 +114,7 @@ def _ended(world: World, event: LiquidationEnded, _seq: int, _at_us: int) -> Non
 
 _EFFECTS: dict[Any, Callable[..., None]] = {
     PositionOpened: _opened,
+    ProfitCut: _profit_cut,
     DepthChanged: _depth_changed,
     OracleUpdated: _marked,
     OrderFilled: _traded,

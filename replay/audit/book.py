@@ -4,7 +4,7 @@ The fold with what an audit notes beside it: how far each liquidation and tranch
 The checks themselves are functions of (book, entry, event), one module per subject.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,10 +16,13 @@ from liqsim.events import (
     Entry,
     FundDrawn,
     LiquidationTriggered,
+    LossSocialised,
+    ProfitCut,
     SurplusRouted,
     TrancheStarted,
 )
 from replay.audit.causes import Causes
+from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings
 from replay.fold import FUND, USD, Fold, Move
@@ -124,6 +127,26 @@ class Owed:
 
 
 @attrs.define
+class Hole:
+    """
+    What a bucket without a position owes, while others pay for it.
+
+    Attributes:
+        tranche_seq: The tranche that closed the position.
+        bucket_id: The bucket.
+        market_id: The market of the tranche.
+        layer: How many layers have been worked out: profit cuts, then shares of the loss.
+        due: What must still be recorded of the present layer, in order.
+    """
+
+    tranche_seq: int
+    bucket_id: int
+    market_id: int
+    layer: int = 0
+    due: deque[ProfitCut | LossSocialised] = attrs.Factory(deque)
+
+
+@attrs.define
 class Book:
     """
     Balances and open matters, as of the event being checked.
@@ -143,6 +166,7 @@ class Book:
         sides: Buckets with a position, by market and whether they are long.
         depths: What flow has done to each market.
         published_at: When the last update was published, by market.
+        contributions: What backers pay into the fund.
         keeper_terms: Terms of keepers, by owner id.
         resales: Inventories being sold, by keeper and market.
         settled_at_us: When the last tranche of a bucket was settled.
@@ -151,6 +175,7 @@ class Book:
         taken_over: Tranches that keepers have taken over.
         owed: What the event before must be followed by.
         run: The deleveraging in course.
+        hole: The hole that others are paying for.
     """
 
     terms: Terms
@@ -159,6 +184,7 @@ class Book:
     fold: Fold
     keepers: frozenset[int]
     buckets: dict[int, int | None]
+    contributions: Contributions
     paths: Mapping[int, tuple[IntArray, IntArray]] = attrs.Factory(dict)
     tranches: dict[int, TrancheProgress] = attrs.Factory(dict)
     liquidations: dict[int, LiquidationProgress] = attrs.Factory(dict)
@@ -175,6 +201,7 @@ class Book:
     taken_over: set[int] = attrs.Factory(set)
     owed: Owed | None = None
     run: Deleveraging | None = None
+    hole: Hole | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

@@ -12,6 +12,7 @@ import attrs
 from liqsim.events import (
     NO_CAUSE,
     BadDebtRecorded,
+    ContributionPaid,
     DepthChanged,
     Entry,
     Event,
@@ -22,11 +23,13 @@ from liqsim.events import (
     LiquidationEnded,
     LiquidationTriggered,
     LiquidationUnresolved,
+    LossSocialised,
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
+    ProfitCut,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -34,7 +37,15 @@ from liqsim.events import (
 )
 from replay.audit.findings import Findings
 
-_UNNAMED: Final = (FundsDeposited, PositionOpened, DepthChanged, MarketExtremes)
+_UNNAMED: Final = (
+    FundsDeposited,
+    PositionOpened,
+    DepthChanged,
+    MarketExtremes,
+    ProfitCut,
+    LossSocialised,
+    ContributionPaid,
+)
 """Kinds that nothing may name; anything else is remembered."""
 
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
@@ -53,13 +64,16 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     PositionDeleveraged: (TrancheStarted,),
     SurplusRouted: _EXECUTIONS,
     FundDrawn: (*_EXECUTIONS, TrancheStarted),
+    ProfitCut: (TrancheStarted,),
+    LossSocialised: (TrancheStarted,),
     BadDebtRecorded: (*_EXECUTIONS, TrancheStarted, FundDrawn),
+    ContributionPaid: (FundDrawn,),
     TrancheSettled: (TrancheStarted,),
     LiquidationEnded: (TrancheSettled, LiquidationTriggered),
     LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
-    {FundsDeposited, PositionOpened, DepthChanged, MarketExtremes, OracleUpdated}
+    {FundsDeposited, PositionOpened, DepthChanged, MarketExtremes, OracleUpdated, ContributionPaid}
 )
 
 
@@ -125,6 +139,8 @@ class Causes:
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
+            case ContributionPaid():
+                return None  # The rule that it follows says which draw.
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
                 is_right = self._liquidation_of(cause) == event.liquidation_seq
                 what = "of another liquidation"

@@ -51,6 +51,11 @@ class Openings:
             for o in owners
             if o.kind == "keeper" and o.name in keepers
         }
+        purses |= {
+            o.owner_id: self.terms.backers[o.name]
+            for o in owners
+            if o.kind == "backer" and o.name in self.terms.backers
+        }
         named = {FUND: self.terms.fund_uusd} | purses
         self.due_uusd = {owner: amount for owner, amount in named.items() if amount}
 

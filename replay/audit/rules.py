@@ -19,15 +19,17 @@ from liqsim.events import (
     LiquidationEnded,
     LiquidationTriggered,
     LiquidationUnresolved,
+    LossSocialised,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
+    ProfitCut,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import executions, liquidations, settlement, tranches, waterfall
+from replay.audit import executions, liquidations, losses, settlement, tranches, waterfall
 from replay.audit.book import Book
 from replay.fold import Move
 
@@ -43,12 +45,15 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     InventorySold: executions.inventory_sold,
     PositionDeleveraged: waterfall.position_deleveraged,
     SurplusRouted: waterfall.surplus_routed,
+    ProfitCut: losses.loss_shared,
+    LossSocialised: losses.loss_shared,
     BadDebtRecorded: waterfall.bad_debt_recorded,
     TrancheSettled: tranches.tranche_settled,
     LiquidationEnded: liquidations.liquidation_ended,
     LiquidationUnresolved: liquidations.liquidation_unresolved,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
+_SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
 _AFTER: Final[dict[type[Event], _Check]] = {FundDrawn: waterfall.fund_drawn}
 
 
@@ -57,10 +62,14 @@ def apply_checked(book: Book, entry: Entry) -> tuple[Move, ...]:
     kind = type(entry.event)
     if book.owed is not None or kind in _ROUTED:
         settlement.check_owed(book, entry)
+    if book.hole is not None and kind not in _SHARED:
+        losses.hole_left(book, entry)
+    book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)
     moves = book.fold.apply(entry)
     book.check_balances(entry.seq, moves)
+    book.contributions.after(entry)
     if kind in _AFTER:
         _AFTER[kind](book, entry, entry.event)
     return moves

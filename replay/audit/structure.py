@@ -13,7 +13,7 @@ from liqsim.events import Event
 from liqsim.events.schema import ENVELOPE, Column, EventClass, columns_of
 from replay.audit.findings import Findings
 
-_BUCKET_FIELDS: Final = frozenset({"bucket_id", "counterparty_id"})
+_BUCKET_FIELDS: Final = frozenset({"bucket_id", "counterparty_id", "payer_id"})
 
 
 @attrs.define
@@ -43,7 +43,7 @@ class Structure:
         owners = self.log.owners
         self._kinds = {
             kind: np.array([o.owner_id for o in owners if kind in ("", o.kind)], dtype=np.int64)
-            for kind in ("", "bucket", "keeper")
+            for kind in ("", "bucket", "keeper", "backer")
         }
         size = max((o.owner_id for o in owners), default=-1) + 1
         self._market_of = np.full(size, -1, dtype=np.int64)
@@ -112,8 +112,8 @@ class Structure:
         for name in columns:
             if name in _BUCKET_FIELDS:
                 self._expect_in(cls, columns, name, "bucket")
-            elif name == "keeper_id":
-                self._expect_in(cls, columns, name, "keeper")
+            elif name in ("keeper_id", "backer_id"):
+                self._expect_in(cls, columns, name, name.removesuffix("_id"))
             elif name == "owner_id":
                 self._expect_in(cls, columns, name, "")
         if "market_id" not in columns:

@@ -2,6 +2,7 @@
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit.book import Book, Deleveraging
+from replay.audit.losses import loss_shared
 from replay.audit.settlement import fund_is_empty
 
 
@@ -41,6 +42,7 @@ def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
     hole = -book.cash(e.bucket_id)
     book.expect("bad_debt", entry, "amount_uusd", e.amount_uusd, hole)
     fund_is_empty(book, entry, e)
+    loss_shared(book, entry, e)
     if book.legs(e.bucket_id):
         message = f"bucket {e.bucket_id} still has a position"
         book.findings.add("bad_debt", entry.seq, message)

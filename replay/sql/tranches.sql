@@ -22,6 +22,8 @@
 -- fees_usd          fees the bucket paid
 -- surplus_usd       surplus routed to the fund
 -- fund_draw_usd     paid by the fund
+-- haircut_usd       paid by cuts of winners' profits
+-- socialised_usd    paid by solvent accounts in shares
 -- bad_debt_usd      recorded bad debt
 -- keeper_id         who took it over; null if nobody
 -- calls_failed      keepers' calls for it that failed
@@ -37,6 +39,12 @@ surplus as (
     select tranche_seq, sum(amount_usd) as amount_usd from surplus_routed group by tranche_seq
 ),
 draws as (select tranche_seq, sum(amount_usd) as amount_usd from fund_drawn group by tranche_seq),
+shared as (
+    select tranche_seq, sum(amount_usd) filter (where layer = 'haircut') as haircut_usd,
+        sum(amount_usd) filter (where layer = 'socialised') as socialised_usd
+    from loss_shares
+    group by tranche_seq
+),
 debts as (
     select tranche_seq, sum(amount_usd) as amount_usd from bad_debt_recorded group by tranche_seq
 ),
@@ -50,6 +58,8 @@ select t.seq as tranche_seq, t.liquidation_seq, t.sim_time as started_at,
     coalesce(e.fees_usd, 0)::decimal(38, 6) as fees_usd,
     coalesce(u.amount_usd, 0)::decimal(38, 6) as surplus_usd,
     coalesce(d.amount_usd, 0)::decimal(38, 6) as fund_draw_usd,
+    coalesce(h.haircut_usd, 0)::decimal(38, 6) as haircut_usd,
+    coalesce(h.socialised_usd, 0)::decimal(38, 6) as socialised_usd,
     coalesce(b.amount_usd, 0)::decimal(38, 6) as bad_debt_usd,
     e.keeper_id, coalesce(c.failed, 0) as calls_failed
 from tranche_started as t
@@ -58,5 +68,6 @@ left join tranche_settled as s on s.tranche_seq = t.seq
 left join executed as e on e.tranche_seq = t.seq
 left join surplus as u on u.tranche_seq = t.seq
 left join draws as d on d.tranche_seq = t.seq
+left join shared as h on h.tranche_seq = t.seq
 left join debts as b on b.tranche_seq = t.seq
 left join calls as c on c.tranche_seq = t.seq

@@ -47,6 +47,7 @@ EXEMPT: Final = {
     "basis.*": "says what a parameter rests on, and is echoed with the outcome",
     "basis.*.kind": "likewise",
     "basis.*.source": "likewise",
+    "venue.fund.backers.*": "names an owner; events know it by number and nothing draws for it",
 }
 
 
@@ -228,6 +229,42 @@ def dry() -> Raw:
     )
 
 
+def hollow(**overrides: Any) -> Raw:
+    """One account sold far below bankruptcy, with two shorts that win and a long that loses."""
+    return fall(
+        markets__ETH__path=knots((0, 100), (9, 100), (10, 88), (60, 88)),
+        venue__waterfall__deleveraging="none",
+        population__cohorts={
+            "longs": cohort(),
+            "shorts": cohort(long_share=0, notional_usd=400),
+            "small": cohort(long_share=0, notional_usd=100, leverage={"median": 4, "max": 50}),
+            "safe": cohort(notional_usd=300, leverage={"median": 2, "max": 50}),
+        },
+        **overrides,
+    )
+
+
+def backed(**overrides: Any) -> Raw:
+    """A fund that is emptied twice, two backers, one payment by the clock and up to two others."""
+    return hollow(
+        venue__fund={
+            "initial_usd": 5,
+            "backers": {"ann": {"purse_usd": 30}, "bob": {"purse_usd": 30}},
+            "contributions": [{"from": "ann", "amount_usd": 7, "at": at(20)}],
+            "top_ups": [
+                {
+                    "from": "ann",
+                    "amount_usd": 2,
+                    "when_below_usd": 3,
+                    "times": 1,
+                    "min_interval": "4s",
+                }
+            ],
+        },
+        **overrides,
+    )
+
+
 ETH = "markets.ETH"
 ORACLE = f"{ETH}.oracle"
 ONE = f"{ORACLE}.sources.one"
@@ -235,6 +272,8 @@ BOOK = f"{ETH}.liquidity"
 ANN = "venue.keepers.bots.ann"
 LONGS = "population.cohorts.longs"
 CROSS: Final = "population.cohorts.cross"
+WATERFALL = "venue.waterfall"
+FUND = "venue.fund"
 
 Row = tuple[Callable[[], Raw], str, Any, Any]
 
@@ -443,6 +482,28 @@ ROWS: Final[dict[str, Row]] = {
         "venue.fees.liquidation_on_execution",
         0,
         Decimal("0.001"),
+    ),
+    "venue.waterfall.profit_haircut": (hollow, f"{WATERFALL}.profit_haircut", "pro_rata", "queue"),
+    "venue.waterfall.haircut_severity": (
+        lambda: hollow(venue__waterfall__profit_haircut="pro_rata"),
+        f"{WATERFALL}.haircut_severity",
+        1,
+        Decimal("0.5"),
+    ),
+    "venue.waterfall.socialise": (hollow, f"{WATERFALL}.socialise", "notional", "equity"),
+    "venue.fund.backers.*.purse_usd": (backed, f"{FUND}.backers.ann.purse_usd", 30, 4),
+    "venue.fund.contributions.[].from": (backed, f"{FUND}.contributions.0.from", "ann", "bob"),
+    "venue.fund.contributions.[].amount_usd": (backed, f"{FUND}.contributions.0.amount_usd", 7, 8),
+    "venue.fund.contributions.[].at": (backed, f"{FUND}.contributions.0.at", at(20), at(21)),
+    "venue.fund.top_ups.[].from": (backed, f"{FUND}.top_ups.0.from", "ann", "bob"),
+    "venue.fund.top_ups.[].amount_usd": (backed, f"{FUND}.top_ups.0.amount_usd", 2, 1),
+    "venue.fund.top_ups.[].when_below_usd": (backed, f"{FUND}.top_ups.0.when_below_usd", 3, 6),
+    "venue.fund.top_ups.[].times": (backed, f"{FUND}.top_ups.0.times", 1, 2),
+    "venue.fund.top_ups.[].min_interval": (
+        lambda: _put(backed(), f"{FUND}.top_ups.0.times", 2),
+        f"{FUND}.top_ups.0.min_interval",
+        "4s",
+        "5s",
     ),
     "venue.tranches.share": (fall, "venue.tranches.share", 1, Decimal("0.5")),
     "venue.tranches.max_usd": (fall, "venue.tranches.max_usd", 1_000, 200),

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import cases
 from support.floors import assert_floors
-from support.scenarios import HANDMADE, Raw, load, scenarios, scenarios_from_files
+from support.scenarios import (
+    HANDMADE,
+    Raw,
+    hollow_scenarios,
+    load,
+    scenarios,
+    scenarios_from_files,
+)
 
 from liqsim.eventlog.writer import EventLogWriter
 from liqsim.processes.context import Context, Priority, Process
@@ -58,6 +65,21 @@ _FLOORS_OF_BOTH = {
     "deleveraged cross": 3,
     "unresolved: spacing": 7,
     "unresolved: run_ended": 1,
+}
+_FLOORS_OF_HOLES = {
+    "runs": 60,
+    "profit_cut: pro_rata": 20,
+    "profit_cut: queue": 30,
+    "profit cut whole": 15,
+    "profit cut by margin": 10,
+    "loss_socialised: notional": 20,
+    "loss_socialised: equity": 30,
+    "share capped": 5,
+    "bad debt after shares": 15,
+    "contribution at a time": 8,
+    "contribution on a condition": 20,
+    "contribution again": 10,
+    "contribution short": 1,
 }
 _FLOORS = {
     "engine": {
@@ -126,6 +148,19 @@ def test_every_law_holds_after_every_event_of_runs_from_files() -> None:
         "closed": 15,
     }
     assert_floors(census, floors)
+
+
+def test_every_law_holds_after_every_event_where_others_pay_for_holes() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(60)
+    @given(hollow_scenarios())
+    def every_law_holds(raw: Raw) -> None:
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    assert_floors(census, _FLOORS_OF_HOLES)
 
 
 @pytest.mark.parametrize("name", HANDMADE)

@@ -17,6 +17,7 @@ from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
     BadDebtRecorded,
+    ContributionPaid,
     DepthChanged,
     Entry,
     Executor,
@@ -29,11 +30,13 @@ from liqsim.events import (
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
+    LossSocialised,
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
+    ProfitCut,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -43,7 +46,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.model import Ladder, NoImpact, PowerBook
+from liqsim.scenario.model import Ladder, NoImpact, PowerBook, TopUp
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -124,6 +127,17 @@ class Auditor:
         self._order: tuple[int, int] | None = None
         self._most_held: defaultdict[tuple[int, int], int] = defaultdict(int)
         self._sold_at: dict[tuple[int, int], int] = {}
+        fund = scenario.venue.fund
+        names = [backer.name for backer in fund.backers]
+        self._first_backer = prepared.first_bucket - len(names)
+        self._rules_of_backers = [*fund.contributions, *fund.top_ups]
+        self._backer_of = [
+            self._first_backer + names.index(r.backer) for r in self._rules_of_backers
+        ]
+        self._paid_by_rule: dict[int, list[int]] = {}
+        self._below_since: dict[int, int] = {}
+        self._newest_draw = NO_CAUSE
+        self._shares: tuple[int, type[Any], list[Any]] | None = None
         self._rules: dict[type[Any], Callable[[Entry, Any], None]] = {
             FundsDeposited: self._deposited,
             PositionOpened: self._opened,
@@ -138,7 +152,10 @@ class Auditor:
             SurplusRouted: self._surplus,
             FundDrawn: self._drawn,
             PositionDeleveraged: self._deleveraged,
+            ProfitCut: self._profit_cut,
+            LossSocialised: self._loss_socialised,
             BadDebtRecorded: self._bad_debt_recorded,
+            ContributionPaid: self._contribution_paid,
             TrancheSettled: self._settled,
             LiquidationEnded: self._ended,
             LiquidationUnresolved: self._unresolved,
@@ -203,9 +220,14 @@ class Auditor:
             assert not isinstance(event, FundDrawn) or self._is_for_a_hole(entry, event), event
         if not isinstance(event, LiquidationTriggered):
             self._nobody_else_is_due()
+        self._no_payment_was_due_before(entry.sim_time_us)
+        if self._shares is not None and type(event) is not self._shares[1]:
+            assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
+            self._shares = None
         self.entries.append(entry)
         self.census[type(event).TAG] += 1
         self._rules[type(event)](entry, event)
+        self._note_fund(entry.sim_time_us)
 
     def _is_for_a_hole(self, entry: Entry, event: FundDrawn) -> bool:
         """Return whether the fund fills what rounding left of a bucket without a position."""
@@ -664,6 +686,7 @@ class Auditor:
         assert event.amount_uusd > 0
         self._pay(FUND, event.bucket_id, event.amount_uusd)
         assert event.balance_uusd == self._cash[FUND]
+        self._newest_draw = entry.seq
 
     def _queue(self, market: int, bucket: int, price: int) -> list[int]:
         """Return who could be closed against *bucket* at *price*, best rank first."""
@@ -713,11 +736,180 @@ class Auditor:
         tranche.deleveraged += size
         self._trade(bucket, other, event)
 
+    # The last layers ------------------------------------------------------------------------------
+
+    def _profit_cut(self, entry: Entry, event: ProfitCut) -> None:
+        self._expect_share(entry, event, self._cuts)
+        self._entry_price[event.market_id, event.payer_id] = event.entry_price_e8
+        if event.amount_uusd == event.basis_uusd:
+            self.census["profit cut whole"] += 1
+
+    def _loss_socialised(self, entry: Entry, event: LossSocialised) -> None:
+        if self._shares is None:
+            cuts = self._cuts(event.market_id, event.bucket_id)
+            was_cut = isinstance(self.entries[-2].event, ProfitCut)
+            assert was_cut or not cuts, "profits pay first"
+        self._expect_share(entry, event, self._socialised)
+
+    def _expect_share(
+        self, entry: Entry, event: Any, work_out: Callable[[int, int], list[Any]]
+    ) -> None:
+        """Compare with what the layer must bring, worked out before its first event."""
+        bucket = event.bucket_id
+        if self._shares is None or self._shares[0] != event.tranche_seq:
+            _, tranche = self._tranches[event.tranche_seq]
+            assert self._open[bucket].tranche is tranche
+            assert not self._legs(bucket)
+            assert self._cash[FUND] == 0, "others pay while the fund has money"
+            self._shares = event.tranche_seq, type(event), work_out(event.market_id, bucket)
+            self.census[f"{event.TAG}: {self._mode_of(event)}"] += 1
+        assert entry.cause_seq == event.tranche_seq
+        right = self._shares[2].pop(0)
+        price = (event.entry_price_e8,) if isinstance(event, ProfitCut) else ()
+        assert (event.payer_id, event.basis_uusd, event.amount_uusd, *price) == right
+        assert event.mark_price_e8 == self._marks[event.market_id][0]
+        assert event.market_id == self._market_of_tranche(event)
+        if self._is_cross(event.payer_id):
+            self.census["cross account pays"] += 1
+        assert event.amount_uusd > 0
+        self._pay(event.payer_id, bucket, event.amount_uusd)
+        assert not self._is_due(self._margin(event.payer_id)), "due by paying"
+
+    def _mode_of(self, event: Any) -> str:
+        waterfall = self._venue.waterfall
+        return waterfall.profit_haircut if isinstance(event, ProfitCut) else waterfall.socialise
+
+    def _room(self, bucket: int) -> int:
+        """Return how many micro-USD *bucket* can lose at the marks before it is due."""
+        if self._is_cross(bucket) and not all(mark for mark, _, _ in self._marks):
+            return 0
+        margin = self._margin(bucket) * 10**6
+        room = margin // 1
+        return max(room - (self._venue.due_at_zero and room == margin), 0)
+
+    def _standing(self, market: int) -> list[int]:
+        units = self._units[market]
+        return [b for b in self._opened_in if units[b] and b not in self._open]
+
+    def _cuts(self, market: int, bucket: int) -> list[Any]:
+        """Return (payer, basis, amount, entry price) of every cut that the hole brings."""
+        waterfall = self._venue.waterfall
+        mark = self._marks[market][0]
+        if waterfall.profit_haircut == "none":
+            return []
+        worth = {}
+        for payer in self._standing(market):
+            profit = (mark - self._entry_price[market, payer]) * self._units[market][payer] // _E16
+            basis = min(profit, self._room(payer))
+            if basis > 0:
+                worth[payer] = basis
+                if basis < profit:
+                    self.census["profit cut by margin"] += 1
+        severity = Fraction(waterfall.haircut_severity_e6, 10**6)
+        budget = min(-self._cash[bucket] * severity // 1, sum(worth.values()))
+        if waterfall.profit_haircut == "queue":
+            amounts, left = {}, budget
+            for payer in self._ranked(worth, market, mark):
+                amounts[payer] = min(left, worth[payer])
+                left -= amounts[payer]
+        else:
+            amounts = _split(budget, worth)
+        rows = []
+        for payer, amount in amounts.items():
+            if amount:
+                units, entered = self._units[market][payer], self._entry_price[market, payer]
+                exact = entered + Fraction(amount * _E16, units)
+                moved = -(-exact // 1) if units > 0 else exact // 1
+                rows.append((payer, worth[payer], amount, moved))
+        return rows
+
+    def _ranked(self, payers: Any, market: int, mark: int) -> list[int]:
+        ranked = []
+        for payer in payers:
+            units = self._units[market][payer]
+            equity = self._backing(market, payer) + Fraction(units * mark, _E16)
+            profit = Fraction(units * (mark - self._entry_price[market, payer]), _E16)
+            rank = 10**12
+            if equity > profit:
+                score = profit / (equity - profit) * Fraction(abs(units) * mark, _E16) / equity
+                rank = min(score * 10**6 // 1, rank)
+            ranked.append((-rank, payer))
+        return [payer for _, payer in sorted(ranked)]
+
+    def _socialised(self, market: int, bucket: int) -> list[Any]:
+        """Return (payer, basis, amount) of every share of the hole that is left."""
+        key = self._venue.waterfall.socialise
+        mark = self._marks[market][0]
+        if key == "none":
+            return []
+        basis, rooms = {}, {}
+        for payer in self._standing(market):
+            value = Fraction(self._units[market][payer] * mark, _E16)
+            if (room := self._room(payer)) > 0:
+                rooms[payer] = room
+                equity = self._backing(market, payer) + value
+                basis[payer] = (equity if key == "equity" else abs(value)) // 1
+        shares = _split(-self._cash[bucket], basis)
+        if any(share > rooms[payer] for payer, share in shares.items()):
+            self.census["share capped"] += 1
+        amounts = {payer: min(share, rooms[payer]) for payer, share in shares.items()}
+        return [(payer, basis[payer], amount) for payer, amount in amounts.items() if amount]
+
+    def _contribution_paid(self, entry: Entry, event: ContributionPaid) -> None:
+        number = event.rule_number - 1
+        rule = self._rules_of_backers[number]
+        assert event.backer_id == self._backer_of[number]
+        assert event.amount_uusd == min(rule.amount_uusd, self._cash[event.backer_id]) > 0
+        assert entry.sim_time_us == self._next_payment(number)
+        if isinstance(rule, TopUp):
+            assert entry.cause_seq == self._newest_draw
+            self.census["contribution on a condition"] += 1
+        else:
+            assert entry.cause_seq == NO_CAUSE
+            self.census["contribution at a time"] += 1
+        self._paid_by_rule.setdefault(number, []).append(entry.sim_time_us)
+        if len(self._paid_by_rule[number]) > 1:
+            self.census["contribution again"] += 1
+        if event.amount_uusd < rule.amount_uusd:
+            self.census["contribution short"] += 1
+        self._pay(event.backer_id, FUND, event.amount_uusd)
+        assert event.balance_uusd == self._cash[FUND]
+
+    def _next_payment(self, number: int) -> int | None:
+        """Return when the rule of a backer pays next, as things stand; None if it does not."""
+        rule, paid = self._rules_of_backers[number], self._paid_by_rule.get(number, [])
+        if self._cash[self._backer_of[number]] == 0:
+            return None
+        if not isinstance(rule, TopUp):
+            return None if paid else rule.at_us
+        if number not in self._below_since or len(paid) == rule.times:
+            return None
+        return max([self._below_since[number], *(at + rule.min_interval_us for at in paid)])
+
+    def _note_fund(self, at_us: int) -> None:
+        for number, rule in enumerate(self._rules_of_backers):
+            if isinstance(rule, TopUp):
+                if self._cash[FUND] >= rule.when_below_uusd:
+                    self._below_since.pop(number, None)
+                else:
+                    self._below_since.setdefault(number, at_us)
+
+    def _no_payment_was_due_before(self, at_us: int) -> None:
+        for number in range(len(self._rules_of_backers)):
+            due = self._next_payment(number)
+            assert due is None or due >= at_us, f"rule {number + 1} was due at {due}"
+
     def _bad_debt_recorded(self, entry: Entry, event: BadDebtRecorded) -> None:
         assert entry.cause_seq == event.tranche_seq
         assert not self._legs(event.bucket_id)
         assert self._cash[event.bucket_id] == -event.amount_uusd < 0
         assert self._cash[FUND] == 0, "bad debt while the fund has money"
+        before = type(self.entries[-2].event)
+        market = self._market_of_tranche(event)
+        assert before in (ProfitCut, LossSocialised) or not self._cuts(market, event.bucket_id)
+        assert before is LossSocialised or not self._socialised(market, event.bucket_id)
+        if before in (ProfitCut, LossSocialised):
+            self.census["bad debt after shares"] += 1
         self._bad_debt[event.bucket_id] += event.amount_uusd
 
     def _settled(self, entry: Entry, event: TrancheSettled) -> None:
@@ -805,6 +997,7 @@ class Auditor:
         self._nobody_else_is_due()
         self.compare()
         assert not self._owed
+        self._no_payment_was_due_before(self._end_us)
         count = len(self._markets)
         assert [type(e.event) for e in self.entries[-count:]] == [MarketExtremes] * count
         unresolved = {
@@ -846,6 +1039,12 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case FundDrawn():
                 pages["draws", event.bucket_id] += event.amount_uusd
                 pages["draws", FUND] -= event.amount_uusd
+            case ProfitCut() | LossSocialised():
+                pages[event.TAG, event.bucket_id] += event.amount_uusd
+                pages[event.TAG, event.payer_id] -= event.amount_uusd
+            case ContributionPaid():
+                pages["contributions", FUND] += event.amount_uusd
+                pages["contributions", event.backer_id] -= event.amount_uusd
         if isinstance(event, OrderFilled | TrancheTakenOver):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd
@@ -863,6 +1062,20 @@ def _page(pages: Any, name: str, trade: Any, taker: int, other: int) -> None:
     value, rest = divmod(trade.quantity_e8 * trade.price_e8, _E16)
     pages[name, taker] -= value + (rest > 0)
     pages[name, other] += value + (rest > 0)
+
+
+def _split(total: int, weights: dict[int, int]) -> dict[int, int]:
+    """Split *total* by *weights*: what is left of rounding down, to the largest remainders."""
+    if not weights:
+        return {}
+    exact = {
+        key: Fraction(total) * weight / sum(weights.values()) for key, weight in weights.items()
+    }
+    shares = {key: int(part // 1) for key, part in exact.items()}
+    for key in sorted(exact, key=lambda key: (-(exact[key] % 1), key)):
+        if sum(shares.values()) < total:
+            shares[key] += 1
+    return shares
 
 
 def audited(prepared: Prepared, *actors: Actor) -> Auditor:

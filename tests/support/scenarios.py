@@ -441,6 +441,35 @@ def run_ended(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def shared_losses(**overrides: Any) -> Raw:
+    """Holes that a thin fund leaves: backers fill it up, winners and all others pay the rest."""
+    raw = engine_cascade(
+        name="shared_losses",
+        venue__fund={
+            "initial_usd": 20,
+            "backers": {"parent": {"purse_usd": 500}, "friends": {"purse_usd": 60}},
+            "contributions": [{"from": "parent", "amount_usd": 200, "at": at(70)}],
+            "top_ups": [
+                {
+                    "from": "friends",
+                    "amount_usd": 25,
+                    "when_below_usd": 10,
+                    "times": 4,
+                    "min_interval": "5s",
+                }
+            ],
+        },
+        venue__waterfall={
+            "surplus_to": "fund",
+            "deleveraging": "none",
+            "profit_haircut": "pro_rata",
+            "haircut_severity": Decimal("0.5"),
+            "socialise": "equity",
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -458,6 +487,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "spaced_out": spaced_out,
     "run_ended": run_ended,
     "choked": choked,
+    "shared_losses": shared_losses,
 }
 """The hand-written scenarios, by name."""
 
@@ -674,6 +704,36 @@ def _limits(draw: st.DrawFn, end_s: int) -> Raw:
 
 
 @st.composite
+def _funds(draw: st.DrawFn, end_s: int) -> Raw:
+    initial = draw(_of(0, 5, 300, 1_000_000))
+    if draw(st.booleans()):
+        return {"initial_usd": initial}
+    backers = {name: {"purse_usd": draw(_of(3, 100, 5_000))} for name in ("ada", "bea")}
+    return {
+        "initial_usd": initial,
+        "backers": backers,
+        "contributions": [
+            {
+                "from": draw(_of(*backers)),
+                "amount_usd": draw(_of(1, 80, 500)),
+                "at": at(draw(st.integers(0, end_s))),
+            }
+            for _ in range(draw(st.integers(0, 2)))
+        ],
+        "top_ups": [
+            {
+                "from": draw(_of(*backers)),
+                "amount_usd": draw(_of(Decimal("0.5"), 30, 400)),
+                "when_below_usd": draw(_of(1, 4, 200)),
+                "times": draw(_of(1, 3, 20)),
+                "min_interval": draw(_of("0s", "3s", "30s")),
+            }
+            for _ in range(draw(st.integers(0, 2)))
+        ],
+    }
+
+
+@st.composite
 def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
     slice_usd = draw(_of(999_999_999, 5_000, 800))
     venue: Raw = {
@@ -692,10 +752,13 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
             "spacing": draw(_of("1s", "2s", "15s")),
             "restore_buffer": draw(_of(0, Decimal("0.1"), 1)),
         },
-        "fund": {"initial_usd": draw(_of(0, 5, 300, 1_000_000))},
+        "fund": draw(_funds(end_s)),
         "waterfall": {
             "surplus_to": draw(_of("fund", "trader")),
             "deleveraging": draw(_of("ranked", "ranked", "none")),
+            "profit_haircut": draw(_of("none", "pro_rata", "queue")),
+            "haircut_severity": draw(_of(1, 1, Decimal("0.5"), Decimal("0.05"))),
+            "socialise": draw(_of("none", "notional", "equity")),
         },
         "cross": {"first_leg": draw(_of("largest_release", "largest_loss", "most_liquid"))},
     }
@@ -812,6 +875,20 @@ def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
     table["path"] = bars(*rows, bar_s=_BAR_S, step=draw(_of("1s", "10s")))
     raw["population"]["accounts"] = draw(_listed(names))
     return raw
+
+
+@st.composite
+def hollow_scenarios(draw: st.DrawFn) -> Raw:
+    """Draw a scenario in which losses soon find no fund and nobody to deleverage."""
+    return changed(
+        draw(scenarios(draw(_of("engine", "engine", "keepers")))),
+        {
+            "venue__fund__initial_usd": draw(_of(0, 20)),
+            "venue__waterfall__deleveraging": "none",
+            "venue__waterfall__profit_haircut": draw(_of("pro_rata", "queue")),
+            "venue__waterfall__socialise": draw(_of("equity", "notional", "none")),
+        },
+    )
 
 
 # Accounts and prices by hand ----------------------------------------------------------------------

@@ -136,6 +136,9 @@ initial_usd = 10
 [venue.waterfall]
 surplus_to = "fund"
 deleveraging = "ranked"
+profit_haircut = "none"
+haircut_severity = 1
+socialise = "none"
 
 [venue.cross]
 first_leg = "largest_release"

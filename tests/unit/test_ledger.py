@@ -25,6 +25,7 @@ from liqsim.events import (
     Owner,
     PositionDeleveraged,
     PositionOpened,
+    ProfitCut,
     SurplusRouted,
     TrancheTakenOver,
 )
@@ -256,6 +257,8 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
         interpreted(event, expected)
         if cls is PositionOpened:
             entries[event.market_id][event.bucket_id] = event.price_e8
+        if cls is ProfitCut:
+            entries[event.market_id][event.payer_id] = event.entry_price_e8
         if cls is LiquidationTriggered:
             liquidations[event.bucket_id] = seq
         if cls is LiquidationEnded:
@@ -298,6 +301,19 @@ def test_positions_opened_at_once_are_those_opened_one_by_one():
         one_by_one.evolve_of(PositionOpened)(event, 0, 0)
 
     at_once.evolve_many(PositionOpened, columns_from(PositionOpened, events))
+
+    assert state_of(at_once) == state_of(one_by_one)
+
+
+def test_profits_cut_at_once_are_those_cut_one_by_one():
+    random = Random(5)
+    events = [random_event(ProfitCut, random, top=10**12) for _ in range(30)]
+    events = list({(event.payer_id, event.market_id): event for event in events}.values())
+    one_by_one, at_once = (World(OWNERS, [1_000] * MARKETS) for _ in range(2))
+    for event in events:
+        one_by_one.evolve_of(ProfitCut)(event, 0, 0)
+
+    at_once.evolve_many(ProfitCut, columns_from(ProfitCut, events))
 
     assert state_of(at_once) == state_of(one_by_one)
 
@@ -481,6 +497,9 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "surplus_routed": ("bucket_id",),
         "fund_drawn": ("bucket_id",),
         "position_deleveraged": ("counterparty_id", "bucket_id"),
+        "profit_cut": ("payer_id", "bucket_id"),
+        "loss_socialised": ("payer_id", "bucket_id"),
+        "contribution_paid": ("backer_id",),
     }
 
 

@@ -15,9 +15,9 @@ scenario run_id seed log status schema_version path_mode start_at end_at digest 
 wall_seconds events_per_second basis_fact basis_assumed basis_fitted accounts liquidated_accounts
 liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc lowest_reference_eth
 lowest_reference_btc amplification_eth amplification_btc fees_usd bad_debt_usd fund_start_usd
-fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events keeper_attempts_won
-keeper_attempts_lost keeper_profit_usd keeper_purse_lowest_usd keepers_dry
-oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
+fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
+contributed_usd keeper_attempts_won keeper_attempts_lost keeper_profit_usd
+keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
 first_liquidation_at last_liquidation_at unresolved_buckets unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
 unresolved_run_ended
@@ -73,6 +73,9 @@ def test_the_engine_story(tmp_path):
         "surplus_usd": "1.548000",
         "deleveraged_usd": "770.000000",
         "adl_events": 3,
+        "haircut_usd": "0.000000",
+        "socialised_usd": "0.000000",
+        "contributed_usd": "0.000000",
         "keeper_attempts_won": None,
         "keeper_attempts_lost": None,
         "keeper_profit_usd": None,

@@ -8,6 +8,7 @@ import pytest
 from support.scenarios import cross_crash, load
 from unit import handmade_log as hand
 from unit.handmade_log import NONE, Story, e8, engine_story, keeper_story, tamper, us, usd, write
+from unit.test_replay_losses import FORGERIES
 
 from liqsim.errors import LogError
 from liqsim.events import (
@@ -668,6 +669,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked = {"leg_order"}.union(
         *(expected for table in tables for _, expected in table.values())
     )
+    provoked |= {code for _, code in FORGERIES}
 
     assert set(CODES) == provoked
 

@@ -26,7 +26,9 @@ from support.scenarios import (
 from support.sinks import ListSink
 
 from liqsim.events import (
+    NO_CAUSE,
     BadDebtRecorded,
+    ContributionPaid,
     Entry,
     FailedCall,
     FundDrawn,
@@ -36,8 +38,10 @@ from liqsim.events import (
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
+    LossSocialised,
     OrderFilled,
     PositionDeleveraged,
+    ProfitCut,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -60,6 +64,8 @@ LIQUIDATION = (
     SurplusRouted,
     FundDrawn,
     PositionDeleveraged,
+    ProfitCut,
+    LossSocialised,
     BadDebtRecorded,
     TrancheSettled,
     LiquidationEnded,
@@ -1005,3 +1011,246 @@ def test_a_purse_that_lost_too_much_stays_dry() -> None:
     assert _times(run, TrancheTakenOver) == [12]
     assert run.cash[FIRST] == usd("898.03")
     assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_EXECUTOR
+
+
+# The last layers ----------------------------------------------------------------------------------
+
+
+def hollow(**changes: Any) -> Raw:
+    """Return a scenario without a fund and without deleveraging."""
+    return small_scenario(venue__waterfall__deleveraging="none", **changes)
+
+
+def payments(run: Run, cls: type[Any]) -> list[tuple[int, Decimal, Decimal]]:
+    """Return (payer, what the share rests on, what it paid) in USD."""
+    return [
+        (e.payer_id, Decimal(e.basis_uusd).scaleb(-6), Decimal(e.amount_uusd).scaleb(-6))
+        for e in run.of(cls)
+    ]
+
+
+# The loser is sold at 88.5, 15 USD below its debt of 900. Profits at that price are 11.5 a unit.
+# Three shorts as in anchor A10, but with profits of 16, 8 and 1.
+WINNERS = [(-2, "96.5", 4), (-1, "96.5", 20), (-1, "89.5", 10)]
+
+
+def test_profits_are_cut_in_proportion_for_what_the_fund_cannot_pay() -> None:
+    raw = hollow(
+        venue__waterfall__profit_haircut="pro_rata",
+        venue__waterfall__haircut_severity=Decimal("0.5"),
+    )
+
+    run = Run(raw, [LONG, *WINNERS], {0: 96, 10: "88.5"})
+
+    # Half of 15 is cut: 7.5 of 25 is 30 % of each profit. The other half stays bad debt.
+    assert run.story[2:] == [
+        OrderFilled,
+        ProfitCut,
+        ProfitCut,
+        ProfitCut,
+        BadDebtRecorded,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    assert payments(run, ProfitCut) == [
+        (FIRST + 1, 16, usd("4.8")),
+        (FIRST + 2, 8, usd("2.4")),
+        (FIRST + 3, 1, usd("0.3")),
+    ]
+    tranche = run.entry_of(TrancheStarted).seq
+    causes = {e.cause_seq for e in run.entries if isinstance(e.event, ProfitCut)}
+    assert causes == {tranche}
+    # Entries fall by 4.8 / 2, 2.4 and 0.3: 70 % of each profit is left.
+    assert [e.entry_price_e8 for e in run.of(ProfitCut)] == [e8("94.1"), e8("94.1"), e8("89.2")]
+    # Shorts: collateral and proceeds, less what they paid: 4 + 193 - 4.8, 20 + 96.5 - 2.4, ...
+    assert run.cash[FIRST:] == [usd("-7.5"), usd("192.2"), usd("114.1"), usd("99.2")]
+    assert run.the(BadDebtRecorded).amount_uusd == uusd("7.5")
+    assert run.cash[:FIRST] == [-134, 1000 - 885 - 193 - usd("96.5") - usd("89.5"), 0, 0, 0]
+
+
+def test_profits_are_cut_by_rank() -> None:
+    raw = hollow(venue__waterfall__profit_haircut="queue")
+
+    run = Run(raw, [LONG, *WINNERS], {0: 96, 10: "88.5"})
+
+    # Ranks: 16 / 4 x 177 / 20 = 35.4; 8 / 20 x 88.5 / 28 = 1.26; 1 / 10 x 88.5 / 11 = 0.8. The
+    # first could pay all 15, but its equity of 20 has a maintenance of 1.77: 16 leave 4, enough.
+    assert payments(run, ProfitCut) == [(FIRST + 1, 16, 15)]
+    assert run.the(ProfitCut).entry_price_e8 == e8("89")
+    assert run.of(BadDebtRecorded) == []
+    assert run.cash[FIRST:] == [0, 182, usd("116.5"), usd("99.5")]
+
+
+def test_no_cut_makes_its_payer_due() -> None:
+    raw = hollow(
+        markets__ETH__maintenance=[[0, Decimal("0.02")]],
+        venue__waterfall__profit_haircut="queue",
+        population__cohorts__longs__leverage={"median": 5, "max": 5},
+    )
+
+    run = Run(raw, [LONG, (-2, "96.5", 3), *WINNERS[1:]], {0: 96, 10: "88.3"})
+
+    # The hole is 17. The first winner has a profit of 16.4, and 3 + 193 - 176.6 = 19.4 of equity
+    # over a maintenance of 2 % x 176.6 = 3.532: it can pay 15.868, and the second pays the rest.
+    assert payments(run, ProfitCut) == [
+        (FIRST + 1, usd("15.868"), usd("15.868")),
+        (FIRST + 2, usd("8.2"), usd("1.132")),
+    ]
+    assert run.cash[FIRST] == 0
+    assert [e.bucket_id for e in run.of(LiquidationTriggered)] == [FIRST]
+
+
+def test_profit_that_was_cut_is_not_cut_again() -> None:
+    raw = hollow(venue__waterfall__profit_haircut="queue", venue__engine__reaction="0s")
+
+    run = Run(raw, [LONG, (10, 100, 124), (-2, "96.5", 50)], {0: 100, 10: "88.5", 20: 87})
+
+    # First hole 15: the profit of 16 pays; entry 96.5 - 7.5 = 89. The second loser is bankrupt at
+    # 87.6 and sold at 87: a hole of 6, when the profit since that entry is 4.
+    assert payments(run, ProfitCut) == [(FIRST + 2, 16, 15), (FIRST + 2, 4, 4)]
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(2)
+    assert run.cash[FIRST:] == [0, -2, 50 + 193 - 15 - 4]
+
+
+def test_a_loss_is_shared_by_the_notional_of_both_sides() -> None:
+    raw = hollow(venue__waterfall__socialise="notional", venue__fund__initial_usd=5)
+
+    run = Run(raw, [LONG, (-6, 100, 60), (3, 100, 100), (-1, 90, 40)], {0: 100, 10: 89})
+
+    # 10 short, 5 from the fund; notionals 534, 267, 89 of 890: 3, 1.5, 0.5.
+    assert run.story[2:] == [
+        OrderFilled,
+        FundDrawn,
+        LossSocialised,
+        LossSocialised,
+        LossSocialised,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    assert payments(run, LossSocialised) == [
+        (FIRST + 1, 534, 3),
+        (FIRST + 2, 267, usd("1.5")),
+        (FIRST + 3, 89, usd("0.5")),
+    ]
+    assert run.cash[FUND:] == [0, 0, 0, 0, 657, usd("-201.5"), usd("129.5")]
+    assert run.of(BadDebtRecorded) == []
+
+
+def test_a_loss_is_shared_by_equity_and_the_largest_remainders_take_what_is_left_over() -> None:
+    raw = hollow(venue__waterfall__socialise="equity")
+
+    run = Run(raw, [LONG, (-1, 99, 20), (1, 79, 20), (1, 79, 20)], {0: 100, 10: 89})
+
+    # Three equities of 30: 10 / 3 each, and one unit over, which goes to the first.
+    assert payments(run, LossSocialised) == [
+        (FIRST + 1, 30, usd("3.333334")),
+        (FIRST + 2, 30, usd("3.333333")),
+        (FIRST + 3, 30, usd("3.333333")),
+    ]
+    assert run.cash[FIRST:] == [0, usd("115.666666"), usd("-62.333333"), usd("-62.333333")]
+
+
+def test_what_a_capped_share_leaves_over_is_bad_debt() -> None:
+    raw = hollow(venue__waterfall__socialise="notional")
+
+    run = Run(raw, [LONG, (-1, 90, 40), (4, 92, 16)], {0: 100, 10: 89})
+
+    # Shares of 10 by 89 and 356: 2 and 8. The second has an equity of 16 - 12 = 4 over a
+    # maintenance of 3.56: it pays 0.44, and the first does not step in.
+    assert payments(run, LossSocialised) == [(FIRST + 1, 89, 2), (FIRST + 2, 356, usd("0.44"))]
+    assert run.the(BadDebtRecorded).amount_uusd == uusd("7.56")
+    assert run.cash[FIRST:] == [usd("-7.56"), 128, usd("-352.44")]
+
+
+def test_where_a_margin_of_zero_is_due_a_capped_share_leaves_a_unit() -> None:
+    raw = hollow(venue__waterfall__socialise="notional", venue__due_at_zero=True)
+
+    run = Run(raw, [LONG, (4, 92, 16)], {0: 100, 10: 89})
+
+    assert payments(run, LossSocialised) == [(FIRST + 1, 356, usd("0.439999"))]
+
+
+def test_profits_pay_before_everyone_does() -> None:
+    raw = hollow(
+        venue__waterfall__profit_haircut="pro_rata",
+        venue__waterfall__socialise="equity",
+    )
+
+    run = Run(raw, [LONG, (-1, 95, 14), (1, 79, 30)], {0: 100, 10: 89})
+
+    # The short's profit of 6 and the long's of 10 pay all 10: 3.75 and 6.25.
+    assert payments(run, ProfitCut) == [(FIRST + 1, 6, usd("3.75")), (FIRST + 2, 10, usd("6.25"))]
+    assert run.of(LossSocialised) == []
+    assert run.cash[FIRST:] == [0, usd("105.25"), usd("-55.25")]
+
+
+def test_a_backer_pays_into_the_fund_when_the_scenario_says() -> None:
+    raw = small_scenario(
+        venue__fund={
+            "initial_usd": 5,
+            "backers": {"parent": {"purse_usd": 60}},
+            "contributions": [
+                {"from": "parent", "amount_usd": 50, "at": at(5)},
+                {"from": "parent", "amount_usd": 50, "at": at(20)},
+                {"from": "parent", "amount_usd": 50, "at": at(30)},
+            ],
+        }
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: 89})
+
+    # 50 of the 60, then the 10 that are left, then nothing. The loss of 10 is paid between.
+    paid = [e for e in run.entries if isinstance(e.event, ContributionPaid)]
+    assert [(e.sim_time_us, e.event.amount_uusd) for e in paid] == [
+        (5_000_000, uusd(50)),
+        (20_000_000, uusd(10)),
+    ]
+    assert [e.event.balance_uusd for e in paid] == [uusd(55), uusd(55)]
+    assert [(e.event.backer_id, e.event.rule_number) for e in paid] == [(FIRST, 1), (FIRST, 2)]
+    assert {e.cause_seq for e in paid} == {NO_CAUSE}
+    assert run.the(TrancheStarted).limit_price_e8 == e8("84.5")
+    assert run.cash == [-165, 110, 55, 0, 0, 0, 0]
+
+
+def test_a_backer_pays_into_a_fund_that_has_fallen_too_low() -> None:
+    raw = small_scenario(
+        venue__fund={
+            "initial_usd": 12,
+            "backers": {"parent": {"purse_usd": 100}},
+            "top_ups": [
+                {
+                    "from": "parent",
+                    "amount_usd": 4,
+                    "when_below_usd": 9,
+                    "times": 2,
+                    "min_interval": "3s",
+                }
+            ],
+        }
+    )
+
+    run = Run(raw, [LONG], {0: 100, 10: 89})
+
+    # The draw of 10 leaves 2: 4 at once, which is still too low, and 4 more three seconds later.
+    draw = run.entry_of(FundDrawn)
+    paid = [e for e in run.entries if isinstance(e.event, ContributionPaid)]
+    assert [e.sim_time_us for e in paid] == [10_000_000, 13_000_000]
+    assert [e.event.balance_uusd for e in paid] == [uusd(6), uusd(10)]
+    assert [e.cause_seq for e in paid] == [draw.seq, draw.seq]
+    assert run.cash == [-212, 110, 10, 0, 0, 92, 0]
+
+
+def test_a_fund_that_is_too_low_from_the_start_is_topped_up_at_once() -> None:
+    raw = small_scenario(
+        venue__fund={
+            "initial_usd": 0,
+            "backers": {"parent": {"purse_usd": 100}},
+            "top_ups": [{"from": "parent", "amount_usd": 4, "when_below_usd": 1}],
+        }
+    )
+
+    run = Run(raw, [LONG], {0: 100})
+
+    paid = run.entry_of(ContributionPaid)
+    assert (paid.sim_time_us, paid.cause_seq) == (0, NO_CAUSE)
+    assert run.cash[FUND] == 4

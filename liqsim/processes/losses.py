@@ -1,0 +1,102 @@
+"""The last layers of the waterfall: winners and solvent accounts fill what the fund cannot."""
+
+from typing import Final
+
+import numpy as np
+
+from liqsim.events import LossSocialised, ProfitCut
+from liqsim.mechanics.losses import (
+    Accounts,
+    Payments,
+    budget_uusd,
+    cut_entries_e8,
+    decide_haircut,
+    decide_socialised,
+)
+from liqsim.mechanics.scan import MARGIN_ERROR, slopes_of
+from liqsim.processes.context import Context, MarketDesk
+from liqsim.processes.margins import Margins
+from liqsim.units import NOTIONAL_DIVISOR, format_usd
+
+_MARGIN_SLACK: Final = 2.0 * MARGIN_ERROR
+"""More than what float margins err by, as a share of cash and position value."""
+
+
+def share_loss(
+    context: Context, margins: Margins, desk: MarketDesk, tranche_seq: int, bucket: int
+) -> None:
+    """
+    Have the other accounts of a market pay what *bucket* owes without a position, as configured.
+
+    Args:
+        context: The run.
+        margins: The margins of the venue's buckets; every payer is indexed anew.
+        desk: The market in which its position was closed.
+        tranche_seq: The tranche that closed it.
+        bucket: Whose cash is negative.
+    """
+    spec, ledger = context.scenario.venue.waterfall, context.world.ledger
+    mark = desk.state.mark_e8
+
+    def record(cls: type[ProfitCut | LossSocialised], payments: Payments) -> None:
+        if not len(payments.rows):
+            return
+        context.log.info(cls.TAG, bucket_id=bucket, usd=format_usd(payments.total_uusd))
+        payers = accounts.ids[payments.rows]
+        columns = {
+            "tranche_seq": np.full_like(payers, tranche_seq),
+            "bucket_id": np.full_like(payers, bucket),
+            "payer_id": payers,
+            "market_id": np.full_like(payers, desk.market_id),
+            "mark_price_e8": np.full_like(payers, mark),
+            "basis_uusd": payments.basis_uusd,
+            "amount_uusd": payments.amounts_uusd,
+        }
+        if cls is ProfitCut:
+            columns["entry_price_e8"] = cut_entries_e8(
+                accounts.units[payments.rows],
+                accounts.entry_e8[payments.rows],
+                payments.amounts_uusd,
+            )
+        context.journal.append_many(cls, columns, tranche_seq)
+        for payer in payers.tolist():
+            margins.watch(payer)
+
+    if spec.profit_haircut != "none":
+        budget = budget_uusd(-ledger.cash_view[bucket], spec.haircut_severity_e6)
+        accounts = _accounts(context, margins, desk)
+        is_queue = spec.profit_haircut == "queue"
+        record(
+            ProfitCut,
+            decide_haircut(accounts, budget_uusd=budget, mark_e8=mark, is_queue=is_queue),
+        )
+    if spec.socialise != "none" and ledger.cash_view[bucket] < 0:
+        accounts = _accounts(context, margins, desk)
+        loss = -ledger.cash_view[bucket]
+        by_equity = spec.socialise == "equity"
+        record(
+            LossSocialised,
+            decide_socialised(accounts, loss_uusd=loss, mark_e8=mark, by_equity=by_equity),
+        )
+
+
+def _accounts(context: Context, margins: Margins, desk: MarketDesk) -> Accounts:
+    """Return the accounts with a position in a market and in no liquidation."""
+    world, first = context.world, context.first_bucket
+    held = world.ledger.units[desk.market_id, first:]
+    ids = np.flatnonzero((held != 0) & (world.liquidation_seq[first:] < 0)) + first
+    cash = margins.leg_cash_of_all(desk, ids)[ids]
+    units = world.ledger.units[desk.market_id, ids]
+    price = desk.state.mark_e8 / NOTIONAL_DIVISOR
+    slopes = slopes_of(units[None, :], [desk.spec.maintenance])[0]
+    scale = np.abs(cash) + np.abs(units) * price
+    room = cash + slopes * price - scale * _MARGIN_SLACK - 2.0
+    return Accounts(
+        ids=ids,
+        cash=cash,
+        units=units,
+        entry_e8=world.entry_e8[desk.market_id, ids],
+        # Of a cross bucket, other legs ask for maintenance too: it is looked at by itself.
+        room_uusd=np.where(margins.isolated(ids), room, -1.0),
+        exact_room_uusd=lambda row: margins.room_uusd(int(ids[row])),
+    )

@@ -1,0 +1,178 @@
+"""
+Who filled a hole that the fund could not: profit cuts first, then shares of the loss, then nobody.
+
+Worked out account by account from the folded balances: profits, what each can pay before it is
+due, shares by the largest remainder; and compared event by event with what was recorded.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final
+
+from liqsim.events import BadDebtRecorded, Entry, LossSocialised, ProfitCut
+from replay.audit.book import Book, Hole
+from replay.margin import E22_PER_UUSD
+
+_E10: Final = 10**10
+_E6: Final = 10**6
+_TOP_RANK: Final = 10**12
+_LAYERS: Final = 2
+_CODES: Final = {ProfitCut: "haircut", LossSocialised: "socialised"}
+
+Shared = ProfitCut | LossSocialised
+
+
+def loss_shared(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> None:
+    """Check that *e* is what must come next of the hole of its tranche."""
+    hole = book.hole
+    if hole is None or hole.tranche_seq != e.tranche_seq:
+        hole = book.hole = _opened(book, entry, e)
+    right = _next_due(book, hole)
+    if e == right:
+        hole.due.popleft()
+        return
+    if isinstance(e, BadDebtRecorded):
+        _report_missing(book, entry.seq, right)
+        hole.due.clear()  # Said once.
+        hole.layer = _LAYERS
+        return
+    message = f"{e} was recorded, {'nothing' if right is None else right} is due"
+    book.findings.add(_CODES[type(e)], entry.seq, message)
+    if type(e) is type(right):
+        hole.due.popleft()
+
+
+def hole_left(book: Book, entry: Entry) -> None:
+    """Check that nothing is due of a hole when something else happens."""
+    if book.hole is not None:
+        _report_missing(book, entry.seq, _next_due(book, book.hole))
+        book.hole = None
+
+
+def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
+    tranche = book.tranches.get(e.tranche_seq)
+    market = 0 if tranche is None else tranche.start.market_id
+    if not isinstance(e, BadDebtRecorded):
+        book.open_tranche(entry, e.tranche_seq)
+        if book.fold.fund_uusd > 0:
+            message = f"others pay while the fund has {book.fold.fund_uusd} uUSD"
+            book.findings.add("draw", entry.seq, message)
+        if book.legs(e.bucket_id):
+            message = f"bucket {e.bucket_id} still has a position"
+            book.findings.add(_CODES[type(e)], entry.seq, message)
+    return Hole(e.tranche_seq, e.bucket_id, market)
+
+
+def _report_missing(book: Book, seq: int, right: Shared | None) -> None:
+    if right is not None:
+        book.findings.add(_CODES[type(right)], seq, f"{right} is missing before it")
+
+
+def _next_due(book: Book, hole: Hole) -> Shared | None:
+    """Return what must be recorded next; a layer is worked out when the one before is done."""
+    while not hole.due and hole.layer < _LAYERS:
+        hole.due = deque(_shares(book, hole) if hole.layer else _cuts(book, hole))
+        hole.layer += 1
+    return hole.due[0] if hole.due else None
+
+
+def _cuts(book: Book, hole: Hole) -> Iterator[ProfitCut]:
+    """Yield the cuts of profit that a hole brings about."""
+    owed, terms = -book.cash(hole.bucket_id), book.terms
+    mark = book.fold.marks_e8.get(hole.market_id, 0)
+    if terms.profit_haircut == "none" or owed <= 0:
+        return
+    basis = {}
+    for payer in _standing(book, hole):
+        quantity = book.position(hole.market_id, payer)
+        entered = book.fold.entry_prices_e8.get((hole.market_id, payer), mark)
+        profit = quantity * (mark - entered) // _E10
+        if profit > 0 and (most := min(profit, _room(book, payer))) > 0:
+            basis[payer] = most
+    budget = min(owed * terms.haircut_severity_e6 // _E6, sum(basis.values()))
+    if terms.profit_haircut == "pro_rata":
+        amounts = _proportional(budget, basis)
+    else:
+        amounts = {}
+        for payer in sorted(basis, key=lambda payer: (-_rank(book, hole, payer), payer)):
+            amounts[payer] = min(budget, basis[payer])
+            budget -= amounts[payer]
+    for payer, amount in amounts.items():
+        if amount:
+            quantity = book.position(hole.market_id, payer)
+            move = -(-amount * _E10 // abs(quantity))
+            entry = book.fold.entry_prices_e8[hole.market_id, payer] + (
+                move if quantity > 0 else -move
+            )
+            yield ProfitCut(
+                hole.tranche_seq,
+                hole.bucket_id,
+                payer,
+                hole.market_id,
+                mark,
+                basis[payer],
+                amount,
+                entry,
+            )
+
+
+def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
+    """Yield the shares of a loss that is left after cuts of profit."""
+    owed, terms = -book.cash(hole.bucket_id), book.terms
+    mark = book.fold.marks_e8.get(hole.market_id, 0)
+    if terms.socialise == "none" or owed <= 0:
+        return
+    rooms = {payer: _room(book, payer) for payer in _standing(book, hole)}
+    basis = {}
+    for payer, room in sorted(rooms.items()):
+        if room > 0:
+            value = book.position(hole.market_id, payer) * mark
+            is_equity = terms.socialise == "equity"
+            backing = book.backing(hole.market_id, payer)
+            basis[payer] = backing + value // _E10 if is_equity else abs(value) // _E10
+    for payer, share in _proportional(owed, basis).items():
+        amount = min(share, rooms[payer])
+        if amount:
+            yield LossSocialised(
+                hole.tranche_seq, hole.bucket_id, payer, hole.market_id, mark, basis[payer], amount
+            )
+
+
+def _standing(book: Book, hole: Hole) -> list[int]:
+    """Return the accounts with a position in the market and in no liquidation, by number."""
+    sides = (book.sides[hole.market_id, is_long] for is_long in (True, False))
+    return sorted(b for side in sides for b in side if b not in book.liquidation_of)
+
+
+def _room(book: Book, bucket: int) -> int:
+    """Return how many whole micro-USD a bucket can lose before it is due at the marks."""
+    if not book.is_judged(bucket):
+        return 0
+    margin = book.margin(bucket)
+    return max((margin - 1 if book.terms.due_at_zero else margin) // E22_PER_UUSD, 0)
+
+
+def _rank(book: Book, hole: Hole, payer: int) -> int:
+    """Return profit / margin x notional / equity at the mark, cut to six decimals."""
+    mark, quantity = book.fold.marks_e8[hole.market_id], book.position(hole.market_id, payer)
+    profit = quantity * (mark - book.fold.entry_prices_e8[hole.market_id, payer])
+    equity = book.backing(hole.market_id, payer) * _E10 + quantity * mark
+    margin = equity - profit
+    if margin <= 0 or equity <= 0:
+        return _TOP_RANK
+    rank = Fraction(profit, margin) * Fraction(abs(quantity) * mark, equity)
+    return min(int(rank * _E6), _TOP_RANK)
+
+
+def _proportional(total: int, weights: dict[int, int]) -> dict[int, int]:
+    """Split *total* by *weights*: floors, then one unit each to the largest remainders."""
+    whole = sum(weights.values())
+    if not whole:
+        return {}
+    exact = {payer: Fraction(total * weight, whole) for payer, weight in weights.items()}
+    shares = {payer: int(share) for payer, share in exact.items()}
+    by_rest = sorted(exact, key=lambda payer: (shares[payer] - exact[payer], payer))
+    for payer in by_rest[: total - sum(shares.values())]:
+        shares[payer] += 1
+    return shares

@@ -43,7 +43,11 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
         (
             ("owner_id", "INTEGER", "Number of the owner."),
             ("name", "VARCHAR", "Its name."),
-            ("kind", "VARCHAR", "outside, makers, fund, treasury, network, keeper or bucket."),
+            (
+                "kind",
+                "VARCHAR",
+                "outside, makers, fund, treasury, network, keeper, backer or bucket.",
+            ),
             ("cohort", "VARCHAR", "Cohort of a bucket, else null."),
             ("market_id", "INTEGER", "Market of a bucket, else null."),
         ),

@@ -33,6 +33,28 @@ REFUSED_FILES = {
         {"venue__tranches__share": 0},
         ["venue.tranches.share = 0", "above 0 and at most 1"],
     ),
+    "haircut severity of 0": (
+        {"venue__waterfall__haircut_severity": 0},
+        ["venue.waterfall.haircut_severity = 0", "above 0 and at most 1"],
+    ),
+    "contribution of a stranger": (
+        {
+            "venue__fund__backers": {"parent": {"purse_usd": 1}},
+            "venue__fund__contributions": [{"from": "perent", "amount_usd": 1, "at": at(9)}],
+        },
+        ["venue.fund.contributions.0.from", '"perent"', "venue.fund.backers", "parent"],
+    ),
+    "backer that every run has": (
+        {"venue__fund__backers": {"Fund": {"purse_usd": 1}}},
+        ["venue.fund.backers.Fund", "must not be one of outside"],
+    ),
+    "contribution after the end": (
+        {
+            "venue__fund__backers": {"parent": {"purse_usd": 1}},
+            "venue__fund__contributions": [{"from": "parent", "amount_usd": 1, "at": at(999)}],
+        },
+        ["venue.fund.contributions.0.at", "must be in the run"],
+    ),
     "unknown asset in a cohort": (
         {"population__cohorts__crowd__market": "DOGE"},
         ["population.cohorts.crowd.market", '"DOGE"', "ETH"],

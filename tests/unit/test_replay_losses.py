@@ -135,34 +135,39 @@ def pay_more(made: Story) -> None:
     made.change("loss_socialised_0", amount_uusd=made["loss_socialised_0"].amount_uusd + debt)
 
 
-FORGERIES: list[tuple[Callable[[Story], None], str]] = [
-    (lambda s: shift(s, "profit_cut", "amount_uusd"), "haircut"),
-    (lambda s: s.change("profit_cut_0", basis_uusd=1), "haircut"),
-    (lambda s: s.change("profit_cut_1", entry_price_e8=e8(95)), "haircut"),
-    (lambda s: s.change("profit_cut_1", payer_id=FIRST + 3), "haircut"),
-    (lambda s: swap(s, "profit_cut"), "haircut"),
-    (lambda s: drop(s, "profit_cut_1"), "haircut"),
-    (lambda s: shift(s, "loss_socialised", "amount_uusd"), "socialised"),
-    (lambda s: s.change("loss_socialised_2", mark_price_e8=e8(89)), "socialised"),
-    (lambda s: swap(s, "loss_socialised"), "socialised"),
-    (lambda s: drop(s, "loss_socialised_3"), "socialised"),
-    (pay_more, "socialised"),
-    (lambda s: drop(s, "bad_debt_recorded_0"), "bad_debt"),
-    (lambda s: s.change("contribution_paid_0", amount_uusd=usd(1)), "contribution"),
-    (lambda s: s.change("contribution_paid_0", balance_uusd=usd(1)), "contribution"),
-    (lambda s: s.change("contribution_paid_0", rule_number=1), "contribution"),
-    (lambda s: s.change("contribution_paid_0", rule_number=9), "contribution"),
-    (lambda s: s.move("contribution_paid_1", seconds=13), "contribution"),
-    (lambda s: s.move("contribution_paid_1", cause=NONE), "contribution"),
-    (lambda s: drop(s, "contribution_paid_3"), "contribution"),
-    (lambda s: s.change("contribution_paid_3", backer_id=FIRST), "owner_unknown"),
-]
+FORGERIES: dict[str, tuple[Callable[[Story], None], str]] = {
+    "cuts a unit apart": (lambda s: shift(s, "profit_cut", "amount_uusd"), "haircut"),
+    "another profit": (lambda s: s.change("profit_cut_0", basis_uusd=1), "haircut"),
+    "another entry price": (lambda s: s.change("profit_cut_1", entry_price_e8=e8(95)), "haircut"),
+    "a loser's profit": (lambda s: s.change("profit_cut_1", payer_id=FIRST + 3), "haircut"),
+    "cuts out of order": (lambda s: swap(s, "profit_cut"), "haircut"),
+    "a cut missing": (lambda s: drop(s, "profit_cut_1"), "haircut"),
+    "shares a unit apart": (lambda s: shift(s, "loss_socialised", "amount_uusd"), "socialised"),
+    "another mark": (lambda s: s.change("loss_socialised_2", mark_price_e8=e8(89)), "socialised"),
+    "shares out of order": (lambda s: swap(s, "loss_socialised"), "socialised"),
+    "a share missing": (lambda s: drop(s, "loss_socialised_3"), "socialised"),
+    "more than a share": (pay_more, "socialised"),
+    "no bad debt": (lambda s: drop(s, "bad_debt_recorded_0"), "bad_debt"),
+    "less than the rule says": (
+        lambda s: s.change("contribution_paid_3", amount_uusd=usd(1), balance_uusd=usd(7)),
+        "contribution",
+    ),
+    "another balance": (
+        lambda s: s.change("contribution_paid_0", balance_uusd=usd(1)),
+        "contribution",
+    ),
+    "another rule": (lambda s: s.change("contribution_paid_0", rule_number=1), "contribution"),
+    "no rule": (lambda s: s.change("contribution_paid_0", rule_number=9), "contribution"),
+    "too late": (lambda s: s.move("contribution_paid_1", seconds=13), "contribution"),
+    "no cause": (lambda s: s.move("contribution_paid_1", cause=NONE), "contribution"),
+    "a payment missing": (lambda s: drop(s, "contribution_paid_3"), "contribution"),
+    "no backer": (lambda s: s.change("contribution_paid_3", backer_id=FIRST), "owner_unknown"),
+}
 
 
-@pytest.mark.parametrize("number", range(len(FORGERIES)))
-def test_a_forgery_is_named(number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("forge", "code"), FORGERIES.values(), ids=FORGERIES)
+def test_a_forgery_is_named(forge: Callable[[Story], None], code: str, tmp_path: Path) -> None:
     made = story()
-    forge, code = FORGERIES[number]
 
     forge(made)
 

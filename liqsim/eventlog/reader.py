@@ -467,11 +467,13 @@ class LogReader:
 
     def chunk(self, low: int, high: int) -> dict[type[Event], Columns]:
         """Return the columns of every kind that has rows in a range of seq."""
-        return {
+        kinds = {
             cls: self.columns(cls, low, high)
             for cls, span in self.spans.items()
             if span.first_seq <= high and span.last_seq >= low
         }
+        # A bulk of one kind can fill the range between two rows of another.
+        return {cls: columns for cls, columns in kinds.items() if len(columns["seq"])}
 
     def _rows(self, table: str, order: str) -> list[tuple[Any, ...]]:
         names = _TABLES[table].replace(" ", ", ")

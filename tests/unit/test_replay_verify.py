@@ -11,11 +11,13 @@ from unit.handmade_log import NONE, Story, e8, engine_story, keeper_story, tampe
 from unit.test_replay_losses import FORGERIES
 
 from liqsim.errors import LogError
+from liqsim.eventlog.reader import open_log
 from liqsim.events import (
     Executor,
     FailedCall,
     FundsDeposited,
     LiquidationOutcome,
+    OracleUpdated,
     PositionOpened,
     UpdateReason,
 )
@@ -690,6 +692,23 @@ def long_log(tmp_path_factory) -> Path:
     at_us, cause, first = story.rows[own]
     story.rows[own] = (at_us, cause, attrs.evolve(first, amount_uusd=first.amount_uusd - by))
     return write(tmp_path_factory.mktemp("long") / "long.duckdb", story)
+
+
+def test_a_bulk_may_fill_a_chunk_between_two_events_of_another_kind(tmp_path, monkeypatch):
+    monkeypatch.setattr("liqsim.eventlog.reader._CHUNK", 10)
+    story = engine_story()
+    dan, mark = story.owner_id("dan"), story.rows[story.names["first_mark"]]
+    bulk = [(mark[0], NONE, FundsDeposited(dan, 1))] * 20
+    story.rows[:] = [mark, *bulk, mark]
+
+    with open_log(write(tmp_path / "bulk.duckdb", story, status="failed")) as log:
+        kinds = [log.chunk(low, high).keys() for low, high in log.chunks]
+
+    assert kinds == [
+        {FundsDeposited, OracleUpdated},
+        {FundsDeposited},
+        {FundsDeposited, OracleUpdated},
+    ]
 
 
 def test_nothing_is_found_in_a_log_of_two_batches(long_log):

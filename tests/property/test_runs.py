@@ -76,6 +76,7 @@ _FLOORS_OF_HOLES = {
     "loss_socialised: equity": 30,
     "share capped": 5,
     "bad debt after shares": 15,
+    "cross account pays": 20,
     "contribution at a time": 8,
     "contribution on a condition": 20,
     "contribution again": 10,

@@ -703,34 +703,45 @@ def _limits(draw: st.DrawFn, end_s: int) -> Raw:
     return limits if draw(st.booleans()) else {}
 
 
+def _top_up(**changes: Any) -> Raw:
+    row = {"from": "ada", "amount_usd": 30, "when_below_usd": 4, "times": 3, "min_interval": "3s"}
+    return row | changes
+
+
 @st.composite
 def _funds(draw: st.DrawFn, end_s: int) -> Raw:
-    initial = draw(_of(0, 5, 300, 1_000_000))
-    if draw(st.booleans()):
-        return {"initial_usd": initial}
-    backers = {name: {"purse_usd": draw(_of(3, 100, 5_000))} for name in ("ada", "bea")}
-    return {
-        "initial_usd": initial,
-        "backers": backers,
-        "contributions": [
-            {
-                "from": draw(_of(*backers)),
-                "amount_usd": draw(_of(1, 80, 500)),
-                "at": at(draw(st.integers(0, end_s))),
-            }
-            for _ in range(draw(st.integers(0, 2)))
-        ],
-        "top_ups": [
-            {
-                "from": draw(_of(*backers)),
-                "amount_usd": draw(_of(Decimal("0.5"), 30, 400)),
-                "when_below_usd": draw(_of(1, 4, 200)),
-                "times": draw(_of(1, 3, 20)),
-                "min_interval": draw(_of("0s", "3s", "30s")),
-            }
-            for _ in range(draw(st.integers(0, 2)))
-        ],
-    }
+    """Draw a fund; which backers pay by which rules is one draw, to leave the others as they are."""
+    initial = {"initial_usd": draw(_of(0, 5, 300, 1_000_000))}
+    purses = {"ada": {"purse_usd": 100}, "bea": {"purse_usd": 3}}
+    dated = [
+        {"from": "bea", "amount_usd": 2, "at": at(end_s // 4)},
+        {"from": "ada", "amount_usd": 80, "at": at(end_s // 2)},
+        {"from": "bea", "amount_usd": 80, "at": at(end_s)},
+    ]
+    rules: list[Raw] = [
+        {},
+        {},
+        {"contributions": dated},
+        {"top_ups": [_top_up()]},
+        {"top_ups": [_top_up(amount_usd=Decimal("0.5"), times=20, min_interval="0s")]},
+        {"contributions": dated[:2], "top_ups": [_top_up(when_below_usd=200, amount_usd=60)]},
+        {"top_ups": [_top_up(**{"from": "bea"}), _top_up(min_interval="30s", when_below_usd=1)]},
+    ]
+    chosen = draw(st.sampled_from(rules))
+    return initial | ({"backers": purses} | chosen if chosen else {})
+
+
+_LAST_LAYERS: Final = [
+    {"profit_haircut": haircut, "haircut_severity": severity, "socialise": socialise}
+    for haircut, severity in (
+        ("none", 1),
+        ("pro_rata", 1),
+        ("pro_rata", Decimal("0.05")),
+        ("queue", 1),
+        ("queue", Decimal("0.5")),
+    )
+    for socialise in ("none", "notional", "equity")
+]
 
 
 @st.composite
@@ -756,10 +767,8 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
         "waterfall": {
             "surplus_to": draw(_of("fund", "trader")),
             "deleveraging": draw(_of("ranked", "ranked", "none")),
-            "profit_haircut": draw(_of("none", "pro_rata", "queue")),
-            "haircut_severity": draw(_of(1, 1, Decimal("0.5"), Decimal("0.05"))),
-            "socialise": draw(_of("none", "notional", "equity")),
-        },
+        }
+        | draw(st.sampled_from(_LAST_LAYERS)),
         "cross": {"first_leg": draw(_of("largest_release", "largest_loss", "most_liquid"))},
     }
     if executor == "engine":
@@ -877,18 +886,11 @@ def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
     return raw
 
 
-@st.composite
-def hollow_scenarios(draw: st.DrawFn) -> Raw:
+def hollow_scenarios() -> st.SearchStrategy[Raw]:
     """Draw a scenario in which losses soon find no fund and nobody to deleverage."""
-    return changed(
-        draw(scenarios(draw(_of("engine", "engine", "keepers")))),
-        {
-            "venue__fund__initial_usd": draw(_of(0, 20)),
-            "venue__waterfall__deleveraging": "none",
-            "venue__waterfall__profit_haircut": draw(_of("pro_rata", "queue")),
-            "venue__waterfall__socialise": draw(_of("equity", "notional", "none")),
-        },
-    )
+    changes = {"venue__fund__initial_usd": 5, "venue__waterfall__deleveraging": "none"}
+    drawn = st.one_of(scenarios("engine"), scenarios("keepers"))
+    return drawn.map(lambda raw: changed(raw, changes))
 
 
 # Accounts and prices by hand ----------------------------------------------------------------------

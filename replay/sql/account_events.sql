@@ -6,7 +6,8 @@
 -- cause_seq        the event that brought it about
 -- what             deposit, opening, trigger, tranche, fill, takeover, closed against (its own
 --                  slice, against a deleveraged account), deleveraged (itself, for a bankrupt
---                  account), surplus, fund draw, bad debt, settled, end or unresolved
+--                  account), surplus, fund draw, hole paid (its own, by another account),
+--                  haircut or socialised (for another's hole), bad debt, settled, end or unresolved
 -- market_id        which market; null for a deposit
 -- quantity         units it received; negative is given
 -- price            price of the trade; null without one
@@ -62,6 +63,26 @@ with said as (
         'leaves the fund ' || f.balance_usd || ' USD'
     from fund_drawn as f
     left join tranche_started as t on t.seq = f.tranche_seq
+    union all
+    select p.bucket_id, p.seq, p.sim_time, p.cause_seq, 'hole paid', p.market_id, null, null, null,
+        'out of the profit of ' || o.name
+    from profit_cut as p
+    left join owners as o on o.owner_id = p.payer_id
+    union all
+    select p.payer_id, p.seq, p.sim_time, p.cause_seq, 'haircut', p.market_id, null, null, null,
+        'for ' || o.name || ', entry price now ' || p.entry_price
+    from profit_cut as p
+    left join owners as o on o.owner_id = p.bucket_id
+    union all
+    select p.bucket_id, p.seq, p.sim_time, p.cause_seq, 'hole paid', p.market_id, null, null, null,
+        'by ' || o.name
+    from loss_socialised as p
+    left join owners as o on o.owner_id = p.payer_id
+    union all
+    select p.payer_id, p.seq, p.sim_time, p.cause_seq, 'socialised', p.market_id, null, null, null,
+        'for ' || o.name
+    from loss_socialised as p
+    left join owners as o on o.owner_id = p.bucket_id
     union all
     select b.bucket_id, b.seq, b.sim_time, b.cause_seq, 'bad debt', t.market_id, null, null, null,
         b.amount_usd || ' USD that nobody paid'

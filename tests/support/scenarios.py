@@ -710,7 +710,7 @@ def _top_up(**changes: Any) -> Raw:
 
 @st.composite
 def _funds(draw: st.DrawFn, end_s: int) -> Raw:
-    """Draw a fund; which backers pay by which rules is one draw, to leave the others as they are."""
+    """Draw a fund; who pays by which rules is one draw, to leave the others as they are."""
     initial = {"initial_usd": draw(_of(0, 5, 300, 1_000_000))}
     purses = {"ada": {"purse_usd": 100}, "bea": {"purse_usd": 3}}
     dated = [

@@ -191,12 +191,10 @@ class MarketDepth:
         walked = self._shape.average(consumed, sign * size, last.multiplier) if size else None
         if walked is not None:
             return Quote(size, before, abs(walked * reference - before))
-        volumes: list[float] = (sign * size * _NODES).tolist()
-        average = math.fsum(
-            self._price(reference, consumed + volume, net + volume, last.multiplier)
-            for volume in volumes
-        ) / len(volumes)
-        return Quote(size, before, abs(average - before))
+        volumes = sign * size * _NODES
+        moved = self._shape.moved(consumed + volumes, net + volumes, last.multiplier)
+        walk = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
+        return Quote(size, before, abs(float(walk.mean()) - before))
 
     def newest_fill(self, before_us: int) -> int:
         """Return the number of the newest fill before *before_us*, or `NO_CAUSE`."""
@@ -244,7 +242,7 @@ class MarketDepth:
         low, high = (max(reference * math.exp(min(max(m, -_FAR), _FAR)), 1.0) for m in moved)
         return low, high
 
-    def _price(self, reference: int, consumed: float, net: float, multiplier: float) -> float:
+    def _price(self, reference: int, consumed: float, net: int, multiplier: float) -> float:
         moved = float(self._shape.moved(consumed, net, multiplier))
         return max(reference * math.exp(min(max(moved, -_FAR), _FAR)), 1.0)
 

@@ -396,6 +396,23 @@ def no_depth(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def dry_book(**overrides: Any) -> Raw:
+    """The crash through a venue whose own quotes run dry, and an engine that waits for them."""
+    raw = engine_cascade(
+        name="dry_book",
+        markets__ETH__liquidity__fill_depth_usd=3_000,
+        venue__engine__retry="5s",
+    )
+    return changed(raw, overrides)
+
+
+def rungs(**overrides: Any) -> Raw:
+    """A rise through a ladder."""
+    levels = [[Decimal("0.001"), 100], [Decimal("0.01"), 300], [Decimal("0.1"), 3_000]]
+    book = {"kind": "ladder", "asks": levels, "bids": levels, "half_life": "20s"}
+    return changed(squeeze(name="rungs", markets__ETH__liquidity=book), overrides)
+
+
 def no_fresh_price(**overrides: Any) -> Raw:
     """The oracle goes silent right after the trigger."""
     silent = market()["oracle"] | {"sources": {"one": source(outages=[[at(11), at(60)]])}}
@@ -483,6 +500,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "purse_short": purse_short,
     "no_executor": no_executor,
     "no_depth": no_depth,
+    "dry_book": dry_book,
+    "rungs": rungs,
     "no_fresh_price": no_fresh_price,
     "spaced_out": spaced_out,
     "run_ended": run_ended,
@@ -776,7 +795,7 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
             "reaction": draw(_of(*_DELAYS, "20s")),  # Long enough to meet an end or a recovery.
             "child_order_usd": draw(_of(999_999_999, 4_000, 500)),
             "child_spacing": draw(_of("0s", "1s", "5s")),
-            "retry": draw(_of("0s", "0s", "5s")),
+            "retry": draw(_of("0s", "5s", "20s")),
             **draw(_limits(end_s)),
         }
     else:

@@ -972,7 +972,8 @@ class Auditor:
                 assert liquidation.was_cancelled
             case UnresolvedReason.SPACING:
                 assert liquidation.tranche is None
-                assert entry.sim_time_us < liquidation.settled_at + self._venue.tranches.spacing_us
+                settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
+                assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

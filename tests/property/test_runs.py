@@ -67,13 +67,13 @@ _FLOORS_OF_BOTH = {
     "unresolved: run_ended": 1,
 }
 _FLOORS_OF_HOLES = {
-    "runs": 60,
+    "runs": 80,
     "profit_cut: pro_rata": 20,
     "profit_cut: queue": 30,
     "profit cut whole": 15,
     "profit cut by margin": 10,
     "loss_socialised: notional": 20,
-    "loss_socialised: equity": 30,
+    "loss_socialised: equity": 12,
     "share capped": 5,
     "bad debt after shares": 15,
     "cross account pays": 20,
@@ -128,7 +128,7 @@ def test_every_law_holds_after_every_event_of_random_runs(executor: str) -> None
 def test_every_law_holds_after_every_event_of_runs_from_files() -> None:
     census: Counter[str] = Counter()
 
-    @cases(24)
+    @cases(48)
     @given(st.one_of(scenarios_from_files("engine"), scenarios_from_files("keepers")))
     def every_law_holds(raw: Raw) -> None:
         prepared = prepare(load(raw))
@@ -154,7 +154,7 @@ def test_every_law_holds_after_every_event_of_runs_from_files() -> None:
 def test_every_law_holds_after_every_event_where_others_pay_for_holes() -> None:
     census: Counter[str] = Counter()
 
-    @cases(60)
+    @cases(80)
     @given(hollow_scenarios())
     def every_law_holds(raw: Raw) -> None:
         census.update(audited(prepare(load(raw))).census)

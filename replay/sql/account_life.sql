@@ -7,7 +7,9 @@
 -- sim_time            when
 -- what                deposit, opening, trigger, tranche, fill, takeover, closed against (its own
 --                     slice, against a deleveraged account), deleveraged (itself, for a bankrupt
---                     account), surplus, fund draw, bad debt, settled, end or unresolved
+--                     account), surplus, fund draw, hole paid (its own, by another account),
+--                     haircut or socialised (for another's hole), bad debt, settled, end or
+--                     unresolved
 -- market              name of the market; null for a deposit
 -- quantity            units it received; negative is given
 -- price               price of the trade; null without one

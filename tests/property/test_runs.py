@@ -20,8 +20,8 @@ from support.effort import cases
 from support.floors import assert_floors
 from support.scenarios import (
     HANDMADE,
+    LAST_LAYERS,
     Raw,
-    hollow_scenarios,
     load,
     scenarios,
     scenarios_from_files,
@@ -67,20 +67,20 @@ _FLOORS_OF_BOTH = {
     "unresolved: run_ended": 1,
 }
 _FLOORS_OF_HOLES = {
-    "runs": 80,
-    "profit_cut: pro_rata": 20,
-    "profit_cut: queue": 30,
-    "profit cut whole": 15,
-    "profit cut by margin": 10,
-    "loss_socialised: notional": 20,
-    "loss_socialised: equity": 12,
-    "share capped": 5,
-    "bad debt after shares": 15,
-    "cross account pays": 20,
-    "contribution at a time": 8,
+    "runs": 53,
+    "profit_cut: pro_rata": 200,
+    "profit_cut: queue": 200,
+    "profit cut whole": 50,
+    "profit cut by margin": 500,
+    "loss_socialised: notional": 100,
+    "loss_socialised: equity": 100,
+    "share capped": 10,
+    "bad debt after shares": 100,
+    "contribution at a time": 10,
     "contribution on a condition": 20,
-    "contribution again": 10,
-    "contribution short": 1,
+    "contribution again": 15,
+    "contribution short": 5,
+    "cross account pays": 2_000,
 }
 _FLOORS = {
     "engine": {
@@ -152,14 +152,18 @@ def test_every_law_holds_after_every_event_of_runs_from_files() -> None:
 
 
 def test_every_law_holds_after_every_event_where_others_pay_for_holes() -> None:
+    # Not drawn: a crash must meet every combination of layers, however the draws fall.
     census: Counter[str] = Counter()
-
-    @cases(80)
-    @given(hollow_scenarios())
-    def every_law_holds(raw: Raw) -> None:
-        census.update(audited(prepare(load(raw))).census)
-
-    every_law_holds()
+    for name in ("shared_losses", "keeper_race", "squeeze", "cross_crash"):
+        # Crowds of cross accounts are the dearest to judge: every other combination will do.
+        for number, layers in enumerate(LAST_LAYERS[:: 1 + (name == "cross_crash")]):
+            raw = HANDMADE[name](
+                seed=number,
+                venue__due_at_zero=bool(number % 2),
+                venue__fund__initial_usd=20,
+                venue__waterfall={"deleveraging": "none"} | layers,
+            )
+            census.update(audited(prepare(load(raw))).census)
 
     assert_floors(census, _FLOORS_OF_HOLES)
 

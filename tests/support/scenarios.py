@@ -750,7 +750,7 @@ def _funds(draw: st.DrawFn, end_s: int) -> Raw:
     return initial | ({"backers": purses} | chosen if chosen else {})
 
 
-_LAST_LAYERS: Final = [
+LAST_LAYERS: Final = [
     {"profit_haircut": haircut, "haircut_severity": severity, "socialise": socialise}
     for haircut, severity in (
         ("none", 1),
@@ -761,6 +761,7 @@ _LAST_LAYERS: Final = [
     )
     for socialise in ("none", "notional", "equity")
 ]
+"""Every combination of the last layers of a waterfall."""
 
 
 @st.composite
@@ -787,7 +788,7 @@ def _venues(draw: st.DrawFn, executor: str, end_s: int) -> Raw:
             "surplus_to": draw(_of("fund", "trader")),
             "deleveraging": draw(_of("ranked", "ranked", "none")),
         }
-        | draw(st.sampled_from(_LAST_LAYERS)),
+        | draw(st.sampled_from(LAST_LAYERS)),
         "cross": {"first_leg": draw(_of("largest_release", "largest_loss", "most_liquid"))},
     }
     if executor == "engine":
@@ -903,13 +904,6 @@ def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
     table["path"] = bars(*rows, bar_s=_BAR_S, step=draw(_of("1s", "10s")))
     raw["population"]["accounts"] = draw(_listed(names))
     return raw
-
-
-def hollow_scenarios() -> st.SearchStrategy[Raw]:
-    """Draw a scenario in which losses soon find no fund and nobody to deleverage."""
-    changes = {"venue__fund__initial_usd": 5, "venue__waterfall__deleveraging": "none"}
-    drawn = st.one_of(scenarios("engine"), scenarios("keepers"))
-    return drawn.map(lambda raw: changed(raw, changes))
 
 
 # Accounts and prices by hand ----------------------------------------------------------------------

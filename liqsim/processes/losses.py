@@ -1,7 +1,5 @@
 """The last layers of the waterfall: winners and solvent accounts fill what the fund cannot."""
 
-from typing import Final
-
 import numpy as np
 
 from liqsim.events import LossSocialised, ProfitCut
@@ -13,13 +11,9 @@ from liqsim.mechanics.losses import (
     decide_haircut,
     decide_socialised,
 )
-from liqsim.mechanics.scan import MARGIN_ERROR, slopes_of
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.processes.margins import Margins
-from liqsim.units import NOTIONAL_DIVISOR, format_usd
-
-_MARGIN_SLACK: Final = 2.0 * MARGIN_ERROR
-"""More than what float margins err by, as a share of cash and position value."""
+from liqsim.units import format_usd
 
 
 def share_loss(
@@ -59,8 +53,7 @@ def share_loss(
                 payments.amounts_uusd,
             )
         context.journal.append_many(cls, columns, tranche_seq)
-        for payer in payers.tolist():
-            margins.watch(payer)
+        margins.watch_all(payers)
 
     if spec.profit_haircut != "none":
         budget = budget_uusd(-ledger.cash_view[bucket], spec.haircut_severity_e6)
@@ -86,17 +79,11 @@ def _accounts(context: Context, margins: Margins, desk: MarketDesk) -> Accounts:
     held = world.ledger.units[desk.market_id, first:]
     ids = np.flatnonzero((held != 0) & (world.liquidation_seq[first:] < 0)) + first
     cash = margins.leg_cash_of_all(desk, ids)[ids]
-    units = world.ledger.units[desk.market_id, ids]
-    price = desk.state.mark_e8 / NOTIONAL_DIVISOR
-    slopes = slopes_of(units[None, :], [desk.spec.maintenance])[0]
-    scale = np.abs(cash) + np.abs(units) * price
-    room = cash + slopes * price - scale * _MARGIN_SLACK - 2.0
     return Accounts(
         ids=ids,
         cash=cash,
-        units=units,
+        units=world.ledger.units[desk.market_id, ids],
         entry_e8=world.entry_e8[desk.market_id, ids],
-        # Of a cross bucket, other legs ask for maintenance too: it is looked at by itself.
-        room_uusd=np.where(margins.isolated(ids), room, -1.0),
+        room_uusd=margins.rooms_at_least(ids),
         exact_room_uusd=lambda row: margins.room_uusd(int(ids[row])),
     )

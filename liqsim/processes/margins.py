@@ -2,11 +2,13 @@
 
 import math
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from liqsim.mechanics.crossing import CrossingIndex
+from liqsim.mechanics.exact import divmod_exact
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
     restore_price_e8,
@@ -16,9 +18,12 @@ from liqsim.mechanics.margin import (
     with_buffer,
 )
 from liqsim.mechanics.radius import Floats, Ints, RadiusIndex, safe_radius
-from liqsim.mechanics.scan import slopes_of, trigger_levels
+from liqsim.mechanics.scan import MARGIN_ERROR, slopes_of, trigger_levels
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+_ROOM_ERROR: Final = 2.0 * MARGIN_ERROR
+"""More than what float margins err by, per market, as a share of cash and legs."""
 
 
 class Margins:
@@ -114,21 +119,33 @@ class Margins:
         cross = rows[self._is_cross[rows]]
         if not len(cross):
             return self._ledger.cash
+        whole, rest = np.zeros_like(cross), np.zeros_like(cross)
+        for other in self._context.markets:
+            if other is not desk:
+                units = self._ledger.units[other.market_id, cross]
+                values = divmod_exact(np.abs(units), other.state.mark_e8, NOTIONAL_DIVISOR)
+                whole += np.where(units < 0, -values[0], values[0])
+                rest += np.where(units < 0, -values[1], values[1])
         cash = self._ledger.cash.copy()
-        for bucket in cross.tolist():
-            cash[bucket] = self.leg_cash_uusd(desk, bucket)
+        cash[cross] += whole + rest // NOTIONAL_DIVISOR
         return cash
 
     def room_uusd(self, bucket: int) -> int:
         """Return what it can pay at the marks without becoming due; nothing before it is judged."""
-        is_judged = self._home[bucket] is not None or all(
-            desk.state.mark_e8 for desk in self._context.markets
-        )
+        is_judged = self._home[bucket] is not None or self._are_marks_complete()
         return max((self.margin(bucket) - self._due_at_zero) // MARGIN_SCALE, 0) * is_judged
 
-    def isolated(self, rows: Ints) -> npt.NDArray[np.bool_]:
-        """Return which of the buckets *rows* have no leg beyond their own market."""
-        return ~self._is_cross[rows]
+    def rooms_at_least(self, buckets: Ints) -> Floats:
+        """Return floats that are not above `room_uusd` of many buckets, nor far below."""
+        margin, value = self._margins_of(buckets, buffer_e6=0)
+        scale = np.abs(self._ledger.cash[buckets]) + value
+        rooms = margin - scale * (_ROOM_ERROR * len(self._context.markets)) - 2.0
+        if not self._are_marks_complete():
+            rooms[self._is_cross[buckets]] = -1.0
+        return rooms
+
+    def _are_marks_complete(self) -> bool:
+        return all(desk.state.mark_e8 for desk in self._context.markets)
 
     def is_restored(self, bucket: int) -> bool:
         """Return whether its margin, above the buffer, is not due."""
@@ -186,6 +203,14 @@ class Margins:
         else:
             index.remove(bucket)
 
+    def watch_all(self, buckets: Ints) -> None:
+        """Index many *buckets*, all with positions, by what would make them due."""
+        is_cross = self._is_cross[buckets]
+        if self._has_all_marks and is_cross.any():
+            self._cross_due.add(buckets[is_cross], self._log_marks)
+        for bucket in buckets[~is_cross].tolist():
+            self.watch(bucket)
+
     def watch_restoration(self, bucket: int) -> None:
         """Index *bucket*, which is due, by what would restore its margin."""
         desk = self._home[bucket]
@@ -210,7 +235,7 @@ class Margins:
 
     def _cross_candidates(self) -> list[int]:
         if not self._has_all_marks:
-            if not all(desk.state.mark_e8 for desk in self._context.markets):
+            if not self._are_marks_complete():
                 return []
             self._has_all_marks = True
             self._cross_due.add(np.flatnonzero(self._is_cross), self._log_marks)

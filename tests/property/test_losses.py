@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from support.effort import cases
 from support.floors import assert_floors
 
+from liqsim.mechanics.exact import divmod_exact
 from liqsim.mechanics.losses import (
     Accounts,
     Payments,
     cut_entries_e8,
     decide_haircut,
     decide_socialised,
-    divmod_exact,
     profits_uusd,
     shares_uusd,
 )

@@ -137,7 +137,7 @@ class Margins:
 
     def rooms_at_least(self, buckets: Ints) -> Floats:
         """Return floats that are not above `room_uusd` of many buckets, nor far below."""
-        margin, value = self._margins_of(buckets, buffer_e6=0)
+        margin, value, _ = self._margins_of(buckets, buffer_e6=0)
         scale = np.abs(self._ledger.cash[buckets]) + value
         rooms = margin - scale * (_ROOM_ERROR * len(self._context.markets)) - 2.0
         if not self._are_marks_complete():
@@ -171,7 +171,11 @@ class Margins:
         return [(bucket, margin) for _, bucket, margin in sorted(due)]
 
     def now_restored(self, desk: MarketDesk) -> list[int]:
-        """Take out whose margin the new mark of *desk* restores, among those watched for it."""
+        """
+        Take out whose margin the new mark of *desk* restores, among those watched; by number.
+
+        What follows depends on the order, and the indexes return their members in none.
+        """
         restored = self._restored[desk.market_id].crossed(desk.state.mark_e8)
         if self._has_all_marks:
             for bucket in self._cross_restored.reached(self._log_marks):
@@ -179,7 +183,7 @@ class Margins:
                     restored.append(bucket)
                 else:
                     self.watch_restoration(bucket)
-        return restored
+        return sorted(restored)
 
     def watch(self, bucket: int) -> None:
         """Index *bucket* by what would make it due."""
@@ -249,28 +253,35 @@ class Margins:
         )
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
-        margin, value = self._margins_of(buckets, buffer_e6=0)
+        margin, value, _ = self._margins_of(buckets, buffer_e6=0)
         radius = safe_radius(margin, value)
         radius[margin < 1.0] = 0.0
         return radius
 
     def _radii_to_restored(self, buckets: Ints) -> Floats:
-        margin, value = self._margins_of(buckets, buffer_e6=self._buffer_e6)
-        # Here an error towards danger would come too late.
-        margin += 2.0 * value * 1e-9
+        margin, value, error = self._margins_of(buckets, buffer_e6=self._buffer_e6)
+        margin += error  # Here an error towards danger would come too late.
         radius = safe_radius(margin, value)
         radius[margin > -1.0] = 0.0
         return radius
 
-    def _margins_of(self, buckets: Ints, *, buffer_e6: int) -> tuple[Floats, Floats]:
-        """Return margins in micro-USD and the sum of the legs' absolute shares in them."""
+    def _margins_of(self, buckets: Ints, *, buffer_e6: int) -> tuple[Floats, Floats, Floats]:
+        """
+        Return margins, the sum of the legs' absolute shares in them, and their error, in micro-USD.
+
+        Near zero a margin is too low, by less than the error; the shares are not too small.
+        """
         units = self._ledger.units[:, buckets]
         slopes = slopes_of(units, [desk.spec.maintenance for desk in self._context.markets])
         if buffer_e6:
             slopes -= (units - slopes) * (buffer_e6 / RATIO_SCALE)
         marks = np.array([desk.state.mark_e8 for desk in self._context.markets], dtype=np.float64)
-        shares = slopes * (marks / NOTIONAL_DIVISOR)[:, None]
+        factors = (marks / NOTIONAL_DIVISOR)[:, None]
+        shares = slopes * factors
         margin = self._ledger.cash[buckets].astype(np.float64)
         for share in shares:  # One after another, for the same sum whatever numpy does with axes.
             margin += share
-        return margin, np.abs(shares).sum(axis=0)
+        # Of the positions, not of the shares: under rates near one these are a small part.
+        gross = (np.abs(units) * factors).sum(axis=0)
+        error = gross * (2.0 * MARGIN_ERROR * (1.0 + buffer_e6 / RATIO_SCALE))
+        return margin, np.abs(shares).sum(axis=0) + error, error

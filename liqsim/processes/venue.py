@@ -95,7 +95,11 @@ class Venue:
         self._margins.open_books()
 
     def mark_landed(self, market_id: int, mark_seq: int) -> None:
-        """Trigger whoever the new mark makes due, weakest margin ratio first, then by number."""
+        """
+        Trigger whoever the new mark makes due, and withdraw the offers of whom it restores.
+
+        Triggers go by margin ratio, the weakest first, then by number; withdrawals by number.
+        """
         desk = self._context.markets[market_id]
         for bucket, margin in self._margins.now_due(desk):
             self._trigger(desk, bucket, margin, mark_seq)

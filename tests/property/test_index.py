@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -31,7 +32,7 @@ from support.plain_scan import (
 from support.scenarios import load, scenarios, small_scenario
 from support.sinks import ListSink
 
-from liqsim.events import LiquidationTriggered, OracleUpdated, UpdateReason
+from liqsim.events import FailedCall, LiquidationTriggered, OracleUpdated, UpdateReason
 from liqsim.mechanics.population import Accounts
 from liqsim.mechanics.scan import margin_candidates, slopes_of
 from liqsim.processes.venue import Venue
@@ -142,14 +143,19 @@ class Floor:
     """A venue over balances set by hand, whose marks come one by one and whose clock stands."""
 
     def __init__(
-        self, accounts: Sequence[tuple[int, ...]], *tiers: Tiers, due_at_zero: bool
+        self,
+        accounts: Sequence[tuple[int, ...]],
+        *tiers: Tiers,
+        due_at_zero: bool,
+        buffer_e6: int = 0,
     ) -> None:
         base, count = _prepared(), len(accounts)
-        first = base.scenario.markets[0]
+        first, venue = base.scenario.markets[0], base.scenario.venue
+        tranches = attrs.evolve(venue.tranches, restore_buffer_e6=buffer_e6)
         scenario = attrs.evolve(
             base.scenario,
             markets=tuple(attrs.evolve(first, maintenance=tuple(of_leg)) for of_leg in tiers),
-            venue=attrs.evolve(base.scenario.venue, due_at_zero=due_at_zero),
+            venue=attrs.evolve(venue, due_at_zero=due_at_zero, tranches=tranches),
         )
         names = [str(number) for number in range(count)]
         nothing = np.zeros(count, dtype=np.int64)
@@ -171,6 +177,7 @@ class Floor:
         self._watch = margins.watch
         margins.watch = self._count_watch  # type: ignore[method-assign]
         self.put_back = 0
+        self.withdrawn: list[int] = []
 
     def _set(self, number: int, account: tuple[int, ...]) -> None:
         self._ledger.cash[self.first + number], *units = account
@@ -184,6 +191,18 @@ class Floor:
         """Give an account other balances, as a deleveraging or the end of a liquidation does."""
         self._set(number, account)
         self._watch(self.first + number)
+
+    def offer(self, number: int) -> None:
+        """Put up an offer of an account that is due, as a tranche does."""
+        bucket = self.first + number
+
+        def close(reason: FailedCall) -> None:
+            assert reason is FailedCall.RESTORED
+            self.withdrawn.append(number)
+            self._venue._margins.forget_restoration(bucket)
+
+        self._venue._offers[bucket] = SimpleNamespace(close=close)  # type: ignore[assignment]
+        self._venue._margins.watch_restoration(bucket)
 
     def mark(self, price_e8: int, market: int = 0) -> list[int]:
         """Land a mark and return whom it triggers, in order."""
@@ -387,6 +406,93 @@ def test_the_radius_index_triggers_whom_the_scan_finds_at_every_price() -> None:
             "put back": 1_000,
         },
     )
+
+
+# Restorations -------------------------------------------------------------------------------------
+
+
+def _restored(
+    offered: dict[int, tuple[int, ...]],
+    prices: list[int],
+    tiers: list[Tiers],
+    *,
+    buffer_e6: int,
+    due_at_zero: bool,
+) -> list[int]:
+    """Return those whose margin above the buffer is not due, by number."""
+    found = []
+    for number, (cash, *quantities) in offered.items():
+        margin = cash * ONE_UUSD
+        for quantity, price, of_leg in zip(quantities, prices, tiers, strict=True):
+            asked = quantity * 10**6 - slope_e14(quantity, of_leg)
+            asked += -(-asked * buffer_e6 // 10**6)
+            margin += price * (quantity * 10**6 - asked)
+        if not is_due(margin, due_at_zero=due_at_zero):
+            found.append(number)
+    return sorted(found)
+
+
+def test_offers_are_withdrawn_that_the_scan_finds_restored_and_by_number() -> None:
+    seen: Counter[str] = Counter()
+
+    @cases(60)
+    @given(
+        st.integers(0, 2**63),
+        st.lists(some_tiers(), min_size=1, max_size=3),
+        st.booleans(),
+        st.sampled_from((0, 100_000)),
+    )
+    def they_are(seed: int, tiers: list[Tiers], due_at_zero: bool, buffer_e6: int) -> None:
+        random = Random(seed)
+        walks = [some_walk(random, random.randint(8, 20)) for _ in tiers]
+        accounts = []
+        while len(accounts) < 150:
+            cash, quantities = some_bucket(random, [random.choice(walk) for walk in walks], tiers)
+            if any(quantities):
+                accounts.append((cash, *quantities))
+        floor = Floor(accounts, *tiers, due_at_zero=due_at_zero, buffer_e6=buffer_e6)
+        calm, offered = dict(enumerate(accounts)), dict[int, tuple[int, ...]]()
+        # Isolated accounts are judged from the first mark of their market on.
+        prices = [walk[0] for walk in walks]
+        for market, price in enumerate(prices):
+            for number in floor.mark(price, market):
+                offered[number] = calm.pop(number)
+        for number in random.sample(sorted(offered), len(offered)):
+            floor.offer(number)
+        turns = [market for market, walk in enumerate(walks) for _ in walk[1:]]
+        random.shuffle(turns)
+        left = [iter(walk[1:]) for walk in walks]
+        for market in turns:
+            prices[market] = next(left[market])
+            due = _due_buckets(calm, market, prices, tiers, due_at_zero=due_at_zero)
+            expected = _restored(
+                offered, prices, tiers, buffer_e6=buffer_e6, due_at_zero=due_at_zero
+            )
+            floor.withdrawn.clear()
+
+            assert floor.mark(prices[market], market) == due
+            assert floor.withdrawn == expected
+
+            seen["restored"] += len(expected)
+            seen["restored cross"] += sum(sum(map(bool, accounts[n][1:])) > 1 for n in expected)
+            seen["marks that restore several"] += len(expected) > 1
+            seen["not restored"] += len(offered) - len(expected)
+            for number in expected:
+                calm[number] = offered.pop(number)
+                floor.change(number, calm[number])
+            for number in random.sample(due, len(due)):  # They wait for reaction and spacing.
+                offered[number] = calm.pop(number)
+                floor.offer(number)
+
+    they_are()
+
+    floors = {
+        "restored": 3_500,
+        "restored cross": 1_200,
+        "marks that restore several": 400,
+        "not restored": 70_000,
+    }
+    assert_floors(seen, floors)
 
 
 # Candidates of many legs --------------------------------------------------------------------------

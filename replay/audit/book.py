@@ -102,12 +102,14 @@ class Deleveraging:
         last_seq: The last of them.
         rank_number: Its rank.
         price_e8: The bankruptcy price before the first.
+        queue: Who stands in the queue still, a heap of (-rank, account).
     """
 
     tranche_seq: int
     last_seq: int
     rank_number: int
     price_e8: int
+    queue: list[tuple[int, int]]
 
 
 @attrs.frozen

@@ -13,9 +13,9 @@ from liqsim.events import (
 )
 from replay.audit import engine
 from replay.audit.book import Book, Resale
+from replay.audit.queue import candidates
 from replay.audit.settlement import settle
 
-_E10: Final = 10**10
 _E6: Final = 10**6
 
 
@@ -129,24 +129,11 @@ def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> No
 
 
 def _deleverageable(book: Book, market: int, bucket: int) -> int | None:
-    """
-    Return an account that stands in the deleveraging queue of *bucket*, if there is one.
-
-    It is on the other side, not in liquidation, has a profit and equity at the bankruptcy price.
-    """
+    """Return an account that stands in the deleveraging queue of *bucket*, if there is one."""
     if book.terms.deleveraging == "none":
         return None
-    position = book.position(market, bucket)
     price = book.bankruptcy_price(market, bucket)
-    if not price:
-        return None
-    for other in book.sides[market, position < 0]:
-        quantity = book.position(market, other)
-        profit = quantity * (price - book.fold.entry_prices_e8.get((market, other), price))
-        equity = book.backing(market, other) * _E10 + quantity * price
-        if profit > 0 and equity >= 0 and other not in book.liquidation_of:
-            return other
-    return None
+    return next(candidates(book, market, bucket, price), None) if price else None
 
 
 def _discounted(book: Book, mark: int, *, is_sale: bool) -> int:

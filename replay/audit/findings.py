@@ -74,7 +74,7 @@ CODES: Final = {
     "tranche_parts": "The parts of a tranche do not sum to its slice, or to its executions.",
     "deleverage_price": "A deleveraging was not at the bankruptcy price.",
     "deleverage_side": "A deleveraging turned or increased a counterparty, or took a wrong one.",
-    "deleverage_rank": "Deleveraged accounts are not numbered in turn.",
+    "deleverage_rank": "Deleveraged accounts are not those first in the queue, in turn, in full.",
     "haircut": "A cut of profit is not the one recomputed, is missing, or is not due.",
     "socialised": "A share of a loss is not the one recomputed, is missing, or is not due.",
     "contribution": "A payment into the fund is not what a rule says, is missing, or is not due.",

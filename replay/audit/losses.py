@@ -12,11 +12,11 @@ from typing import Final
 
 from liqsim.events import BadDebtRecorded, Entry, LossSocialised, ProfitCut
 from replay.audit.book import Book, Hole
+from replay.audit.queue import rank_e6
 from replay.margin import E22_PER_UUSD
 
 _E10: Final = 10**10
 _E6: Final = 10**6
-_TOP_RANK: Final = 10**12
 _LAYERS: Final = 2
 _CODES: Final = {ProfitCut: "haircut", LossSocialised: "socialised"}
 
@@ -95,7 +95,8 @@ def _cuts(book: Book, hole: Hole) -> Iterator[ProfitCut]:
         amounts = _proportional(budget, basis)
     else:
         amounts = {}
-        for payer in sorted(basis, key=lambda payer: (-_rank(book, hole, payer), payer)):
+        ranks = {payer: rank_e6(book, hole.market_id, payer, mark) for payer in basis}
+        for payer in sorted(basis, key=lambda payer: (-ranks[payer], payer)):
             amounts[payer] = min(budget, basis[payer])
             budget -= amounts[payer]
     for payer, amount in amounts.items():
@@ -151,18 +152,6 @@ def _room(book: Book, bucket: int) -> int:
         return 0
     margin = book.margin(bucket)
     return max((margin - 1 if book.terms.due_at_zero else margin) // E22_PER_UUSD, 0)
-
-
-def _rank(book: Book, hole: Hole, payer: int) -> int:
-    """Return profit / margin x notional / equity at the mark, cut to six decimals."""
-    mark, quantity = book.fold.marks_e8[hole.market_id], book.position(hole.market_id, payer)
-    profit = quantity * (mark - book.fold.entry_prices_e8[hole.market_id, payer])
-    equity = book.backing(hole.market_id, payer) * _E10 + quantity * mark
-    margin = equity - profit
-    if margin <= 0 or equity <= 0:
-        return _TOP_RANK
-    rank = Fraction(profit, margin) * Fraction(abs(quantity) * mark, equity)
-    return min(int(rank * _E6), _TOP_RANK)
 
 
 def _proportional(total: int, weights: dict[int, int]) -> dict[int, int]:

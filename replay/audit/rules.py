@@ -64,6 +64,8 @@ def apply_checked(book: Book, entry: Entry) -> tuple[Move, ...]:
         settlement.check_owed(book, entry)
     if book.hole is not None and kind not in _SHARED:
         losses.hole_left(book, entry)
+    if book.run is not None and kind is not PositionDeleveraged:
+        waterfall.deleveraging_left(book, entry.seq)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)

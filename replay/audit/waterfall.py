@@ -1,8 +1,11 @@
 """Who paid and who gained beyond bankruptcy."""
 
+from heapq import heapify, heappop
+
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit.book import Book, Deleveraging
 from replay.audit.losses import loss_shared
+from replay.audit.queue import candidates, rank_e6
 from replay.audit.settlement import fund_is_empty
 
 
@@ -48,14 +51,46 @@ def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
         book.findings.add("bad_debt", entry.seq, message)
 
 
+def deleveraging_left(book: Book, seq: int) -> None:
+    """Check that nobody is left in the queue who should have been deleveraged before *seq*."""
+    run, book.run = book.run, None
+    tranche = book.tranches.get(run.tranche_seq) if run is not None else None
+    if run is None or tranche is None or not run.queue:
+        return
+    left = abs(tranche.start.quantity_e8) - tranche.done_e8
+    if left > 0:
+        message = f"account {run.queue[0][1]} is left out, with {left} of the slice left"
+        book.findings.add("deleverage_rank", seq, message)
+
+
 def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     run = book.run
     if run is None or (run.tranche_seq, run.last_seq) != (e.tranche_seq, entry.seq - 1):
-        price = book.bankruptcy_price(e.market_id, e.bucket_id)
-        run = Deleveraging(e.tranche_seq, entry.seq, 0, price)
+        deleveraging_left(book, entry.seq)
+        run = book.run = _started(book, entry, e)
     # The price is the one before the first: closing at a rounded price moves the exact one.
     book.expect("deleverage_price", entry, "price_e8", e.price_e8, run.price_e8)
     what = "rank_number"
     book.expect("deleverage_rank", entry, what, e.rank_number, run.rank_number + 1)
     run.last_seq, run.rank_number = entry.seq, e.rank_number
-    book.run = run
+    tranche = book.tranches.get(e.tranche_seq)
+    _, next_id = heappop(run.queue) if run.queue else (0, None)
+    if next_id != e.counterparty_id:
+        message = f"counterparty_id is {e.counterparty_id}, must be {next_id}"
+        book.findings.add("deleverage_rank", entry.seq, message)
+        run.queue.clear()  # Said once.
+    elif tranche is not None:
+        left = abs(tranche.start.quantity_e8) - tranche.done_e8
+        size = min(left, abs(book.position(e.market_id, e.counterparty_id)))
+        book.expect("deleverage_rank", entry, "its size", abs(e.quantity_e8), size)
+
+
+def _started(book: Book, entry: Entry, e: PositionDeleveraged) -> Deleveraging:
+    """Return a deleveraging that begins with *e*: its price, and who stands in the queue at it."""
+    market, price = e.market_id, book.bankruptcy_price(e.market_id, e.bucket_id)
+    queue = [
+        (-rank_e6(book, market, other, price), other)
+        for other in candidates(book, market, e.bucket_id, price)
+    ]
+    heapify(queue)
+    return Deleveraging(e.tranche_seq, entry.seq, 0, price, queue)

@@ -386,7 +386,7 @@ ENGINE = {
     "deleveraged an opposite account": (
         lambda s: s.change("eve2_adl", counterparty_id=9),
         # The account that should have been stands in the queue when the last half is sold.
-        {"deleverage_side", "owner_unknown", "limit_crossed"},
+        {"deleverage_side", "deleverage_rank", "owner_unknown", "limit_crossed"},
     ),
 }
 

@@ -1,0 +1,80 @@
+"""
+The audit of logs whose venue or keepers break a rule, and record truthfully what they did.
+
+Nothing is tampered with: digests fit, money adds up, and every figure is that of what was done.
+Only a decision is wrong, so only working it out again can find it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+import numpy as np
+import pytest
+from support.scenarios import Raw, engine_cascade, keeper_race, load
+
+from liqsim.mechanics import waterfall
+from liqsim.mechanics.waterfall import Deleveraging, decide_deleveraging
+from liqsim.processes import venue
+from liqsim.runner import run_to_log
+from replay.verify import verify
+
+Wrong = Callable[[], Any]
+
+
+def codes(raw: Raw, path: Path) -> set[str]:
+    run_to_log(load(raw), path)
+    return {finding.code for finding in verify(path)}
+
+
+def worst_rank_first() -> Any:
+    def worst_first(ranks: Any, sizes: Any, size_e8: int) -> Iterator[int]:
+        return iter(np.argsort(ranks, kind="stable").tolist())
+
+    return patch.object(waterfall, "best_first", worst_first)
+
+
+def accounts_without_a_profit() -> Any:
+    def losers_too(*, ids: Any, units: Any, takes_shorts: bool, size_e8: int, **_: Any) -> Any:
+        parts, left = [], size_e8
+        for owner in ids[::-1].tolist():
+            held = int(units[owner])
+            if held and (held < 0) == takes_shorts and left:
+                parts.append(Deleveraging(owner, min(left, abs(held))))
+                left -= parts[-1].size_e8
+        return parts
+
+    return patch.object(venue, "decide_deleveraging", losers_too)
+
+
+def half_of_each() -> Any:
+    def halves(**given: Any) -> Any:
+        parts = decide_deleveraging(**given)
+        return [attrs.evolve(part, size_e8=max(part.size_e8 // 2, 1)) for part in parts]
+
+    return patch.object(venue, "decide_deleveraging", halves)
+
+
+def the_last_is_spared() -> Any:
+    def all_but_one(**given: Any) -> Any:
+        parts = decide_deleveraging(**given)
+        return parts[:-1] if len(parts) > 1 else parts
+
+    return patch.object(venue, "decide_deleveraging", all_but_one)
+
+
+DELEVERAGING = [worst_rank_first, accounts_without_a_profit, half_of_each, the_last_is_spared]
+
+
+@pytest.mark.parametrize("scenario", [engine_cascade, keeper_race])
+@pytest.mark.parametrize("wrong", DELEVERAGING, ids=lambda wrong: wrong.__name__)
+def test_a_wrong_queue_is_found_out(
+    wrong: Wrong, scenario: Callable[..., Raw], tmp_path: Path
+) -> None:
+    with wrong():
+        found = codes(scenario(), tmp_path / "run.duckdb")
+
+    # Who sells beyond the limit while somebody is left in the queue breaks that rule, too.
+    assert {"deleverage_rank"} <= found <= {"deleverage_rank", "limit_crossed"}

@@ -1,17 +1,16 @@
 """Accounts out of a file: each cell by itself, each account, and all of them together."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from liqsim.scenario.checks import OWNERS
 from liqsim.scenario.convert import nearest
 from liqsim.scenario.datafile import DataFile, number_reader, read_file, refuse
 from liqsim.scenario.fields import Form, Scalar
 from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import PRICE, AccountsFile, Scenario
+from liqsim.scenario.owners import OwnerNames
 from liqsim.scenario.values import read_value
 from liqsim.units import BOUND, UNIT_SCALE, USD_SCALE, format_usd, taker_cost_uusd
 
@@ -38,7 +37,6 @@ _QUANTITY = Scalar(
 _COLLATERAL = Scalar(
     COLLATERAL, Form.SCALED, Decimal("0.000001"), Decimal(999_999_999_999), scale=USD_SCALE
 )
-_DRAWN = re.compile(r"(.+)_([0-9]{5,})")
 
 
 def read_account_file(
@@ -103,10 +101,7 @@ def _collateral(
 
 
 def _name_reader(scenario: Scenario) -> Callable[[Any], str]:
-    keepers = scenario.venue.keepers
-    bots = {bot.name for bot in keepers.bots} if keepers is not None else set()
-    cohorts = {cohort.name: cohort.accounts for cohort in scenario.population.cohorts}
-    owners = bots.union(OWNERS)
+    names = OwnerNames(scenario)
 
     def read(cell: Any) -> str:
         # Parquet may keep account numbers as such.
@@ -118,20 +113,11 @@ def _name_reader(scenario: Scenario) -> Callable[[Any], str]:
         if not name or name != name.strip() or len(name) > _NAME_CHARS:
             msg = f"must be a name of 1 to {_NAME_CHARS} characters, without spaces at its ends"
             raise ValueError(msg)
-        if name in owners:
-            msg = "must not be the name of another owner of the run"
-            raise ValueError(msg)
-        drawn = _DRAWN.fullmatch(name)
-        if drawn and _is_drawn(drawn[1], drawn[2], cohorts):
-            msg = f"must not be the name of an account of population.cohorts.{drawn[1]}"
-            raise ValueError(msg)
+        if refusal := names.refusal(name, "account"):
+            raise ValueError(refusal)
         return str(name)
 
     return read
-
-
-def _is_drawn(cohort: str, number: str, cohorts: Mapping[str, int]) -> bool:
-    return int(number) < cohorts.get(cohort, 0) and number == f"{int(number):05d}"
 
 
 def _market_reader(scenario: Scenario) -> Callable[[Any], str]:

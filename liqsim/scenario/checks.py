@@ -31,6 +31,7 @@ from liqsim.scenario.model import (
     Scenario,
     Venue,
 )
+from liqsim.scenario.owners import OwnerNames
 from liqsim.scenario.toml import inline
 from liqsim.scenario.values import duration_text, instant_of
 from liqsim.units import (
@@ -49,8 +50,6 @@ _LOG_SWEEP_LIMIT: Final = 20.0
 PATH_POINTS_MAX: Final = 50_000_000
 BAR_STEPS_MIN: Final = 4
 SAMPLES_MAX: Final = 100_000_000
-OWNERS: Final = ("outside", "makers", "fund", "treasury", "network")
-"""Names that no keeper may take: every run has these owners."""
 
 _ACCOUNTS: Final = ("population", "accounts", "file")
 _COHORTS: Final = ("population", "cohorts")
@@ -91,7 +90,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
             case Engine():
                 yield from _engine(path, node)
             case Venue():
-                yield from _venue(path, node)
+                yield from _venue(path, node, scenario)
             case Leverage():
                 yield from _leverage(path, node)
             case Fund():
@@ -229,7 +228,7 @@ def _oracle(path: Path, oracle: Oracle, end_us: int) -> Iterator[Problem]:
         )
 
 
-def _venue(path: Path, venue: Venue) -> Iterator[Problem]:
+def _venue(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
     needed = f"as {'.'.join(map(str, path))}.executor is {inline(venue.executor)}"
     if venue.executor == "engine" and venue.engine is None:
         yield (*path, "engine"), f"must be a table, {needed}"
@@ -239,9 +238,10 @@ def _venue(path: Path, venue: Venue) -> Iterator[Problem]:
         return
     if venue.executor == "keepers" and not venue.keepers.bots:
         yield (*path, "keepers", "bots"), f"must have at least one bot, {needed}"
+    names = OwnerNames(scenario)
     for bot in venue.keepers.bots:
-        if bot.name.casefold() in OWNERS:
-            yield (*path, "keepers", "bots", bot.name), f"must not be one of {', '.join(OWNERS)}"
+        if refusal := names.refusal(bot.name, "keeper"):
+            yield (*path, "keepers", "bots", bot.name), refusal
 
 
 def _engine(path: Path, engine: Engine) -> Iterator[Problem]:
@@ -259,14 +259,10 @@ def _engine(path: Path, engine: Engine) -> Iterator[Problem]:
 
 
 def _fund(path: Path, fund: Fund, scenario: Scenario) -> Iterator[Problem]:
-    bots = scenario.venue.keepers.bots if scenario.venue.keepers else ()
-    keepers = {bot.name.casefold() for bot in bots}
-    backers = [backer.name for backer in fund.backers]
+    names, backers = OwnerNames(scenario), [backer.name for backer in fund.backers]
     for name in backers:
-        if name.casefold() in OWNERS:
-            yield (*path, "backers", name), f"must not be one of {', '.join(OWNERS)}"
-        elif name.casefold() in keepers:
-            yield (*path, "backers", name), "must not have the name of a keeper"
+        if refusal := names.refusal(name, "backer"):
+            yield (*path, "backers", name), refusal
     payers = [("contributions", row, rule.backer) for row, rule in enumerate(fund.contributions)]
     payers += [("top_ups", row, rule.backer) for row, rule in enumerate(fund.top_ups)]
     for key, row, name in payers:

@@ -381,7 +381,7 @@ REFUSED_ACCOUNTS = {
     "a name too long": (book_with("account", "b" * 101), ["at line 3, column account"]),
     "a name of the run": (
         book_with("account", "makers"),
-        ['at line 3, column account: "makers" must not be the name of another owner'],
+        ['at line 3, column account: "makers" must not be one of outside, makers'],
     ),
     "a name of a cohort": (
         book_with("account", "crowd_00029"),

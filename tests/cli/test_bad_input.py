@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.scenarios import at, changed, cohort, engine_cascade, knots, market
+from support.scenarios import at, changed, cohort, engine_cascade, keeper, knots, market
 
 REFUSED_FILES = {
     "unknown key": (
@@ -47,6 +47,14 @@ REFUSED_FILES = {
     "backer that every run has": (
         {"venue__fund__backers": {"Fund": {"purse_usd": 1}}},
         ["venue.fund.backers.Fund", "must not be one of outside"],
+    ),
+    "backer named like an account": (
+        {"venue__fund__backers": {"crowd_00003": {"purse_usd": 1}}},
+        ["venue.fund.backers.crowd_00003", "an account of population.cohorts.crowd"],
+    ),
+    "keeper named like an account": (
+        {"venue__keepers": {"discount": 0, "bots": {"crowd_00029": keeper()}}},
+        ["venue.keepers.bots.crowd_00029", "an account of population.cohorts.crowd"],
     ),
     "contribution after the end": (
         {

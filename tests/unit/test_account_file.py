@@ -12,11 +12,13 @@ from support.scenarios import (
     cohort,
     engine_cascade,
     events_of,
+    keeper,
     knots,
     listed,
     load,
     market,
     run,
+    shared_losses,
     small_scenario,
 )
 
@@ -228,3 +230,31 @@ def test_sums_over_cohorts_and_file_stay_in_the_ledger():
 
     assert "must have notional_usd of less than 1000000000000 USD in all" in str(caught.value)
     assert "must make less than 10000000000 units of ETH" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("parent", "of a backer"),
+        ("Friends", "of a backer"),
+        ("bot", "of a keeper"),
+        ("crowd_00003", "of an account of population.cohorts.crowd"),
+        ("Outside", "one of outside"),
+    ],
+)
+def test_no_account_of_a_file_has_the_name_of_another_owner(name, text):
+    book = listed((name, "ETH", "1", "100", "50"))
+    bots = {"discount": 0, "bots": {"bot": keeper()}}
+    raw = shared_losses(population__accounts=book, venue__keepers=bots)
+
+    with pytest.raises(ScenarioError, match=f"at line 2.*{name}.*must not be.*{text}"):
+        load(raw)
+
+
+@pytest.mark.parametrize("name", ["parent_00001", "crowd_00030", "crowd_3", "Crowd_00003", "bots"])
+def test_accounts_of_a_file_may_have_names_like_those_of_others(name):
+    raw = shared_losses(population__accounts=listed((name, "ETH", "1", "100", "50")))
+
+    names = [owner.name for owner in prepare(load(raw)).owners()]
+    assert name in names
+    assert len(set(names)) == len(names)

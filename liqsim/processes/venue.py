@@ -163,7 +163,9 @@ class Venue:
             if not self._is_over(bucket):
                 pause = self._spec.tranches.spacing_us
                 liquidation.waits_for = UnresolvedReason.SPACING
-                if cancelled and self._keepers is None:
+                if self.is_stale(bucket):
+                    liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
+                elif cancelled and self._keepers is None:
                     assert self._spec.engine is not None
                     pause = max(pause, self._spec.engine.retry_us)
                     liquidation.waits_for = UnresolvedReason.NO_DEPTH
@@ -198,6 +200,10 @@ class Venue:
         now = self._context.now_us
         legs = self._margins.legs(bucket)
         return next((leg for leg in legs if now - leg.state.mark_at_us > limit), None)
+
+    def is_stale(self, bucket: int) -> bool:
+        """Return whether a mark is too old to judge *bucket* by."""
+        return self._stale_leg(bucket) is not None
 
     def _next_leg(self, liquidation: Liquidation) -> MarketDesk:
         """Return the leg that the next tranche is cut from."""
@@ -488,6 +494,8 @@ class Venue:
         for bucket in np.flatnonzero(self._context.world.liquidation_seq >= 0).tolist():
             liquidation = self._liquidations[bucket]
             reason = liquidation.waits_for
+            if reason is UnresolvedReason.NO_FRESH_PRICE and not self.is_stale(bucket):
+                reason = UnresolvedReason.SPACING  # A fresh one has landed in the pause.
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             if self._engine is not None and self._engine.is_waiting(bucket):

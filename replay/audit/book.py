@@ -227,6 +227,21 @@ class Book:
         """Return the folded mark; 0 before the first update."""
         return self.fold.marks_e8.get(market, 0)
 
+    def check_fresh(self, entry: Entry, bucket: int) -> None:
+        """Check that no mark by which a bucket is judged is too old."""
+        if self.is_stale(bucket, entry.sim_time_us):
+            age, most = self._mark_age_us(bucket, entry.sim_time_us), self.terms.mark_max_age_us
+            message = f"a mark is {age} us old, must be at most {most}"
+            self.findings.add("mark_stale", entry.seq, message)
+
+    def is_stale(self, bucket: int, at_us: int) -> bool:
+        """Return whether a mark by which a bucket is judged is too old at *at_us*."""
+        return 0 < self.terms.mark_max_age_us < self._mark_age_us(bucket, at_us)
+
+    def _mark_age_us(self, bucket: int, at_us: int) -> int:
+        legs = self.legs(bucket)
+        return at_us - min((self.fold.marked_at_us.get(leg, 0) for leg in legs), default=at_us)
+
     def is_judged(self, bucket: int) -> bool:
         """Return whether there is a mark for all that a bucket may hold."""
         home = self.buckets.get(bucket)

@@ -21,8 +21,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
         if liquidation.open_tranche >= 0 or entry.sim_time_us < liquidation.earliest_us:
             continue
         bucket = liquidation.trigger.bucket_id
-        marked_us = [book.fold.marked_at_us.get(market, 0) for market in book.legs(bucket)]
-        if 0 < book.terms.mark_max_age_us < entry.sim_time_us - min(marked_us, default=0):
+        if book.is_stale(bucket, entry.sim_time_us):
             continue
         if book.is_due(book.margin(bucket, buffer_e6=book.terms.restore_buffer_e6)):
             message = f"liquidation {seq} was triggered earlier, and still waits"

@@ -22,6 +22,7 @@ _E6: Final = 10**6
 def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
     """Check an order's size, time, fee and limit."""
     engine.order_filled(book, entry, e)
+    book.check_fresh(entry, e.bucket_id)
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     _check_order(book, entry, e)
     note_flow(book, entry, e)

@@ -41,7 +41,7 @@ CODES: Final = {
     "first_update": "The first update of a market, and no other, must be recorded as the first.",
     "reports_count": "An update has fewer reports than its quorum, or more than sources.",
     "mark": "A mark price is not that of the last oracle update.",
-    "mark_stale": "A tranche was put up on a mark older than the venue allows.",
+    "mark_stale": "A tranche was put up, or an order filled, on a mark older than allowed.",
     "cause_fill": "An update names another fill than the newest that its median report can show.",
     "heartbeat_early": "An update by heartbeat follows the one before it by less than a heartbeat.",
     "oracle_times": "An update landed before it was published, or was published before sampled.",

@@ -15,11 +15,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     """Check that a tranche may start now, and its size, mark and limit."""
     book.tranches[entry.seq] = TrancheProgress(e)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
-    for leg in book.legs(e.bucket_id):
-        age = entry.sim_time_us - book.fold.marked_at_us.get(leg, 0)
-        if 0 < book.terms.mark_max_age_us < age:
-            message = f"the mark is {age} us old, must be at most {book.terms.mark_max_age_us}"
-            book.findings.add("mark_stale", entry.seq, message)
+    book.check_fresh(entry, e.bucket_id)
     executor = Executor.ENGINE if book.terms.executor == "engine" else Executor.KEEPERS
     book.expect("executor", entry, "executor", e.executor.name, executor.name)
     liquidation = book.liquidations.get(e.liquidation_seq)
@@ -68,7 +64,9 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     if liquidation is not None:
         liquidation.open_tranche = -1
         pause = book.terms.spacing_us
-        if e.cancelled_e8 and book.terms.executor == "engine":
+        # What an old mark stopped waits for the next one, not for depth.
+        is_stale = book.is_stale(bucket, entry.sim_time_us)
+        if e.cancelled_e8 and book.terms.executor == "engine" and not is_stale:
             pause = max(pause, book.terms.retry_us)
         liquidation.earliest_us = entry.sim_time_us + pause
 

@@ -96,6 +96,7 @@ _FLOORS = {
         "engine behind or down at the end": 10,
         "unresolved: no_depth": 10,
         "unresolved: no_fresh_price": 5,
+        "rest cancelled on an old mark": 25,
     },
     "keepers": {
         "tranche_taken_over": 500,

@@ -425,8 +425,7 @@ class Auditor:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
             assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
         self._ordered(entry, entry.seq, earliest)
-        oldest = min(self._marks[leg][2] for leg in self._legs(bucket))
-        assert not venue.mark_max_age_us or at - oldest <= venue.mark_max_age_us
+        assert not self._is_stale(bucket, at)
         assert self._is_due(self._margin(bucket, venue.tranches.restore_buffer_e6))
         liquidation.count += 1
         assert event.tranche_number == liquidation.count
@@ -447,6 +446,10 @@ class Auditor:
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
+
+    def _is_stale(self, bucket: int, at: int) -> bool:
+        oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
+        return bool(self._venue.mark_max_age_us) and at - oldest > self._venue.mark_max_age_us
 
     def _leg_chosen(self, entry: Entry, liquidation: _Liquidation, market: int) -> None:
         """Check the choice of a leg by what needs no book; `replay` recomputes the others."""
@@ -540,6 +543,7 @@ class Auditor:
         mark, _, _ = self._marks[market]
         fees, engine = self._venue.fees, self._venue.engine
         assert engine is not None
+        assert not self._is_stale(bucket, entry.sim_time_us)
         if self._order != (tranche.seq, entry.sim_time_us):
             self._ordered(entry, tranche.seq, entry.sim_time_us)
         if event.quantity_e8 == event.ordered_e8:
@@ -926,7 +930,10 @@ class Auditor:
             # Perhaps after an order that got nothing, of which no event tells.
             at = entry.sim_time_us
             self._maybe_free_at.append(at + self._order_us(at))
-        liquidation.was_cancelled = event.cancelled_e8 > 0
+        is_stale = self._is_stale(event.bucket_id, entry.sim_time_us)
+        liquidation.was_cancelled = event.cancelled_e8 > 0 and not is_stale
+        if is_stale and event.cancelled_e8 and self._venue.executor == "engine":
+            self.census["rest cancelled on an old mark"] += 1
         if event.cancelled_e8:
             self.census["tranche cancelled"] += 1
 

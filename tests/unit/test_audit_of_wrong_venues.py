@@ -13,7 +13,17 @@ from unittest.mock import patch
 import attrs
 import numpy as np
 import pytest
-from support.scenarios import Raw, engine_cascade, keeper_race, load
+from support.scenarios import (
+    Raw,
+    at,
+    engine_cascade,
+    keeper_race,
+    knots,
+    load,
+    market,
+    small_scenario,
+    source,
+)
 
 from liqsim.mechanics import waterfall
 from liqsim.mechanics.waterfall import Deleveraging, decide_deleveraging
@@ -78,3 +88,16 @@ def test_a_wrong_queue_is_found_out(
 
     # Who sells beyond the limit while somebody is left in the queue breaks that rule, too.
     assert {"deleverage_rank"} <= found <= {"deleverage_rank", "limit_crossed"}
+
+
+def test_orders_on_an_old_mark_are_found_out(tmp_path: Path) -> None:
+    silent = market()["oracle"] | {"sources": {"one": source(outages=[[at(12), at(60)]])}}
+    raw = small_scenario(
+        markets__ETH=market(path=knots((0, 100), (9, 100), (10, 90.5), (60, 90.5)), oracle=silent),
+        venue__mark_max_age="6s",
+        venue__engine={"reaction": "0s", "child_order_usd": 181, "child_spacing": "5s"},
+    )
+    with patch.object(venue.Venue, "is_stale", lambda *_: False):
+        found = codes(raw, tmp_path / "run.duckdb")
+
+    assert found == {"mark_stale"}

@@ -638,6 +638,58 @@ def test_a_tranche_starts_with_the_mark_it_waited_for() -> None:
     assert run.entry_of(TrancheStarted).sim_time_us == 30_000_000
 
 
+def _child_orders_while_the_oracle_is_silent(until: float, **changes: Any) -> Run:
+    """Run child orders of two units from 10 s on, five seconds apart, without a mark after 11 s."""
+    oracle = market()["oracle"] | {"sources": {"one": source(outages=[[at(12), at(until)]])}}
+    engine = {"reaction": "0s", "child_order_usd": 181, "child_spacing": "5s", "retry": "20s"}
+    raw = small_scenario(
+        markets__ETH__oracle=oracle,
+        venue__mark_max_age="6s",
+        venue__engine=engine,
+        venue__tranches={"spacing": "2s", "restore_buffer": 3},
+        **changes,
+    )
+    return Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+
+def test_the_rest_of_a_tranche_is_cancelled_when_the_mark_has_become_too_old() -> None:
+    run = _child_orders_while_the_oracle_is_silent(until=40)
+
+    # The last mark is that of 11 s: an order at 15 s may go, one at 20 s may not.
+    assert _times(run, OrderFilled)[:3] == [10, 15, 40]
+    settled = run.of(TrancheSettled)[0]
+    assert (settled.filled_e8, settled.cancelled_e8) == (e8(4), e8(6))
+    # Spacing holds, but not the time for which an engine waits for depth: a mark lands at 40 s.
+    assert _times(run, TrancheStarted) == [10, 40]
+    assert _times(run, TrancheSettled)[0] == 20
+
+
+def test_what_an_old_mark_stopped_is_unresolved_for_want_of_a_fresh_one() -> None:
+    run = _child_orders_while_the_oracle_is_silent(until=21, end=at(21))
+
+    assert _times(run, TrancheSettled) == [20]
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_FRESH_PRICE
+
+
+def test_what_an_old_mark_stopped_keeps_its_spacing_once_a_fresh_one_has_landed() -> None:
+    run = _child_orders_while_the_oracle_is_silent(until=21, end=at(22))
+
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.SPACING
+
+
+def test_an_order_that_waited_for_its_turn_does_not_go_on_an_old_mark() -> None:
+    oracle = market()["oracle"] | {"sources": {"one": source(outages=[[at(12), at(60)]])}}
+    raw = _choked(child_order_usd=362, outages=[[at(10.5), at(30)]], orders_per_second=1)
+    raw = changed(raw, {"markets__ETH__oracle": oracle, "venue__mark_max_age": "6s"})
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.5"})
+
+    settled = run.the(TrancheSettled)
+    assert (settled.filled_e8, settled.cancelled_e8) == (e8(4), e8(6))
+    assert _times(run, TrancheSettled) == [30]
+    assert run.the(LiquidationUnresolved).reason is UnresolvedReason.NO_FRESH_PRICE
+
+
 def test_a_keeper_looks_again_when_the_price_has_come_down_to_its_purse() -> None:
     raw = keepers(keeper(purse_usd=880), venue__fund__initial_usd=1_000)
 

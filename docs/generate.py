@@ -392,6 +392,8 @@ def _bounds(scalar: Scalar) -> str:
 def _default(value: Any) -> str:
     if value is REQUIRED:
         return "required"
+    if value is None:
+        return "none"
     if value == "":
         return "empty"
     return f"`{inline(value)}`"

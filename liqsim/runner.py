@@ -1,6 +1,7 @@
 """From a scenario to a finished run: the only place that wires world, log and processes."""
 
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -297,12 +298,13 @@ def _liquidity(market: Market, start_e8: int) -> Liquidity:
         return FrictionlessBook()
     if isinstance(spec, Ladder):
         return LadderBook(spec.asks, spec.bids)
+    own_uusd = spec.fill_depth_uusd
     return FiniteBook(
         depth_e8=spec.depth_uusd * NOTIONAL_DIVISOR / start_e8,
         exponent=spec.exponent,
         reach=spec.reach_e6 / RATIO_SCALE,
         permanent_share=spec.permanent_share_e6 / RATIO_SCALE,
-        fill_depth_e8=spec.fill_depth_uusd * NOTIONAL_DIVISOR / start_e8,
+        fill_depth_e8=math.inf if own_uusd is None else own_uusd * NOTIONAL_DIVISOR / start_e8,
     )
 
 

@@ -15,8 +15,8 @@ from liqsim.mechanics.resale import (
 from liqsim.mechanics.windows import window_left_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.rng import Stream, lognormal_us
-from liqsim.scenario.model import LEAST_PROFIT_USD, Keeper, Latency
-from liqsim.units import NOTIONAL_DIVISOR, USD_SCALE, ceil_div, taker_cost_uusd
+from liqsim.scenario.model import Keeper, Latency
+from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
 
 _ATTEMPTS_PER_ROW = 1_000
 _BUCKETS_MAX = 2**32
@@ -270,7 +270,7 @@ class _Bot:
         Every part is reckoned to fetch what the book shows for one now; what the book cannot show
         promises nothing.
         """
-        if self._spec.min_profit_uusd == LEAST_PROFIT_USD * USD_SCALE:
+        if self._spec.min_profit_uusd is None:
             return True
         desk, now = offer.desk, self._context.now_us
         held = offer.size_e8 if offer.is_long else -offer.size_e8

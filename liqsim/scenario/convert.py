@@ -149,7 +149,12 @@ def _attribute_reader(
 ) -> _Read:
     metadata = attribute.metadata
     if "scalar" in metadata:
-        return lambda raw: read_value(metadata["scalar"], raw, start_us)
+        scalar = metadata["scalar"]
+        # TOML has no word for None: it is what an absent key stands for, and is not written.
+        is_optional = scalar.default is None
+        return lambda raw: (
+            None if raw is None and is_optional else read_value(scalar, raw, start_us)
+        )
     if "table" in metadata:
         return _table_reader(converter, attribute.type)
     if "pairs" in metadata:
@@ -167,7 +172,9 @@ def _attribute_writer(
 ) -> _Read:
     metadata = attribute.metadata
     if "scalar" in metadata:
-        return lambda value: write_value(metadata["scalar"], value, start_us)
+        return lambda value: (
+            None if value is None else write_value(metadata["scalar"], value, start_us)
+        )
     if "table" in metadata:
         return converter.unstructure
     if "rows" in metadata:

@@ -45,7 +45,8 @@ class Scalar:
         low_open: Whether *low* itself is refused.
         scale: Integer units per TOML unit, for `Form.SCALED`.
         choices: The legal words, for `Form.CHOICE`.
-        default: Value in TOML form if the key is absent; `REQUIRED` if it must be there.
+        default: Value in TOML form if the key is absent, None for None; `REQUIRED` if it must be
+            there.
         absolute: For `Form.INSTANT`: kept in Unix time, not relative to the scenario's start.
     """
 

@@ -47,9 +47,6 @@ _LEVEL_UNITS = Scalar(
     "units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), low_open=True, scale=UNIT_SCALE
 )
 
-LEAST_PROFIT_USD: Final = -999_999_999_999
-"""Beyond any loss: a keeper asked for no more than this takes whatever it can pay for."""
-
 Windows = tuple[tuple[int, int], ...]
 """Half-open [from, to) spans in microseconds, sorted and disjoint."""
 
@@ -176,7 +173,7 @@ class PowerBook:
         half_life_us: Time in which half of the consumed volume refills.
         schedule: Changes of depth over time.
         fill_depth_uusd: USD that the venue's own quotes on one side can fill, in calm times;
-            units at the start price, refilled like the book.
+            units at the start price, refilled like the book; None if they are no bound.
     """
 
     depth_uusd: int = usd("depth_usd", "1")
@@ -185,7 +182,7 @@ class PowerBook:
     permanent_share_e6: int = ratio("permanent_share", "0", "1", default=0)
     half_life_us: int = duration("half_life", "0.001")
     schedule: tuple[DepthChange, ...] = rows("schedule", default=[])
-    fill_depth_uusd: int = usd("fill_depth_usd", "1", default=Decimal(999_999_999_999))
+    fill_depth_uusd: int | None = usd("fill_depth_usd", "1", default=None)
 
 
 @attrs.frozen
@@ -480,7 +477,8 @@ class Keeper:
         landing: From sending to landing.
         purse_uusd: Its capital; it takes over only what it can pay in full.
         call_cost_uusd: Cost of every call sent.
-        min_profit_uusd: Least that it must expect of a takeover to send a call.
+        min_profit_uusd: Least that it must expect of a takeover to send a call; None asks for
+            nothing.
         resale_delay_us: From taking over to selling on.
         resale_parts: Sales in which it sells what it has of a market.
         resale_spacing_us: Time between sales; 0 stands for that from taking over to selling on.
@@ -492,9 +490,7 @@ class Keeper:
     landing: Latency = table("landing")
     purse_uusd: int = usd("purse_usd")
     call_cost_uusd: int = usd("call_cost_usd", default=0)
-    min_profit_uusd: int = usd(
-        "min_profit_usd", str(LEAST_PROFIT_USD), default=Decimal(LEAST_PROFIT_USD)
-    )
+    min_profit_uusd: int | None = usd("min_profit_usd", "-999999999999", default=None)
     resale_delay_us: int = duration("resale_delay", "0.001", default="1s")
     resale_parts: int = count("resale_parts", 1, 1_000_000, default=1)
     resale_spacing_us: int = duration("resale_spacing", default="0s")

@@ -564,3 +564,14 @@ def test_a_scenario_is_frozen(crash: Path) -> None:
 
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         scenario.seed = 2  # type: ignore[misc]
+
+
+def test_an_optional_key_that_is_absent_stays_absent():
+    calm = scenario_from_toml(CRASH, source="crash")
+    text = CRASH.replace("depth_usd = 20_000_000", "depth_usd = 20_000_000\nfill_depth_usd = 7")
+    capped = scenario_from_toml(text, source="crash")
+
+    assert calm.markets[0].liquidity.fill_depth_uusd is None
+    assert capped.markets[0].liquidity.fill_depth_uusd == 7_000_000
+    assert "fill_depth_usd" not in calm.resolved_toml
+    assert "fill_depth_usd = 7" in capped.resolved_toml

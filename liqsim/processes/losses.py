@@ -32,7 +32,9 @@ def share_loss(
     spec, ledger = context.scenario.venue.waterfall, context.world.ledger
     mark = desk.state.mark_e8
 
-    def record(cls: type[ProfitCut | LossSocialised], payments: Payments) -> None:
+    def record(
+        cls: type[ProfitCut | LossSocialised], accounts: Accounts, payments: Payments
+    ) -> None:
         if not len(payments.rows):
             return
         context.log.info(cls.TAG, bucket_id=bucket, usd=format_usd(payments.total_uusd))
@@ -61,6 +63,7 @@ def share_loss(
         is_queue = spec.profit_haircut == "queue"
         record(
             ProfitCut,
+            accounts,
             decide_haircut(accounts, budget_uusd=budget, mark_e8=mark, is_queue=is_queue),
         )
     if spec.socialise != "none" and ledger.cash_view[bucket] < 0:
@@ -69,6 +72,7 @@ def share_loss(
         by_equity = spec.socialise == "equity"
         record(
             LossSocialised,
+            accounts,
             decide_socialised(accounts, loss_uusd=loss, mark_e8=mark, by_equity=by_equity),
         )
 

@@ -104,6 +104,8 @@ class KeeperTerms:
     Attributes:
         purse_uusd: What it has at the start.
         call_cost_uusd: What every call costs it.
+        min_profit_uusd: Least that an offer must promise for a call; None asks for nothing.
+        downtime: (from_us, to_us) in which it sends nothing.
         resale_delay_us: From taking over to its first sale.
         resale_parts: Sales in which it sells what it has of a market.
         resale_spacing_us: Time between sales.
@@ -111,6 +113,8 @@ class KeeperTerms:
 
     purse_uusd: int
     call_cost_uusd: int
+    min_profit_uusd: int | None
+    downtime: tuple[tuple[int, int], ...]
     resale_delay_us: int
     resale_parts: int
     resale_spacing_us: int
@@ -294,24 +298,13 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         retry_us=duration_us(executor.get("retry", 0)),
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
-        keepers={
-            name: KeeperTerms(
-                _scaled(bot["purse_usd"], 6),
-                _scaled(bot["call_cost_usd"], 6),
-                duration_us(bot["resale_delay"]),
-                bot.get("resale_parts", 1),
-                duration_us(bot.get("resale_spacing", 0)) or duration_us(bot["resale_delay"]),
-            )
-            for name, bot in executor.get("bots", {}).items()
-        },
+        keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()},
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
         engine=EngineTerms(
             _scaled(executor.get("orders_per_second", 0), 6),
-            tuple(
-                (_instant(a) - start, _instant(b) - start) for a, b in executor.get("outages", ())
-            ),
+            _windows(executor.get("outages", ()), start),
             tuple(
                 (
                     _instant(window["from"]) - start,
@@ -330,6 +323,23 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         },
         contributions=tuple(_contributions(venue["fund"], start)),
     )
+
+
+def _keeper(bot: Mapping[str, Any], start_unix_us: int) -> KeeperTerms:
+    least, delay = bot.get("min_profit_usd"), duration_us(bot["resale_delay"])
+    return KeeperTerms(
+        purse_uusd=_scaled(bot["purse_usd"], 6),
+        call_cost_uusd=_scaled(bot["call_cost_usd"], 6),
+        min_profit_uusd=None if least is None else _scaled(least, 6),
+        downtime=_windows(bot.get("downtime", ()), start_unix_us),
+        resale_delay_us=delay,
+        resale_parts=bot.get("resale_parts", 1),
+        resale_spacing_us=duration_us(bot.get("resale_spacing", 0)) or delay,
+    )
+
+
+def _windows(rows: Any, start_unix_us: int) -> tuple[tuple[int, int], ...]:
+    return tuple((_instant(a) - start_unix_us, _instant(b) - start_unix_us) for a, b in rows)
 
 
 def _contributions(fund: Mapping[str, Any], start_unix_us: int) -> Iterator[ContributionTerms]:

@@ -4,6 +4,7 @@ The fold with what an audit notes beside it: how far each liquidation and tranch
 The checks themselves are functions of (book, entry, event), one module per subject.
 """
 
+from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Final
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from liqsim.events import (
     Entry,
+    FailedCall,
     FundDrawn,
     LiquidationTriggered,
     LossSocialised,
@@ -90,6 +92,26 @@ class Resale:
 
     most_held_e8: int
     earliest_us: int
+
+
+@attrs.define
+class Offer:
+    """
+    A slice on offer to keepers, or that was.
+
+    Attributes:
+        start: Its tranche.
+        since_us: Since when.
+        size_e8: Units on offer, all or nothing.
+        is_forced: Whether any price will do, because the first one was beyond the limit.
+        ended_as: What a call that lands too late is told; None while the offer stands.
+    """
+
+    start: TrancheStarted
+    since_us: int
+    size_e8: int
+    is_forced: bool
+    ended_as: FailedCall | None = None
 
 
 @attrs.define
@@ -174,7 +196,8 @@ class Book:
         settled_at_us: When the last tranche of a bucket was settled.
         order_at_us: When the engine sent its last order; -1 before the first.
         order_of: The tranche whose order that was; -1 once it was filled whole.
-        taken_over: Tranches that keepers have taken over.
+        offers: Offers to keepers, by tranche.
+        marks: (Instants, prices) of all marks so far, by market.
         owed: What the event before must be followed by.
         run: The deleveraging in course.
         hole: The hole that others are paying for.
@@ -200,7 +223,10 @@ class Book:
     settled_at_us: dict[int, int] = attrs.Factory(dict)
     order_at_us: int = -1
     order_of: int = -1
-    taken_over: set[int] = attrs.Factory(set)
+    offers: dict[int, Offer] = attrs.Factory(dict)
+    marks: defaultdict[int, tuple[list[int], list[int]]] = attrs.Factory(
+        lambda: defaultdict(lambda: ([], []))
+    )
     owed: Owed | None = None
     run: Deleveraging | None = None
     hole: Hole | None = None
@@ -226,6 +252,19 @@ class Book:
     def mark(self, market: int) -> int:
         """Return the folded mark; 0 before the first update."""
         return self.fold.marks_e8.get(market, 0)
+
+    def mark_at(self, market: int, at_us: int) -> int:
+        """Return the mark at the end of an instant; 0 before the first update."""
+        instants, prices = self.marks[market]
+        row = bisect_right(instants, at_us)
+        return prices[row - 1] if row else 0
+
+    def limit_price(self, market: int, bucket: int, size_e8: int) -> int:
+        """Return the bankruptcy price of a leg and what the fund holds per unit of an order."""
+        bankruptcy = self.bankruptcy_price(market, bucket)
+        fund = max(self.fold.fund_uusd, 0) * _E10 // size_e8
+        exact = bankruptcy - fund if self.position(market, bucket) > 0 else bankruptcy + fund
+        return min(max(exact, 1), _BOUND - 1)
 
     def check_fresh(self, entry: Entry, bucket: int) -> None:
         """Check that no mark by which a bucket is judged is too old."""

@@ -5,7 +5,8 @@ Displacement is a function of consumed volume, which refills, and of net volume,
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -178,7 +179,17 @@ class MarketDepth:
 
     def quote(self, now: int, reference: int, quantity: int) -> Quote:
         """Return what the book would take of an order now, and what that would cost."""
-        last = self._states[-1].at(now)
+        return self._quote(self._states[-1].at(now), reference, quantity)
+
+    def quotes(self, at_us: int, reference: int, quantity: int) -> list[Quote]:
+        """Return what each state of one instant would take of an order: the first to the last."""
+        instant = attrgetter("at_us")
+        first = bisect_left(self._states, at_us, key=instant)
+        end = bisect_right(self._states, at_us, key=instant)
+        states = self._states[max(first - 1, 0) : end]
+        return [self._quote(state.at(at_us), reference, quantity) for state in states]
+
+    def _quote(self, last: _State, reference: int, quantity: int) -> Quote:
         consumed, net, sign = last.consumed_e8, last.net_e8, 1 if quantity > 0 else -1
         taken = last.bought_e8 if sign > 0 else last.sold_e8
         most = min(

@@ -1,22 +1,15 @@
-"""Fills, takeovers and resales: sizes, prices, fees and limits."""
-
-from typing import Final
+"""Fills and resales: sizes, prices, fees and limits."""
 
 from liqsim.events import (
     DepthChanged,
     Entry,
-    FailedCall,
     InventorySold,
-    KeeperCallFailed,
     OrderFilled,
-    TrancheTakenOver,
 )
-from replay.audit import engine
-from replay.audit.book import Book, Resale
+from replay.audit import engine, keepers
+from replay.audit.book import Book
 from replay.audit.queue import candidates
 from replay.audit.settlement import settle
-
-_E6: Final = 10**6
 
 
 def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
@@ -43,35 +36,6 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
         )
 
 
-def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
-    """Check size, price and fee of a takeover."""
-    book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
-    call_landed(book, entry, e)
-    settle(book, entry, e, book.terms.takeover_fee_e6)
-    _note_inventory(book, entry, e)
-    book.taken_over.add(e.tranche_seq)
-    tranche = book.open_tranche(entry, e.tranche_seq)
-    marks = [book.fold.marks_e8.get(e.market_id, 0)]
-    if tranche is not None:
-        book.check_within_slice(entry, tranche, e.quantity_e8)
-        tranche.taken_over_e8 += abs(e.quantity_e8)
-        marks.append(tranche.start.mark_price_e8)
-    right = [_discounted(book, mark, is_sale=e.quantity_e8 < 0) for mark in marks]
-    if e.price_e8 not in right:
-        message = f"taken over at {e.price_e8}, must be at {right[0]}"
-        book.findings.add("takeover_price", entry.seq, message)
-
-
-def _note_inventory(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
-    """Note what a keeper will have to sell."""
-    if e.keeper_id not in book.keeper_terms:
-        return
-    held = abs(book.position(e.market_id, e.keeper_id) - e.quantity_e8)
-    first_us = entry.sim_time_us + book.keeper_terms[e.keeper_id].resale_delay_us
-    resale = book.resales.setdefault((e.keeper_id, e.market_id), Resale(0, first_us))
-    resale.most_held_e8 = max(resale.most_held_e8, held) if held else 0
-
-
 def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
     """Check that a keeper sells no more than it has, in parts of the right size, in time."""
     book.check_reduces(entry, e.market_id, e.keeper_id, e.quantity_e8)
@@ -81,6 +45,7 @@ def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
     if resale is None:
         return  # It has nothing: reported as fill_size.
     terms, inventory = book.keeper_terms[e.keeper_id], book.position(e.market_id, e.keeper_id)
+    keepers.check_up(book, entry, terms, entry.sim_time_us)
     part = min(abs(inventory), -(-resale.most_held_e8 // terms.resale_parts))
     book.expect("resale", entry, "ordered_e8", e.ordered_e8, -part if inventory > 0 else part)
     if entry.sim_time_us < resale.earliest_us:
@@ -105,24 +70,6 @@ def depth_changed(book: Book, entry: Entry, e: DepthChanged) -> None:
         depth.changed(entry, e)
 
 
-def call_failed(book: Book, entry: Entry, e: KeeperCallFailed) -> None:
-    """Check that a call lost the race if, and only if, another won it."""
-    call_landed(book, entry, e)
-    if (e.reason is FailedCall.LOST_RACE) != (e.tranche_seq in book.taken_over):
-        is_taken = "is" if e.tranche_seq in book.taken_over else "is not"
-        message = f"{e.reason.name}, but tranche {e.tranche_seq} {is_taken} taken over"
-        book.findings.add("call_failed", entry.seq, message)
-
-
-def call_landed(book: Book, entry: Entry, e: TrancheTakenOver | KeeperCallFailed) -> None:
-    """Check that a call was sent before it landed, and what it cost."""
-    if e.keeper_id in book.keeper_terms:
-        right = book.keeper_terms[e.keeper_id].call_cost_uusd
-        book.expect("call_cost", entry, "call_cost_uusd", e.call_cost_uusd, right)
-    if e.sent_at_us > entry.sim_time_us:
-        book.findings.add("lifecycle", entry.seq, "the call landed before it was sent")
-
-
 def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
     if abs(e.quantity_e8) > abs(e.ordered_e8) or e.quantity_e8 * e.ordered_e8 <= 0:
         message = f"{e.quantity_e8} was filled of an order of {e.ordered_e8}"
@@ -135,11 +82,3 @@ def _deleverageable(book: Book, market: int, bucket: int) -> int | None:
         return None
     price = book.bankruptcy_price(market, bucket)
     return next(candidates(book, market, bucket, price), None) if price else None
-
-
-def _discounted(book: Book, mark: int, *, is_sale: bool) -> int:
-    """Return the mark less (for a sale) the discount, rounded for the bucket."""
-    discount = book.terms.discount_e6
-    if is_sale:
-        return max(-(-mark * (_E6 - discount) // _E6), 1)
-    return max(mark * (_E6 + discount) // _E6, 1)

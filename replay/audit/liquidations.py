@@ -10,6 +10,7 @@ from liqsim.events import (
     OracleUpdated,
     UpdateReason,
 )
+from replay.audit import keepers
 from replay.audit.book import Book, LiquidationProgress
 from replay.margin import E22_PER_UUSD
 
@@ -42,6 +43,8 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
             message = f"published {gap} us after the update before, must be {terms.heartbeat_us}"
             book.findings.add("heartbeat_early", entry.seq, message)
     book.published_at[e.market_id] = e.published_at_us
+    for column, value in zip(book.marks[e.market_id], (entry.sim_time_us, e.price_e8), strict=True):
+        column.append(value)
     _check_fill_shown(book, entry, e)
 
 
@@ -124,6 +127,7 @@ def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -
         message = f"bucket {e.bucket_id} is recorded twice"
         book.findings.add("unresolved_state", entry.seq, message)
     book.unresolved.add(e.bucket_id)
+    keepers.unresolved(book, entry, e)
     last_us = book.terms.end_us - 1
     book.expect("unresolved_state", entry, "sim_time_us", entry.sim_time_us, last_us)
     position = book.position(e.market_id, e.bucket_id)

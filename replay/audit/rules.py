@@ -29,7 +29,7 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import executions, liquidations, losses, settlement, tranches, waterfall
+from replay.audit import executions, keepers, liquidations, losses, settlement, tranches, waterfall
 from replay.audit.book import Book
 from replay.fold import Move
 
@@ -40,8 +40,8 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     LiquidationTriggered: liquidations.liquidation_triggered,
     TrancheStarted: tranches.tranche_started,
     OrderFilled: executions.order_filled,
-    TrancheTakenOver: executions.tranche_taken_over,
-    KeeperCallFailed: executions.call_failed,
+    TrancheTakenOver: keepers.tranche_taken_over,
+    KeeperCallFailed: keepers.call_failed,
     InventorySold: executions.inventory_sold,
     PositionDeleveraged: waterfall.position_deleveraged,
     SurplusRouted: waterfall.surplus_routed,

@@ -1,14 +1,9 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
-from typing import Final
-
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import engine
+from replay.audit import engine, keepers
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.legs import check_leg, slice_e8
-
-_E10: Final = 10**10
-_HIGHEST_PRICE: Final = 10**18 - 1
 
 
 def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
@@ -18,6 +13,8 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     book.check_fresh(entry, e.bucket_id)
     executor = Executor.ENGINE if book.terms.executor == "engine" else Executor.KEEPERS
     book.expect("executor", entry, "executor", e.executor.name, executor.name)
+    if executor is Executor.KEEPERS:
+        keepers.offered(book, entry, e)
     liquidation = book.liquidations.get(e.liquidation_seq)
     if liquidation is None:
         if book.causes.event(e.liquidation_seq, LiquidationTriggered) is not None:
@@ -54,6 +51,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         total,
         abs(tranche.start.quantity_e8),
     )
+    keepers.settled(book, entry, e)
     bucket = tranche.start.bucket_id
     debt = book.fold.bad_debt_uusd.get(bucket, 0)
     if not book.legs(bucket) and book.cash(bucket) < -debt:
@@ -100,8 +98,5 @@ def _check_limit(book: Book, entry: Entry, e: TrancheStarted) -> None:
     position, size = book.position(e.market_id, e.bucket_id), abs(e.quantity_e8)
     if not position or not size:
         return
-    bankruptcy = book.bankruptcy_price(e.market_id, e.bucket_id)
-    fund = max(book.fold.fund_uusd, 0) * _E10 // size
-    exact = bankruptcy - fund if position > 0 else bankruptcy + fund
-    right = min(max(exact, 1), _HIGHEST_PRICE)
+    right = book.limit_price(e.market_id, e.bucket_id, size)
     book.expect("limit_price", entry, "limit_price_e8", e.limit_price_e8, right)

@@ -3,6 +3,7 @@
 from heapq import heapify, heappop
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
+from replay.audit import keepers
 from replay.audit.book import Book, Deleveraging
 from replay.audit.losses import loss_shared
 from replay.audit.queue import candidates, rank_e6
@@ -22,6 +23,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
     if book.terms.deleveraging == "none":
         book.findings.add("deleverage_side", entry.seq, "the venue does not deleverage")
     _check_queue(book, entry, e)
+    keepers.deleveraged(book, e)
     tranche = book.open_tranche(entry, e.tranche_seq)
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)

@@ -6,6 +6,7 @@ Only a decision is wrong, so only working it out again can find it.
 """
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,18 +17,27 @@ import pytest
 from support.scenarios import (
     Raw,
     at,
+    beyond_limit,
     engine_cascade,
+    keeper,
     keeper_race,
     knots,
     load,
+    lost_race,
     market,
+    no_executor,
+    restored_call,
     small_scenario,
     source,
+    squeeze,
 )
 
+from liqsim.events import FailedCall
 from liqsim.mechanics import waterfall
 from liqsim.mechanics.waterfall import Deleveraging, decide_deleveraging
-from liqsim.processes import venue
+from liqsim.processes import keepers, venue
+from liqsim.processes.context import Priority
+from liqsim.processes.margins import Margins
 from liqsim.runner import run_to_log
 from replay.verify import verify
 
@@ -101,3 +111,86 @@ def test_orders_on_an_old_mark_are_found_out(tmp_path: Path) -> None:
         found = codes(raw, tmp_path / "run.duckdb")
 
     assert found == {"mark_stale"}
+
+
+# Keepers ------------------------------------------------------------------------------------------
+
+
+def the_least_profit_is_ignored() -> tuple[Raw, Any]:
+    raw = keeper_race()
+    for bot in raw["venue"]["keepers"]["bots"].values():
+        bot["min_profit_usd"] = 30
+    return raw, patch.object(keepers._Bot, "_is_worth", lambda *_: True)
+
+
+def downtime_is_ignored() -> tuple[Raw, Any]:
+    return keeper_race(), patch.object(keepers._Bot, "_down_for_us", lambda _: 0)
+
+
+def what_a_short_ties_up_is_spent() -> tuple[Raw, Any]:
+    # What one slice of a squeeze brings in would pay for the next one.
+    raw = squeeze(venue__executor="keepers")
+    bot = keeper(purse_usd=3_000, resale_delay="30s")
+    raw["venue"]["keepers"] = {"discount": Decimal("0.01"), "bots": {"ann": bot}}
+    return raw, patch.object(
+        keepers._Bot,
+        "_available_uusd",
+        lambda bot: bot._context.world.ledger.cash_view[bot._owner_id] - bot._committed_uusd,
+    )
+
+
+def an_offer_stands_after_its_restoration() -> tuple[Raw, Any]:
+    return restored_call(), patch.object(Margins, "now_restored", lambda *_: [])
+
+
+def an_offer_stands_unseen_after_its_restoration() -> tuple[Raw, Any]:
+    raw = no_executor(markets__ETH=restored_call()["markets"]["ETH"])
+    return raw, patch.object(Margins, "now_restored", lambda *_: [])
+
+
+def an_offer_is_taken_beyond_its_limit() -> tuple[Raw, Any]:
+    return beyond_limit(), patch.object(venue.Venue, "judge", lambda _, offer: offer.closed_as)
+
+
+def an_offer_is_withdrawn_for_nothing() -> tuple[Raw, Any]:
+    def show(its: keepers.Keepers, offer: Any) -> None:
+        shown(its, offer)
+        context = its._bots[0]._context
+        context.call(100_000, Priority.KEEPER, offer.close, FailedCall.RESTORED)
+
+    shown = keepers.Keepers.show
+    return lost_race(), patch.object(keepers.Keepers, "show", show)
+
+
+def a_call_lies_about_its_failure() -> tuple[Raw, Any]:
+    def judge(its: venue.Venue, offer: Any) -> FailedCall | None:
+        reason = judged(its, offer)
+        return FailedCall.BEYOND_LIMIT if reason is FailedCall.LOST_RACE else reason
+
+    judged = venue.Venue.judge
+    return lost_race(), patch.object(venue.Venue, "judge", judge)
+
+
+KEEPERS = {
+    the_least_profit_is_ignored: "keeper_profit",
+    downtime_is_ignored: "keeper_down",
+    what_a_short_ties_up_is_spent: "keeper_capital",
+    an_offer_stands_after_its_restoration: "offer",
+    an_offer_stands_unseen_after_its_restoration: "offer",
+    an_offer_is_taken_beyond_its_limit: "offer",
+    an_offer_is_withdrawn_for_nothing: "offer",
+    a_call_lies_about_its_failure: "call_failed",
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"), KEEPERS.items(), ids=[wrong.__name__ for wrong in KEEPERS]
+)
+def test_keepers_that_break_a_rule_are_found_out(
+    wrong: Callable[[], tuple[Raw, Any]], code: str, tmp_path: Path
+) -> None:
+    raw, broken = wrong()
+    with broken:
+        found = codes(raw, tmp_path / "run.duckdb")
+
+    assert found == {code}

@@ -398,6 +398,10 @@ def test_a_forged_engine_log_is_found_out(tmp_path, forge, expected):
     assert expected == codes(path)
 
 
+def _bot(story, keys):
+    story.toml = story.toml.replace("kit = { ", f"kit = {{ {keys}, ")
+
+
 KEEPERS = {
     "call cost": (
         lambda s: s.change("failed", call_cost_uusd=usd("0.4")),
@@ -413,7 +417,7 @@ KEEPERS = {
     ),
     "purse overdrawn": (
         lambda s: s.change("deposit_5", amount_uusd=usd(400)),
-        {"keeper_negative", "deposit"},
+        {"keeper_negative", "keeper_capital", "deposit"},
     ),
     "not at the discount": (
         lambda s: (
@@ -458,6 +462,27 @@ KEEPERS = {
             s.toml.replace('resale_delay = "1s"', 'resale_delay = "1s", resale_parts = 2', 1),
         ),
         {"resale"},
+    ),
+    "call sent before the offer": (
+        lambda s: s.change("takeover", sent_at_us=us("5.1")),
+        {"lifecycle"},
+    ),
+    "call in its downtime": (
+        lambda s: _bot(s, "downtime = [[2020-03-12T00:00:05Z, 2020-03-12T00:00:05.4Z]]"),
+        {"keeper_down"},
+    ),
+    "sold in its downtime": (
+        lambda s: _bot(s, "downtime = [[2020-03-12T00:00:06Z, 2020-03-12T00:00:07Z]]"),
+        {"keeper_down"},
+    ),
+    # kit takes 5 over at 90.0475 and sees 90.5 above: no more than 2.26 less the call.
+    "call for too little": (lambda s: _bot(s, "min_profit_usd = 2"), {"keeper_profit"}),
+    "takeover of another size": (
+        lambda s: (
+            s.change("takeover", quantity_e8=e8(-4), cost_uusd=usd("-360.19")),
+            s.change("ana1_settled", taken_over_e8=e8(4), cancelled_e8=e8(1)),
+        ),
+        {"offer", "surplus", "resale", "ended_state"},
     ),
     "keeper that is none": (lambda s: s.change("failed", keeper_id=99), {"owner_unknown"}),
     "higher market than recorded": (

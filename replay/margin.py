@@ -20,12 +20,25 @@ def maintenance_e22(tiers: Sequence[tuple[int, int]], quantity_e8: int, price_e8
     >>> maintenance_e22([(0, 5_000), (200 * 10**8, 10_000)], -300 * 10**8, 10**8) // 10**22
     2
     """
-    size = abs(quantity_e8)
+    return _asked_e14(tiers, abs(quantity_e8)) * price_e8
+
+
+def slope_e14(tiers: Sequence[tuple[int, int]], quantity_e8: int) -> int:
+    """
+    Return what a leg adds to the margin per unit of its price, in 1e-14 units.
+
+    >>> slope_e14([(0, 5_000)], -(10**8))
+    -100500000000000
+    """
+    return quantity_e8 * _E6 - _asked_e14(tiers, abs(quantity_e8))
+
+
+def _asked_e14(tiers: Sequence[tuple[int, int]], size_e8: int) -> int:
     total, below = 0, 0
     for start, rate in tiers:
-        total += (rate - below) * max(size - start, 0)
+        total += (rate - below) * max(size_e8 - start, 0)
         below = rate
-    return total * price_e8
+    return total
 
 
 def margin_e22(

@@ -24,6 +24,7 @@ from replay.audit.openings import Openings
 from replay.audit.prices import Prices
 from replay.audit.rules import apply_checked
 from replay.audit.structure import Structure
+from replay.audit.triggers import Triggers
 from replay.fold import Fold
 from replay.terms import Terms, read_terms
 
@@ -49,6 +50,7 @@ def verify_open(log: LogReader) -> list[Finding]:
     structure, money, prices = Structure(log, findings), Money(log, findings), Prices(log, findings)
     causes, fold = Causes(findings), Fold()
     book = None if terms is None else _book(log, terms, causes, findings, fold)
+    triggers = Triggers(book.buckets if book else (), len(terms.markets) if terms else 0)
     openings = None if terms is None else Openings(log, terms, findings)
     if book is not None:
         prices.depths = book.depths
@@ -63,7 +65,7 @@ def verify_open(log: LogReader) -> list[Finding]:
             openings.check(kinds)
         for entry in entries_of(_with_known_names(kinds)):
             causes.check(entry, exists=structure.has)
-            moves = fold.apply(entry) if book is None else apply_checked(book, entry)
+            moves = fold.apply(entry) if book is None else apply_checked(book, triggers, entry)
             if moves:
                 money.note_moves(entry.seq, moves)
         money.check_postings(low, high)
@@ -76,6 +78,7 @@ def verify_open(log: LogReader) -> list[Finding]:
     if book is not None:
         all_over(book, is_sealed=is_sealed)
         if is_sealed:
+            triggers.others_due(book, None)
             book.contributions.check_missing(book.terms.end_us)
     return findings.in_order()
 

@@ -48,6 +48,8 @@ CODES: Final = {
     "position": "A recorded position is not the folded one.",
     "margin": "A margin or maintenance margin is not the one recomputed.",
     "not_due": "A bucket was triggered whose margin did not make it due.",
+    "trigger_missing": "A bucket that a mark made due was not triggered right after it.",
+    "trigger_order": "Buckets that one mark made due were not triggered weakest first.",
     "bankruptcy_price": "A bankruptcy price is not the one recomputed.",
     "lifecycle": "A liquidation or tranche starts or goes on where it cannot.",
     "executor": "A tranche is executed by another executor than the venue's.",

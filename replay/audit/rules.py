@@ -31,6 +31,7 @@ from liqsim.events import (
 )
 from replay.audit import executions, keepers, liquidations, losses, settlement, tranches, waterfall
 from replay.audit.book import Book
+from replay.audit.triggers import Triggers
 from replay.fold import Move
 
 _Check = Callable[[Book, Entry, Any], None]
@@ -57,9 +58,10 @@ _SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
 _AFTER: Final[dict[type[Event], _Check]] = {FundDrawn: waterfall.fund_drawn}
 
 
-def apply_checked(book: Book, entry: Entry) -> tuple[Move, ...]:
+def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, ...]:
     """Check *entry* against the fold before it, fold it, check the fold after it."""
     kind = type(entry.event)
+    triggers.before(book, entry)
     if book.owed is not None or kind in _ROUTED:
         settlement.check_owed(book, entry)
     if book.hole is not None and kind not in _SHARED:
@@ -71,6 +73,7 @@ def apply_checked(book: Book, entry: Entry) -> tuple[Move, ...]:
         _BEFORE[kind](book, entry, entry.event)
     moves = book.fold.apply(entry)
     book.check_balances(entry.seq, moves)
+    triggers.after(book, entry, moves)
     book.contributions.after(entry)
     if kind in _AFTER:
         _AFTER[kind](book, entry, entry.event)

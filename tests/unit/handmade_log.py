@@ -412,10 +412,11 @@ def _opened_engine_story() -> EngineStory:
     s.add(3, NONE, DepthChanged(0, 500_000, us(5)), "depth")
     fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"))
     s.add("5.2", NONE, fall, "mark")
+    # By margin / notional: -0.082, -0.060, -0.004.
     for name, owner, units, margin, maintenance, bankruptcy in (
-        ("ana", ana, 10, "-4.05", "9.05", 90),
-        ("eve", eve, 4, "-21.62", "3.62", 95),
         ("fay", fay, 10, "-74.05", "9.05", 97),
+        ("eve", eve, 4, "-21.62", "3.62", 95),
+        ("ana", ana, 10, "-4.05", "9.05", 90),
     ):
         triggered = LiquidationTriggered(
             owner, 0, e8(units), e8("90.5"), usd(margin), usd(maintenance), e8(bankruptcy)

@@ -18,6 +18,7 @@ from support.scenarios import (
     Raw,
     at,
     beyond_limit,
+    cross_crash,
     engine_cascade,
     keeper,
     keeper_race,
@@ -111,6 +112,59 @@ def test_orders_on_an_old_mark_are_found_out(tmp_path: Path) -> None:
         found = codes(raw, tmp_path / "run.duckdb")
 
     assert found == {"mark_stale"}
+
+
+# Triggers -----------------------------------------------------------------------------------------
+
+
+def every_trigger_is_a_mark_late() -> Any:
+    def late(margins: Margins, desk: Any) -> list[tuple[int, int]]:
+        seen = margins.__dict__.setdefault("_seen_before", set())
+        due = now_due(margins, desk)
+        new = [bucket for bucket, _ in due if bucket not in seen]
+        for bucket in new:
+            margins.watch(bucket)
+        seen.update(new)
+        return [row for row in due if row[0] not in new]
+
+    now_due = Margins.now_due
+    return patch.object(Margins, "now_due", late)
+
+
+def one_account_is_never_triggered() -> Any:
+    def but_one(margins: Margins, desk: Any) -> list[tuple[int, int]]:
+        return [(bucket, margin) for bucket, margin in now_due(margins, desk) if bucket % 7]
+
+    now_due = Margins.now_due
+    return patch.object(Margins, "now_due", but_one)
+
+
+def the_strongest_comes_first() -> Any:
+    def reverse(margins: Margins, desk: Any) -> list[tuple[int, int]]:
+        return now_due(margins, desk)[::-1]
+
+    now_due = Margins.now_due
+    return patch.object(Margins, "now_due", reverse)
+
+
+@pytest.mark.parametrize("scenario", [engine_cascade, keeper_race, cross_crash])
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (every_trigger_is_a_mark_late, {"trigger_missing"}),
+        (one_account_is_never_triggered, {"trigger_missing", "due_unserved"}),
+        (the_strongest_comes_first, {"trigger_order"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_wrong_triggers_are_found_out(
+    wrong: Wrong, expected: set[str], scenario: Callable[..., Raw], tmp_path: Path
+) -> None:
+    with wrong():
+        found = codes(scenario(), tmp_path / "run.duckdb")
+
+    # Who is due in vain may be safe again by the end.
+    assert found - {"due_unserved"} == expected - {"due_unserved"}
 
 
 # Keepers ------------------------------------------------------------------------------------------

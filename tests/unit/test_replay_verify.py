@@ -69,15 +69,14 @@ def _engine(story, keys):
     story.toml = story.toml.replace("[venue.engine]", f"[venue.engine]\n{keys}")
 
 
-def _served_out_of_turn(s):
-    """Have eve's liquidation be the earlier one, and be served after ana's all the same."""
-    ana, eve = s.names["ana"], s.names["eve"]
-    s.rows[ana], s.rows[eve] = s.rows[eve], s.rows[ana]
-    for name, seq in (("ana", eve), ("eve", ana)):
+def _triggered_out_of_turn(s):
+    """Have eve triggered before fay, who is weaker, and whatever follows from each stay hers."""
+    eve, fay = s.names["eve"], s.names["fay"]
+    s.rows[eve], s.rows[fay] = s.rows[fay], s.rows[eve]
+    for name, seq in (("eve", fay), ("fay", eve)):
         for row in (f"{name}1", f"{name}2", f"{name}_ended"):
             s.change(row, liquidation_seq=seq)
         s.move(f"{name}1", cause=seq)
-    _engine(s, "outages = [[2020-03-12T00:00:18Z, 2020-03-12T00:00:19Z]]")
 
 
 ENGINE = {
@@ -204,20 +203,27 @@ ENGINE = {
         {"mark_stale"},
     ),
     "executor": (lambda s: s.change("ana1", executor=Executor.KEEPERS), {"executor"}),
+    # An engine without limits serves fay last, who was triggered first.
+    "order out of turn": (
+        lambda s: _engine(s, "outages = [[2020-03-12T00:00:18Z, 2020-03-12T00:00:19Z]]"),
+        {"engine_order"},
+    ),
     "order in an outage": (
         lambda s: _engine(s, "outages = [[2020-03-12T00:00:12Z, 2020-03-12T00:00:13Z]]"),
-        {"engine_outage"},
+        {"engine_outage", "engine_order"},
     ),
-    "orders at once": (lambda s: _engine(s, "orders_per_second = 5"), {"engine_rate"}),
+    "orders at once": (
+        lambda s: _engine(s, "orders_per_second = 5"),
+        {"engine_rate", "engine_order"},
+    ),
     "orders at once in an overload": (
         lambda s: _engine(
             s,
             "overloads = [{ from = 2020-03-12T00:00:06Z, to = 2020-03-12T00:00:07Z, "
             "orders_per_second = 1 }]",
         ),
-        {"engine_rate"},
+        {"engine_rate", "engine_order"},
     ),
-    "order out of turn": (_served_out_of_turn, {"engine_order"}),
     "dust left behind": (
         lambda s: setattr(s, "toml", s.toml.replace("max_usd", "min_usd = 44.6\nmax_usd")),
         {"tranche_size"},
@@ -276,7 +282,7 @@ ENGINE = {
     "settled twice": (_settle_twice, {"lifecycle"}),
     "deposit to nobody": (
         lambda s: s.change("deposit_9", owner_id=99),
-        {"owner_unknown", "due_unserved"},
+        {"owner_unknown", "trigger_missing", "due_unserved"},
     ),
     "bucket of another market": (
         lambda s: s.change("unresolved", market_id=1),
@@ -303,7 +309,11 @@ ENGINE = {
         lambda s: s.change("eth_extremes", lowest_market_at_us=us(20)),
         {"extremes"},
     ),
-    "due and not triggered": (lambda s: s.remove("gus", "unresolved"), {"due_unserved"}),
+    "due and not triggered": (
+        lambda s: s.remove("gus", "unresolved"),
+        {"trigger_missing", "due_unserved"},
+    ),
+    "triggered out of turn": (_triggered_out_of_turn, {"trigger_order"}),
     "no extremes": (lambda s: s.rows.pop(), {"extremes"}),
     "update sampled after it was published": (
         lambda s: s.change("low_mark", sampled_at_us=us("11.15")),
@@ -770,7 +780,7 @@ def test_all_findings_are_listed_and_say_what_and_where(tmp_path):
     found = verify(write(tmp_path / "three.duckdb", story))
 
     at = story.names
-    assert [(at["ana"], "margin"), (at["eve"], "margin")] == [
+    assert [(at["eve"], "margin"), (at["ana"], "margin")] == [
         (finding.seq, finding.code) for finding in found if finding.code == "margin"
     ]
     assert "margin_uusd is 0, must be -4050000" in [finding.message for finding in found]

@@ -24,7 +24,7 @@ def test_every_column_of_a_view_is_described_in_its_header(engine, name):
 
 
 def test_liquidations_have_a_row_per_trigger(engine):
-    ana, eve, fay, gus = rows(engine, "from liquidations order by liquidation_seq")
+    fay, eve, ana, gus = rows(engine, "from liquidations order by liquidation_seq")
 
     some = ("bucket", "side", "tranches", "filled", "deleveraged", "liquidated_usd", "outcome")
     assert [ana[key] for key in some] == ["ana", "long", 2, 10, 0, Decimal("901.5"), "closed"]

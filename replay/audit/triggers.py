@@ -1,0 +1,126 @@
+"""
+Whom a mark makes due: all of them must be triggered right after it, the weakest first.
+
+Every mark is held against every bucket, in floats that only propose; exact margins decide.
+"""
+
+from collections.abc import Collection
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liqsim.events import Entry, LiquidationEnded, LiquidationTriggered, OracleUpdated
+from replay.audit.book import Book
+from replay.fold import Move
+from replay.margin import slope_e14
+
+_E10: Final = 10**10
+_E6: Final = 10**6
+_SLACK: Final = 1e-9
+"""Far more, as a share of cash and legs, than the floats err by; they are taken afresh often."""
+
+_NEVER: Final = 1e300
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Triggers:
+    """
+    Who is due at a mark, and what has yet to be recorded of it.
+
+    Args:
+        buckets: Owner ids of all buckets.
+        market_count: How many markets there are.
+    """
+
+    def __init__(self, buckets: Collection[int], market_count: int) -> None:
+        self._owners: Ints = np.array(sorted(buckets), dtype=np.int64)
+        self._row_of = {bucket: row for row, bucket in enumerate(self._owners.tolist())}
+        self._changed = set(self._row_of)
+        # A row is proposed where cash + sum of slope x mark is not positive.
+        self._cash: Floats = np.full(len(self._owners), _NEVER)
+        self._slopes: Floats = np.zeros((market_count, len(self._owners)))
+        self._sum, self._product = np.empty_like(self._cash), np.empty_like(self._cash)
+        self._due: dict[int, int] = {}  # The place of each in the order, until it is triggered.
+        self._last = -1
+
+    def before(self, book: Book, entry: Entry) -> None:
+        """Check that an event that is no trigger comes after all that are due."""
+        if self._due and not isinstance(entry.event, LiquidationTriggered):
+            self.others_due(book, entry.seq)
+
+    def after(self, book: Book, entry: Entry, moves: tuple[Move, ...]) -> None:
+        """Note what an event, folded already, changes for whom, and whom it makes due."""
+        for owner, _, _ in moves:
+            self._note(owner)
+        match entry.event:
+            case OracleUpdated():
+                self._marked(book, entry.event)
+            case LiquidationTriggered():
+                self._note(entry.event.bucket_id)
+                self._triggered(book, entry, entry.event)
+            case LiquidationEnded():
+                self._note(entry.event.bucket_id)
+
+    def others_due(self, book: Book, seq: int | None) -> None:
+        """Report who was due at the last mark and was not triggered before *seq*."""
+        for bucket in self._due:
+            message = f"bucket {bucket} was due at the last mark, and is not triggered"
+            book.findings.add("trigger_missing", seq, message)
+            self._cash[self._row_of[bucket]] = _NEVER  # Said once.
+        self._due.clear()
+
+    def _note(self, owner: int) -> None:
+        if owner in self._row_of:
+            self._changed.add(owner)
+
+    def _marked(self, book: Book, e: OracleUpdated) -> None:
+        """Work out who is due at the new mark and must be triggered now."""
+        if e.market_id >= len(self._slopes):
+            return  # Reported as owner_unknown.
+        self._refresh(book)
+        np.copyto(self._sum, self._cash)
+        for market, slopes in enumerate(self._slopes):
+            np.multiply(slopes, book.mark(market) / _E10, out=self._product)
+            self._sum += self._product
+        found = []
+        for bucket in self._owners[self._sum <= 0.0].tolist():
+            if not book.position(e.market_id, bucket):
+                continue  # A mark of another market will find it.
+            margin = book.margin(bucket)
+            if book.is_due(margin):
+                worth = sum(abs(book.position(m, bucket)) * book.mark(m) for m in book.legs(bucket))
+                found.append((Fraction(margin, worth), bucket))
+        self._due = {bucket: place for place, (_, bucket) in enumerate(sorted(found))}
+        self._last = -1
+
+    def _triggered(self, book: Book, entry: Entry, e: LiquidationTriggered) -> None:
+        """Check that a trigger is the next that is due."""
+        place = self._due.pop(e.bucket_id, None)
+        if place is None:
+            return  # Not due, or due since an earlier mark: reported as such.
+        if place < self._last:
+            message = f"bucket {e.bucket_id} is triggered after one that was less due"
+            book.findings.add("trigger_order", entry.seq, message)
+        self._last = max(self._last, place)
+
+    def _refresh(self, book: Book) -> None:
+        waiting = set()
+        for bucket in self._changed:
+            row, legs = self._row_of[bucket], book.legs(bucket)
+            if not legs or bucket in book.liquidation_of:
+                self._cash[row] = _NEVER
+            elif not book.is_judged(bucket):
+                waiting.add(bucket)
+            else:
+                cash, scale = float(book.cash(bucket)), 0.0
+                self._slopes[:, row] = 0.0
+                for market in legs:
+                    slope = slope_e14(book.tiers(market), book.position(market, bucket)) / _E6
+                    self._slopes[market, row] = slope
+                    scale += abs(slope) * book.mark(market) / _E10
+                self._cash[row] = cash - (abs(cash) + scale) * _SLACK - 1.0
+        self._changed = waiting

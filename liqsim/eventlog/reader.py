@@ -215,9 +215,11 @@ def _check_schema(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         message = f"{path}: not a log (runs has {len(versions)} rows, must have 1)"
         raise LogError(message)
     version = versions[0][0]
-    if version is not None and version > SCHEMA_VERSION:
+    if version is not None and version != SCHEMA_VERSION:
+        age = "newer" if version > SCHEMA_VERSION else "older"
         message = (
-            f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known"
+            f"{path}: schema version {version} is {age} than {SCHEMA_VERSION}, "
+            "the one that this version of liqsim reads"
         )
         raise LogError(message)
     for table, column, data_type in _expected_columns():

@@ -32,7 +32,7 @@ from liqsim.events.waterfall import (
     SurplusRouted,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables below; a reader refuses a newer one."""
 
 Event = (

@@ -28,6 +28,13 @@ def safe_radius(margin: Floats, value: Floats) -> Floats:
     """
     Return how far every log price may move before *margin* can change its sign; 0 where unsure.
 
+    Args:
+        margin: Micro-USD, shape (buckets,).
+        value: Sum of the legs' absolute shares in it, micro-USD, shape (buckets,).
+
+    Returns:
+        Natural-log distances, shape (buckets,); infinite without a leg.
+
     A move by r changes a leg's share of the margin by at most |share| (e**r - 1), so that the
     legs' absolute shares, summed up in *value*, bound the change of the margin.
     """

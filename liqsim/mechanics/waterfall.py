@@ -5,7 +5,7 @@ Order: fee out of what the position has left, surplus to fund or trader; shortfa
 the unfilled remainder to ranked deleveraging at the bankruptcy price; what is left is bad debt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
@@ -72,12 +72,15 @@ def decide_settlement(
     cost_uusd: int,
     fee_uusd: int,
     fund_uusd: int,
+    *,
+    has_other_legs: bool = False,
 ) -> Settlement:
     """
     Return the settlement of an execution of *quantity_e8* against *position_e8*.
 
     The executed part carries its share of the bucket's cash, so that the bankruptcy price of what
-    remains is unchanged; what the execution brought above that is the fee's, then surplus.
+    remains is unchanged; what the execution brought above that is the fee's, then surplus, unless
+    the bucket has other legs, whose margin it is.
     """
     keep = (
         ceil_div(cash_uusd * (position_e8 + quantity_e8), position_e8)
@@ -88,7 +91,7 @@ def decide_settlement(
     if gain < 0:
         return Settlement(0, 0, min(-gain, fund_uusd))
     fee = min(fee_uusd, gain)
-    return Settlement(fee, gain - fee, 0)
+    return Settlement(fee, 0 if has_other_legs else gain - fee, 0)
 
 
 def limit_price_e8(cash_uusd: int, position_e8: int, size_e8: int, fund_uusd: int) -> int:
@@ -124,7 +127,7 @@ def decide_deleveraging(
     size_e8: int,
     takes_shorts: bool,
     ids: Ints,
-    cash: Ints,
+    cash_of: Callable[[Ints], Ints],
     units: Ints,
     entry_e8: Ints,
 ) -> list[Deleveraging]:
@@ -136,14 +139,14 @@ def decide_deleveraging(
         size_e8: Units to close.
         takes_shorts: Whether the bankrupt position is long.
         ids: Candidate owners, ascending; the arrays below have one row per owner of the ledger.
-        cash: Micro-USD.
+        cash_of: Returns the cash of owners, in micro-USD.
         units: 1e-8 units of this market.
         entry_e8: Entry prices.
     """
     held, entered = units[ids], entry_e8[ids]
     wins = (held < 0) & (entered > price_e8) if takes_shorts else (held > 0) & (entered < price_e8)
     ids, held, entered = ids[wins], held[wins], entered[wins]
-    ranks = ranks_e6(cash[ids], held, entered, price_e8)
+    ranks = ranks_e6(cash_of(ids), held, entered, price_e8)
     ids, held, ranks = ids[ranks >= 0], held[ranks >= 0], ranks[ranks >= 0]
     parts: list[Deleveraging] = []
     left = size_e8

@@ -4,6 +4,7 @@ import attrs
 
 from liqsim.events import ContributionPaid, Owner
 from liqsim.events.schema import NO_CAUSE
+from liqsim.mechanics.contributions import earliest_us, is_due, payment_uusd
 from liqsim.processes.context import Context, Priority
 from liqsim.scenario.model import Contribution, TopUp
 
@@ -57,17 +58,20 @@ class Contributions:
         now = self._context.now_us
         for progress in self._top_ups:
             if not progress.is_planned and self._is_due(progress):
-                earliest = progress.last_us + progress.rule.min_interval_us if progress.paid else 0
+                earliest = earliest_us(
+                    progress.rule, times_paid=progress.paid, last_us=progress.last_us
+                )
                 progress.is_planned = True
                 delay = max(earliest - now, 0)
                 self._context.call(delay, Priority.FUND, self._top_up, progress)
 
     def _is_due(self, progress: _Progress) -> bool:
         cash, rule = self._context.world.ledger.cash_view, progress.rule
-        return (
-            progress.paid < rule.times
-            and cash[Owner.FUND] < rule.when_below_uusd
-            and cash[self._backers[rule.backer]] > 0
+        return is_due(
+            rule,
+            times_paid=progress.paid,
+            fund_uusd=cash[Owner.FUND],
+            purse_uusd=cash[self._backers[rule.backer]],
         )
 
     def _top_up(self, progress: _Progress) -> None:
@@ -80,7 +84,7 @@ class Contributions:
 
     def _pay(self, rule: Contribution | TopUp, rule_number: int, cause: int) -> None:
         cash, backer = self._context.world.ledger.cash_view, self._backers[rule.backer]
-        amount = min(rule.amount_uusd, cash[backer])
+        amount = payment_uusd(rule, cash[backer])
         if amount:
             balance = cash[Owner.FUND] + amount
             event = ContributionPaid(backer, rule_number, amount, balance)

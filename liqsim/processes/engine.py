@@ -14,10 +14,10 @@ from simpy.resources.resource import PriorityRequest, Release
 from liqsim.events import OrderFilled
 from liqsim.mechanics.tranches import units_within_e8
 from liqsim.mechanics.waterfall import FeeRates, Settlement
-from liqsim.mechanics.windows import window_left_us
+from liqsim.mechanics.windows import order_us, window_left_us
 from liqsim.processes.context import Context, MarketDesk, Priority
 from liqsim.scenario.model import Windows
-from liqsim.units import RATIO_SCALE, SECOND_US, ceil_div, taker_cost_uusd
+from liqsim.units import taker_cost_uusd
 
 
 @attrs.frozen(eq=False)
@@ -31,6 +31,7 @@ class Tranche:
         desk: The market.
         size_e8: Units, without sign.
         limit_e8: Worst price of its execution.
+        is_long: Whether the position is long.
     """
 
     seq: int
@@ -38,6 +39,7 @@ class Tranche:
     desk: MarketDesk
     size_e8: int
     limit_e8: int
+    is_long: bool
 
 
 class Principal(Protocol):
@@ -102,7 +104,6 @@ class Engine:
         self._context = context
         self._spec = spec
         self._principal = principal
-        self._ledger = context.world.ledger
         self._fees = FeeRates(
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
         )
@@ -172,36 +173,25 @@ class Engine:
         """Keep the turnstile shut for as long as the order of *bucket* takes."""
         if self._turnstile is not None:
             turn = self._turns.pop(bucket)
-            self._context.call(self._order_us(), Priority.ORDER, self._turnstile.release, turn)
-
-    def _order_us(self) -> int:
-        """Return how long an order sent now keeps others waiting; 0 without a limit."""
-        rate_e6, now = self._spec.rate_e6, self._context.now_us
-        for overload in self._spec.overloads:
-            if overload.start_us <= now < overload.end_us:
-                rate_e6 = overload.rate_e6
-        return ceil_div(SECOND_US * RATIO_SCALE, rate_e6) if rate_e6 else 0
-
-    def _position(self, tranche: Tranche) -> int:
-        return self._ledger.unit_views[tranche.desk.market_id][tranche.bucket_id]
+            busy = order_us(self._spec.rate_e6, self._spec.overloads, self._context.now_us)
+            self._context.call(busy, Priority.ORDER, self._turnstile.release, turn)
 
     def _has_depth(self, tranche: Tranche) -> bool:
         """Return whether the book would take another unit at some price."""
         desk, now = tranche.desk, self._context.now_us
-        unit = -1 if self._position(tranche) > 0 else 1
+        unit = -1 if tranche.is_long else 1
         book, reference = desk.state.book, desk.path.at(now)
         return desk.liquidity.fill(book, now, reference, unit, None) is not None
 
     def _limit(self, tranche: Tranche, size_e8: int) -> int:
         """Return the limit now, never beyond the one announced with the tranche."""
-        position = self._position(tranche)
         limit = self._principal.limit_e8(tranche.desk, tranche.bucket_id, size_e8)
-        return max(limit, tranche.limit_e8) if position > 0 else min(limit, tranche.limit_e8)
+        return max(limit, tranche.limit_e8) if tranche.is_long else min(limit, tranche.limit_e8)
 
     def _send(self, tranche: Tranche, size_e8: int, limit_e8: int | None) -> int:
         """Send one order to the book and settle its fill; return the units filled."""
         desk, bucket, now = tranche.desk, tranche.bucket_id, self._context.now_us
-        order = -size_e8 if self._position(tranche) > 0 else size_e8
+        order = -size_e8 if tranche.is_long else size_e8
         reference = desk.path.at(now)
         fill = desk.liquidity.fill(desk.state.book, now, reference, order, limit_e8)
         if fill is None:

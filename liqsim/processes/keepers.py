@@ -6,6 +6,12 @@ import attrs
 import simpy
 
 from liqsim.events import FailedCall, InventorySold, KeeperCallFailed
+from liqsim.mechanics.resale import (
+    affordable_price_e8,
+    expected_profit_uusd,
+    resale_order_e8,
+    takeover_cost_uusd,
+)
 from liqsim.mechanics.windows import window_left_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.rng import Stream, lognormal_us
@@ -206,8 +212,8 @@ class _Bot:
         """Send the next order for the inventory of one market; return whether any was filled."""
         now, market_id = self._context.now_us, desk.market_id
         inventory = self._inventory_e8(market_id)
-        part = ceil_div(self._most_held_e8[market_id], self._spec.resale_parts)
-        order_e8 = -min(inventory, part) if inventory > 0 else min(-inventory, part)
+        most, parts = self._most_held_e8[market_id], self._spec.resale_parts
+        order_e8 = resale_order_e8(inventory, most, parts)
         if not order_e8:
             return False
         reference = desk.path.at(now)
@@ -216,7 +222,7 @@ class _Bot:
             # A short is bought back for no more than the purse holds after the calls on their way.
             cash = self._context.world.ledger.cash_view[self._owner_id]
             spare = cash - self._calls_in_flight * self._spec.call_cost_uusd
-            limit = spare * NOTIONAL_DIVISOR // order_e8
+            limit = affordable_price_e8(spare, order_e8)
             if limit < 1:
                 return False
         fill = desk.liquidity.fill(desk.state.book, now, reference, order_e8, limit)
@@ -255,7 +261,7 @@ class _Bot:
     def _need_uusd(self, offer: Offer) -> int:
         """Return what a call for *offer* and the takeover itself cost."""
         price = self.seller.takeover_price_e8(offer)
-        return ceil_div(offer.size_e8 * price, NOTIONAL_DIVISOR) + self._spec.call_cost_uusd
+        return takeover_cost_uusd(offer.size_e8, price, self._spec.call_cost_uusd)
 
     def _is_worth(self, offer: Offer) -> bool:
         """
@@ -268,13 +274,13 @@ class _Bot:
             return True
         desk, now = offer.desk, self._context.now_us
         held = offer.size_e8 if offer.is_long else -offer.size_e8
-        part = ceil_div(offer.size_e8, self._spec.resale_parts) * (-1 if offer.is_long else 1)
+        part = resale_order_e8(held, offer.size_e8, self._spec.resale_parts)
         fill = desk.liquidity.fill(desk.state.book, now, desk.path.at(now), part, None)
         if fill is None or fill.quantity_e8 != part:
             return False
-        paid = taker_cost_uusd(held, self.seller.takeover_price_e8(offer))
-        paid += taker_cost_uusd(-held, fill.price_e8) + self._spec.call_cost_uusd
-        return -paid >= self._spec.min_profit_uusd
+        price, cost = self.seller.takeover_price_e8(offer), self._spec.call_cost_uusd
+        profit = expected_profit_uusd(held, price, fill.price_e8, cost)
+        return profit >= self._spec.min_profit_uusd
 
     def _available_uusd(self) -> int:
         """Return the capital that is free: a short ties up its proceeds and as much again."""

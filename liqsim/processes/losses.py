@@ -78,10 +78,9 @@ def _accounts(context: Context, margins: Margins, desk: MarketDesk) -> Accounts:
     world, first = context.world, context.first_bucket
     held = world.ledger.units[desk.market_id, first:]
     ids = np.flatnonzero((held != 0) & (world.liquidation_seq[first:] < 0)) + first
-    cash = margins.leg_cash_of_all(desk, ids)[ids]
     return Accounts(
         ids=ids,
-        cash=cash,
+        cash=margins.leg_cash_of_all(desk, ids),
         units=world.ledger.units[desk.market_id, ids],
         entry_e8=world.entry_e8[desk.market_id, ids],
         room_uusd=margins.rooms_at_least(ids),

@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.exact import divmod_exact
@@ -21,6 +20,9 @@ from liqsim.mechanics.radius import Floats, Ints, RadiusIndex, safe_radius
 from liqsim.mechanics.scan import MARGIN_ERROR, slopes_of, trigger_levels
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+from liqsim.world.views import int_view
+
+_CROSS: Final = -1
 
 _ROOM_ERROR: Final = 2.0 * MARGIN_ERROR
 """More than what float margins err by, per market, as a share of cash and legs."""
@@ -43,11 +45,12 @@ class Margins:
         self._due = [CrossingIndex() for _ in context.markets]
         self._restored = [CrossingIndex() for _ in context.markets]
         owner_count = len(self._ledger.cash)
-        self._is_cross: npt.NDArray[np.bool_] = np.zeros(owner_count, dtype=np.bool_)
-        # None of a cross bucket; without a leg, any market will do.
-        self._home: list[MarketDesk | None] = [context.markets[0]] * owner_count
+        # The market of an isolated bucket, any market without a leg; `_CROSS` of a cross bucket.
+        self._home: Ints = np.zeros(owner_count, dtype=np.int64)
+        self._home_view = int_view(self._home)
         self._log_marks = [0.0] * len(context.markets)
         self._has_all_marks = False
+        self._cross: Ints = np.empty(0, dtype=np.int64)
         self._cross_due = RadiusIndex(owner_count, self._radii_to_due)
         self._cross_restored = RadiusIndex(owner_count, self._radii_to_restored)
 
@@ -55,13 +58,11 @@ class Margins:
         """Index every isolated bucket by the price at which it becomes due."""
         first = self._context.first_bucket
         units = self._ledger.units[:, first:]
-        self._is_cross[first:] = np.count_nonzero(units, axis=0) > 1
-        for bucket in np.flatnonzero(self._is_cross).tolist():
-            self._home[bucket] = None
+        is_cross = np.count_nonzero(units, axis=0) > 1
+        self._home[first:] = np.where(is_cross, _CROSS, np.argmax(units != 0, axis=0))
+        self._cross = np.flatnonzero(is_cross) + first
         for desk in self._context.markets:
-            held = np.where(self._is_cross[first:], 0, units[desk.market_id])
-            for row in np.flatnonzero(held).tolist():
-                self._home[row + first] = desk
+            held = np.where(is_cross, 0, units[desk.market_id])
             slopes = slopes_of(held[None, :], [desk.spec.maintenance])[0]
             rows, levels = trigger_levels(self._ledger.cash[first:], held, slopes)
             longs = held[rows] > 0
@@ -77,8 +78,8 @@ class Margins:
 
     def legs(self, bucket: int) -> list[MarketDesk]:
         """Return the markets in which it holds a position."""
-        home = self._home[bucket]
-        desks = self._context.markets if home is None else (home,)
+        home = self._home_view[bucket]
+        desks = self._context.markets if home == _CROSS else (self._context.markets[home],)
         return [desk for desk in desks if self._ledger.unit_views[desk.market_id][bucket]]
 
     def margin(self, bucket: int, buffer_e6: int = 0) -> int:
@@ -105,7 +106,7 @@ class Margins:
         marks stand. Rounded down; with one leg it is the cash, exactly.
         """
         cash = self._ledger.cash_view[bucket]
-        if self._home[bucket] is not None:
+        if self._home_view[bucket] != _CROSS:
             return cash
         others = sum(
             self.position(other, bucket) * other.state.mark_e8
@@ -114,11 +115,11 @@ class Margins:
         )
         return cash + others // NOTIONAL_DIVISOR
 
-    def leg_cash_of_all(self, desk: MarketDesk, rows: Ints) -> Ints:
-        """Return the cash of every owner, for the cross ones among *rows* with their other legs."""
-        cross = rows[self._is_cross[rows]]
-        if not len(cross):
-            return self._ledger.cash
+    def leg_cash_of_all(self, desk: MarketDesk, buckets: Ints) -> Ints:
+        """Return `leg_cash_uusd` of many *buckets*."""
+        cash = self._ledger.cash[buckets]
+        is_cross = self._home[buckets] == _CROSS
+        cross = buckets[is_cross]
         whole, rest = np.zeros_like(cross), np.zeros_like(cross)
         for other in self._context.markets:
             if other is not desk:
@@ -126,13 +127,12 @@ class Margins:
                 values = divmod_exact(np.abs(units), other.state.mark_e8, NOTIONAL_DIVISOR)
                 whole += np.where(units < 0, -values[0], values[0])
                 rest += np.where(units < 0, -values[1], values[1])
-        cash = self._ledger.cash.copy()
-        cash[cross] += whole + rest // NOTIONAL_DIVISOR
+        cash[is_cross] += whole + rest // NOTIONAL_DIVISOR
         return cash
 
     def room_uusd(self, bucket: int) -> int:
         """Return what it can pay at the marks without becoming due; nothing before it is judged."""
-        is_judged = self._home[bucket] is not None or self._are_marks_complete()
+        is_judged = self._home_view[bucket] != _CROSS or self._are_marks_complete()
         return max((self.margin(bucket) - self._due_at_zero) // MARGIN_SCALE, 0) * is_judged
 
     def rooms_at_least(self, buckets: Ints) -> Floats:
@@ -141,7 +141,7 @@ class Margins:
         scale = np.abs(self._ledger.cash[buckets]) + value
         rooms = margin - scale * (_ROOM_ERROR * len(self._context.markets)) - 2.0
         if not self._are_marks_complete():
-            rooms[self._is_cross[buckets]] = -1.0
+            rooms[self._home[buckets] == _CROSS] = -1.0
         return rooms
 
     def _are_marks_complete(self) -> bool:
@@ -157,7 +157,7 @@ class Margins:
     def now_due(self, desk: MarketDesk) -> list[tuple[int, int]]:
         """Take out who is due now that *desk* has a new mark: (bucket, margin), weakest first."""
         candidates = self._due[desk.market_id].crossed(desk.state.mark_e8)
-        if self._is_cross.any():
+        if len(self._cross):
             self._log_marks[desk.market_id] = math.log(desk.state.mark_e8)
             candidates += self._cross_candidates()
         due = []
@@ -183,13 +183,14 @@ class Margins:
 
     def watch(self, bucket: int) -> None:
         """Index *bucket* by what would make it due."""
-        desk = self._home[bucket]
-        if desk is None:
+        home = self._home_view[bucket]
+        if home == _CROSS:
             if not self.legs(bucket):
                 self._cross_due.remove(bucket)
             elif self._has_all_marks:
                 self._cross_due.add(np.array([bucket]), self._log_marks)
             return
+        desk = self._context.markets[home]
         quantity = self.position(desk, bucket)
         index = self._due[desk.market_id]
         level = quantity and trigger_price_e8(
@@ -205,7 +206,7 @@ class Margins:
 
     def watch_all(self, buckets: Ints) -> None:
         """Index many *buckets*, all with positions, by what would make them due."""
-        is_cross = self._is_cross[buckets]
+        is_cross = self._home[buckets] == _CROSS
         if self._has_all_marks and is_cross.any():
             self._cross_due.add(buckets[is_cross], self._log_marks)
         for bucket in buckets[~is_cross].tolist():
@@ -213,10 +214,11 @@ class Margins:
 
     def watch_restoration(self, bucket: int) -> None:
         """Index *bucket*, which is due, by what would restore its margin."""
-        desk = self._home[bucket]
-        if desk is None:
+        home = self._home_view[bucket]
+        if home == _CROSS:
             self._cross_restored.add(np.array([bucket]), self._log_marks)
             return
+        desk = self._context.markets[home]
         quantity = self.position(desk, bucket)
         weight = with_buffer(weight_e14(desk.spec.maintenance, abs(quantity)), self._buffer_e6)
         level = restore_price_e8(
@@ -227,18 +229,18 @@ class Margins:
 
     def forget_restoration(self, bucket: int) -> None:
         """Watch *bucket* no longer for its restoration."""
-        desk = self._home[bucket]
-        if desk is None:
+        home = self._home_view[bucket]
+        if home == _CROSS:
             self._cross_restored.remove(bucket)
         else:
-            self._restored[desk.market_id].remove(bucket)
+            self._restored[home].remove(bucket)
 
     def _cross_candidates(self) -> list[int]:
         if not self._has_all_marks:
             if not self._are_marks_complete():
                 return []
             self._has_all_marks = True
-            self._cross_due.add(np.flatnonzero(self._is_cross), self._log_marks)
+            self._cross_due.add(self._cross, self._log_marks)
         return self._cross_due.reached(self._log_marks)
 
     def _notional(self, bucket: int) -> int:

@@ -1,5 +1,7 @@
 """The venue: judges margins at every mark, and runs one liquidation per due bucket."""
 
+from functools import partial
+
 import attrs
 import numpy as np
 import simpy
@@ -21,9 +23,9 @@ from liqsim.events import (
     TrancheTakenOver,
     UnresolvedReason,
 )
-from liqsim.mechanics.legs import LegView, first_leg
+from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
-from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8, weight_e14
+from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
     FeeRates,
@@ -37,10 +39,10 @@ from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import Margins
-from liqsim.units import NOTIONAL_DIVISOR, ceil_div, format_usd, taker_cost_uusd
+from liqsim.units import ceil_div, format_usd, taker_cost_uusd
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Liquidation:
     """
     A liquidation in course.
@@ -50,12 +52,14 @@ class Liquidation:
         bucket_id: The bucket.
         desk: The market whose mark triggered it.
         at_trigger_e8: Units without sign of each leg at the trigger, by market.
+        waits_for: What it waits for.
     """
 
     seq: int
     bucket_id: int
     desk: MarketDesk
     at_trigger_e8: dict[int, int]
+    waits_for: UnresolvedReason = UnresolvedReason.RUN_ENDED
 
 
 class Venue:
@@ -76,7 +80,6 @@ class Venue:
         self._margins = Margins(context)
         self._offers: dict[int, Offer] = {}
         self._next_mark = [context.env.event() for _ in context.markets]
-        self._waiting_for: dict[int, UnresolvedReason] = {}
         self._offer_counts: dict[int, int] = {}
         self._liquidations: dict[int, Liquidation] = {}
         self._settled_at_us: dict[int, int] = {}
@@ -103,13 +106,10 @@ class Venue:
         waiting, self._next_mark[market_id] = self._next_mark[market_id], self._context.env.event()
         waiting.succeed()
 
-    def _position(self, desk: MarketDesk, bucket: int) -> int:
-        return self._ledger.unit_views[desk.market_id][bucket]
-
     # A liquidation ------------------------------------------------------------------------------
 
     def _trigger(self, desk: MarketDesk, bucket: int, margin: int, mark_seq: int) -> None:
-        quantity, margins = self._position(desk, bucket), self._margins
+        quantity, margins = self._margins.position(desk, bucket), self._margins
         event = LiquidationTriggered(
             bucket_id=bucket,
             market_id=desk.market_id,
@@ -120,16 +120,17 @@ class Venue:
             bankruptcy_price_e8=bankruptcy_price_e8(margins.leg_cash_uusd(desk, bucket), quantity),
         )
         seq = self._context.journal.append(event, mark_seq)
-        sizes = {leg.market_id: abs(self._position(leg, bucket)) for leg in margins.legs(bucket)}
+        sizes = {
+            leg.market_id: abs(self._margins.position(leg, bucket)) for leg in margins.legs(bucket)
+        }
         self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes)))
 
     def _liquidate(self, liquidation: Liquidation) -> Process:
         """Put up tranches until no leg is left or the margin is restored."""
         bucket = liquidation.bucket_id
         reaction, spacing = self._reaction_us(), self._spacing_left_us(bucket)
-        self._waiting_for[bucket] = (
-            UnresolvedReason.SPACING if spacing > reaction else UnresolvedReason.RUN_ENDED
-        )
+        if spacing > reaction:
+            liquidation.waits_for = UnresolvedReason.SPACING
         self._liquidations[bucket] = liquidation
         yield self._context.wake(max(reaction, spacing), Priority.LIQUIDATION)
         cause, number = liquidation.seq, 0
@@ -137,7 +138,7 @@ class Venue:
             stale = self._stale_leg(bucket)
             if stale is not None:
                 self._pass_on(bucket)
-                self._waiting_for[bucket] = UnresolvedReason.NO_FRESH_PRICE
+                liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
                 self._context.log.info("mark_stale", bucket_id=bucket, market=stale.spec.name)
                 yield self._next_mark[stale.market_id]
                 continue
@@ -146,7 +147,7 @@ class Venue:
                 continue  # The wait may have changed what there is to do.
             number += 1
             tranche = self._put_up(liquidation, self._next_leg(liquidation), cause, number)
-            self._waiting_for[bucket] = UnresolvedReason.RUN_ENDED
+            liquidation.waits_for = UnresolvedReason.RUN_ENDED
             if self._engine is not None:
                 filled, deleveraged = yield from self._engine.execute(tranche)
                 taken_over = 0
@@ -157,11 +158,11 @@ class Venue:
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
             if not self._is_over(bucket):
                 pause = self._spec.tranches.spacing_us
-                self._waiting_for[bucket] = UnresolvedReason.SPACING
+                liquidation.waits_for = UnresolvedReason.SPACING
                 if cancelled and self._keepers is None:
                     assert self._spec.engine is not None
                     pause = max(pause, self._spec.engine.retry_us)
-                    self._waiting_for[bucket] = UnresolvedReason.NO_DEPTH
+                    liquidation.waits_for = UnresolvedReason.NO_DEPTH
                 yield self._context.wake(pause, Priority.LIQUIDATION)
         self._pass_on(bucket)
         self._end(liquidation, cause)
@@ -204,27 +205,23 @@ class Venue:
 
     def _view(self, liquidation: Liquidation, desk: MarketDesk) -> LegView:
         """Return what the venue sees of one leg, in its own book as it stands."""
-        bucket, now, mark = liquidation.bucket_id, self._context.now_us, desk.state.mark_e8
-        position, tiers = self._position(desk, bucket), desk.spec.maintenance
-        entry = int(self._context.world.entry_e8[desk.market_id, bucket])
+        bucket, now = liquidation.bucket_id, self._context.now_us
+        position = self._margins.position(desk, bucket)
         size = self._tranche_size(liquidation, desk)
         order, book, reference = -size if position > 0 else size, desk.state.book, desk.path.at(now)
-        fill = desk.liquidity.fill(book, now, reference, order, None)
-        taken = 0 if fill is None else abs(fill.quantity_e8)
-        price = displaced_price_e8(reference, desk.liquidity.displacement(book, now))
-        slippage = 0 if fill is None else taken * abs(fill.price_e8 - price)
-        release = weight_e14(tiers, abs(position)) - weight_e14(tiers, abs(position) - taken)
-        return LegView(
-            loss_uusd=position * (entry - mark) // NOTIONAL_DIVISOR,
-            value_uusd=taken * price // NOTIONAL_DIVISOR,
-            slippage_uusd=slippage // NOTIONAL_DIVISOR,
-            release_uusd=release * mark // MARGIN_SCALE,
+        return leg_view(
+            position_e8=position,
+            entry_e8=int(self._context.world.entry_e8[desk.market_id, bucket]),
+            mark_e8=desk.state.mark_e8,
+            tiers=desk.spec.maintenance,
+            market_price_e8=displaced_price_e8(reference, desk.liquidity.displacement(book, now)),
+            fill=desk.liquidity.fill(book, now, reference, order, None),
         )
 
     def _tranche_size(self, liquidation: Liquidation, desk: MarketDesk) -> int:
         spec = self._spec.tranches
         return tranche_size_e8(
-            remaining_e8=abs(self._position(desk, liquidation.bucket_id)),
+            remaining_e8=abs(self._margins.position(desk, liquidation.bucket_id)),
             at_trigger_e8=liquidation.at_trigger_e8[desk.market_id],
             share_e6=spec.share_e6,
             max_uusd=spec.max_uusd,
@@ -243,19 +240,19 @@ class Venue:
             bucket_id=bucket,
             market_id=desk.market_id,
             tranche_number=number,
-            quantity_e8=-size if self._position(desk, bucket) > 0 else size,
+            quantity_e8=-size if self._margins.position(desk, bucket) > 0 else size,
             mark_price_e8=desk.state.mark_e8,
             limit_price_e8=limit,
             executor=Executor.ENGINE if self._keepers is None else Executor.KEEPERS,
         )
         seq = self._context.journal.append(event, cause)
-        return Tranche(seq, bucket, desk, size, limit)
+        return Tranche(seq, bucket, desk, size, limit, is_long=event.quantity_e8 < 0)
 
     def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
         """Return the worst price of an order of *size_e8* now."""
         return limit_price_e8(
             self._margins.leg_cash_uusd(desk, bucket),
-            self._position(desk, bucket),
+            self._margins.position(desk, bucket),
             size_e8,
             self._ledger.cash_view[Owner.FUND],
         )
@@ -296,14 +293,14 @@ class Venue:
     def _end(self, liquidation: Liquidation, cause: int) -> None:
         bucket, desk = liquidation.bucket_id, liquidation.desk
         is_closed = not self._margins.legs(bucket)
-        del self._waiting_for[bucket], self._liquidations[bucket]
+        del self._liquidations[bucket]
         self._context.journal.append(
             LiquidationEnded(
                 liquidation_seq=liquidation.seq,
                 bucket_id=bucket,
                 market_id=desk.market_id,
                 outcome=LiquidationOutcome.CLOSED if is_closed else LiquidationOutcome.RESTORED,
-                quantity_e8=self._position(desk, bucket),
+                quantity_e8=self._margins.position(desk, bucket),
                 cash_uusd=self._ledger.cash_view[bucket],
             ),
             cause,
@@ -327,17 +324,15 @@ class Venue:
     ) -> Settlement:
         """Return what an execution leaves to the fee, the fund and the account."""
         fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
-        settlement = decide_settlement(
+        return decide_settlement(
             self._margins.leg_cash_uusd(desk, bucket),
-            self._position(desk, bucket),
+            self._margins.position(desk, bucket),
             quantity_e8,
             cost_uusd,
             fee,
             self._ledger.cash_view[Owner.FUND],
+            has_other_legs=len(self._margins.legs(bucket)) > 1,
         )
-        if len(self._margins.legs(bucket)) > 1:
-            return attrs.evolve(settlement, surplus_uusd=0)  # It is margin of the other legs.
-        return settlement
 
     def route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
         """Record what the fund paid or gained by one execution."""
@@ -356,19 +351,18 @@ class Venue:
         if not size_e8 or self._spec.waterfall.deleveraging == "none":
             return 0
         desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world
-        position = self._position(desk, bucket)
+        position = self._margins.position(desk, bucket)
         price = bankruptcy_price_e8(self._margins.leg_cash_uusd(desk, bucket), position)
         if not price:
             return 0
         first = self._context.first_bucket
-        opposite = self._ledger.units[desk.market_id, first:] * (-1 if position > 0 else 1) > 0
-        idle = np.flatnonzero((world.liquidation_seq[first:] < 0) & opposite) + first
+        idle = np.flatnonzero(world.liquidation_seq[first:] < 0) + first
         parts = decide_deleveraging(
             price_e8=price,
             size_e8=size_e8,
             takes_shorts=position > 0,
             ids=idle,
-            cash=self._margins.leg_cash_of_all(desk, idle),
+            cash_of=partial(self._margins.leg_cash_of_all, desk),
             units=self._ledger.units[desk.market_id],
             entry_e8=world.entry_e8[desk.market_id],
         )
@@ -412,14 +406,14 @@ class Venue:
             offer_number=number,
             desk=desk,
             size_e8=left,
-            is_long=self._position(desk, bucket) > 0,
+            is_long=self._margins.position(desk, bucket) > 0,
             is_forced=is_forced,
             closed=self._context.env.event(),
         )
         self._margins.watch_restoration(bucket)
         assert self._keepers is not None
         self._keepers.show(offer)
-        self._waiting_for[bucket] = UnresolvedReason.NO_EXECUTOR
+        self._liquidations[bucket].waits_for = UnresolvedReason.NO_EXECUTOR
         yield offer.closed
         del self._offers[bucket]
         self._margins.forget_restoration(bucket)
@@ -450,7 +444,7 @@ class Venue:
         """Let a keeper have *offer*; return the number of the takeover."""
         desk, bucket = offer.desk, offer.bucket_id
         price = self._takeover_price(desk, bucket)
-        quantity = -offer.size_e8 if self._position(desk, bucket) > 0 else offer.size_e8
+        quantity = -offer.size_e8 if self._margins.position(desk, bucket) > 0 else offer.size_e8
         cost = taker_cost_uusd(quantity, price)
         settlement = self.settlement(desk, bucket, quantity, cost, price, self._takeover_fees)
         event = TrancheTakenOver(
@@ -474,33 +468,33 @@ class Venue:
     def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:
         spec = self._spec.keepers
         assert spec is not None
-        return takeover_price_e8(desk.state.mark_e8, spec.discount_e6, self._position(desk, bucket))
+        return takeover_price_e8(
+            desk.state.mark_e8, spec.discount_e6, self._margins.position(desk, bucket)
+        )
 
     def _is_beyond(self, desk: MarketDesk, bucket: int, size_e8: int, price_e8: int) -> bool:
         """Return whether *price_e8* is worse than bankruptcy less what the fund can pay."""
         limit = self.limit_e8(desk, bucket, size_e8)
-        return price_e8 < limit if self._position(desk, bucket) > 0 else price_e8 > limit
+        return price_e8 < limit if self._margins.position(desk, bucket) > 0 else price_e8 > limit
 
     # The end ------------------------------------------------------------------------------------
 
     def close_books(self) -> None:
         """Record every liquidation that is still open, and what it waits for."""
-        world = self._context.world
-        for bucket in np.flatnonzero(world.liquidation_seq >= 0).tolist():
-            reason = self._waiting_for[bucket]
+        for bucket in np.flatnonzero(self._context.world.liquidation_seq >= 0).tolist():
+            liquidation = self._liquidations[bucket]
+            reason = liquidation.waits_for
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             if self._engine is not None and self._engine.is_waiting(bucket):
                 reason = UnresolvedReason.NO_EXECUTOR
-            trigger_seq = int(world.liquidation_seq[bucket])
-            desk = self._liquidations[bucket].desk
             self._context.journal.append(
                 LiquidationUnresolved(
-                    liquidation_seq=trigger_seq,
+                    liquidation_seq=liquidation.seq,
                     bucket_id=bucket,
-                    market_id=desk.market_id,
-                    quantity_e8=self._position(desk, bucket),
+                    market_id=liquidation.desk.market_id,
+                    quantity_e8=self._margins.position(liquidation.desk, bucket),
                     reason=reason,
                 ),
-                trigger_seq,
+                liquidation.seq,
             )

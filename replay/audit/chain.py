@@ -135,8 +135,6 @@ def _check_status(log: LogReader, findings: Findings) -> None:
         if (value is not None) != is_expected:
             message = f"{name} is {value!r} although the status is {manifest.status}"
             findings.add("manifest", None, message)
-    if manifest.schema_version < 1:
-        findings.add("manifest", None, f"schema_version is {manifest.schema_version}")
 
 
 def check_batches(log: LogReader, event_count: int, findings: Findings) -> None:

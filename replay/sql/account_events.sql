@@ -16,7 +16,15 @@
 -- margin_usd       margin that the event recorded; null but at a trigger
 -- note             the rest, in words
 create or replace temp view account_events as
-with said as (
+with shared as (
+    select *, 'haircut' as what, 'out of the profit of ' as paid_by,
+        ', entry price now ' || entry_price as detail
+    from profit_cut
+    union all by name
+    select *, 'socialised' as what, 'by ' as paid_by, '' as detail
+    from loss_socialised
+),
+said as (
     select owner_id as account_id, seq, sim_time, cause_seq, 'deposit' as what,
         null::integer as market_id, null::decimal(18, 8) as price, null::decimal(18, 6) as fee_usd,
         null::decimal(18, 6) as margin_usd, null::varchar as note
@@ -65,23 +73,13 @@ with said as (
     left join tranche_started as t on t.seq = f.tranche_seq
     union all
     select p.bucket_id, p.seq, p.sim_time, p.cause_seq, 'hole paid', p.market_id, null, null, null,
-        'out of the profit of ' || o.name
-    from profit_cut as p
+        p.paid_by || o.name
+    from shared as p
     left join owners as o on o.owner_id = p.payer_id
     union all
-    select p.payer_id, p.seq, p.sim_time, p.cause_seq, 'haircut', p.market_id, null, null, null,
-        'for ' || o.name || ', entry price now ' || p.entry_price
-    from profit_cut as p
-    left join owners as o on o.owner_id = p.bucket_id
-    union all
-    select p.bucket_id, p.seq, p.sim_time, p.cause_seq, 'hole paid', p.market_id, null, null, null,
-        'by ' || o.name
-    from loss_socialised as p
-    left join owners as o on o.owner_id = p.payer_id
-    union all
-    select p.payer_id, p.seq, p.sim_time, p.cause_seq, 'socialised', p.market_id, null, null, null,
-        'for ' || o.name
-    from loss_socialised as p
+    select p.payer_id, p.seq, p.sim_time, p.cause_seq, p.what, p.market_id, null, null, null,
+        'for ' || o.name || p.detail
+    from shared as p
     left join owners as o on o.owner_id = p.bucket_id
     union all
     select b.bucket_id, b.seq, b.sim_time, b.cause_seq, 'bad debt', t.market_id, null, null, null,

@@ -325,7 +325,7 @@ class Crowd:
             size_e8=size,
             takes_shorts=self.takes_shorts,
             ids=self.ids,
-            cash=self.cash,
+            cash_of=self.cash.__getitem__,
             units=self.units,
             entry_e8=self.entry,
         )
@@ -407,7 +407,7 @@ def test_the_sort_grows_by_the_last_unit_where_sums_no_longer_fit_a_double():
             size_e8=size,
             takes_shorts=True,
             ids=np.arange(count),
-            cash=np.array(cash),
+            cash_of=np.array(cash).__getitem__,
             units=-np.array(held),
             entry_e8=np.full(count, 2 * price),
         )
@@ -436,7 +436,13 @@ def test_nobody_is_deleveraged_where_nobody_wins():
     flat = np.zeros(9, dtype=np.int64)
     for ids in (nobody, np.arange(9)):
         parts = decide_deleveraging(
-            price_e8=5, size_e8=3, takes_shorts=True, ids=ids, cash=flat, units=flat, entry_e8=flat
+            price_e8=5,
+            size_e8=3,
+            takes_shorts=True,
+            ids=ids,
+            cash_of=flat.__getitem__,
+            units=flat,
+            entry_e8=flat,
         )
         assert parts == []
 

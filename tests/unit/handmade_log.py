@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from liqsim.events import (
     EVENT_CLASSES,
+    SCHEMA_VERSION,
     BadDebtRecorded,
     DepthChanged,
     Event,
@@ -575,9 +576,10 @@ def write(path: Path, story: Story, *, status: str = "sealed") -> Path:
     run_id = hashlib.sha256(f"{story.toml}\n7".encode()).hexdigest()[:16]
     digest = batches[-1][3] if batches else genesis.hex()
     manifest = (
-        run_id, name, story.toml, 7, "on_top", _naive(0), _naive(END_S * 10**6), status, 1, "0.1.0",
-        "{}", "", len(story.rows) if is_over else None, digest if is_over else None, genesis.hex(),
-        reference_digest, 0.5 if is_over else None, "boom" if status == "failed" else None,
+        run_id, name, story.toml, 7, "on_top", _naive(0), _naive(END_S * 10**6), status,
+        SCHEMA_VERSION, "0.1.0", "{}", "", len(story.rows) if is_over else None,
+        digest if is_over else None, genesis.hex(), reference_digest,
+        0.5 if is_over else None, "boom" if status == "failed" else None,
     )  # fmt: skip
     _insert(connection, "runs", [manifest])
     connection.execute("commit")

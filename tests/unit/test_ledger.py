@@ -292,28 +292,16 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
         assert state_of(world) == (nonzero(expected), entries, liquidations, markets)
 
 
-def test_positions_opened_at_once_are_those_opened_one_by_one():
+@pytest.mark.parametrize(("cls", "owner"), [(PositionOpened, "bucket_id"), (ProfitCut, "payer_id")])
+def test_events_applied_at_once_are_those_applied_one_by_one(cls, owner):
     random = Random(3)
-    events = [random_event(PositionOpened, random, top=10**12) for _ in range(30)]
-    events = list({(event.bucket_id, event.market_id): event for event in events}.values())
+    events = [random_event(cls, random, top=10**12) for _ in range(30)]
+    events = list({(getattr(event, owner), event.market_id): event for event in events}.values())
     one_by_one, at_once = (World(OWNERS, [1_000] * MARKETS) for _ in range(2))
     for event in events:
-        one_by_one.evolve_of(PositionOpened)(event, 0, 0)
+        one_by_one.evolve_of(cls)(event, 0, 0)
 
-    at_once.evolve_many(PositionOpened, columns_from(PositionOpened, events))
-
-    assert state_of(at_once) == state_of(one_by_one)
-
-
-def test_profits_cut_at_once_are_those_cut_one_by_one():
-    random = Random(5)
-    events = [random_event(ProfitCut, random, top=10**12) for _ in range(30)]
-    events = list({(event.payer_id, event.market_id): event for event in events}.values())
-    one_by_one, at_once = (World(OWNERS, [1_000] * MARKETS) for _ in range(2))
-    for event in events:
-        one_by_one.evolve_of(ProfitCut)(event, 0, 0)
-
-    at_once.evolve_many(ProfitCut, columns_from(ProfitCut, events))
+    at_once.evolve_many(cls, columns_from(cls, events))
 
     assert state_of(at_once) == state_of(one_by_one)
 

@@ -10,8 +10,6 @@ from unit.handmade_log import (
     SYSTEM,
     Story,
     e8,
-    engine_story,
-    keeper_story,
     us,
     usd,
     write,
@@ -32,18 +30,6 @@ from replay.log import Log
 from replay.views import view_sql
 
 D = Decimal
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    with Log(write(tmp_path_factory.mktemp("life") / "log.duckdb", engine_story())) as log:
-        yield log
-
-
-@pytest.fixture(scope="module")
-def keepers(tmp_path_factory):
-    with Log(write(tmp_path_factory.mktemp("life") / "log.duckdb", keeper_story())) as log:
-        yield log
 
 
 def life(log, account):

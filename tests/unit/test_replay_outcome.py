@@ -46,7 +46,7 @@ def test_the_engine_story(tmp_path):
         "seed": 7,
         "log": str(tmp_path / "log.duckdb"),
         "status": "sealed",
-        "schema_version": 1,
+        "schema_version": 2,
         "path_mode": "on_top",
         "start_at": "2020-03-12T00:00:00.000000Z",
         "end_at": "2020-03-12T00:00:20.000000Z",

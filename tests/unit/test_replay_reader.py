@@ -57,10 +57,11 @@ def test_a_log_without_a_manifest(path):
     assert "not a log (runs has 0 rows, must have 1)" in refusal(path)
 
 
-def test_a_log_of_a_newer_schema(path):
-    tamper(path, "update runs set schema_version = 2")
+@pytest.mark.parametrize(("version", "age"), [(1, "older"), (3, "newer")])
+def test_a_log_of_another_schema(path, version, age):
+    tamper(path, f"update runs set schema_version = {version}", "drop table profit_cut")
 
-    assert "schema version 2 is newer than 1" in refusal(path)
+    assert f"schema version {version} is {age} than 2" in refusal(path)
 
 
 @pytest.mark.parametrize(

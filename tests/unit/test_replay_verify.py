@@ -563,7 +563,6 @@ TAMPERED = {
     "status": ("update runs set status = 'running'", {"manifest"}),
     "status failed": ("update runs set status = 'failed'", {"manifest"}),
     "status unknown": ("update runs set status = 'fine'", {"manifest"}),
-    "schema version": ("update runs set schema_version = 0", {"manifest"}),
     "manifest emptied": ("update runs set path_mode = null", {"manifest"}),
     "event count": ("update runs set event_count = 7", {"event_count"}),
     "digest": ("update runs set digest = 'ab'", {"final_digest"}),

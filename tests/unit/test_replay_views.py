@@ -3,22 +3,10 @@
 from decimal import Decimal
 
 import pytest
-from unit.handmade_log import engine_story, keeper_story, write
+from unit.handmade_log import engine_story, write
 
 from replay.log import Log
 from replay.views import VIEWS, view_sql
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    with Log(write(tmp_path_factory.mktemp("views") / "log.duckdb", engine_story())) as log:
-        yield log
-
-
-@pytest.fixture(scope="module")
-def keepers(tmp_path_factory):
-    with Log(write(tmp_path_factory.mktemp("views") / "log.duckdb", keeper_story())) as log:
-        yield log
 
 
 def rows(log, sql):

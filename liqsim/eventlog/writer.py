@@ -1,18 +1,18 @@
 """
 Writes one run into one new DuckDB file.
 
-Events are buffered per kind in int64 columns; every 65,536 events become one batch: checked
-against their declared ranges, hashed into the chain, widened to Arrow and committed in one
-transaction. The file appears under its name only once its manifest is in it, so a log either does
-not exist or can be opened.
+Events are buffered per kind in rows of int64; every 65,536 events become one batch: turned into
+columns, checked against their declared ranges, hashed into the chain, widened to Arrow and
+committed in one transaction. The file appears under its name only once its manifest is in it, so a
+log either does not exist or can be opened.
 """
 
 import hashlib
 import json
 import os
-from array import array
 from collections.abc import Callable
 from pathlib import Path
+from struct import Struct
 from typing import Any, Final
 
 import attrs
@@ -186,12 +186,14 @@ class EventLogWriter:
         buffer = self._buffers[cls]
         names = [column.field for column in columns_of(cls)]
         scope: dict[str, Any] = {
-            f"append_{number}": column.append for number, column in enumerate(buffer.columns)
+            "extend": buffer.rows.extend,
+            "pack": Struct(f"<{len(buffer.specs)}q").pack,
+            "log": self,
+            "commit": self._commit_full,
         }
-        scope |= {"log": self, "commit": self._commit_full}
-        values = ["seq", "at_us", "cause_seq", *(f"event.{name}" for name in names)]
+        values = ", ".join(["seq", "at_us", "cause_seq", *(f"event.{name}" for name in names)])
         lines = ["def record(seq, at_us, cause_seq, event):"]
-        lines += [f"    append_{number}({value})" for number, value in enumerate(values)]
+        lines += [f"    extend(pack({values}))"]  # Half the time of an append to each column.
         lines += ["    if seq == log._next_full:", "        commit()"]
         exec(compile("\n".join(lines), f"<recorder of {cls.TAG}>", "exec"), scope)  # noqa: S102 — source is built from declarations only
         return scope["record"]  # type: ignore[no-any-return]
@@ -208,8 +210,7 @@ class EventLogWriter:
             seqs = np.arange(first_seq + done, first_seq + done + take)
             values = [seqs, np.full(take, sim_time_us), np.full(take, cause_seq)]
             values += [columns[name][done : done + take] for name in names]
-            for column, part in zip(self._buffers[cls].columns, values, strict=True):
-                column.frombytes(np.ascontiguousarray(part, dtype=np.int64).tobytes())
+            self._buffers[cls].rows.extend(np.stack(values, axis=1).astype(_INT).tobytes())
             done += take
             if first_seq + done > self._next_full:
                 self._commit_full()
@@ -229,9 +230,7 @@ class EventLogWriter:
         """Commit what is left as a short batch and mark the log failed."""
         if self._is_in_transaction:
             self._connection.execute("rollback")
-        # An event out of range ends the log just before it, one that fits no int64 half way in.
-        for buffer in self._buffers.values():
-            buffer.level()
+        # An event out of range ends the log just before it.
         last = min(buffer.last_legal_seq() for buffer in self._buffers.values())
         for buffer in self._buffers.values():
             buffer.cut_after(last)
@@ -273,7 +272,7 @@ class EventLogWriter:
 
     def _insert_batch(self) -> "_Batch":
         """Hash the buffered events into the chain and insert them, unless the file has them."""
-        columns = {b: b.snapshot() for b in self._buffers.values() if len(b.columns[0])}
+        columns = {b: b.snapshot() for b in self._buffers.values() if b.rows}
         if not columns:
             return _Batch(columns, self._first_seq - 1, self.digest)
         for buffer, values in columns.items():
@@ -357,27 +356,21 @@ def _until(values: list[npt.NDArray[np.int64]], seq: int) -> list[npt.NDArray[np
 
 
 class _Buffer:
-    """The int64 columns of one kind, envelope first."""
+    """The rows of one kind: int64 values, envelope first, one row after the other."""
 
     def __init__(self, cls: type[Event]) -> None:
         self.cls = cls
         self.specs: tuple[Column, ...] = (*ENVELOPE, *columns_of(cls))
-        self.columns = [array("q") for _ in self.specs]
+        self.rows = bytearray()
 
     def snapshot(self) -> list[npt.NDArray[np.int64]]:
         """Return a copy of the columns."""
-        return [np.array(column, dtype=np.int64) for column in self.columns]
+        rows = np.frombuffer(self.rows, dtype=_INT).reshape(-1, len(self.specs))
+        return list(rows.T.astype(np.int64, order="C"))
 
     def clear(self) -> None:
         """Start afresh."""
-        for column in self.columns:
-            del column[:]
-
-    def level(self) -> None:
-        """Drop the row that was being appended when a value did not fit."""
-        count = min(len(column) for column in self.columns)
-        for column in self.columns:
-            del column[count:]
+        del self.rows[:]
 
     def last_legal_seq(self) -> int:
         """Return the event before the first one out of range; a number beyond all if none is."""
@@ -389,9 +382,9 @@ class _Buffer:
 
     def cut_after(self, seq: int) -> None:
         """Drop the events after *seq*."""
-        keep = int(np.searchsorted(np.array(self.columns[0], dtype=np.int64), seq, side="right"))
-        for column in self.columns:
-            del column[keep:]
+        seqs, *columns = self.snapshot()
+        keep = int(np.searchsorted(seqs, seq, side="right"))
+        del self.rows[keep * seqs.itemsize * (1 + len(columns)) :]
 
     def check(self, columns: list[npt.NDArray[np.int64]]) -> None:
         """

@@ -6,10 +6,7 @@ perp under marginal maintenance tiers, weight = sum of tier rate x the part of |
 All tests are exact: margins are compared in USD x 1e-22 as Python integers.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from functools import cache
-from itertools import pairwise
 
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
@@ -27,25 +24,22 @@ def weight_e14(tiers: Tiers, size_e8: int) -> int:
     >>> weight_e14(((0, 5_000), (200 * 10**8, 10_000)), 300 * 10**8) / 10**14
     2.0
     """
-    starts, rates, below = _laid_out(tiers)
-    tier = bisect_left(starts, size_e8) - 1
-    return below[tier] + rates[tier] * (size_e8 - starts[tier]) if tier >= 0 else 0
-
-
-@cache
-def _laid_out(tiers: Tiers) -> tuple[list[int], list[int], list[int]]:
-    """Return starts, rates, and the weight of everything below each start."""
-    starts, rates, below = [start for start, _ in tiers], [rate for _, rate in tiers], [0]
-    for (start, rate), (end, _) in pairwise(tiers):
-        below.append(below[-1] + rate * (end - start))
-    return starts, rates, below
+    weight = previous = 0
+    for start, rate in tiers:  # Most positions end in the first tier: no table is faster.
+        if size_e8 <= start:
+            break
+        # A marginal rate adds its increment on the part above its own start.
+        weight += (rate - previous) * (size_e8 - start)
+        previous = rate
+    return weight
 
 
 def scaled_margin(cash_uusd: int, legs: Sequence[tuple[int, int, int]]) -> int:
     """Return margin x MARGIN_SCALE of *cash* and *legs* (quantity_e8, weight_e14, price_e8)."""
-    return cash_uusd * MARGIN_SCALE + sum(
-        price * (quantity * RATIO_SCALE - weight) for quantity, weight, price in legs
-    )
+    margin = cash_uusd * MARGIN_SCALE
+    for quantity, weight, price in legs:
+        margin += price * (quantity * RATIO_SCALE - weight)
+    return margin
 
 
 def with_buffer(weight: int, buffer_e6: int) -> int:

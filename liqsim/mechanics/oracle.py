@@ -126,16 +126,18 @@ class Feed:
         latest = np.empty((len(self._sources), len(instants)), dtype=np.int32)
         logs = np.empty(latest.shape)
         oldest = np.full(len(instants), np.iinfo(np.int64).max)
+        newest = np.full(len(instants), -1)
         for number, samples in enumerate(self._sources):
-            newest = np.maximum.accumulate(np.where(owner == number, row, -1))[is_last]
-            latest[number] = newest
-            reported = newest >= 0
+            rows = np.maximum.accumulate(np.where(owner == number, row, -1))[is_last]
+            latest[number] = rows
+            reported = rows >= 0
             logs[number] = np.inf
-            seen = newest[reported]
+            seen = rows[reported]
             reference = self._path.prices_e8[samples.times // self._path.step_us]
             samples.see(reference)
             logs[number, reported] = (np.log(reference) + samples.noises)[seen]
             oldest[reported] = np.minimum(oldest[reported], samples.shows[seen])
+            newest[reported] = np.maximum(newest[reported], samples.shows[seen])
         present = (latest >= 0).sum(axis=0)
         logs.sort(axis=0)  # Sources that have not reported sort last, as infinity.
         columns = np.arange(len(instants))
@@ -148,6 +150,7 @@ class Feed:
         self._latest = [int_view(np.ascontiguousarray(line)) for line in latest]
         # The smallest from each instant on, so that it can be searched by bisection.
         self._oldest = int_view(np.minimum.accumulate(oldest[::-1])[::-1].copy())
+        self._newest = int_view(newest)  # Never falls: no older sample replaces a newer.
         self._present = present
 
     def landing_us(self, at_us: int) -> int:
@@ -167,18 +170,18 @@ class Feed:
         self._decided_us = max(self._decided_us, publication.at_us - 1)
 
     def traded(self, at_us: int) -> None:
-        """Take note that all up to *at_us* is decided: a trade changes later samples only."""
-        self._next = max(self._next, bisect_right(self._instant_view, at_us))
+        """
+        Take note of a trade at *at_us*: it changes only reports that show a later instant.
+
+        Instants before the first that can show one have been searched by the plan in force, which
+        is kept if it is among them (`is_settled`), so that the next plan starts behind them.
+        """
+        self._next = max(self._next, bisect_right(self._newest, at_us))
         self._decided_us = at_us
 
     def is_settled(self, publication: Publication, at_us: int) -> bool:
         """Return whether no report behind *publication* can show a trade after *at_us*."""
-        instant = publication.instant
-        return all(
-            samples.shows_view[line[instant]] <= at_us
-            for samples, line in zip(self._sources, self._latest, strict=True)
-            if line[instant] >= 0
-        )
+        return self._newest[publication.instant] <= at_us
 
     def plan(self) -> Publication | None:
         """Return the next publication as things stand, or None if there is none before the end."""

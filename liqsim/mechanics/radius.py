@@ -125,4 +125,8 @@ class _Band:
         return max(abs(now - then) for now, then in zip(log_prices, self._anchor, strict=True))
 
     def is_left(self, log_prices: Sequence[float]) -> bool:
-        return self.distance(log_prices) > self._reach
+        # Asked of every band at every mark, so without a generator.
+        for now, then in zip(log_prices, self._anchor, strict=True):
+            if abs(now - then) > self._reach:
+                return True
+        return False

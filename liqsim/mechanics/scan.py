@@ -60,8 +60,10 @@ def slopes_of(units: Ints, tiers: list[tuple[tuple[int, int], ...]]) -> Floats:
     slopes = units.astype(np.float64)
     for leg, leg_tiers in enumerate(tiers):
         size = np.abs(units[leg]).astype(np.float64)
-        previous = 0
+        previous, largest = 0, float(size.max(initial=0.0))
         for start, rate in leg_tiers:
+            if start >= largest:
+                break
             # A marginal rate adds its increment on the part above its own start.
             slopes[leg] -= (rate - previous) / RATIO_SCALE * np.maximum(size - start, 0.0)
             previous = rate

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import attrs
@@ -39,6 +40,7 @@ class Wake(simpy.Event):
     """A wake-up after *delay_us* with a named priority; ties go by serial number."""
 
     def __init__(self, env: simpy.Environment, delay_us: int, priority: Priority) -> None:
+        assert type(delay_us) is int, "a numpy delay would turn the clock into numpy for good"
         self.env = env
         self.callbacks = []
         self._value = None
@@ -77,6 +79,7 @@ class Context:
         journal: The door.
         markets: One desk per market.
         first_bucket: Owner number of the first bucket.
+        wake: Returns an event that fires after (delay_us, priority).
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Context:
         self.journal = journal
         self.markets = markets
         self.first_bucket = first_bucket
+        self.wake = partial(Wake, env)
         self._log = commentary(run_id=run_id)
         self._trade_listeners: list[list[Callable[[], None]]] = [[] for _ in markets]
         self._draw_listeners: list[Callable[[int], None]] = []
@@ -109,11 +113,6 @@ class Context:
     def now_us(self) -> int:
         """The present instant, in microseconds since the start."""
         return self.env.now  # type: ignore[return-value]
-
-    def wake(self, delay_us: int, priority: Priority) -> Wake:
-        """Return an event that fires after *delay_us*."""
-        assert type(delay_us) is int, "a numpy delay would turn the clock into numpy for good"
-        return Wake(self.env, delay_us, priority)
 
     def call(
         self, delay_us: int, priority: Priority, function: Callable[..., object], *args: object

@@ -199,23 +199,25 @@ class _Bot:
             yield self._context.wake(max(delay, self._down_for_us()), Priority.RESALE)
             if self._down_for_us():
                 continue
-            is_sold = self._send(desk)
+            ordered, sold = self._send(desk)
             if not self._inventory_e8(market_id):
                 break
-            if not is_sold:
+            if not sold:
                 yield self.seller.next_mark(market_id)  # Until prices move there is no use.
             delay = self._spec.resale_spacing_us or self._spec.resale_delay_us
+            if 0 < sold < ordered:
+                delay = max(delay, desk.state.book.half_life_us)
         self._is_selling[market_id] = False
         self._most_held_e8[market_id] = 0
 
-    def _send(self, desk: MarketDesk) -> bool:
-        """Send the next order for the inventory of one market; return whether any was filled."""
+    def _send(self, desk: MarketDesk) -> tuple[int, int]:
+        """Send the next order for the inventory of one market; return (ordered, filled) units."""
         now, market_id = self._context.now_us, desk.market_id
         inventory = self._inventory_e8(market_id)
         most, parts = self._most_held_e8[market_id], self._spec.resale_parts
         order_e8 = resale_order_e8(inventory, most, parts)
         if not order_e8:
-            return False
+            return 0, 0
         reference = desk.path.at(now)
         limit = None
         if order_e8 > 0:
@@ -224,10 +226,10 @@ class _Bot:
             spare = cash - self._calls_in_flight * self._spec.call_cost_uusd
             limit = affordable_price_e8(spare, order_e8)
             if limit < 1:
-                return False
+                return abs(order_e8), 0
         fill = desk.liquidity.fill(desk.state.book, now, reference, order_e8, limit)
         if fill is None:
-            return False
+            return abs(order_e8), 0
         event = InventorySold(
             keeper_id=self._owner_id,
             market_id=market_id,
@@ -241,7 +243,7 @@ class _Bot:
         self._context.journal.append(event, self._takeover_seq[market_id])
         self._context.book_changed(market_id)
         self.retry()
-        return True
+        return abs(order_e8), abs(fill.quantity_e8)
 
     def retry(self) -> None:
         """Look again at offers that were out of reach, now that capital may have come back."""

@@ -78,16 +78,19 @@ class Margins:
 
     def legs(self, bucket: int) -> list[MarketDesk]:
         """Return the markets in which it holds a position."""
-        home = self._home_view[bucket]
-        desks = self._context.markets if home == _CROSS else (self._context.markets[home],)
-        return [desk for desk in desks if self._ledger.unit_views[desk.market_id][bucket]]
+        home, views, desks = self._home_view[bucket], self._ledger.unit_views, self._context.markets
+        if home != _CROSS:
+            return [desks[home]] if views[home][bucket] else []
+        return [desk for desk in desks if views[desk.market_id][bucket]]
 
     def margin(self, bucket: int, buffer_e6: int = 0) -> int:
         """Return its margin at the marks, in USD x 1e-22, exact."""
         legs = []
         for desk in self.legs(bucket):
             quantity = self.position(desk, bucket)
-            weight = with_buffer(weight_e14(desk.spec.maintenance, abs(quantity)), buffer_e6)
+            weight = weight_e14(desk.spec.maintenance, abs(quantity))
+            if buffer_e6:
+                weight = with_buffer(weight, buffer_e6)
             legs.append((quantity, weight, desk.state.mark_e8))
         return scaled_margin(self._ledger.cash_view[bucket], legs)
 

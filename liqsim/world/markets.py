@@ -51,11 +51,12 @@ class BookState:
 
     def traded(self, at_us: int, quantity_e8: int, fill_seq: int) -> "BookState":
         """Return the state after a fill of *quantity_e8* (negative: sold)."""
-        return attrs.evolve(
-            self,
+        return BookState(
             at_us=at_us,
             consumed=self.consumed_at(at_us) + quantity_e8,
             net_e8=self.net_e8 + quantity_e8,
+            multiplier_e6=self.multiplier_e6,
+            half_life_us=self.half_life_us,
             fill_seq=fill_seq,
             gross=self._left(self.gross, at_us) + abs(quantity_e8),
         )

@@ -121,6 +121,11 @@ class MarketDepth:
         self._fills_at: list[int] = []
         self._fill_seqs: list[int] = []
 
+    @property
+    def half_life_us(self) -> int:
+        """Half-life of what is not yet refilled, now."""
+        return self._states[-1].half_life_us
+
     def changed(self, entry: Entry, e: DepthChanged) -> None:
         """Note a change of depth: where it falls the displacement stays, else the volume."""
         if e.multiplier_e6 < 1 or e.half_life_us < 1:

@@ -51,7 +51,10 @@ def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
     if entry.sim_time_us < resale.earliest_us:
         message = f"sold at {entry.sim_time_us} us, must be at {resale.earliest_us} or later"
         book.findings.add("resale", entry.seq, message)
-    resale.earliest_us = entry.sim_time_us + terms.resale_spacing_us
+    wait_us = terms.resale_spacing_us
+    if e.quantity_e8 != e.ordered_e8 and e.market_id in book.depths:
+        wait_us = max(wait_us, book.depths[e.market_id].half_life_us)
+    resale.earliest_us = entry.sim_time_us + wait_us
     if not inventory + e.quantity_e8:
         del book.resales[e.keeper_id, e.market_id]
 

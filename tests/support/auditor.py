@@ -126,7 +126,7 @@ class Auditor:
         self._maybe_free_at: list[int] = []
         self._order: tuple[int, int] | None = None
         self._most_held: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self._sold_at: dict[tuple[int, int], int] = {}
+        self._sells_from: dict[tuple[int, int], int] = {}
         fund = scenario.venue.fund
         names = [backer.name for backer in fund.backers]
         self._first_backer = prepared.first_bucket - len(names)
@@ -667,7 +667,7 @@ class Auditor:
         if part < abs(inventory):
             self.census["part of an inventory"] += 1
         spacing = bot.resale_spacing_us or bot.resale_delay_us
-        assert entry.sim_time_us >= self._sold_at.get((keeper, market), 0) + spacing
+        assert entry.sim_time_us >= self._sells_from.get((keeper, market), spacing)
         assert entry.sim_time_us >= bot.resale_delay_us
         downtime = bot.downtime
         assert not any(start <= entry.sim_time_us < end for start, end in downtime)
@@ -677,10 +677,20 @@ class Auditor:
             self.census["partial resale"] += 1
         self._priced(entry, event)
         self._trade(keeper, MAKERS, event)
-        self._sold_at[keeper, market] = entry.sim_time_us
+        if event.quantity_e8 != event.ordered_e8:
+            half_life = self._half_life_us(market, entry.sim_time_us)
+            self.census["a resale cut short"] += half_life > spacing
+            spacing = max(spacing, half_life)
+        self._sells_from[keeper, market] = entry.sim_time_us + spacing
         if not self._units[market][keeper]:
             self._most_held[keeper, market] = 0
-            del self._sold_at[keeper, market]
+            del self._sells_from[keeper, market]
+
+    def _half_life_us(self, market: int, at_us: int) -> int:
+        book = self._markets[market].liquidity
+        assert not isinstance(book, NoImpact), "it fills every order"
+        changed = [c.half_life_us for c in book.schedule if c.at_us <= at_us]
+        return changed[-1] if changed else book.half_life_us
 
     def _surplus(self, entry: Entry, event: SurplusRouted) -> None:
         assert event.amount_uusd > 0

@@ -1020,6 +1020,17 @@ def test_a_part_is_one_of_the_most_that_was_held() -> None:
     assert [e.ordered_e8 for e in run.of(InventorySold)] == [e8(-3)] * 5
 
 
+def test_a_resale_cut_short_waits_until_the_book_is_half_full_again() -> None:
+    book = {"kind": "power_book", "depth_usd": 300, "reach": Decimal("0.01"), "half_life": "10s"}
+    raw = keepers(keeper(purse_usd=2_000), markets__ETH__liquidity=book)
+
+    run = Run(raw, [LONG], {0: 100, 10: "90.6"})
+
+    # The book takes three units, then one and a half whenever half of them have come back.
+    assert _times(run, InventorySold) == [13, 23, 33, 43, 53]
+    assert [e.quantity_e8 for e in run.of(InventorySold)] == [e8(-3), *[e8("-1.5")] * 4]
+
+
 def test_a_resale_that_found_nothing_waits_for_the_next_price() -> None:
     raw = keepers(
         keeper(purse_usd=1_100, call_cost_usd=0),

@@ -58,7 +58,8 @@ MEMBERS: Final = {
     },
     "UnresolvedReason": {
         "no_executor": (
-            "On offer, and no bot was after it; or the engine was down or busy with others."
+            "On offer, and no bot was after it, being down, short of capital or not offered its "
+            "least profit; or the engine was down or busy with others."
         ),
         "no_depth": "Part of the last tranche was cancelled; the next one was not due yet.",
         "no_fresh_price": "The mark was older than `venue.mark_max_age`.",
@@ -96,6 +97,7 @@ OUTCOME_TYPES: Final = {
     "price": "string, exact decimal, USD per unit, 8 places",
     "ratio": "number",
     "us": "integer, microseconds",
+    "keys": "array of strings, dotted keys",
 }
 """How each type of an outcome key looks in JSON."""
 

@@ -9,6 +9,7 @@ import typer
 from liqsim.cli.options import AsJson, LogPath, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.policy import FINDINGS
+from liqsim.cli.text import counted
 from replay.log import Log
 from replay.verify import CODES, Finding
 
@@ -61,7 +62,6 @@ def _print_findings(findings: list[Finding], status: str, event_count: int) -> N
     if not findings:
         typer.echo(f"clean: {event_count:,} events ({state})")
         return
-    noun = "finding" if len(findings) == 1 else "findings"
-    typer.echo(f"{len(findings):,} {noun} in {event_count:,} events ({state})")
+    typer.echo(f"{counted(len(findings), 'finding')} in {event_count:,} events ({state})")
     for code, count in Counter(finding.code for finding in findings).most_common():
         typer.echo(f"  {count:,} {code}: {CODES[code]}")

@@ -217,6 +217,47 @@ def test_what_a_value_says_to_the_terminal_is_not_passed_on(stranger, log):
     assert "[31m[bold]" in answer.stdout
 
 
+def test_sql_may_begin_with_a_comment(stranger, log):
+    for sql in (
+        "-- All of it.\nselect 7 as n",
+        "--n: 8\nselect 7 as n",
+        "--all\nselect 7 as n, 1=1",
+    ):
+        answer = stranger.says("query", log, sql, "-f", "csv")
+        assert (answer.exit_code, answer.stdout.splitlines()[1][0]) == (0, "7"), answer.stderr
+
+    typo = stranger.says("query", log, "--formt", "csv", "select 1")
+    assert typo.exit_code == 2
+    assert "No such option: --formt" in typo.stderr
+
+
+def test_json_has_a_short_name(stranger, log):
+    assert stranger.says("query", log, SQL, "--json").json == (
+        stranger.says("query", log, SQL, "--format", "json").json
+    )
+    both = stranger.says("query", log, SQL, "--json", "--format", "csv")
+    assert both.exit_code == 2
+    assert both.stderr == (
+        "error: --json and --format csv contradict each other: give one of them\n"
+    )
+
+
+def test_a_life_is_cut_where_it_is_asked_to_be(stranger, log):
+    (whole,) = stranger.says(
+        "query", log, "select any_value(bucket) b from liquidations", "--json"
+    ).json
+    words = ("replay", log, "--account", whole["b"])
+    all_of_it = stranger.says(*words, "--json").json
+    first = stranger.says(*words, "--json", "--limit", 2).json
+    told = stranger.says(*words, "--limit", 2)
+
+    assert (len(all_of_it["events"]) > 5, all_of_it["left_count"]) == (True, 0)
+    assert first["events"] == all_of_it["events"][:2]
+    assert first["left_count"] == len(all_of_it["events"]) - 2
+    assert told.stderr == f"{first['left_count']} more: a higher --limit\n"
+    assert "trigger" not in told.stdout
+
+
 def test_explain_is_a_question(stranger, log):
     assert stranger.says("query", log, "explain select 1").exit_code == 0
 

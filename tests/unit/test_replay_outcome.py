@@ -18,8 +18,8 @@ from replay.terms import count_basis, parse_toml
 
 IN_THE_ORDER_OF_THE_TABLE = """
 scenario run_id seed log status schema_version path_mode start_at end_at digest event_count
-wall_seconds events_per_second basis_fact basis_assumed basis_fitted overrides accounts liquidated_accounts
-liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc lowest_reference_eth
+wall_seconds events_per_second basis_fact basis_assumed basis_fitted overrides accounts
+liquidated_accounts liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc lowest_reference_eth
 lowest_reference_btc amplification_eth amplification_btc largest_displacement_eth
 largest_displacement_btc fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd

@@ -9,6 +9,7 @@ import typer
 from liqsim.cli.options import AsJson, LogPath, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.policy import FINDINGS
+from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted
 from replay.log import Log
 from replay.verify import CODES, Finding
@@ -36,7 +37,9 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
     """
     del verbose  # Asked for by the policy on errors.
     with Log(log_path) as log:
-        findings, status, count = log.verify(), log.manifest.status, log.reader.last_seq + 1
+        status, count = log.manifest.status, log.reader.last_seq + 1
+        with share_done("auditing", is_shown=not as_json) as report:
+            findings = log.verify(report)
     if as_json:
         report = {
             "log": str(log_path),

@@ -203,8 +203,10 @@ def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
 
 
 def _oracle(outcome: Mapping[str, Any]) -> list[Line]:
+    median, never = outcome["oracle_lag_p50_us"], "no update landed: nobody due"
+    has_landed = median is not None
     return [
-        Line("lag, median", _optional(span, outcome["oracle_lag_p50_us"]), "sampled to landed"),
+        Line("lag, median", _optional(span, median), "sampled to landed" if has_landed else never),
         Line("lag, 99th percentile", _optional(span, outcome["oracle_lag_p99_us"])),
     ]
 

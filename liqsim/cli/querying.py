@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from liqsim.cli.options import AsJson, LogPath, Verbose
+from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import ExportError
 from replay.export import WRITERS, export_log, refuse_unusable, write_result
@@ -25,10 +26,10 @@ class QueryCommand(TyperCommand):
 
 
 def _is_comment(arg: str) -> bool:
-    """
+    r"""
     Return whether an argument begins with a comment: the name of an option has no blank in it.
 
-    >>> _is_comment("--note: all\\nfrom runs where seed = 1"), _is_comment("--output=my file.csv")
+    >>> _is_comment("--note: all\nfrom runs where seed = 1"), _is_comment("--output=my file.csv")
     (True, False)
     """
     name, _, _ = arg.partition("=")
@@ -148,9 +149,10 @@ def export(
     Example: liqsim export runs/LOG.duckdb parquet/
     """
     del verbose  # Asked for by the policy on errors.
-    with Log(log_path) as log:
-        counts = export_log(log, folder)
-    typer.echo(f"{sum(counts.values()):,} rows in {len(counts)} files: {folder}")
+    with Log(log_path) as log, share_done("writing", is_shown=True) as report:
+        counts = export_log(log, folder, report)
+    rows = counted(sum(counts.values()), "row")
+    typer.echo(f"{rows} in {counted(len(counts), 'file')}: {folder}")
 
 
 def _print_catalogue(log: Log) -> None:

@@ -2,11 +2,15 @@
 
 import csv
 import io
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from replay import verify
+from replay.export import export_log
 from replay.log import Log
 
 MIDDLE = "2026-01-01T00:01:10Z"
@@ -18,6 +22,30 @@ def test_a_sound_log_is_clean(stranger, log):
     with Log(log) as opened:
         assert answer.stdout == f"clean: {opened.manifest.event_count:,} events (sealed)\n"
     assert answer.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(("verify",), "auditing"), (("export",), "writing"), (("run",), " UTC")]
+)
+def test_who_waits_at_a_terminal_sees_how_far_it_is(stranger, log, cascade, words, said):
+    given = {"verify": (log,), "export": (log, "out"), "run": (cascade, "-v")}[words[0]]
+    shown = stranger.watches(*words, *given)
+
+    assert said in shown
+    assert re.search(r"\d+% 0:00:0\d", shown)  # Share and time so far, and no guess of the rest.
+    assert "-:--" not in shown
+
+
+def test_an_audit_and_an_export_tell_how_far_they_are(log, monkeypatch):
+    monkeypatch.setattr(verify, "_REPORT_EVERY", 50)
+    heard = {"verify": [], "export": []}
+    with Log(log) as opened:
+        opened.verify(lambda *done: heard["verify"].append(done))
+        counts = export_log(opened, Path("out"), lambda *done: heard["export"].append(done))
+        count = opened.manifest.event_count
+
+    assert heard["verify"] == [(done, count) for done in range(50, count + 1, 50)]
+    assert heard["export"] == [(n, len(counts)) for n in range(1, len(counts) + 1)]
 
 
 def test_every_finding_is_listed(stranger, log):

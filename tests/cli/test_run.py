@@ -75,6 +75,17 @@ def test_the_outcome_tells_what_was_set_and_what_is_still_lost(stranger, cascade
     assert lines["deleveraged"] == ["0.00", "0 deleveragings"]
 
 
+def test_an_oracle_that_never_lands_is_told(stranger):
+    late = {"markets__ETH__oracle__landing": {"median": "10m", "p99": "10m"}}
+    stranger.write_scenario("late.toml", engine_cascade(**late))
+    answer = stranger.says("run", "late.toml")
+
+    assert answer.exit_code == 0
+    assert "no_oracle_update_landed" in answer.stderr
+    assert "market=ETH" in answer.stderr
+    assert re.search(r"lag, median +-  no update landed: nobody due\n", answer.stdout)
+
+
 def test_a_default_name_that_exists_gets_a_number(stranger, cascade, at_noon):
     for _ in range(3):
         assert stranger.says("run", cascade, "-q").exit_code == 0

@@ -41,14 +41,14 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
         with share_done("auditing", is_shown=not as_json) as report:
             findings = log.verify(report)
     if as_json:
-        report = {
+        described = {
             "log": str(log_path),
             "status": status,
             "event_count": count,
             "is_clean": not findings,
             "findings": [attrs.asdict(finding) for finding in findings],
         }
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(described))
     else:
         _print_findings(findings, status, count)
     if findings:

@@ -13,6 +13,7 @@ from liqsim.events import (
 )
 from replay.audit import engine
 from replay.audit.book import Book, Resale
+from replay.audit.findings import e8
 from replay.audit.settlement import settle
 
 _E10: Final = 10**10
@@ -38,7 +39,8 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
         book.findings.add(
             "limit_crossed",
             entry.seq,
-            f"filled at {e.price_e8}, limit {limit}, while bucket {left} could be deleveraged",
+            f"filled at {e8(e.price_e8)}, limit {e8(limit)}, "
+            f"while bucket {left} could be deleveraged",
         )
 
 
@@ -57,7 +59,7 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
         marks.append(tranche.start.mark_price_e8)
     right = [_discounted(book, mark, is_sale=e.quantity_e8 < 0) for mark in marks]
     if e.price_e8 not in right:
-        message = f"taken over at {e.price_e8}, must be at {right[0]}"
+        message = f"taken over at {e8(e.price_e8)}, must be at {e8(right[0])}"
         book.findings.add("takeover_price", entry.seq, message)
 
 
@@ -124,7 +126,7 @@ def call_landed(book: Book, entry: Entry, e: TrancheTakenOver | KeeperCallFailed
 
 def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
     if abs(e.quantity_e8) > abs(e.ordered_e8) or e.quantity_e8 * e.ordered_e8 <= 0:
-        message = f"{e.quantity_e8} was filled of an order of {e.ordered_e8}"
+        message = f"{e8(e.quantity_e8)} was filled of an order of {e8(e.ordered_e8)}"
         book.findings.add("fill_size", entry.seq, message)
 
 

@@ -2,6 +2,7 @@
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit.book import Book, Deleveraging
+from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
 from replay.audit.settlement import fund_is_empty
 
@@ -11,7 +12,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     other = book.position(e.market_id, e.counterparty_id)
     if e.quantity_e8 * other <= 0 or abs(e.quantity_e8) > abs(other):
-        message = f"{-e.quantity_e8} does not reduce the position {other}"
+        message = f"{e8(-e.quantity_e8)} does not reduce the position {e8(other)}"
         book.findings.add("deleverage_side", entry.seq, message)
     if e.counterparty_id in book.liquidation_of:
         message = f"bucket {e.counterparty_id} is in liquidation"

@@ -124,6 +124,17 @@ def test_generated_parts_are_fresh():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["log-format.md", "scenario-format.md", "outcome.md"])
+def test_no_meaning_is_cut_off(name):
+    """A docstring's line that begins like an entry once ended the one before."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    generated = "".join(re.findall(r"<!-- generated: .*?<!-- end of ", text, re.DOTALL))
+    rows = [line for line in generated.splitlines() if re.match(r"\| \[?`", line)]
+
+    assert len(rows) > 50
+    assert [row for row in rows if not row.endswith(". |")] == []
+
+
 def test_the_minimal_example_is_what_it_says(folder):
     with Log(folder / "runs/minimal.duckdb") as log:
         outcome = log.outcome()

@@ -11,6 +11,7 @@ from unit.handmade_log import (
     SYSTEM,
     Story,
     e8,
+    engine_story,
     us,
     usd,
     write,
@@ -88,6 +89,15 @@ def test_a_deleveraged_account_has_that_in_its_life(engine):
     assert [(e["quantity"], e["note"]) for e in closed] == [
         (-2, "cem, rank 1"), (-1, "cem, rank 1"),
     ]  # fmt: skip
+
+
+def test_a_limit_that_binds_nothing_is_told_so(tmp_path):
+    story = engine_story()
+    story.change("ana1", limit_price_e8=1)
+    with Log(write(tmp_path / "log.duckdb", story)) as log:
+        notes = [e["note"] for e in describe_life(log, "ana")["events"] if e["what"] == "tranche"]
+    assert notes[0] == "number 1, engine: -5.00000000 at any price, the fund paying"
+    assert notes[1].endswith(" or better")
 
 
 def test_bad_debt_and_takeovers_are_in_a_life(engine, keepers):

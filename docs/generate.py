@@ -49,7 +49,10 @@ MEMBERS: Final = {
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",
         "restored": "The margin was restored at the mark when the call landed.",
-        "beyond_limit": "The discounted mark had passed the limit; the offer is withdrawn.",
+        "beyond_limit": (
+            "The discounted mark had passed the limit of that instant, with what the fund held "
+            "then; the offer is withdrawn. The tranche's `limit_price` is that of its start."
+        ),
         "purse_short": "The purse could not pay for the slice and the call.",
     },
     "LiquidationOutcome": {
@@ -58,7 +61,8 @@ MEMBERS: Final = {
     },
     "UnresolvedReason": {
         "no_executor": (
-            "On offer, and no bot was after it; or the engine was down or busy with others."
+            "On offer, and no bot was after it, being down, short of capital or not offered its "
+            "least profit; or the engine was down or busy with others."
         ),
         "no_depth": "Part of the last tranche was cancelled; the next one was not due yet.",
         "no_fresh_price": "The mark was older than `venue.mark_max_age`.",
@@ -96,6 +100,7 @@ OUTCOME_TYPES: Final = {
     "price": "string, exact decimal, USD per unit, 8 places",
     "ratio": "number",
     "us": "integer, microseconds",
+    "keys": "array of strings, dotted keys",
 }
 """How each type of an outcome key looks in JSON."""
 
@@ -374,6 +379,8 @@ def _form(scalar: Scalar) -> str:
         return _FORMS[scalar.form]
     if scalar.scale == UNIT_SCALE:
         return f"number, {'units' if scalar.key.endswith('units') else 'USD per unit'}"
+    if scalar.key.endswith("_per_second"):
+        return "number, per second"
     return f"number, {'USD' if scalar.key.endswith('_usd') else 'ratio'}"
 
 

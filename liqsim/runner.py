@@ -214,6 +214,9 @@ class Simulation:
             env.step()
         venue.close_books()
         for desk in self.context.markets:
+            if not desk.state.mark_e8:
+                # Nobody in it can have been due: a run that looks calm for the wrong reason.
+                self.context.log.warning("no_oracle_update_landed", market=desk.spec.name)
             self.journal.append(
                 market_extremes(
                     desk.market_id, desk.path, desk.state, desk.liquidity.displacement, end_us

@@ -54,3 +54,14 @@ def format_scaled(value: int, decimals: int) -> str:
 def format_usd(value_uusd: int) -> str:
     """Return micro-USD as an exact decimal string of USD."""
     return format_scaled(value_uusd, 6)
+
+
+def amount_text(value_uusd: int) -> str:
+    """
+    Return micro-USD for a sentence: grouped, exact, without zeros that say nothing.
+
+    >>> amount_text(10**18), amount_text(-1_234_500_000)
+    ('1,000,000,000,000', '-1,234.5')
+    """
+    text = f"{Decimal(value_uusd).scaleb(-6):,.6f}"
+    return text.rstrip("0").rstrip(".")

@@ -115,11 +115,14 @@ def relations(log: Log) -> list[str]:
     return [name for (name,) in rows]
 
 
-def export_log(log: Log, folder: Path) -> dict[str, int]:
+def export_log(
+    log: Log, folder: Path, progress: Callable[[int, int], None] | None = None
+) -> dict[str, int]:
     """
     Write every table and view of *log* as Parquet into the new *folder*; return their row counts.
 
-    Each is a file `NAME.parquet`, its rows sorted by its columns from the first on.
+    Each is a file `NAME.parquet`, its rows sorted by its columns from the first on. *progress* is
+    called with (files written, all of them).
 
     Raises:
         ExportError: The folder exists, the one it is to be in does not, or a view cannot be
@@ -127,8 +130,13 @@ def export_log(log: Log, folder: Path) -> dict[str, int]:
         OSError: A file cannot be written; nothing is left behind.
     """
     refuse_unusable(folder)
+    names, counts = relations(log), {}
     with _new_folder(folder) as partial:
-        return {name: _export(log, name, partial / f"{name}.parquet") for name in relations(log)}
+        for number, name in enumerate(names, start=1):
+            counts[name] = _export(log, name, partial / f"{name}.parquet")
+            if progress is not None:
+                progress(number, len(names))
+    return counts
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from replay.fold import Fold, fold
 from replay.outcome import outcome
 from replay.query import admitted, query
 from replay.state import State, state_at
-from replay.verify import Finding, verify_open
+from replay.verify import Finding, Progress, verify_open
 from replay.views import install_comments, install_views
 
 
@@ -98,9 +98,9 @@ class Log:
         """Return what the run came to."""
         return outcome(self.reader)
 
-    def verify(self) -> list[Finding]:
-        """Return everything that is wrong with the log."""
-        return verify_open(self.reader)
+    def verify(self, progress: Progress | None = None) -> list[Finding]:
+        """Return everything that is wrong with the log; *progress* hears how far it is."""
+        return verify_open(self.reader, progress)
 
     def _install_views(self) -> None:
         # At the first question: an audit has none.

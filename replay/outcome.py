@@ -35,6 +35,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "basis_fact": ("count", "Parameters that rest on a fact with a source."),
     "basis_assumed": ("count", "Parameters that are assumed, said so or not."),
     "basis_fitted": ("count", "Parameters that were fitted."),
+    "overrides": (
+        "keys",
+        "Keys that `--set` set, but for name, description and seed; their values are in the log.",
+    ),
     "accounts": ("count", "Accounts (buckets)."),
     "liquidated_accounts": ("count", "Accounts triggered at least once."),
     "liquidations": ("count", "Triggers."),
@@ -47,6 +51,13 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         (
             "(start - lowest market) / (start - lowest reference); null where the reference fell "
             "by less than 1e-6 of the start; one key per market."
+        ),
+    ),
+    "largest_displacement": (
+        "ratio",
+        (
+            "ln(market price / reference price) right after the fill that left it furthest from "
+            "zero, keepers' sales included; null without fills; one key per market."
         ),
     ),
     "fees_usd": ("usd", "Fees that liquidated accounts paid."),
@@ -98,6 +109,17 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "count",
         "Accounts still in liquidation at the end; null unless sealed.",
     ),
+    "unresolved_usd": (
+        "usd",
+        "Sum of |quantity| x mark price over all their positions; null unless sealed.",
+    ),
+    "unresolved_shortfall_usd": (
+        "usd",
+        (
+            "Sum of what their equity at the marks is below zero: a loss that no layer has taken "
+            "yet and that bad_debt_usd lacks; null unless sealed."
+        ),
+    ),
 } | {
     f"unresolved_{reason.name.lower()}": (
         "count",
@@ -107,7 +129,14 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
-_PER_MARKET: Final = ("lowest_market", "lowest_reference", "amplification")
+_PER_MARKET: Final = (
+    "lowest_market",
+    "lowest_reference",
+    "amplification",
+    "largest_displacement",
+)
+_OVERRIDE: Final = "set by an override"
+"""Source that `--set` leaves in the basis."""
 
 
 def keys_of(markets: list[str]) -> list[str]:
@@ -115,7 +144,7 @@ def keys_of(markets: list[str]) -> list[str]:
     Return the keys of an outcome with *markets*, in order.
 
     >>> [key for key in keys_of(["ETH"]) if "eth" in key]
-    ['lowest_market_eth', 'lowest_reference_eth', 'amplification_eth']
+    ['lowest_market_eth', 'lowest_reference_eth', 'amplification_eth', 'largest_displacement_eth']
     """
     return [
         name
@@ -176,10 +205,17 @@ def _identity(log: LogReader) -> dict[str, Any]:
 
 def _basis(log: LogReader) -> dict[str, Any]:
     try:
-        counts = count_basis(parse_toml(log.manifest.scenario_toml))
+        document = parse_toml(log.manifest.scenario_toml)
+        counts = count_basis(document)
     except ValueError:
-        return dict.fromkeys(("basis_fact", "basis_assumed", "basis_fitted"))
-    return {f"basis_{kind}": count for kind, count in counts.items()}
+        return dict.fromkeys(("basis_fact", "basis_assumed", "basis_fitted", "overrides"))
+    basis = document.get("basis", {})
+    set_keys = sorted(
+        key
+        for key, entry in basis.items()
+        if isinstance(entry, dict) and entry.get("source") == _OVERRIDE
+    )
+    return {f"basis_{kind}": count for kind, count in counts.items()} | {"overrides": set_keys}
 
 
 def _liquidations(log: LogReader) -> dict[str, Any]:
@@ -217,6 +253,22 @@ def _markets(log: LogReader) -> dict[str, Any]:
         values[f"lowest_market_{name}"] = f"{market:.8f}"
         values[f"lowest_reference_{name}"] = f"{reference:.8f}"
         values[f"amplification_{name}"] = _amplification(start, market, reference)
+    moved = log.rows(
+        """
+        select market_id, min(displacement), max(displacement)
+        from (
+            select market_id, ln(market_price::double / reference_price::double) as displacement
+            from order_filled
+            union all
+            select market_id, ln(market_price::double / reference_price::double)
+            from inventory_sold
+        )
+        group by market_id
+        """
+    )
+    for market_id, least, most in moved:
+        key = f"largest_displacement_{log.markets[market_id].lower()}"
+        values[key] = least if -least >= most else most
     return values
 
 
@@ -295,8 +347,18 @@ def _nearest_rank(ordered: list[int], percent: int) -> int | None:
 def _unresolved(log: LogReader) -> dict[str, Any]:
     counts = {f"unresolved_{reason.name.lower()}": 0 for reason in UnresolvedReason}
     if log.manifest.status != "sealed":
-        return dict.fromkeys(("unresolved_buckets", *counts))  # Nobody has counted yet.
+        # Nobody has counted yet.
+        names = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd", *counts)
+        return dict.fromkeys(names)
     rows = log.rows("select reason, count(*) from liquidation_unresolved group by reason")
     counts |= {f"unresolved_{reason}": count for reason, count in rows}
-    (buckets,) = log.rows("select count(distinct bucket_id) from liquidation_unresolved")[0]
-    return {"unresolved_buckets": buckets, **counts}
+    buckets, value, shortfall = log.rows(
+        "select count(distinct bucket_id), sum(notional_usd)::decimal(38, 6), "
+        "(-sum(equity_usd) filter (where equity_usd < 0))::decimal(38, 6) from unresolved"
+    )[0]
+    return {
+        "unresolved_buckets": buckets,
+        "unresolved_usd": _usd(value),
+        "unresolved_shortfall_usd": _usd(shortfall),
+        **counts,
+    }

@@ -5,7 +5,8 @@ Exactly one SELECT or EXPLAIN is admitted (DESCRIBE, SHOW, SUMMARIZE, FROM and V
 SELECT); the log is read-only, its configuration locked and other files out of reach.
 
 In CSV and JSON a decimal keeps all its places (as a string in JSON, so that no reader rounds it),
-a time is ISO 8601 in UTC with six decimals, an empty value is empty in CSV and null in JSON.
+a time is ISO 8601 in UTC with six decimals, an interval as DuckDB writes it (`1 day 03:27:13`), an
+empty value is empty in CSV and null in JSON.
 """
 
 import csv
@@ -144,8 +145,30 @@ def _plain(value: Any) -> Any:
             plain = str(value)
         case float() if not math.isfinite(value):
             plain = str(value)
+        case pa.MonthDayNano():
+            plain = _interval(value)
         case list() | tuple():
             plain = [_plain(item) for item in value]
         case dict():
             plain = {str(key): _plain(item) for key, item in value.items()}
     return plain
+
+
+def _interval(value: pa.MonthDayNano) -> str:
+    """
+    Return an interval as DuckDB writes it.
+
+    >>> _interval(pa.MonthDayNano([14, -1, 12_433_193_061_000]))
+    '1 year 2 months -1 day 03:27:13.193061'
+    """
+    years, months = divmod(abs(value.months), 12)
+    sign = -1 if value.months < 0 else 1
+    counts = ((sign * years, "year"), (sign * months, "month"), (value.days, "day"))
+    parts = [f"{n} {unit}" if abs(n) == 1 else f"{n} {unit}s" for n, unit in counts if n]
+    if value.nanoseconds or not parts:
+        seconds, micro = divmod(abs(value.nanoseconds) // 1_000, 1_000_000)
+        minutes, second = divmod(seconds, 60)
+        clock = f"{minutes // 60:02}:{minutes % 60:02}:{second:02}"
+        fraction = f".{micro:06}".rstrip("0") if micro else ""
+        parts.append(f"{'-' if value.nanoseconds < 0 else ''}{clock}{fraction}")
+    return " ".join(parts)

@@ -5,8 +5,9 @@ It believes nothing but the rows: digests, postings, margins and bankruptcy pric
 by code that shares nothing with what wrote them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -28,7 +29,12 @@ from replay.audit.triggers import Triggers
 from replay.fold import Fold
 from replay.terms import Terms, read_terms
 
-__all__ = ["CODES", "Finding", "verify", "verify_open"]
+__all__ = ["CODES", "Finding", "Progress", "verify", "verify_open"]
+
+Progress = Callable[[int, int], None]
+"""Called with (events audited, all of them)."""
+
+_REPORT_EVERY: Final = 100
 
 
 def verify(path: str | Path) -> list[Finding]:
@@ -42,8 +48,8 @@ def verify(path: str | Path) -> list[Finding]:
         return verify_open(log)
 
 
-def verify_open(log: LogReader) -> list[Finding]:
-    """Return everything that is wrong with an open log."""
+def verify_open(log: LogReader, progress: Progress | None = None) -> list[Finding]:
+    """Return everything that is wrong with an open log; *progress* hears how far it is."""
     findings = Findings()
     terms = _read_terms(log, findings)
     check_manifest(log, terms, findings)
@@ -55,6 +61,7 @@ def verify_open(log: LogReader) -> list[Finding]:
     if book is not None:
         prices.depths = book.depths
     structure.check_unnumbered()
+    done, count = 0, sum(span.count for span in log.spans.values())
     for low, high in log.chunks:
         kinds = log.chunk(low, high)
         structure.check(kinds)
@@ -68,6 +75,9 @@ def verify_open(log: LogReader) -> list[Finding]:
             moves = fold.apply(entry) if book is None else apply_checked(book, triggers, entry)
             if moves:
                 money.note_moves(entry.seq, moves)
+            done += 1
+            if progress is not None and done % _REPORT_EVERY == 0:
+                progress(done, count)
         money.check_postings(low, high)
     check_batches(log, structure.event_count, findings)
     is_sealed = log.manifest.status == "sealed"

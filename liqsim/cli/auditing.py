@@ -9,6 +9,8 @@ import typer
 from liqsim.cli.options import AsJson, LogPath, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.policy import FINDINGS
+from liqsim.cli.progress import share_done
+from liqsim.cli.text import counted
 from replay.log import Log
 from replay.verify import CODES, Finding
 
@@ -35,16 +37,18 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
     """
     del verbose  # Asked for by the policy on errors.
     with Log(log_path) as log:
-        findings, status, count = log.verify(), log.manifest.status, log.reader.last_seq + 1
+        status, count = log.manifest.status, log.reader.last_seq + 1
+        with share_done("auditing", is_shown=not as_json) as report:
+            findings = log.verify(report)
     if as_json:
-        report = {
+        described = {
             "log": str(log_path),
             "status": status,
             "event_count": count,
             "is_clean": not findings,
             "findings": [attrs.asdict(finding) for finding in findings],
         }
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(described))
     else:
         _print_findings(findings, status, count)
     if findings:
@@ -61,7 +65,6 @@ def _print_findings(findings: list[Finding], status: str, event_count: int) -> N
     if not findings:
         typer.echo(f"clean: {event_count:,} events ({state})")
         return
-    noun = "finding" if len(findings) == 1 else "findings"
-    typer.echo(f"{len(findings):,} {noun} in {event_count:,} events ({state})")
+    typer.echo(f"{counted(len(findings), 'finding')} in {event_count:,} events ({state})")
     for code, count in Counter(finding.code for finding in findings).most_common():
         typer.echo(f"  {count:,} {code}: {CODES[code]}")

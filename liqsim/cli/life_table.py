@@ -20,9 +20,11 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-def describe_life(log: Log, name: str) -> dict[str, Any]:
+def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, Any]:
     """
-    Return everything that happened to an account, in order, and where it stood after each event.
+    Return what happened to an account, in order, and where it stood after each event.
+
+    All of it, or the first *limit* events and how many more there are.
 
     Positions are by market. Equity (cash and positions at their mark prices) and margin (equity
     less maintenance) are there where every position has a mark price, margin only with a position;
@@ -48,7 +50,8 @@ def describe_life(log: Log, name: str) -> dict[str, Any]:
         f"from account_life where account_id = {owner.owner_id} order by seq"
     )
     events = []
-    for row in lives.fetchall():
+    rows = lives.fetchall()
+    for row in rows[:limit]:
         event = dict(zip(lives.columns, row, strict=True))
         legs = {m: leg for m, leg in held.get(event["seq"], {}).items() if leg[0]}
         equity = event.pop("equity_usd")
@@ -69,6 +72,7 @@ def describe_life(log: Log, name: str) -> dict[str, Any]:
         "account": owner.name,
         "cohort": owner.cohort,
         "events": events,
+        "left_count": len(rows) - len(events),
     }
 
 
@@ -103,6 +107,8 @@ def print_life(described: Mapping[str, Any]) -> None:
         typer.echo(line)
     if not rows:
         typer.echo("nothing happened to it")
+    if described["left_count"]:
+        typer.echo(f"{described['left_count']:,} more: a higher --limit", err=True)
 
 
 def _cells(event: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ import typer
 
 from liqsim.cli.auditing import outcome, verify
 from liqsim.cli.policy import reported
-from liqsim.cli.querying import export, query
+from liqsim.cli.querying import QueryCommand, export, query
 from liqsim.cli.replaying import replay
 from liqsim.cli.running import resume, run
 from liqsim.cli.shipped import scenarios
@@ -48,4 +48,4 @@ def main(
 
 
 for command in (run, resume, outcome, verify, replay, query, export, scenarios):
-    app.command()(reported(command))
+    app.command(cls=QueryCommand if command is query else None)(reported(command))

@@ -1,23 +1,36 @@
 """What a run came to, as a table for a person."""
 
 import json
+import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import attrs
 import typer
 
-from liqsim.cli.text import clock, layout, percent, price, printable, span, terminal_width, usd
+from liqsim.cli.text import (
+    clock,
+    counted,
+    layout,
+    percent,
+    price,
+    printable,
+    span,
+    terminal_width,
+    usd,
+)
+from liqsim.scenario.toml import shown
 from replay.log import Log
 
 _WIDTH: Final = 80
 _LABEL: Final = 24
 _VALUE: Final = 22
-_PRICES: Final = ("lowest market", "lowest reference", "amplification")
+_PRICES: Final = ("lowest market", "lowest reference", "amplification", "displaced, %")
 _FACTOR: Final = "amplification_"
 _REASONS: Final = "unresolved_"
+_STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
 _BASIS: Final = ("fact", "fitted", "assumed")
 
 
@@ -43,7 +56,7 @@ def print_outcome(log: Log, *, as_json: bool, verbose: int) -> None:
     if as_json:
         typer.echo(json.dumps(outcome, allow_nan=False))
         return
-    for line in _lines(outcome):
+    for line in _lines(outcome, log.manifest.scenario_toml):
         typer.echo(line)
     if outcome["status"] != "sealed":
         reason = f" ({printable(log.manifest.error)})" if log.manifest.error else ""
@@ -54,12 +67,13 @@ def print_outcome(log: Log, *, as_json: bool, verbose: int) -> None:
     typer.echo(f"log  {outcome['log']}")
 
 
-def _lines(outcome: Mapping[str, Any]) -> Iterator[str]:
+def _lines(outcome: Mapping[str, Any], scenario_toml: str) -> Iterator[str]:
     yield _bold(f"{outcome['scenario']}, seed {outcome['seed']}")
     start, end = clock(outcome["start_at"]), clock(outcome["end_at"])
     yield f"{start} to {end} UTC, path {outcome['path_mode']}"
     yield _effort(outcome)
     yield f"digest {outcome['digest']}" if outcome["digest"] else "no digest yet"
+    yield from _overrides(outcome["overrides"] or (), scenario_toml)
     yield ""
     title, *prices = layout(["Prices, USD", *_PRICES], _prices(outcome))
     yield _bold(title)
@@ -70,6 +84,15 @@ def _lines(outcome: Mapping[str, Any]) -> Iterator[str]:
         for line in lines:
             yield f"  {line.label:<{_LABEL}}{line.value:>{_VALUE}}  {line.note}".rstrip()
     yield ""
+
+
+def _overrides(keys: Sequence[str], scenario_toml: str) -> Iterator[str]:
+    """Yield what `--set` changed, so that two variants can be told apart."""
+    for key in keys:
+        value: Any = tomllib.loads(scenario_toml, parse_float=Decimal)
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        yield printable(f"set {key} = {shown(value)}")
 
 
 def _bold(text: str) -> str:
@@ -94,9 +117,14 @@ def _prices(outcome: Mapping[str, Any]) -> list[list[str]]:
             _optional(price, outcome[f"lowest_market_{market}"]),
             _optional(price, outcome[f"lowest_reference_{market}"]),
             _optional("{:,.4f}".format, outcome[f"{_FACTOR}{market}"]),
+            _optional(_displaced, outcome[f"largest_displacement_{market}"]),
         ]
         for market in markets
     ]
+
+
+def _displaced(displacement: float) -> str:
+    return f"{100 * math.expm1(displacement):,.2f}"
 
 
 def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
@@ -113,7 +141,11 @@ def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
 def _liquidations(outcome: Mapping[str, Any]) -> list[Line]:
     hit, accounts = outcome["liquidated_accounts"], outcome["accounts"]
     lines = [
-        Line("accounts liquidated", f"{hit:,}", f"{percent(hit, accounts)} of {accounts:,}"),
+        Line(
+            "accounts liquidated",
+            f"{hit:,}",
+            _share(Decimal(hit), Decimal(accounts), f"of {accounts:,}"),
+        ),
         Line("liquidations", f"{outcome['liquidations']:,}", "one account may have several"),
         Line("tranches", f"{outcome['tranches']:,}"),
     ]
@@ -121,18 +153,21 @@ def _liquidations(outcome: Mapping[str, Any]) -> list[Line]:
         lines += [
             Line("first", clock(outcome["first_liquidation_at"]), "UTC"),
             Line("last", clock(outcome["last_liquidation_at"]), "UTC"),
-            Line("longest wait", span(outcome["due_wait_max_us"]), "trigger to first settlement"),
+            Line(
+                "longest wait", span(outcome["due_wait_max_us"]), "to a settlement, or to the end"
+            ),
         ]
     return lines
 
 
 def _money(outcome: Mapping[str, Any]) -> list[Line]:
     liquidated = Decimal(outcome["liquidated_usd"])
-    debt = Decimal(outcome["bad_debt_usd"])
+    debt, shortfall = Decimal(outcome["bad_debt_usd"]), outcome["unresolved_shortfall_usd"]
     return [
         Line("liquidated", usd(liquidated), "all routes, at their prices"),
         Line("fees", usd(outcome["fees_usd"]), "paid by liquidated accounts"),
-        Line("bad debt", usd(debt), f"{percent(float(debt), float(liquidated))} of liquidated"),
+        Line("bad debt", usd(debt), _share(debt, liquidated, "of liquidated")),
+        Line("shortfall still open", _optional(usd, shortfall), "of accounts still due"),
     ]
 
 
@@ -147,7 +182,7 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
         Line("surplus received", usd(surplus)),
         Line("contributed", usd(contributed), "by backers of the fund"),
         Line("paid out", usd(start + surplus + contributed - end)),
-        Line("deleveraged", usd(deleveraged), f"{outcome['adl_events']:,} deleveragings"),
+        Line("deleveraged", usd(deleveraged), counted(outcome["adl_events"], "deleveraging")),
         Line("profits cut", usd(outcome["haircut_usd"]), "of winners, for holes"),
         Line("losses socialised", usd(outcome["socialised_usd"]), "paid by solvent accounts"),
     ]
@@ -156,20 +191,22 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
 def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
     won, lost = outcome["keeper_attempts_won"], outcome["keeper_attempts_lost"]
     return [
-        Line("calls won", f"{won:,}", f"{percent(won, won + lost)} of those sent"),
+        Line("calls won", f"{won:,}", _share(Decimal(won), Decimal(won + lost), "of those sent")),
         Line("calls lost", f"{lost:,}"),
         Line("profit, USD", _optional(usd, outcome["keeper_profit_usd"])),
         Line(
             "lowest purse, USD",
             _optional(usd, outcome["keeper_purse_lowest_usd"]),
-            f"{outcome['keepers_dry']:,} keepers short of a tranche",
+            f"{counted(outcome['keepers_dry'], 'keeper')} short of a tranche",
         ),
     ]
 
 
 def _oracle(outcome: Mapping[str, Any]) -> list[Line]:
+    median, never = outcome["oracle_lag_p50_us"], "no update landed: nobody due"
+    has_landed = median is not None
     return [
-        Line("lag, median", _optional(span, outcome["oracle_lag_p50_us"]), "sampled to landed"),
+        Line("lag, median", _optional(span, median), "sampled to landed" if has_landed else never),
         Line("lag, 99th percentile", _optional(span, outcome["oracle_lag_p99_us"])),
     ]
 
@@ -178,11 +215,12 @@ def _unresolved(outcome: Mapping[str, Any]) -> list[Line]:
     reasons = {
         key.removeprefix(_REASONS): count
         for key, count in outcome.items()
-        if key.startswith(_REASONS) and key != f"{_REASONS}buckets"
+        if key.startswith(_REASONS) and key not in _STILL_DUE
     }
     still_due = outcome["unresolved_buckets"]
     return [
         Line("accounts still due", "unknown" if still_due is None else f"{still_due:,}"),
+        *([Line("their positions, USD", usd(outcome["unresolved_usd"]))] if still_due else []),
         *(
             Line(f"  {reason.replace('_', ' ')}", f"{count:,}")
             for reason, count in reasons.items()
@@ -213,6 +251,11 @@ def _basis_lines(scenario_toml: str) -> Iterator[str]:
         width = terminal_width() or _WIDTH
         yield from layout(["basis", "key", "source"], rows, width, wrap_last=True)
         yield ""
+
+
+def _share(part: Decimal, whole: Decimal, text: str) -> str:
+    """Return what part of *whole* something is, with *text*; nothing where there is no whole."""
+    return f"{percent(float(part), float(whole))} {text}" if whole else ""
 
 
 def _optional(text: Any, value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from liqsim.api import Progress as Report
 from liqsim.api import Scenario
@@ -26,17 +26,8 @@ def simulated_time(scenario: Scenario, path: Path, *, is_shown: bool) -> Iterato
     log survives up to its last batch.
     """
     asked = threading.Event()
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        expand=True,
-        disable=not (is_shown and console.is_terminal),
-    )
+    bar = _bar(is_shown=is_shown)
+    console = bar.console
     task = bar.add_task("drawing prices and accounts", total=None)
 
     def report(done_us: int, all_us: int) -> None:
@@ -57,6 +48,34 @@ def simulated_time(scenario: Scenario, path: Path, *, is_shown: bool) -> Iterato
 
     with _handling_sigint(interrupt), bar:
         yield report
+
+
+@contextmanager
+def share_done(what: str, *, is_shown: bool) -> Iterator[Report]:
+    """Give the function that a task hears its progress by: (done, all of it), in any unit."""
+    bar = _bar(is_shown=is_shown)
+    task = bar.add_task(what, total=None)
+
+    def report(done: int, whole: int) -> None:
+        bar.update(task, completed=done, total=whole)
+
+    with bar:
+        yield report
+
+
+def _bar(*, is_shown: bool) -> Progress:
+    """Return a bar for a terminal: share and time so far, as no run goes at one speed."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        expand=True,
+        disable=not (is_shown and console.is_terminal),
+    )
 
 
 @contextmanager

@@ -2,17 +2,38 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from liqsim.cli.options import LogPath, Verbose
-from liqsim.cli.text import layout, terminal_width
+from liqsim.cli.options import AsJson, LogPath, Verbose
+from liqsim.cli.progress import share_done
+from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import ExportError
 from replay.export import WRITERS, export_log, refuse_unusable, write_result
 from replay.log import Log
 from replay.query import column_names, text_rows, to_csv, to_json
 from replay.views import VIEWS, described
+
+
+class QueryCommand(TyperCommand):
+    """Takes SQL that begins with a comment for SQL, not for an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse *args*; a space before `-- what is asked` keeps it from looking like an option."""
+        return super().parse_args(ctx, [f" {arg}" if _is_comment(arg) else arg for arg in args])
+
+
+def _is_comment(arg: str) -> bool:
+    r"""
+    Return whether an argument begins with a comment: the name of an option has no blank in it.
+
+    >>> _is_comment("--note: all\nfrom runs where seed = 1"), _is_comment("--output=my file.csv")
+    (True, False)
+    """
+    name, _, _ = arg.partition("=")
+    return arg.startswith("--") and any(character.isspace() for character in name)
 
 
 class Format(StrEnum):
@@ -51,6 +72,7 @@ def query(
             "--format", "-f", help="How the result is printed or written.", show_default="table"
         ),
     ] = None,
+    as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
     """
@@ -58,14 +80,17 @@ def query(
 
     In CSV and JSON decimals keep all their places (as text in JSON) and times are ISO 8601, UTC.
 
-    In Parquet decimals stay decimals, and times timestamps.
+    In Parquet decimals stay decimals, and times timestamps. --json is short for -f json.
 
     Example: liqsim query LOG "select market, count(*) from liquidations group by market"
 
     Example: liqsim query LOG "from account_life" -o lives.parquet
     """
     del verbose  # Asked for by the policy on errors.
-    form = _form(form, output)
+    if as_json and form not in (None, Format.JSON):
+        message = f"--json and --format {form} contradict each other: give one of them"
+        raise ExportError(message)
+    form = _form(Format.JSON if as_json else form, output)
     if output is not None:
         if sql is None:
             message = f"{output}: there is no SQL whose result could be written"
@@ -79,7 +104,7 @@ def query(
         result = log.query(sql)
     if output is not None:
         write_result(result, output, form)
-        typer.echo(f"{result.num_rows:,} rows: {output}", err=True)
+        typer.echo(f"{counted(result.num_rows, 'row')}: {output}", err=True)
         return
     match form:
         case Format.CSV:
@@ -124,9 +149,10 @@ def export(
     Example: liqsim export runs/LOG.duckdb parquet/
     """
     del verbose  # Asked for by the policy on errors.
-    with Log(log_path) as log:
-        counts = export_log(log, folder)
-    typer.echo(f"{sum(counts.values()):,} rows in {len(counts)} files: {folder}")
+    with Log(log_path) as log, share_done("writing", is_shown=True) as report:
+        counts = export_log(log, folder, report)
+    rows = counted(sum(counts.values()), "row")
+    typer.echo(f"{rows} in {counted(len(counts), 'file')}: {folder}")
 
 
 def _print_catalogue(log: Log) -> None:

@@ -17,6 +17,9 @@ from replay.log import Log
 _TIME = 'TIME: UTC, such as "2020-03-12 14:31" or 2020-03-12T14:31:00Z.'
 
 
+_LISTED = 50
+
+
 def replay(
     log_path: LogPath,
     *,
@@ -50,7 +53,15 @@ def replay(
         list[str] | None,
         typer.Option("--kind", metavar="K", help="List only events of this kind; may be repeated."),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="List at most so many.")] = 50,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="List at most so many events.",
+            show_default="50; with --account all",
+        ),
+    ] = None,
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
@@ -75,12 +86,17 @@ def replay(
     _refuse_mixed(is_listing=is_listing, is_state=is_state, is_life=account is not None)
     with Log(log_path) as log:
         if account is not None:
-            life = describe_life(log, account)
+            life = describe_life(log, account, limit)
             (_print_json if as_json else print_life)(life)
             return
         if is_listing:
             listing = list_events(
-                log, since=since, until=until, after=after, kinds=kinds or (), limit=limit
+                log,
+                since=since,
+                until=until,
+                after=after,
+                kinds=kinds or (),
+                limit=limit or _LISTED,
             )
             if as_json:
                 _print_json(listing_as_dict(listing))
@@ -102,7 +118,7 @@ def replay(
 
 def _refuse_mixed(*, is_listing: bool, is_state: bool, is_life: bool) -> None:
     if is_life and (is_listing or is_state):
-        message = "--account shows a whole life: only --json goes with it"
+        message = "--account shows a whole life: only --limit and --json go with it"
         raise QueryError(message)
     if is_listing and is_state:
         message = "--at, --seq and --owner show a state; --from, --to, --after, --kind list events"

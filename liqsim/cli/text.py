@@ -92,6 +92,16 @@ def span(microseconds: int) -> str:
     return " ".join(parts)
 
 
+def counted(count: int, noun: str) -> str:
+    """
+    Return a count and its noun.
+
+    >>> counted(1, "row"), counted(1_200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def percent(part: float, whole: float) -> str:
     """
     Return what part of a whole something is.

@@ -8,6 +8,7 @@ metadata its range, the class docstring its comment. `TRANSFERS` says which bala
 
 import re
 from enum import IntEnum
+from inspect import cleandoc
 from typing import Any, ClassVar, Final, Protocol, get_type_hints
 
 import attrs
@@ -236,8 +237,9 @@ def attribute_docs(cls: EventClass) -> dict[str, str]:
     _, _, listing = (cls.__doc__ or "").partition("Attributes:")
     docs: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in listing.splitlines():
-        entry = re.fullmatch(r"\s*(\w+): (.+)", line)
+    for line in cleandoc(listing).splitlines():
+        # What goes on from the line before is indented, also if it begins like an entry.
+        entry = re.fullmatch(r"(\w+): (.+)", line)
         if entry:
             current = docs[entry[1]] = [entry[2]]
         elif line.strip():

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from liqsim.mechanics.margin import MARGIN_SCALE, scaled_margin, weight_e14
 from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import Market
-from liqsim.units import ceil_div, format_usd, taker_cost_uusd
+from liqsim.units import amount_text, ceil_div, taker_cost_uusd
 
 _NAMED_MAX = 10
 
@@ -32,11 +32,13 @@ def refusal_of(due: Sequence[tuple[Holding, int]], file: str) -> str:
     where = f'population.accounts.file = "{file}"'
     lines = [
         f"{where} at {holding.place}: {holding.name} is due at the start, its margin is "
-        f'{format_usd(margin_uusd)} USD; due_at_start = "liquidate" would let it be'
+        f'{amount_text(margin_uusd)} USD; due_at_start = "liquidate" would let it be'
         for holding, margin_uusd in due[:_NAMED_MAX]
     ]
     if len(due) > _NAMED_MAX:
-        lines.append(f"{where} has {len(due) - _NAMED_MAX} more accounts that are due at the start")
+        more = len(due) - _NAMED_MAX
+        accounts = "account that is" if more == 1 else "accounts that are"
+        lines.append(f"{where} has {more} more {accounts} due at the start")
     return "\n".join(lines)
 
 

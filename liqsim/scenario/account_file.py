@@ -12,7 +12,7 @@ from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import PRICE, AccountsFile, Scenario
 from liqsim.scenario.owners import OwnerNames
 from liqsim.scenario.values import read_value
-from liqsim.units import BOUND, UNIT_SCALE, USD_SCALE, format_usd, taker_cost_uusd
+from liqsim.units import BOUND, UNIT_SCALE, USD_SCALE, amount_text, taker_cost_uusd
 
 ACCOUNT: Final = "account"
 MARKET: Final = "market"
@@ -106,10 +106,13 @@ def _name_reader(scenario: Scenario) -> Callable[[Any], str]:
     def read(cell: Any) -> str:
         # Parquet may keep account numbers as such.
         name = str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
+        if not isinstance(name, str):
+            name = ""
         try:
             read_value(_TEXT, name, 0)
         except ValueError:
-            name = ""
+            msg = "must be a name on one line, without control characters"
+            raise ValueError(msg) from None
         if not name or name != name.strip() or len(name) > _NAME_CHARS:
             msg = f"must be a name of 1 to {_NAME_CHARS} characters, without spaces at its ends"
             raise ValueError(msg)
@@ -150,16 +153,16 @@ def _read_collateral(cell: Any) -> int | None:
 
 def _overflow(file: DataFile, rows: Sequence[int], holding: Holding) -> list[str]:
     """Return what is wrong if a position's value or the account's cash leaves the ledger."""
-    limit = f"of less than {format_usd(BOUND)} USD"
+    limit = f"of less than {amount_text(BOUND)} USD"
     cash_uusd = holding.collateral_uusd
     for row, (_, quantity_e8, entry_e8) in zip(rows, holding.legs, strict=True):
         cost_uusd = taker_cost_uusd(quantity_e8, entry_e8)
         if abs(cost_uusd) >= BOUND:
-            text = f"must make a value at entry {limit}, not {format_usd(abs(cost_uusd))}"
+            text = f"must make a value at entry {limit}, not {amount_text(abs(cost_uusd))}"
             return [file.refusal(row, QUANTITY, text)]
         cash_uusd -= cost_uusd
         # The positions are opened one after the other.
         if abs(cash_uusd) >= BOUND:
-            text = f"must leave the account cash {limit}, not {format_usd(abs(cash_uusd))}"
+            text = f"must leave the account cash {limit}, not {amount_text(abs(cash_uusd))}"
             return [file.refusal(row, QUANTITY, text)]
     return []

@@ -15,6 +15,7 @@ from liqsim.scenario.datafile import (
     number_reader,
     read_file,
     refuse,
+    unit_hint,
 )
 from liqsim.scenario.model import PRICE, FilePath
 from liqsim.scenario.toml import inline
@@ -49,12 +50,14 @@ class BarFile:
         times_us: Start of every bar, in microseconds of Unix time.
         bar_us: Length of a bar.
         rows: (open, high, low, close) of every bar, in 1e-8 USD.
+        timestamps: How its times were read.
     """
 
     file: DataFile
     times_us: list[int]
     bar_us: int
     rows: list[tuple[int, int, int, int]]
+    timestamps: str
 
     def covers(self, start_us: int, end_us: int) -> bool:
         """Return whether the bars reach from *start_us* to *end_us* of Unix time."""
@@ -75,7 +78,7 @@ class BarFile:
         if last_us < end_us:
             text = f"ends at {_time(last_us)}, must reach the end of the run, {_time(end_us)}"
             problems.append(self.file.refusal(len(self.rows) - 1, TIME, text))
-        refuse(problems)
+        refuse(problems and [*problems, *unit_hint(self.timestamps, self.times_us)])
         first = (start_us - first_us) // self.bar_us
         last = ceil_div(end_us - first_us, self.bar_us)
         unix_us = self.times_us[first]
@@ -112,8 +115,8 @@ def read_bar_file(folder: Path, spec: FilePath) -> BarFile:
         if after - before != bar_us:
             span = f"one bar of {duration_text(bar_us)} after the row before it"
             problems.append(file.refusal(row, TIME, f"must be {_time(before + bar_us)}, {span}"))
-    refuse(problems)
-    return BarFile(file, times_us, bar_us, rows)
+    refuse(problems and [*unit_hint(spec.timestamps, times_us), *problems])
+    return BarFile(file, times_us, bar_us, rows, spec.timestamps)
 
 
 def _check_order(file: DataFile, times_us: list[int], problems: list[str]) -> None:

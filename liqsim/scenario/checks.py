@@ -344,9 +344,9 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
     legs = [leg for holding in holdings for leg in holding.legs]
     listed_uusd = sum(abs(taker_cost_uusd(quantity, entry)) for _, quantity, entry in legs)
     notional_uusd = sum(cohort.notional_uusd for cohort in cohorts) + listed_uusd
-    limit = f"less than {_number(BOUND, USD_SCALE)} USD in all"
+    limit = f"less than {_grouped(BOUND, USD_SCALE)} USD in all"
     if notional_uusd >= BOUND:
-        bound = f"must have notional_usd of {limit}, not {_number(notional_uusd, USD_SCALE)}"
+        bound = f"must have notional_usd of {limit}, not {_grouped(notional_uusd, USD_SCALE)}"
         yield _ACCOUNTS if listed_uusd * 2 > notional_uusd else _COHORTS, bound
     # What comes in from outside: the largest part is named for the sum.
     deposits = [
@@ -358,14 +358,14 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
     ]
     deposited_uusd = sum(amount for amount, _ in deposits)
     if deposited_uusd >= BOUND > notional_uusd:
-        total = f"not {_number(deposited_uusd, USD_SCALE)}"
+        total = f"not {_grouped(deposited_uusd, USD_SCALE)}"
         yield max(deposits)[1], f"must leave collateral, purses and fund {limit}, {total}"
     for market in scenario.markets:
         start_e8, book = _start_e8(market.path), market.liquidity
         if not start_e8:
             continue  # A path without knots or bars, refused above.
-        bound = f"must make less than {_number(BOUND, UNIT_SCALE)} units of {market.name}"
-        price = f"at its start price, {_number(start_e8, UNIT_SCALE)}"
+        bound = f"must make less than {_grouped(BOUND, UNIT_SCALE)} units of {market.name}"
+        price = f"at its start price, {_grouped(start_e8, UNIT_SCALE)}"
         drawn_uusd = sum(
             c.notional_uusd * legs_of(c).get(market.name, 0) // RATIO_SCALE for c in cohorts
         )
@@ -426,3 +426,7 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _number(value: int, scale: int) -> str:
     return f"{(Decimal(value) / scale).normalize():f}"
+
+
+def _grouped(value: int, scale: int) -> str:
+    return f"{(Decimal(value) / scale).normalize():,f}"

@@ -23,7 +23,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from liqsim.scenario.fields import REQUIRED, Form, Scalar, key_of, name_of
-from liqsim.scenario.model import KINDS
+from liqsim.scenario.model import KINDS, Scenario
 from liqsim.scenario.toml import dotted
 from liqsim.scenario.values import expected, read_value, write_value
 
@@ -35,6 +35,10 @@ Problem = tuple[Path, str]
 
 _NAME_KEY: Final = "\0name"
 """Carries a named table's name to its class; not `name`, which stays unknown to TOML."""
+
+_LIKE: Final = 0.5
+"""How much alike a word and its nearest must be, from 0 to 1, to be named in one breath."""
+_FEW: Final = 8
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _Read = Callable[[Any], Any]
@@ -82,9 +86,33 @@ def problems_of(error: Exception, path: Path = ()) -> Iterator[Problem]:
 
 
 def nearest(word: str, known: Iterable[str], path: Path = ()) -> str:
-    """Return the hint that names the one of *known* that is most like *word*."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.0)
-    return f", the nearest is {dotted((*path, close[0]))}" if close else ""
+    """Return the hint that names that of *known* that is most like *word*, or the few there are."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=_LIKE)
+    if close:
+        return f", the nearest is {dotted((*path, close[0]))}"
+    if not 0 < len(names) <= _FEW:
+        return ""
+    return f"; there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+
+
+def is_named(path: Path) -> bool:
+    """Return whether *path* is that of a named table, such as a market."""
+    return len(path) > 1 and path[-2] in _families(Scenario)
+
+
+@lru_cache(maxsize=1)
+def _families(root: type) -> frozenset[str]:
+    """Return the keys below *root* that hold named tables whose names are the user's."""
+    found: set[str] = set()
+    waiting = [root]
+    while waiting:
+        for attribute in attrs.fields(waiting.pop()):
+            if attribute.metadata.get("shorthand", "") is None:
+                found.add(attribute.metadata["tables"])
+            kinds = get_args(attribute.type) or (attribute.type,)
+            waiting += [kind for kind in kinds if attrs.has(kind)]
+    return frozenset(found)
 
 
 def _class_reader(converter: Converter, cls: type, start_us: int) -> Callable[[Any, Any], Any]:

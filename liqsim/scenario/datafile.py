@@ -22,7 +22,7 @@ from liqsim.scenario.bars import TIMESTAMPS
 from liqsim.scenario.fields import Scalar
 from liqsim.scenario.toml import shown
 from liqsim.scenario.values import expected, read_value, unix_us
-from liqsim.units import SECOND_US
+from liqsim.units import SECOND_US, YEAR_US
 
 PROBLEMS_MAX: Final = 10
 """So many lines of a file are named when it is refused; the rest is counted."""
@@ -98,7 +98,7 @@ def refuse(problems: Sequence[str]) -> None:
     """
     if problems:
         more = len(problems) - PROBLEMS_MAX
-        rest = [f"has {more} more such problems"] if more > 0 else []
+        rest = [f"has {more} more such problem{'s'[: more > 1]}"] if more > 0 else []
         raise FileRefusedError([*problems[:PROBLEMS_MAX], *rest])
 
 
@@ -180,6 +180,13 @@ def instant_reader(form: str) -> Callable[[Any], int]:
     return _read_utc if form == "utc" else _unix_reader(form)
 
 
+def unit_hint(form: str, times_us: Sequence[int]) -> list[str]:
+    """Return the sentence that doubts the unit of times that a finer one puts into 1970, if any."""
+    if form in _TICKS_US and max(times_us) < YEAR_US:
+        return [f"lies in 1970 throughout: is timestamps = {form!r} the right unit?"]
+    return []
+
+
 def _read_utc(cell: Any) -> int:
     if isinstance(cell, _Instant):
         return _in_range(cell)
@@ -215,14 +222,14 @@ def _unix_reader(form: str) -> Callable[[Any], int]:
             unit = {SECOND_US: "", 1_000: "milli", 1: "micro"}[tick_us]
             msg = f"must be a whole number of {unit}seconds since 1970, as timestamps = {form!r}"
             raise ValueError(msg)
-        return _in_range(cell * tick_us)
+        return _in_range(cell * tick_us, f" as timestamps = {form!r}")
 
     return read
 
 
-def _in_range(at_us: int) -> int:
+def _in_range(at_us: int, form: str = "") -> int:
     if not 0 <= at_us < _LAST_US:
-        msg = "must be a time from the year 1970 to 9999"
+        msg = f"must be a time from the year 1970 to 9999{form}"
         raise ValueError(msg)
     return at_us
 
@@ -262,6 +269,7 @@ def _csv(data: bytes) -> tuple[list[str], _Rows]:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         fail(f"at line {line}: is not UTF-8 text")
+    # The header is looked at before the rows: a comment above it is no fault of theirs.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -276,15 +284,15 @@ def _csv(data: bytes) -> tuple[list[str], _Rows]:
         fail("is empty, it must have a header and rows")
     header = rows.pop(0)
     del lines[0]
-    refuse(
-        [
-            f"at line {line}: has {len(row)} columns, must have {len(header)} as the header"
-            for row, line in zip(rows, lines, strict=True)
-            if len(row) != len(header)
-        ]
-    )
 
     def rows_of(kept: Sequence[str]) -> DataFile:
+        refuse(
+            [
+                f"at line {line}: has {len(row)} columns, must have {len(header)} as the header"
+                for row, line in zip(rows, lines, strict=True)
+                if len(row) != len(header)
+            ]
+        )
         places = {name: header.index(name) for name in kept}
         cells = {name: [row[place] for row in rows] for name, place in places.items()}
         return DataFile("", cells, lines, "line")

@@ -59,9 +59,9 @@ def load_scenario(
         msg = f"{source}: cannot be read: {getattr(error, 'strerror', None) or error}"
         raise ScenarioError(msg) from None
     raw = _parsed(text, source)
-    apply_overrides(raw, overrides, source=source)
+    made = apply_overrides(raw, overrides, source=source)
     raw = raw if seed is None else raw | {"seed": seed}
-    return scenario_from_dict(raw, source=source, folder=path.parent)
+    return scenario_from_dict(raw, source=source, folder=path.parent, made=made)
 
 
 def scenario_from_toml(text: str, *, source: str, folder: Path = _HERE) -> Scenario:
@@ -80,8 +80,18 @@ def scenario_from_toml(text: str, *, source: str, folder: Path = _HERE) -> Scena
     return scenario_from_dict(_parsed(text, source), source=source, folder=folder)
 
 
-def scenario_from_dict(raw: Mapping[str, Any], *, source: str, folder: Path = _HERE) -> Scenario:
-    """Return the scenario in the tables *raw*, as tomllib gives them; see `scenario_from_toml`."""
+def scenario_from_dict(
+    raw: Mapping[str, Any],
+    *,
+    source: str,
+    folder: Path = _HERE,
+    made: Sequence[convert.Path] = (),
+) -> Scenario:
+    """
+    Return the scenario in the tables *raw*, as tomllib gives them; see `scenario_from_toml`.
+
+    *made* are the paths of tables that overrides made: if one lacks keys, its name was wrong.
+    """
     try:
         start_us = int(read_value(_START, raw.get("start"), 0))
     except ValueError:
@@ -90,7 +100,10 @@ def scenario_from_dict(raw: Mapping[str, Any], *, source: str, folder: Path = _H
     try:
         scenario = converter.structure(raw, Scenario)
     except BaseValidationError as error:
-        raise ScenarioError(_lines(source, convert.problems_of(error), raw)) from None
+        problems = _without_made([*convert.problems_of(error)], made, raw)
+        if not raw.get("markets"):
+            problems.append((("markets",), "must have at least one market"))
+        raise ScenarioError(_lines(source, problems, raw)) from None
     scenario = attrs.evolve(scenario, basis=tuple(sorted(scenario.basis, key=_breadth)))
     scenario, file_problems = with_files(scenario, folder)
     tree = converter.unstructure(scenario)
@@ -109,6 +122,22 @@ def _parsed(text: str, source: str) -> dict[str, Any]:
     except RecursionError:
         msg = f"{source}: tables or arrays are nested too deeply"
     raise ScenarioError(msg)
+
+
+def _without_made(
+    problems: list[convert.Problem], made: Iterable[convert.Path], raw: Mapping[str, Any]
+) -> list[convert.Problem]:
+    """Return *problems*, those of a named table that an override made in one."""
+    for path in filter(convert.is_named, made):
+        inside = [(at, text) for at, text in problems if at[: len(path)] == path]
+        lacking = [dotted(at[len(path) :]) for at, _ in inside if _at(raw, at) is _ABSENT]
+        if lacking:
+            others = ", ".join(name for name in _at(raw, path[:-1]) if name != path[-1])
+            text = f"is not in the file{f', which has {others}' if others else ''}: "
+            text += f"an override made it, and it lacks {', '.join(lacking)}"
+            rest = [problem for problem in problems if problem not in inside]
+            problems = [(path, text), *rest]
+    return problems
 
 
 def _breadth(basis: Basis) -> tuple[int, str]:

@@ -10,17 +10,20 @@ from liqsim.scenario.basis import NOT_COUNTED
 from liqsim.scenario.toml import dotted, shown
 
 
-def apply_overrides(tree: dict[str, Any], overrides: Sequence[str], *, source: str) -> None:
+def apply_overrides(
+    tree: dict[str, Any], overrides: Sequence[str], *, source: str
+) -> list[tuple[str, ...]]:
     """
-    Set *overrides* in the tables *tree*, in place.
+    Set *overrides* in the tables *tree*, in place; return the paths of tables made on the way.
 
     What an override sets rests no longer on the fact or the fit that the file names, so its basis
     becomes `assumed`.
     """
+    made: list[tuple[str, ...]] = []
     for override in overrides:
         path, value = _parsed(override, source)
         try:
-            table_path = _set(tree, path, value)
+            table_path = _set(tree, path, value, made)
         except KeyError as error:
             msg = f"{source}: {dotted(path)} = {shown(value)} cannot be set: {error.args[0]}"
             raise ScenarioError(msg) from None
@@ -30,6 +33,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Sequence[str], *, source: s
             for covered in [k for k in basis if k == key or k.startswith(f"{key}.")]:
                 del basis[covered]
             basis[key] = {"kind": "assumed", "source": "set by an override"}
+    return made
 
 
 def _parsed(override: str, source: str) -> tuple[tuple[str, ...], Any]:
@@ -53,8 +57,14 @@ def _parsed(override: str, source: str) -> tuple[tuple[str, ...], Any]:
     return tuple(path), document["value"] if list(document) == ["value"] else text.strip()
 
 
-def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> tuple[str, ...]:
-    """Set *path* to *value* and return the path as far as it goes through tables."""
+def _set(
+    tree: dict[str, Any], path: tuple[str, ...], value: Any, made: list[tuple[str, ...]]
+) -> tuple[str, ...]:
+    """
+    Set *path* to *value* and return the path as far as it goes through tables.
+
+    The paths of tables that were not there before are added to *made*.
+    """
     node: Any = tree
     table_path = path
     for depth, part in enumerate(path):
@@ -73,6 +83,13 @@ def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> tuple[str, 
         if depth == len(path) - 1:
             node[key] = value
         elif isinstance(node, dict):
+            if part not in node:
+                here = dotted(path[: depth + 1])
+                if path[depth + 1].isdecimal():
+                    # No table has such a key: this is the row of an array that was left out.
+                    msg = f"{here} is not in the scenario: set the whole array"
+                    raise KeyError(msg)
+                made.append(path[: depth + 1])
             node = node.setdefault(part, {})
         else:
             node = node[key]

@@ -26,7 +26,7 @@ from liqsim.events import (
 from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
-from replay.audit.findings import Findings
+from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import KeeperTerms, Terms
@@ -326,16 +326,16 @@ class Book:
                 balance = self.fold.cash_uusd[owner]
                 if balance < 0 and change < 0:
                     if owner == FUND:
-                        self.findings.add("fund_negative", seq, f"the fund has {balance} uUSD")
+                        self.findings.add("fund_negative", seq, f"the fund has {usd(balance)}")
                     elif owner in self.keepers:
-                        message = f"keeper {owner} has {balance} uUSD"
+                        message = f"keeper {owner} has {usd(balance)}"
                         self.findings.add("keeper_negative", seq, message)
             else:
                 balance = self.fold.units_e8[asset - 1, owner]
                 if owner in self.buckets:
                     self._note_side(asset - 1, owner, balance, change)
             if not -_BOUND < balance < _BOUND:
-                message = f"owner {owner} has {balance} of asset {asset}"
+                message = f"owner {owner} has {amount_of(asset, balance)}"
                 self.findings.add("balance_bound", seq, message)
 
     def _note_side(self, market: int, bucket: int, balance: int, change: int) -> None:
@@ -347,8 +347,7 @@ class Book:
 
     def expect(self, code: str, entry: Entry, what: str, actual: object, right: object) -> None:
         """Report *code* if *actual* is not *right*."""
-        if actual != right:
-            self.findings.add(code, entry.seq, f"{what} is {actual}, must be {right}")
+        self.findings.expect(code, entry.seq, what, actual, right)
 
     def expect_mark(self, entry: Entry, market: int, mark: int) -> bool:
         """Check a recorded mark price, and return whether the market has one at all."""
@@ -367,12 +366,14 @@ class Book:
         """Check that a trade of *quantity* makes a position smaller and does not turn it round."""
         position = self.position(market, owner)
         if quantity * position >= 0 or abs(quantity) > abs(position):
-            message = f"{quantity} does not reduce the position {position} of owner {owner}"
+            message = (
+                f"{e8(quantity)} does not reduce {e8(position)}, the position of owner {owner}"
+            )
             self.findings.add("fill_size", entry.seq, message)
 
     def check_within_slice(self, entry: Entry, tranche: TrancheProgress, quantity: int) -> None:
         """Check that an execution fits what is left of its slice."""
         size = abs(tranche.start.quantity_e8)
         if tranche.done_e8 + abs(quantity) > size:
-            message = f"the slice of {size} is exceeded by {quantity} after {tranche.done_e8}"
+            message = f"{e8(quantity)} after {e8(tranche.done_e8)} exceeds the slice of {e8(size)}"
             self.findings.add("fill_size", entry.seq, message)

@@ -53,9 +53,10 @@ class Contributions:
         if isinstance(event, FundDrawn):
             self.newest_draw = entry.seq
         if isinstance(event, ContributionPaid):
-            what = f"balance_uusd is {event.balance_uusd}, must be {self.fold.fund_uusd}"
-            if event.balance_uusd != self.fold.fund_uusd:
-                self.findings.add("contribution", entry.seq, what)
+            right = self.fold.fund_uusd
+            self.findings.expect(
+                "contribution", entry.seq, "balance_uusd", event.balance_uusd, right
+            )
         for rule, progress in zip(self.rules, self._progress, strict=True):
             if rule.when_below_uusd is not None:
                 is_below = self.fold.cash_uusd[FUND] < rule.when_below_uusd
@@ -99,8 +100,6 @@ class Contributions:
             ("amount_uusd", e.amount_uusd, amount),
             ("cause_seq", entry.cause_seq, cause),
         ):
-            if actual != right:
-                message = f"{what} is {actual}, must be {right} by rule {e.rule_number}"
-                self.findings.add("contribution", entry.seq, message)
+            self.findings.expect("contribution", entry.seq, what, actual, right)
         progress.paid += 1
         progress.last_us = entry.sim_time_us

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.events import NO_CAUSE, DepthChanged, Entry, InventorySold, OrderFilled
-from replay.audit.findings import Findings
+from replay.audit.findings import Findings, e8
 from replay.audit.shapes import Floats, shape_of
 from replay.terms import MarketTerms
 
@@ -143,11 +143,11 @@ class MarketDepth:
         self._states.append(after)
         (low, high), (least, most) = self._range(reference, before), self._range(reference, after)
         if not least - _slack(least) <= e.market_price_e8 <= most + _slack(most):
-            message = f"market_price_e8 is {e.market_price_e8}, must be {round(least)}"
+            message = f"market_price is {e8(e.market_price_e8)}, must be {e8(least)}"
             self._findings.add("market_price", entry.seq, message)
         low, high = min(low, least), max(high, most)
         if not low - _slack(low) <= e.price_e8 <= high + _slack(high):
-            message = f"filled at {e.price_e8}, must be from {round(low)} to {round(high)}"
+            message = f"filled at {e8(e.price_e8)}, must be from {e8(low)} to {e8(high)}"
             self._findings.add("fill_price", entry.seq, message)
         self._check_average(entry, e, before, high - low)
         self._check_depth(entry, quantity, after)
@@ -164,7 +164,7 @@ class MarketDepth:
         # Where the walk began is known to a rounding, of which a small order may be a large part.
         shift = _TOLERANCE * abs(before.consumed_e8) / abs(e.quantity_e8) * width
         if abs(e.price_e8 - right) > _slack(right) + shift:
-            message = f"filled at {e.price_e8}, must be {round(right)}"
+            message = f"filled at {e8(e.price_e8)}, must be {e8(right)}"
             self._findings.add("fill_price", entry.seq, message)
 
     def _check_depth(self, entry: Entry, quantity: int, after: _State) -> None:

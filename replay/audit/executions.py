@@ -8,6 +8,7 @@ from liqsim.events import (
 )
 from replay.audit import engine, keepers
 from replay.audit.book import Book
+from replay.audit.findings import e8
 from replay.audit.queue import candidates
 from replay.audit.settlement import settle
 
@@ -32,7 +33,8 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
         book.findings.add(
             "limit_crossed",
             entry.seq,
-            f"filled at {e.price_e8}, limit {limit}, while bucket {left} could be deleveraged",
+            f"filled at {e8(e.price_e8)}, limit {e8(limit)}, "
+            f"while bucket {left} could be deleveraged",
         )
 
 
@@ -75,7 +77,7 @@ def depth_changed(book: Book, entry: Entry, e: DepthChanged) -> None:
 
 def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
     if abs(e.quantity_e8) > abs(e.ordered_e8) or e.quantity_e8 * e.ordered_e8 <= 0:
-        message = f"{e.quantity_e8} was filled of an order of {e.ordered_e8}"
+        message = f"{e8(e.quantity_e8)} was filled of an order of {e8(e.ordered_e8)}"
         book.findings.add("fill_size", entry.seq, message)
 
 

@@ -4,6 +4,10 @@ from typing import Final
 
 import attrs
 
+from liqsim.events import Event
+from liqsim.events.schema import USD_ASSET
+from liqsim.units import format_scaled
+
 CODES: Final = {
     # Structure
     "seq_gap": "Numbers are missing between 0 and the last event.",
@@ -93,6 +97,66 @@ CODES: Final = {
 """Every code an audit may report, and what it means."""
 
 
+def usd(uusd: int) -> str:
+    """
+    Return micro-USD as the log has them.
+
+    >>> usd(-1_500_000)
+    '-1.500000 USD'
+    """
+    return f"{format_scaled(int(uusd), 6)} USD"
+
+
+def e8(value: float) -> str:
+    """
+    Return a quantity or price of 1e-8 as the log has it.
+
+    >>> e8(9_050_000_000)
+    '90.50000000'
+    """
+    return format_scaled(round(value), 8)
+
+
+def amount_of(asset: int, value: int) -> str:
+    """Return a balance in *asset* as the log has it."""
+    return usd(value) if asset == USD_ASSET else f"{e8(value)} of asset {asset}"
+
+
+def column_and_text(field: str, value: object) -> tuple[str, str]:
+    """
+    Return the column of a field and what would stand there for *value*.
+
+    Instants are told from the start: not every check knows when that was.
+
+    >>> column_and_text("tranche_started.limit_price_e8", 8_950_000_000)
+    ('tranche_started.limit_price', '89.50000000')
+    >>> column_and_text("sampled_at_us", 5_000_000)
+    ('sampled_at', '5.000000 s after the start')
+    """
+    for suffix, column_suffix, decimals, unit in _SHOWN:
+        if field.endswith(suffix):
+            column = field.removesuffix(suffix) + column_suffix
+            if isinstance(value, int):
+                return column, format_scaled(value, decimals) + unit
+            return column, str(value)
+    return field, str(value)
+
+
+_SHOWN: Final = (
+    ("_uusd", "_usd", 6, ""),
+    ("_e8", "", 8, ""),
+    ("_e6", "", 6, ""),
+    ("_at_us", "_at", 6, " s after the start"),
+    ("sim_time_us", "sim_time", 6, " s after the start"),
+)
+
+
+def event_text(event: Event) -> str:
+    """Return *event* with its columns, as the log would have them."""
+    fields = (column_and_text(key, value) for key, value in attrs.asdict(event).items())
+    return f"{event.TAG}({', '.join(f'{column}={text}' for column, text in fields)})"
+
+
 @attrs.frozen
 class Finding:
     """
@@ -121,9 +185,10 @@ class Findings:
         self.found.append(Finding(code, seq, message))
 
     def expect(self, code: str, seq: int | None, what: str, actual: object, right: object) -> None:
-        """Add one if *actual* is not *right*."""
+        """Add one if *actual* is not *right*, both in the unit of the field *what*."""
         if actual != right:
-            self.add(code, seq, f"{what} is {actual}, must be {right}")
+            (column, found), (_, due) = column_and_text(what, actual), column_and_text(what, right)
+            self.add(code, seq, f"{column} is {found}, must be {due}")
 
     def in_order(self) -> list[Finding]:
         """Return all, those about the whole log first, then in order of the events."""

@@ -5,6 +5,7 @@ A call is judged by what stood when it was sent, a takeover and a call that fail
 when they land. What a log does not tell is not judged: see the limits in `docs/log-format.md`.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit.book import Book, Offer, Resale
+from replay.audit.findings import usd
 from replay.audit.settlement import settle
 from replay.terms import KeeperTerms
 
@@ -192,7 +194,8 @@ def _check_promise(
         gain = quote.price_e8 - slippage - paid if is_sale else paid - quote.price_e8 - slippage
         most = max(most, offer.size_e8 * gain / _E10 - terms.call_cost_uusd + 2)
     if most < least:
-        message = f"sent for {most:.0f} uUSD or less, must be for {least} or more"
+        promised = f"{usd(round(most))} or less" if math.isfinite(most) else "nothing"
+        message = f"sent for {promised}, must be for {usd(least)} or more"
         book.findings.add("keeper_profit", entry.seq, message)
 
 
@@ -205,7 +208,7 @@ def _check_capital(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     need = -(-abs(e.quantity_e8) * e.price_e8 // _E10) + e.call_cost_uusd
     free = book.cash(e.keeper_id) - tied
     if need > free:
-        message = f"{need} uUSD are paid out of {free} that are free"
+        message = f"{usd(need)} are paid out of {usd(free)} that are free"
         book.findings.add("keeper_capital", entry.seq, message)
 
 

@@ -12,6 +12,7 @@ from liqsim.events import (
 )
 from replay.audit import keepers
 from replay.audit.book import Book, LiquidationProgress
+from replay.audit.findings import usd
 from replay.margin import E22_PER_UUSD
 
 
@@ -78,7 +79,7 @@ def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> 
         ceiling = -(-book.maintenance(e.bucket_id) // E22_PER_UUSD)
         book.expect("margin", entry, "maintenance_uusd", e.maintenance_uusd, ceiling)
         if not book.is_due(margin):
-            message = f"bucket {e.bucket_id} has a margin of {floor} uUSD"
+            message = f"bucket {e.bucket_id} has a margin of {usd(floor)}"
             book.findings.add("not_due", entry.seq, message)
         if not book.is_judged(e.bucket_id):
             message = f"bucket {e.bucket_id} is judged before every market has a mark"
@@ -117,7 +118,7 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
     if is_open and e.market_id in book.fold.marks_e8:
         margin = book.margin(e.bucket_id, buffer_e6=book.terms.restore_buffer_e6)
         if book.is_due(margin):
-            message = f"margin above the buffer is {margin // E22_PER_UUSD} uUSD: not restored"
+            message = f"margin above the buffer is {usd(margin // E22_PER_UUSD)}: not restored"
             book.findings.add("ended_state", entry.seq, message)
 
 
@@ -151,13 +152,13 @@ def all_over(book: Book, *, is_sealed: bool) -> None:
             debt = book.fold.bad_debt_uusd.get(bucket, 0)
             is_right = cash == -debt if debt else cash >= 0
             if not is_right and bucket not in in_tranche:
-                message = f"bucket {bucket} ends with {cash} uUSD and a bad debt of {debt}"
+                message = f"bucket {bucket} ends with {usd(cash)} and a bad debt of {usd(debt)}"
                 book.findings.add("bad_debt", None, message)
         elif is_sealed and book.is_judged(bucket):
             if bucket in book.liquidation_of or bucket in book.unresolved:
                 continue
             margin = book.margin(bucket)
             if book.is_due(margin):
-                uusd = margin // E22_PER_UUSD
-                message = f"bucket {bucket} ends with a margin of {uusd} uUSD"
+                left = usd(margin // E22_PER_UUSD)
+                message = f"bucket {bucket} ends with a margin of {left}"
                 book.findings.add("due_unserved", None, message)

@@ -12,6 +12,7 @@ from typing import Final
 
 from liqsim.events import BadDebtRecorded, Entry, LossSocialised, ProfitCut
 from replay.audit.book import Book, Hole
+from replay.audit.findings import event_text, usd
 from replay.audit.queue import rank_e6
 from replay.margin import E22_PER_UUSD
 
@@ -37,7 +38,9 @@ def loss_shared(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> None:
         hole.due.clear()  # Said once.
         hole.layer = _LAYERS
         return
-    message = f"{e} was recorded, {'nothing' if right is None else right} is due"
+    message = (
+        f"{event_text(e)} was recorded, {'nothing' if right is None else event_text(right)} is due"
+    )
     book.findings.add(_CODES[type(e)], entry.seq, message)
     if type(e) is type(right):
         hole.due.popleft()
@@ -56,7 +59,7 @@ def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
     if not isinstance(e, BadDebtRecorded):
         book.open_tranche(entry, e.tranche_seq)
         if book.fold.fund_uusd > 0:
-            message = f"others pay while the fund has {book.fold.fund_uusd} uUSD"
+            message = f"others pay while the fund has {usd(book.fold.fund_uusd)}"
             book.findings.add("draw", entry.seq, message)
         if book.legs(e.bucket_id):
             message = f"bucket {e.bucket_id} still has a position"
@@ -66,7 +69,7 @@ def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
 
 def _report_missing(book: Book, seq: int, right: Shared | None) -> None:
     if right is not None:
-        book.findings.add(_CODES[type(right)], seq, f"{right} is missing before it")
+        book.findings.add(_CODES[type(right)], seq, f"{event_text(right)} is missing before it")
 
 
 def _next_due(book: Book, hole: Hole) -> Shared | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, IntArray, LogReader
 from liqsim.events import Event
-from replay.audit.findings import Findings
+from replay.audit.findings import Findings, amount_of
 from replay.fold import USD, Fold, Move, cost_of
 
 _BITS = 20
@@ -85,8 +85,8 @@ class Money:
             if recorded.get(key, 0) != folded.get(key, 0):
                 self.findings.add(
                     "posting_view", None,
-                    f"owner {key[0]} has {recorded.get(key, 0)} of asset {key[1]} in the view "
-                    f"postings, must have {folded.get(key, 0)}",
+                    f"owner {key[0]} has {amount_of(key[1], recorded.get(key, 0))} in the view "
+                    f"postings, must have {amount_of(key[1], folded.get(key, 0))}",
                 )  # fmt: skip
 
 

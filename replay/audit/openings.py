@@ -2,15 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader
 from liqsim.events import DepthChanged, Event, FundsDeposited, PositionOpened
-from replay.audit.findings import Findings
+from replay.audit.findings import Findings, usd
 from replay.fold import FUND
 from replay.terms import Terms
+
+_CHANGE: Final = ("sim_time_us", "multiplier_e6", "half_life_us")
+"""What a change of depth must have as scheduled, in the order of its terms."""
 
 
 @attrs.define
@@ -70,7 +74,7 @@ class Openings:
             if cls is PositionOpened:
                 self._check_openings(columns)
             elif cls is DepthChanged:
-                names = ("sim_time_us", "multiplier_e6", "half_life_us", "seq")
+                names = (*_CHANGE, "seq")
                 rows = zip(*(columns[name].tolist() for name in names), strict=True)
                 for market, row in zip(columns["market_id"].tolist(), rows, strict=True):
                     self.changes[market].append(row)
@@ -79,7 +83,7 @@ class Openings:
         """Check that nothing is missing."""
         if self.is_open or is_sealed:
             for owner, amount in self.due_uusd.items():
-                message = f"owner {owner} was never given its {amount} uUSD"
+                message = f"owner {owner} was never given its {usd(amount)}"
                 self.findings.add("deposit", None, message)
         for number, market in enumerate(self.terms.markets):
             self._check_schedule(number, market.schedule, is_sealed=is_sealed)
@@ -88,12 +92,12 @@ class Openings:
         names = ("seq", "sim_time_us", "owner_id", "amount_uusd")
         for seq, at_us, owner, amount in zip(*(columns[n].tolist() for n in names), strict=True):
             if at_us:
-                message = f"owner {owner} was given {amount} uUSD at {at_us} us, after the start"
+                message = f"owner {owner} was given {usd(amount)} {at_us} us after the start"
                 self.findings.add("deposit", seq, message)
             elif owner in self._known and owner not in self._buckets:
                 right = self.due_uusd.pop(owner, 0)
                 if amount != right or not right:
-                    message = f"owner {owner} was given {amount} uUSD, must be given {right}"
+                    message = f"owner {owner} was given {usd(amount)}, must be given {usd(right)}"
                     self.findings.add("deposit", seq, message)
 
     def _check_openings(self, columns: Columns) -> None:
@@ -114,8 +118,8 @@ class Openings:
     ) -> None:
         recorded = self.changes[market]
         for row, right in zip(recorded, schedule, strict=False):
-            what = "(sim_time_us, multiplier_e6, half_life_us)"
-            self.findings.expect("depth_schedule", row[3], what, row[:3], right)
+            for what, found, due in zip(_CHANGE, row, right, strict=False):
+                self.findings.expect("depth_schedule", row[3], what, found, due)
         for *_, seq in recorded[len(schedule) :]:
             message = f"market {market} has only {len(schedule)} changes of depth"
             self.findings.add("depth_schedule", seq, message)

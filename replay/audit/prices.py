@@ -9,7 +9,7 @@ import numpy as np
 from liqsim.eventlog.reader import Columns, IntArray, LogReader
 from liqsim.events import Event, InventorySold, MarketExtremes, OrderFilled
 from replay.audit.depth import MarketDepth, is_near
-from replay.audit.findings import Findings
+from replay.audit.findings import Findings, e8
 
 _FILLS: Final = (OrderFilled, InventorySold)
 
@@ -121,11 +121,13 @@ class Prices:
             ("the end", ends[1]),
         ):
             if not low <= price <= high:
-                message = f"market prices lie in [{low}, {high}], but {what} is at {price}"
+                message = (
+                    f"market prices lie in [{e8(low)}, {e8(high)}], but {what} is at {e8(price)}"
+                )
                 self.findings.add("extremes", seq, message)
         for name in ("lowest_market_at_us", "highest_market_at_us"):
             if not 0 <= values[name] < self.log.manifest.end_us:
-                self.findings.add("extremes", seq, f"{name} is {values[name]}, outside the run")
+                self.findings.add("extremes", seq, f"{name[:-3]} is outside the run")
 
     def _check_standing(self, market: int, seq: int, values: dict[str, int]) -> None:
         """Check extremes and end against the read side's own book."""
@@ -137,10 +139,9 @@ class Prices:
             ("end_market_e8", end),
         ):
             if not is_near(values[name], right):
-                message = f"{name} is {values[name]}, must be {round(right)}"
-                self.findings.add("extremes", seq, message)
+                self.findings.expect("extremes", seq, name, values[name], round(right))
         for name in ("lowest_market", "highest_market"):
             at_us, price = values[f"{name}_at_us"], values[f"{name}_e8"]
             if not depth.stood_at(min(max(at_us, 0), self.log.manifest.end_us - 1), price, *path):
-                message = f"{name} {price} did not stand at {at_us} us"
+                message = f"{name} {e8(price)} did not stand {at_us} us after the start"
                 self.findings.add("extremes", seq, message)

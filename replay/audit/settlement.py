@@ -17,6 +17,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit.book import Book, Owed
+from replay.audit.findings import usd
 
 _E16: Final = 10**16
 _CODES: Final = {SurplusRouted: "surplus", FundDrawn: "draw"}
@@ -51,7 +52,7 @@ def check_owed(book: Book, entry: Entry) -> None:
     owed, e = book.owed, entry.event
     book.owed = None
     if owed is not None and not isinstance(e, owed.kind):
-        message = f"event {owed.seq} must be followed by {owed.kind.TAG} of {owed.amount_uusd}"
+        message = f"event {owed.seq} must be followed by {owed.kind.TAG} of {usd(owed.amount_uusd)}"
         book.findings.add(_CODES[owed.kind], owed.seq, message)
         owed = None
     if isinstance(e, SurplusRouted | FundDrawn):
@@ -62,14 +63,14 @@ def check_owed(book: Book, entry: Entry) -> None:
         elif isinstance(e, FundDrawn) and book.causes.event(entry.cause_seq, TrancheStarted):
             _check_hole(book, entry, e)
         else:
-            message = f"{e.amount_uusd} uUSD that the event before did not bring about"
+            message = f"{usd(e.amount_uusd)} that the event before did not bring about"
             book.findings.add(_CODES[type(e)], entry.seq, message)
 
 
 def fund_is_empty(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
     """Check that the fund has paid what it can before a debt is bad."""
     if book.fold.fund_uusd > 0:
-        message = f"{e.amount_uusd} uUSD are bad debt while the fund has {book.fold.fund_uusd}"
+        message = f"{usd(e.amount_uusd)} are bad debt while the fund has {usd(book.fold.fund_uusd)}"
         book.findings.add("draw", entry.seq, message)
 
 
@@ -79,5 +80,5 @@ def _check_hole(book: Book, entry: Entry, e: FundDrawn) -> None:
         book.findings.add("draw", entry.seq, f"bucket {e.bucket_id} still has a position")
     right = min(-book.cash(e.bucket_id), book.fold.fund_uusd)
     if right <= 0 or e.amount_uusd != right:
-        message = f"amount_uusd is {e.amount_uusd}, must be {max(right, 0)}"
+        message = f"amount is {usd(e.amount_uusd)}, must be {usd(max(right, 0))}"
         book.findings.add("draw", entry.seq, message)

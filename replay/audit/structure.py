@@ -11,7 +11,7 @@ import numpy.typing as npt
 from liqsim.eventlog.reader import NULL, Columns, IntArray, LogReader
 from liqsim.events import Event
 from liqsim.events.schema import ENVELOPE, Column, EventClass, columns_of
-from replay.audit.findings import Findings
+from replay.audit.findings import Findings, column_and_text
 
 _BUCKET_FIELDS: Final = frozenset({"bucket_id", "counterparty_id", "payer_id"})
 
@@ -149,4 +149,5 @@ def _explain(value: int, column: Column) -> str:
         return "is empty"
     if column.members is not None:
         return f"must be one of {', '.join(column.members)}"
-    return f"is {value}, must be in [{column.low}, {column.high}]"
+    texts = (column_and_text(column.field, bound)[1] for bound in (value, column.low, column.high))
+    return "is {}, must be in [{}, {}]".format(*texts)

@@ -3,6 +3,7 @@
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
 from replay.audit import engine, keepers
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
+from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
 
 
@@ -47,7 +48,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     book.expect(
         "tranche_parts",
         entry,
-        "the sum of the four parts",
+        "sum_of_parts_e8",
         total,
         abs(tranche.start.quantity_e8),
     )
@@ -55,7 +56,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     bucket = tranche.start.bucket_id
     debt = book.fold.bad_debt_uusd.get(bucket, 0)
     if not book.legs(bucket) and book.cash(bucket) < -debt:
-        message = f"bucket {bucket} has {book.cash(bucket)} uUSD and a bad debt of {debt}"
+        message = f"bucket {bucket} has {usd(book.cash(bucket))} and a bad debt of {usd(debt)}"
         book.findings.add("bad_debt", entry.seq, message)
     book.settled_at_us[bucket] = entry.sim_time_us
     liquidation = book.liquidations.get(tranche.start.liquidation_seq)
@@ -89,7 +90,7 @@ def _check_size(
     position = book.position(e.market_id, e.bucket_id)
     most = slice_e8(book, e.market_id, e.bucket_id, liquidation, e.mark_price_e8)
     if abs(e.quantity_e8) != most or e.quantity_e8 * position >= 0:
-        message = f"the slice is {e.quantity_e8} of {position}, must be {most} of it"
+        message = f"the slice is {e8(e.quantity_e8)} of {e8(position)}, must be {e8(most)} of it"
         book.findings.add("tranche_size", entry.seq, message)
 
 

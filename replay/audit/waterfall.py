@@ -5,6 +5,7 @@ from heapq import heapify, heappop
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit import keepers
 from replay.audit.book import Book, Deleveraging
+from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
 from replay.audit.queue import candidates, rank_e6
 from replay.audit.settlement import fund_is_empty
@@ -15,7 +16,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     other = book.position(e.market_id, e.counterparty_id)
     if e.quantity_e8 * other <= 0 or abs(e.quantity_e8) > abs(other):
-        message = f"{-e.quantity_e8} does not reduce the position {other}"
+        message = f"{e8(-e.quantity_e8)} does not reduce the position {e8(other)}"
         book.findings.add("deleverage_side", entry.seq, message)
     if e.counterparty_id in book.liquidation_of:
         message = f"bucket {e.counterparty_id} is in liquidation"
@@ -61,7 +62,7 @@ def deleveraging_left(book: Book, seq: int) -> None:
         return
     left = abs(tranche.start.quantity_e8) - tranche.done_e8
     if left > 0:
-        message = f"account {run.queue[0][1]} is left out, with {left} of the slice left"
+        message = f"account {run.queue[0][1]} is left out, with {e8(left)} of the slice left"
         book.findings.add("deleverage_rank", seq, message)
 
 

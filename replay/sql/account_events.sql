@@ -40,7 +40,8 @@ said as (
     union all
     select bucket_id, seq, sim_time, cause_seq, 'tranche', market_id, null, null, null,
         'number ' || tranche_number || ', ' || executor || ': ' || quantity || ' at '
-        || limit_price || ' or better'
+        || case when quantity < 0 and limit_price = 0.00000001 then 'any price, the fund paying'
+            else limit_price || ' or better' end
     from tranche_started
     union all
     select bucket_id, seq, sim_time, cause_seq, 'fill', market_id, price, fee_usd, null,

@@ -5,7 +5,8 @@
 -- sent_at          when it was sent
 -- keeper_id        the keeper
 -- keeper           its name
--- reason           why it failed: lost_race, restored, beyond_limit or purse_short
+-- reason           why it failed: lost_race, restored, beyond_limit (of the limit of that instant, by
+--                  what the fund held then, not of the tranche's limit_price) or purse_short
 -- call_cost_usd    what it cost all the same
 -- tranche_seq      the tranche it was after
 -- liquidation_seq  its liquidation (the trigger)

@@ -138,6 +138,10 @@ REFUSED = {
         without(10),
         ["at line 9, column timestamp", "ends at 2026-01-01T00:02:40Z, must reach the end"],
     ),
+    "a comment above the header": (
+        "# from an exchange\n" + GOOD,
+        ["at line 1, column 1", "# from an exchange", "is not a known column"],
+    ),
     "one bar": ("\n".join(LINES[:2]), ["has one row, so `bar` must say how long a bar is"]),
 }
 
@@ -287,6 +291,39 @@ def test_a_start_between_two_steps_is_refused(stranger, scenario):
     refused(stranger, scenario(), ["path.step", "must divide the 19500ms between a bar's and"])
 
 
+@pytest.mark.parametrize(
+    ("form", "keys", "words"),
+    [
+        (
+            "unix_ms",
+            {},
+            ["must reach the end of the run", "1970 throughout", "'unix_ms' the right"],
+        ),
+        ("unix_us", {"bar": "20s"}, ["one bar of 20s after", "1970 throughout", "'unix_us'"]),
+    ],
+)
+def test_seconds_that_are_read_as_something_finer_are_told(stranger, scenario, form, keys, words):
+    first = int(at(0).timestamp())
+    lines = [f"{first + 20 * n},{line.partition(',')[2]}" for n, line in enumerate(LINES[1:])]
+    Path("bars.csv").write_text("\n".join([LINES[0], *lines]))
+
+    refused(stranger, scenario(timestamps=form, **keys), words)
+
+
+def test_milliseconds_that_are_read_as_seconds_are_told(stranger, scenario):
+    first = int(at(0).timestamp()) * 1_000
+    lines = [f"{first + 20_000 * n},{line.partition(',')[2]}" for n, line in enumerate(LINES[1:])]
+    Path("bars.csv").write_text("\n".join([LINES[0], *lines]))
+
+    refused(stranger, scenario(timestamps="unix_s"), ["9999 as timestamps = 'unix_s'"])
+
+
+def test_what_is_alone_is_in_the_singular(stranger, scenario):
+    Path("bars.csv").write_text(GOOD.replace(",9", ",x", 11))
+
+    refused(stranger, scenario(), ["has 1 more such problem\n"])
+
+
 def test_ten_bad_lines_are_named_and_the_rest_counted(stranger, scenario):
     Path("bars.csv").write_text(GOOD.replace(",9", ",x"))
     message = refused(stranger, scenario(), ["has 17 more such problems"])
@@ -369,15 +406,28 @@ REFUSED_ACCOUNTS = {
     ),
     "a value that overflows": (
         book_with("entry_price", "9999999999").replace("-4.5", "-450"),
-        ["at line 3, column quantity", "must make a value at entry of less than 1000000000000"],
+        [
+            "at line 3, column quantity",
+            "must make a value at entry of less than 1,000,000,000,000 USD",
+        ],
     ),
     "cash that overflows": (
         book_with("collateral_usd", "999999999999"),
-        ["at line 3, column quantity", "must leave the account cash of less than 1000000000000"],
+        [
+            "at line 3, column quantity",
+            "must leave the account cash of less than 1,000,000,000,000 USD",
+        ],
     ),
     "no name": (book_with("account", ""), ["at line 3, column account: an empty cell must be"]),
-    "a name with a tab": (book_with("account", "b\tb"), ["at line 3, column account", "a name of"]),
+    "a name with a tab": (
+        book_with("account", "b\tb"),
+        ["at line 3, column account", "a name on one line"],
+    ),
     "a name with spaces": (book_with("account", " bob"), ["at line 3, column account"]),
+    "a name of two lines": (
+        book_with("account", '"bo\nb"'),
+        ["column account", "must be a name on one line"],
+    ),
     "a name too long": (book_with("account", "b" * 101), ["at line 3, column account"]),
     "a name of the run": (
         book_with("account", "makers"),
@@ -396,11 +446,11 @@ REFUSED_ACCOUNTS = {
     "nothing but a header": (BOOK[0], ["is empty, it must have rows below its header"]),
     "too much in all": (
         "\n".join([BOOK[0], *(f"a{n},ETH,1000,300000000,1" for n in range(4))]),
-        ["must have notional_usd of less than 1000000000000 USD in all, not 1200000300000"],
+        ["must have notional_usd of less than 1,000,000,000,000 USD in all, not 1,200,000,300,000"],
     ),
     "too many units in all": (
         "\n".join([BOOK[0], *(f"a{n},ETH,5000000000,0.01,1" for n in range(2))]),
-        ["must make less than 10000000000 units of ETH"],
+        ["must make less than 10,000,000,000 units of ETH"],
     ),
     "due at the start": (
         book_with("collateral_usd", "1", line=2),

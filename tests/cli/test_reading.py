@@ -2,11 +2,15 @@
 
 import csv
 import io
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from replay import verify
+from replay.export import export_log
 from replay.log import Log
 
 MIDDLE = "2026-01-01T00:01:10Z"
@@ -18,6 +22,30 @@ def test_a_sound_log_is_clean(stranger, log):
     with Log(log) as opened:
         assert answer.stdout == f"clean: {opened.manifest.event_count:,} events (sealed)\n"
     assert answer.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(("verify",), "auditing"), (("export",), "writing"), (("run",), " UTC")]
+)
+def test_who_waits_at_a_terminal_sees_how_far_it_is(stranger, log, cascade, words, said):
+    given = {"verify": (log,), "export": (log, "out"), "run": (cascade, "-v")}[words[0]]
+    shown = stranger.watches(*words, *given)
+
+    assert said in shown
+    assert re.search(r"\d+% 0:00:0\d", shown)  # Share and time so far, and no guess of the rest.
+    assert "-:--" not in shown
+
+
+def test_an_audit_and_an_export_tell_how_far_they_are(log, monkeypatch):
+    monkeypatch.setattr(verify, "_REPORT_EVERY", 50)
+    heard = {"verify": [], "export": []}
+    with Log(log) as opened:
+        opened.verify(lambda *done: heard["verify"].append(done))
+        counts = export_log(opened, Path("out"), lambda *done: heard["export"].append(done))
+        count = opened.manifest.event_count
+
+    assert heard["verify"] == [(done, count) for done in range(50, count + 1, 50)]
+    assert heard["export"] == [(n, len(counts)) for n in range(1, len(counts) + 1)]
 
 
 def test_every_finding_is_listed(stranger, log):
@@ -215,6 +243,47 @@ def test_what_a_value_says_to_the_terminal_is_not_passed_on(stranger, log):
 
     assert "\x1b" not in answer.stdout
     assert "[31m[bold]" in answer.stdout
+
+
+def test_sql_may_begin_with_a_comment(stranger, log):
+    for sql in (
+        "-- All of it.\nselect 7 as n",
+        "--n: 8\nselect 7 as n",
+        "--all\nselect 7 as n, 1=1",
+    ):
+        answer = stranger.says("query", log, sql, "-f", "csv")
+        assert (answer.exit_code, answer.stdout.splitlines()[1][0]) == (0, "7"), answer.stderr
+
+    typo = stranger.says("query", log, "--formt", "csv", "select 1")
+    assert typo.exit_code == 2
+    assert "No such option: --formt" in typo.stderr
+
+
+def test_json_has_a_short_name(stranger, log):
+    assert stranger.says("query", log, SQL, "--json").json == (
+        stranger.says("query", log, SQL, "--format", "json").json
+    )
+    both = stranger.says("query", log, SQL, "--json", "--format", "csv")
+    assert both.exit_code == 2
+    assert both.stderr == (
+        "error: --json and --format csv contradict each other: give one of them\n"
+    )
+
+
+def test_a_life_is_cut_where_it_is_asked_to_be(stranger, log):
+    (whole,) = stranger.says(
+        "query", log, "select any_value(bucket) b from liquidations", "--json"
+    ).json
+    words = ("replay", log, "--account", whole["b"])
+    all_of_it = stranger.says(*words, "--json").json
+    first = stranger.says(*words, "--json", "--limit", 2).json
+    told = stranger.says(*words, "--limit", 2)
+
+    assert (len(all_of_it["events"]) > 5, all_of_it["left_count"]) == (True, 0)
+    assert first["events"] == all_of_it["events"][:2]
+    assert first["left_count"] == len(all_of_it["events"]) - 2
+    assert told.stderr == f"{first['left_count']} more: a higher --limit\n"
+    assert "trigger" not in told.stdout
 
 
 def test_explain_is_a_question(stranger, log):

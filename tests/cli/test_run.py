@@ -13,6 +13,7 @@ from support.scenarios import engine_cascade, keeper_race, small_scenario
 
 from liqsim.api import run_to_log
 from liqsim.cli import running
+from liqsim.cli.text import usd
 from liqsim.errors import ResumeError
 from liqsim.processes.context import Priority
 from replay.log import Log
@@ -54,6 +55,35 @@ def test_run_prints_the_outcome_and_leaves_a_log(stranger, cascade, at_noon):
         assert f"\n{heading}" in answer.stdout
     assert "Keepers" not in answer.stdout
     assert max(map(len, answer.stdout.splitlines())) <= 80
+
+
+def test_the_outcome_tells_what_was_set_and_what_is_still_lost(stranger, cascade):
+    settings = ("venue.engine.outages=[[2026-01-01T00:00:00Z, 2026-01-01T00:03:00Z]]", "seed=2")
+    words = [word for setting in settings for word in ("--set", setting)]
+    answer = stranger.says("run", cascade, "--out", "down.duckdb", *words)
+    outcome = stranger.says("outcome", "down.duckdb", "--json").json
+
+    (changed,) = (line for line in answer.stdout.splitlines() if line.startswith("set "))
+    assert changed.startswith("set venue.engine.outages = [[2026-01-01T00:00:00Z, ")
+    cells = [re.split(r"\s{2,}", line.strip()) for line in answer.stdout.splitlines()]
+    lines = {label: rest for label, *rest in cells}
+    assert lines["bad debt"] == ["0.00"]  # Without "- of liquidated": nothing was.
+    shortfall = usd(outcome["unresolved_shortfall_usd"])
+    assert lines["shortfall still open"] == [shortfall, "of accounts still due"] != ["0.00"]
+    assert lines["their positions, USD"] == [usd(outcome["unresolved_usd"])]
+    assert lines["longest wait"][-1] == "to a settlement, or to the end"
+    assert lines["deleveraged"] == ["0.00", "0 deleveragings"]
+
+
+def test_an_oracle_that_never_lands_is_told(stranger):
+    late = {"markets__ETH__oracle__landing": {"median": "10m", "p99": "10m"}}
+    stranger.write_scenario("late.toml", engine_cascade(**late))
+    answer = stranger.says("run", "late.toml")
+
+    assert answer.exit_code == 0
+    assert "no_oracle_update_landed" in answer.stderr
+    assert "market=ETH" in answer.stderr
+    assert re.search(r"lag, median +-  no update landed: nobody due\n", answer.stdout)
 
 
 def test_a_default_name_that_exists_gets_a_number(stranger, cascade, at_noon):

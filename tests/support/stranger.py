@@ -1,8 +1,12 @@
 """A person in a folder who only knows the command line."""
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +62,26 @@ class Stranger:
             check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def watches(self, *words: Any) -> str:
+        """Run `liqsim` with *words* at a terminal, and return what that shows beside the answer."""
+        ours, theirs = pty.openpty()
+        code = "from liqsim.cli import app; app()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, words)],
+            cwd=self.folder,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            with suppress(OSError):  # Linux says so when the other end is closed.
+                while part := os.read(ours, 65_536):
+                    shown += part
+            process.wait()
+        os.close(ours)
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
 
     def write_scenario(self, name: str, raw: Any) -> Path:
         """Write the tables *raw* into the file *name*, and return its name."""

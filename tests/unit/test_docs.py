@@ -3,11 +3,13 @@
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.stranger import Stranger
 
 from liqsim.events import EVENT_CLASSES
 from liqsim.events.schema import columns_of
@@ -61,6 +63,47 @@ def queries():
     ]
 
 
+def sql_blocks():
+    return [
+        pytest.param(body, id=f"{name_of(page)}-{number}")
+        for page in PAGES
+        for number, body in enumerate(blocks(page, "sql"))
+    ]
+
+
+def shell_lines():
+    """Return every command of the pages, and the words that it is meant to have."""
+    return [
+        pytest.param(line, words, id=f"{name_of(page)}-{number}")
+        for page in PAGES
+        for number, line in enumerate(_commands(page))
+        for words in [shlex.split(line, comments=True)[1:]]
+    ]
+
+
+def _commands(page):
+    """Yield the lines with a command of ours: of shell blocks, and short ones in the text."""
+    for body in blocks(page, "bash"):
+        for line in body.replace("\\\n", " ").splitlines():
+            yield from (part for part in line.split(" && ") if part.startswith("liqsim "))
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for code in re.findall(r"`([^`\n]+)`", text):
+        if code.startswith("liqsim "):
+            yield code
+        elif code.startswith("--set "):
+            yield f"liqsim run SCENARIO {code}"
+
+
+def shell_words(line):
+    """Return what bash makes of the arguments of a command; a pattern without a file fails."""
+    script = f"shopt -s failglob\nliqsim() {{ printf '%s\\0' \"$@\"; }}\n{line}\n"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), line
+    return done.stdout.split("\0")[:-1]
+
+
 def example():
     return blocks(ROOT / "docs/scenario-format.md", "toml")[0]
 
@@ -79,6 +122,17 @@ def test_generated_parts_are_fresh():
     command = [sys.executable, str(ROOT / "docs/generate.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["log-format.md", "scenario-format.md", "outcome.md"])
+def test_no_meaning_is_cut_off(name):
+    """A docstring's line that begins like an entry once ended the one before."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    generated = "".join(re.findall(r"<!-- generated: .*?<!-- end of ", text, re.DOTALL))
+    rows = [line for line in generated.splitlines() if re.match(r"\| \[?`", line)]
+
+    assert len(rows) > 50
+    assert [row for row in rows if not row.endswith(". |")] == []
 
 
 def test_the_minimal_example_is_what_it_says(folder):
@@ -114,6 +168,29 @@ def test_queries_run(folder, sql):
     assert table.num_columns > 0
     if "as drift" in sql:
         assert table.num_rows == 0  # The one query whose answer is that there is none.
+
+
+@pytest.mark.parametrize("sql", sql_blocks())
+def test_queries_can_be_pasted(folder, sql):
+    """As the page says: between the double quotes of a command, comments and all."""
+    given = shell_words(f'liqsim query LOG "{sql}"')
+    assert given == ["query", "LOG", sql]
+
+    answer = Stranger(folder).says("query", folder / "runs/minimal.duckdb", sql, "--json")
+
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert isinstance(answer.json, list)
+
+
+@pytest.mark.parametrize(("line", "words"), shell_lines())
+def test_a_shell_passes_commands_on_as_they_are_meant(line, words):
+    """No brace, bracket, backtick or dollar of ours is one to the shell."""
+    assert shell_words(line) == words
+
+
+def test_every_page_with_commands_has_its_lines_tested():
+    assert len(shell_lines()) >= 40
+    assert sum("--set" in line.values[0] for line in shell_lines()) >= 15
 
 
 @pytest.mark.parametrize("source", snippets("python"))

@@ -1,15 +1,17 @@
 """The life of an account: in order, with position, cash, equity and margin, by hand and by sums."""
 
+import re
 from decimal import Decimal
 
 import pytest
-from support.scenarios import HANDMADE, load
+from support.scenarios import HANDMADE, at, load
 from unit.handmade_log import (
     ENGINE_TOML,
     NONE,
     SYSTEM,
     Story,
     e8,
+    engine_story,
     us,
     usd,
     write,
@@ -89,6 +91,15 @@ def test_a_deleveraged_account_has_that_in_its_life(engine):
     ]  # fmt: skip
 
 
+def test_a_limit_that_binds_nothing_is_told_so(tmp_path):
+    story = engine_story()
+    story.change("ana1", limit_price_e8=1)
+    with Log(write(tmp_path / "log.duckdb", story)) as log:
+        notes = [e["note"] for e in describe_life(log, "ana")["events"] if e["what"] == "tranche"]
+    assert notes[0] == "number 1, engine: -5.00000000 at any price, the fund paying"
+    assert notes[1].endswith(" or better")
+
+
 def test_bad_debt_and_takeovers_are_in_a_life(engine, keepers):
     fay = [e for e in describe_life(engine, "fay")["events"] if e["what"] == "bad debt"]
     assert [(e["note"], e["equity_usd"]) for e in fay] == [
@@ -132,8 +143,8 @@ def test_an_account_in_two_markets_has_both_in_its_equity(cross):
     ]
     rows = cross.sql("select position_after, mark_price from account_life order by seq").fetchall()
     assert rows == [(None, None), (2, None), (-1, None), (None, None), (-1, 900)]
-    waiting = cross.sql("select quantity, value_usd, cash_usd, equity_usd from unresolved")
-    assert waiting.fetchall() == [(-1, -900, 951, 271)]
+    columns = "quantity, value_usd, notional_usd, cash_usd, equity_usd"
+    assert cross.sql(f"select {columns} from unresolved").fetchall() == [(-1, -900, 1120, 951, 271)]
 
 
 @pytest.mark.parametrize("name", ["engine_cascade", "keeper_race", "squeeze"])
@@ -181,10 +192,35 @@ def test_unresolved_accounts_say_what_they_wait_for(engine, keepers):
     assert f"{ben[8]:%S.%f}" == "07.200000"
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            HANDMADE["engine_cascade"](venue__engine__outages=[[at(0), at(180)]]),
+            "the engine: it is down, or busy with the orders of earlier triggers",
+        ),
+        (
+            HANDMADE["engine_cascade"](venue__engine__orders_per_second=D("0.001")),
+            "the engine: it is down, or busy with the orders of earlier triggers",
+        ),
+        (
+            HANDMADE["no_executor"](),
+            "a keeper: a slice is on offer, and all are down, short of capital or unwilling",
+        ),
+    ],
+    ids=["outage", "turn", "keepers"],
+)
+def test_who_wants_an_executor_waits_for_the_one_there_is(raw, expected, tmp_path):
+    run_to_log(load(raw), tmp_path / "log.duckdb")
+    with Log(tmp_path / "log.duckdb") as log:
+        said = log.sql("select distinct waits_for from unresolved where reason = 'no_executor'")
+        assert said.fetchall() == [(expected,)]
+
+
 @pytest.mark.parametrize("reason", UnresolvedReason, ids=lambda reason: reason.name)
 def test_every_reason_is_put_in_a_sentence(reason):
     word = reason.name.lower()
-    assert f"when '{word}' then '" in view_sql("unresolved"), (
+    assert re.search(rf"when '{word}' then\s+(case|')", view_sql("unresolved")), (
         f"say in replay/sql/unresolved.sql what an account waits for that is unresolved by {word}"
     )
 

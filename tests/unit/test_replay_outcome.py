@@ -1,24 +1,32 @@
 """The outcome of two stories worked out by hand, key by key."""
 
 import json
+import math
+from decimal import Decimal
 
 import pytest
+from support.scenarios import at, engine_cascade, load
 from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
 
 from liqsim.events import FundsDeposited, PositionOpened, UnresolvedReason
+from liqsim.runner import run_to_log
+from liqsim.scenario import load_scenario
+from liqsim.scenario.toml import dump
 from replay.log import Log
 from replay.outcome import KEYS, keys_of
 from replay.terms import count_basis, parse_toml
 
 IN_THE_ORDER_OF_THE_TABLE = """
 scenario run_id seed log status schema_version path_mode start_at end_at digest event_count
-wall_seconds events_per_second basis_fact basis_assumed basis_fitted accounts liquidated_accounts
-liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc lowest_reference_eth
-lowest_reference_btc amplification_eth amplification_btc fees_usd bad_debt_usd fund_start_usd
+wall_seconds events_per_second basis_fact basis_assumed basis_fitted overrides accounts
+liquidated_accounts liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc
+lowest_reference_eth lowest_reference_btc amplification_eth amplification_btc
+largest_displacement_eth largest_displacement_btc fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
 contributed_usd keeper_attempts_won keeper_attempts_lost keeper_profit_usd
 keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
-first_liquidation_at last_liquidation_at unresolved_buckets unresolved_no_executor
+first_liquidation_at last_liquidation_at unresolved_buckets unresolved_usd
+unresolved_shortfall_usd unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
 unresolved_run_ended
 """.split()  # noqa: SIM905 — reads as the table does
@@ -65,6 +73,8 @@ def test_the_engine_story(tmp_path):
         "lowest_reference_btc": "1000.00000000",
         "amplification_eth": 12.5 / 11,
         "amplification_btc": None,
+        "largest_displacement_eth": pytest.approx(math.log(87.5 / 90.5), abs=1e-15),
+        "largest_displacement_btc": None,
         "fees_usd": "0.452000",
         "bad_debt_usd": "39.452000",
         "fund_start_usd": "10.000000",
@@ -87,6 +97,9 @@ def test_the_engine_story(tmp_path):
         "first_liquidation_at": "2020-03-12T00:00:05.200000Z",
         "last_liquidation_at": "2020-03-12T00:00:11.200000Z",
         "unresolved_buckets": 1,
+        # One unit at 89; 0.50 of equity is left.
+        "unresolved_usd": "89.000000",
+        "unresolved_shortfall_usd": "0.000000",
         "unresolved_no_depth": 1,
         "unresolved_spacing": 0,
     }
@@ -104,6 +117,48 @@ def test_the_keeper_story(tmp_path):
     assert found["keepers_dry"] == 0
     assert found["due_wait_max_us"] == 300_000
     assert found["unresolved_spacing"] == 1
+    assert found["unresolved_usd"] == "745.000000"  # A short counts like a long.
+    # Keepers' sales displace too, either way: kit's to 89.81, kay's to 1002.002 of 1000.
+    expected = (math.log(89.80618328 / 90.5), math.log(1.00200200133))
+    moved = (found["largest_displacement_eth"], found["largest_displacement_btc"])
+    assert moved == pytest.approx(expected, abs=1e-15)
+
+
+def test_what_accounts_still_due_lack_is_no_bad_debt_and_is_told(tmp_path):
+    story = engine_story()
+    story.change("gus", margin_uusd=usd("-1.39"))
+    story.change("low_mark", price_e8=e8(88))
+    found = outcome_of(tmp_path, story)
+
+    # One unit at 88 and cash of -88.50.
+    assert found["unresolved_usd"] == "88.000000"
+    assert found["unresolved_shortfall_usd"] == "0.500000"
+    assert found["bad_debt_usd"] == "39.452000"
+
+
+def test_a_run_whose_engine_never_works_hides_no_loss(tmp_path):
+    raw = engine_cascade(venue__engine__outages=[[at(0), at(180)]])
+    run_to_log(load(raw), tmp_path / "log.duckdb")
+    with Log(tmp_path / "log.duckdb") as log:
+        found = log.outcome()
+        lacking = log.sql("select -sum(equity_usd) from unresolved where equity_usd < 0")
+        ((shortfall,),) = lacking.fetchall()
+
+    assert (found["bad_debt_usd"], found["tranches"]) == ("0.000000", 0)
+    assert Decimal(found["unresolved_shortfall_usd"]) == round(shortfall, 6) > 1_000
+    assert found["unresolved_no_executor"] == found["unresolved_buckets"] > 10
+
+
+def test_the_keys_that_were_set_are_told(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(dump(engine_cascade()), encoding="utf-8")
+    overrides = ["venue.fees.taker=0.001", "seed=3", "markets.ETH.maintenance.0.1=0.015"]
+    run_to_log(load_scenario(path, overrides=overrides), tmp_path / "log.duckdb")
+    with Log(tmp_path / "log.duckdb") as log:
+        found = log.outcome()
+
+    assert found["overrides"] == ["markets.ETH.maintenance", "venue.fees.taker"]
+    assert found["seed"] == 3
 
 
 def test_a_run_in_which_nothing_happens(tmp_path):

@@ -39,6 +39,27 @@ def test_one_select_or_explain_is_admitted(log, sql):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "14 months", "-14 months", "1 day", "-1 day", "3 days 25:00:01.5", "0.000001 s", "-1 s",
+        "0 s", "100 hours", "1 month -1 day 2 s", "-0.25 s",
+    ],
+)  # fmt: skip
+def test_an_interval_is_written_as_duckdb_does(log, text):
+    table = log.query(f"select interval '{text}' as i, (interval '{text}')::varchar as said")
+    ((interval, said),) = text_rows(table)
+    assert interval == said
+    assert json.loads(to_json(table))[0]["i"] == said
+
+
+def test_the_difference_of_two_times_is_hours_minutes_and_seconds(log):
+    table = log.query(
+        "select timestamp '2020-03-12 05:00:00' - timestamp '2020-03-12 01:32:47' as i, [i] as l"
+    )
+    assert list(text_rows(table)) == [["03:27:13", '["03:27:13"]']]
+
+
+@pytest.mark.parametrize(
     ("sql", "what"),
     [
         ("insert into batches values (1, 2, 3, 'x')", "INSERT"),

@@ -1,5 +1,6 @@
 """The audit names every kind of fault, and finds nothing where there is none."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,10 @@ Forgery = Callable[[Story], object]
 
 
 def codes(path: Path) -> set[str]:
-    return {finding.code for finding in verify(path)}
+    found = verify(path)
+    told = " ".join(finding.message for finding in found)
+    assert not re.search(r"uusd|uUSD|_e8|_e6", told), f"not as the columns have it: {told}"
+    return {finding.code for finding in found}
 
 
 def forged(tmp_path: Path, story: Story, forge: Forgery) -> Path:
@@ -783,7 +787,7 @@ def test_all_findings_are_listed_and_say_what_and_where(tmp_path):
     assert [(at["eve"], "margin"), (at["ana"], "margin")] == [
         (finding.seq, finding.code) for finding in found if finding.code == "margin"
     ]
-    assert "margin_uusd is 0, must be -4050000" in [finding.message for finding in found]
+    assert "margin_usd is 0.000000, must be -4.050000" in [finding.message for finding in found]
     assert {"margin", "bad_debt"} == {finding.code for finding in found}
 
 

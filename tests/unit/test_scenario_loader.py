@@ -470,16 +470,21 @@ BAD_INPUT = [
     ([f"{SMALL}.size.max_usd=35999.99"], [f"{SMALL}.size.max_usd = 35999.99", "at least 36000"]),
     (
         ["venue.fund.initial_usd=999_999_999_999"],
-        ["venue.fund.initial_usd = 999999999999", "less than 1000000000000", "1000035999999"],
+        [
+            "venue.fund.initial_usd = 999999999999",
+            "less than 1,000,000,000,000",
+            "1,000,035,999,999",
+        ],
     ),
-    ([f"{ETH}.path.knots.0.1=0.003"], ["population.cohorts", "10000000000 units", "0.003"]),
+    ([f"{ETH}.path.knots.0.1=0.003"], ["population.cohorts", "10,000,000,000 units", "0.003"]),
     (
         [f"{ETH}.path.knots.0.1=0.00194", f"{SMALL}.notional_usd=1"],
-        [f"{ETH}.liquidity.depth_usd = 20000000", "10000000000 units of ETH", "0.00194"],
+        [f"{ETH}.liquidity.depth_usd = 20000000", "10,000,000,000 units of ETH", "0.00194"],
     ),
     # Basis.
     (["basis.venu=fitted"], ["basis.venu", "not a known key", "nearest is venue"]),
     (['basis."venue.fees.take"=fitted'], ["venue.fees.take", 'nearest is "venue.fees.taker"']),
+    (["basis.foo=fitted"], ["basis.foo", "is not a known key"]),
     (["basis.venue=guess"], ["basis.venue.kind", '"fact", "assumed", "fitted"']),
     (["basis.venue=fact"], ["basis.venue.source", "published"]),
     (["basis.venue=3"], ["basis.venue = 3", "must be a table"]),
@@ -494,6 +499,42 @@ def test_bad_input_is_refused_by_file_key_value_and_bound(
 
     assert all(line.startswith(f"{crash}: ") for line in lines)
     assert any(all(fragment in line for fragment in fragments) for line in lines), lines
+
+
+def test_far_fetched_hints_are_not_given(crash: Path) -> None:
+    (line,) = refusal(crash, "basis.foo.kind=fitted")
+
+    assert line == f"{crash}: basis.foo is not a known key"
+    (line,) = refusal(crash, f"{SMALL}.market=DOGE")
+    assert line.endswith('market = "DOGE" must be a market; there are ETH, BTC')
+
+
+def test_an_empty_file_lacks_a_market_too(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.toml"
+    empty.touch()
+
+    assert f"{empty}: markets is missing, must have at least one market" in refusal(empty)
+    assert len([line for line in refusal(empty) if ": markets" in line]) == 1
+
+
+def test_a_named_table_that_an_override_makes_in_part_is_a_wrong_name(crash: Path) -> None:
+    (line,) = refusal(crash, "markets.SOL.path.step=1s")
+
+    assert line.startswith(f"{crash}: markets.SOL is not in the file, which has ETH, BTC: ")
+    assert "an override made it, and it lacks maintenance, path.kind, " in line
+    several = refusal(crash, "markets.SOL.path.step=1s", "venue.fees.taker=-1", "venue.keepers={}")
+    assert [line.partition(" ")[2].split(" ")[0] for line in several] == [
+        "markets.SOL", "venue.fees.taker", "venue.keepers.discount",
+    ]  # fmt: skip
+
+
+def test_a_row_of_an_array_that_is_left_out_is_no_table(crash: Path) -> None:
+    (line,) = refusal(crash, "venue.engine.outages.0=[2020-03-12T00:00:00Z, 2020-03-12T00:00:01Z]")
+
+    assert "venue.engine.outages.0 = " in line
+    assert line.endswith(
+        "cannot be set: venue.engine.outages is not in the scenario: set the whole array"
+    )
 
 
 def test_a_scenario_needs_a_market(crash: Path) -> None:
@@ -515,8 +556,8 @@ def test_the_sum_of_notionals_is_bounded(crash: Path) -> None:
     cohort += "size.alpha = 1, leverage.median = 2 }"
     (line,) = refusal(crash, *(f"population.cohorts.{name}={cohort}" for name in ("a", "b")))
 
-    assert "population.cohorts must have notional_usd of less than 1000000000000 USD" in line
-    assert "1200036000000" in line
+    assert "population.cohorts must have notional_usd of less than 1,000,000,000,000 USD" in line
+    assert "1,200,036,000,000" in line
 
 
 def test_all_that_is_wrong_is_said_line_by_line(crash: Path) -> None:

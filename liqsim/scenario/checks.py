@@ -121,13 +121,14 @@ def _times(path: Path, node: Any, scenario: Scenario) -> Iterator[Problem]:
     """Check the instants and windows of any class, known by their metadata."""
     ends = scenario.start_unix_us, scenario.start_unix_us + scenario.end_us
     span = "must be in the run, {} to {}".format(*(inline(instant_of(end)) for end in ends))
+    before_end = span.replace(" to ", " to before ")  # At the end itself nothing happens any more.
     for attribute in attrs.fields(type(node)):
         value, metadata = getattr(node, attribute.name), attribute.metadata
         here = (*path, key_of(attribute) or "")
         scalar, pair = metadata.get("scalar"), metadata.get("of")
         if scalar is not None and scalar.form is Form.INSTANT and not scalar.absolute:
-            if not 0 <= value <= scenario.end_us:
-                yield here, span
+            if not 0 <= value < scenario.end_us + scalar.is_end:
+                yield here, span if scalar.is_end else before_end
         elif pair is not None and all(scalar.form is Form.INSTANT for scalar in pair):
             for row, (start_us, end_us) in enumerate(value):
                 if start_us >= end_us:

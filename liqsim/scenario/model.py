@@ -438,7 +438,7 @@ class Overload:
     """
 
     start_us: int = instant("from")
-    end_us: int = instant("to")
+    end_us: int = instant("to", is_end=True)
     rate_e6: int = ratio("orders_per_second", "0", "1000000", low_open=True)
 
 
@@ -712,7 +712,7 @@ class Scenario:
     name: str = text("name")
     description: str = text("description", default="")
     start_unix_us: int = instant("start", absolute=True)
-    end_us: int = instant("end")
+    end_us: int = instant("end", is_end=True)
     seed: int = count("seed", 0, 2**62, default=0)
     path_mode: str = choice("path_mode", "on_top", default="on_top")
     markets: tuple[Market, ...] = tables("markets")

@@ -735,7 +735,7 @@ def _funds(draw: st.DrawFn, end_s: int) -> Raw:
     dated = [
         {"from": "bea", "amount_usd": 2, "at": at(end_s // 4)},
         {"from": "ada", "amount_usd": 80, "at": at(end_s // 2)},
-        {"from": "bea", "amount_usd": 80, "at": at(end_s)},
+        {"from": "bea", "amount_usd": 80, "at": at(end_s - 1)},
     ]
     rules: list[Raw] = [
         {},

@@ -1,17 +1,32 @@
 """The public names of the write side."""
 
-from liqsim.runner import Actor, Finished, Progress, run_to_log
+from liqsim.runner import (
+    Actor,
+    Baseline,
+    Finished,
+    Prices,
+    Progress,
+    logged_references,
+    read_baseline,
+    run_to_log,
+)
 from liqsim.scenario import Scenario, load_scenario, scenario_from_toml
 from liqsim.scenario.shipped import scenario_file, shipped
+from liqsim.scenario.twin import twin_of
 
 __all__ = [
     "Actor",
+    "Baseline",
     "Finished",
+    "Prices",
     "Progress",
     "Scenario",
     "load_scenario",
+    "logged_references",
+    "read_baseline",
     "run_to_log",
     "scenario_file",
     "scenario_from_toml",
     "shipped",
+    "twin_of",
 ]

@@ -13,7 +13,8 @@ import numpy as np
 import simpy
 
 from liqsim.errors import ResumeError, ScenarioError
-from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow
+from liqsim.eventlog.baseline import Baseline, logged_references, read_baseline
+from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow, Prices, prices_digest
 from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
 from liqsim.journal import Journal, Sink
@@ -24,6 +25,7 @@ from liqsim.mechanics.listed import due_holdings, refusal_of
 from liqsim.mechanics.oracle import Feed
 from liqsim.mechanics.paths import ReferencePath, reference_path
 from liqsim.mechanics.population import Accounts, draw_accounts
+from liqsim.mechanics.purged import PurgedPath
 from liqsim.processes.commentary import commentary
 from liqsim.processes.context import Context, MarketDesk, Process
 from liqsim.processes.contributions import Contributions
@@ -34,7 +36,22 @@ from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+from liqsim.world.markets import Market as MarketState
 from liqsim.world.world import World
+
+__all__ = [
+    "Actor",
+    "Baseline",
+    "Finished",
+    "Prepared",
+    "Prices",
+    "Progress",
+    "Simulation",
+    "logged_references",
+    "prepare",
+    "read_baseline",
+    "run_to_log",
+]
 
 Actor = Callable[[Context], Process]
 """A further process: given the run, it returns what SimPy shall run."""
@@ -53,7 +70,7 @@ class Prepared:
 
     Attributes:
         scenario: The parameters.
-        paths: One reference path per market.
+        paths: One path per market: its reference, or its history if the run is to purge it.
         accounts: The accounts at the start.
         due_at_start: How many accounts of a file the first update will liquidate.
     """
@@ -117,23 +134,39 @@ class Prepared:
             owners=self.owners(),
             markets=[market.name for market in scenario.markets],
             prices=[(path.step_us, path.prices_e8) for path in self.paths],
+            is_history=scenario.is_purging,
             versions={"liqsim": version("liqsim"), "python": platform.python_version()}
             | {name: version(name) for name in _LIBRARIES},
             cpu_features=" ".join(simd.get("found", [])),
         )
 
 
-def prepare(scenario: Scenario) -> Prepared:
+def prepare(scenario: Scenario, references: Sequence[Prices] | None = None) -> Prepared:
     """
-    Draw the reference paths and the accounts of *scenario*.
+    Draw the paths and the accounts of *scenario*.
+
+    Args:
+        scenario: The parameters.
+        references: The reference prices of its baseline, if it names one.
 
     Raises:
-        ScenarioError: A path or a position leaves the range of the ledger, or an account of a file
-            is due at the start and the scenario refuses that.
+        ScenarioError: A path or a position leaves the range of the ledger, an account of a file
+            is due at the start and the scenario refuses that, or *references* are not those of
+            its baseline.
     """
-    paths = tuple(
-        reference_path(market, seed=scenario.seed, end_us=scenario.end_us)
-        for market in scenario.markets
+    if (prices_digest(references) if references else "") != scenario.baseline:
+        message = (
+            f"baseline = {scenario.baseline!r} must be the digest of reference prices that are "
+            "given with it: name the baseline's log"
+        )
+        raise ScenarioError(message)
+    paths = (
+        tuple(ReferencePath(step_us, prices) for step_us, prices in references)
+        if references
+        else tuple(
+            reference_path(market, seed=scenario.seed, end_us=scenario.end_us)
+            for market in scenario.markets
+        )
     )
     start_prices, due_at_zero = [path.at(0) for path in paths], scenario.venue.due_at_zero
     accounts = draw_accounts(
@@ -160,7 +193,10 @@ class Simulation:
         world: Its state.
         journal: Its door.
         context: What its processes see.
+        references: The reference path of each market, once it has run.
     """
+
+    references: tuple[ReferencePath, ...]
 
     def __init__(self, prepared: Prepared, sink: Sink, actors: Sequence[Actor] = ()) -> None:
         scenario = prepared.scenario
@@ -172,10 +208,7 @@ class Simulation:
         )
         self.journal = Journal(self.world, sink, env)  # type: ignore[arg-type]  # Its clock counts integers.
         desks = tuple(
-            MarketDesk(number, market, path, state, _liquidity(market, path.at(0)))
-            for number, (market, path, state) in enumerate(
-                zip(scenario.markets, prepared.paths, self.world.markets, strict=True)
-            )
+            _desk(number, prepared, state) for number, state in enumerate(self.world.markets)
         )
         self.context = Context(
             env=env,
@@ -217,9 +250,14 @@ class Simulation:
             if not desk.state.mark_e8:
                 # Nobody in it can have been due: a run that looks calm for the wrong reason.
                 self.context.log.warning("no_oracle_update_landed", market=desk.spec.name)
+        self.references = tuple(
+            desk.path.reference() if isinstance(desk.path, PurgedPath) else desk.path
+            for desk in self.context.markets
+        )
+        for desk, path in zip(self.context.markets, self.references, strict=True):
             self.journal.append(
                 market_extremes(
-                    desk.market_id, desk.path, desk.state, desk.liquidity.displacement, end_us
+                    desk.market_id, path, desk.state, desk.liquidity.displacement, end_us
                 )
             )
 
@@ -274,21 +312,31 @@ class Simulation:
             keepers.serve(venue)
         venue.open_books()
         Contributions(context, self._prepared.first_backer).start()
-        for desk in context.markets:
+        for desk, path in zip(context.markets, self._prepared.paths, strict=True):
             feed = Feed(
                 desk.spec.oracle,
                 desk.spec.name,
                 seed=scenario.seed,
-                path=desk.path,
+                path=path,
                 end_us=scenario.end_us,
                 market=desk.state,
                 displacement=desk.liquidity.displacement,
+                purged=desk.path if isinstance(desk.path, PurgedPath) else None,
             )
             Oracle(context, desk, feed, venue.mark_landed).start()
             context.start(depth_schedule(context, desk))
         for actor in self._actors:
             context.start(actor(context))
         return venue
+
+
+def _desk(number: int, prepared: Prepared, state: MarketState) -> MarketDesk:
+    market, path = prepared.scenario.markets[number], prepared.paths[number]
+    liquidity = _liquidity(market, path.at(0))
+    if not prepared.scenario.is_purging:
+        return MarketDesk(number, market, path, state, liquidity)
+    purged = PurgedPath(market.name, path, state, liquidity.displacement)
+    return MarketDesk(number, market, purged, state, liquidity)
 
 
 def _half_life_us(market: Market) -> int:
@@ -336,9 +384,12 @@ def run_to_log(
     actors: Sequence[Actor] = (),
     progress: Progress | None = None,
     resume: bool = False,
+    references: Sequence[Prices] | None = None,
 ) -> Finished:
     """
     Run *scenario* into a new log at *path*, or finish the interrupted one that is there.
+
+    *references* are the prices that `read_baseline` returns, if the scenario names a baseline.
 
     Raises:
         ScenarioError: The scenario cannot be run; nothing was written.
@@ -346,7 +397,7 @@ def run_to_log(
         ResumeError: Re-execution does not reproduce what was logged.
     """
     started = time.perf_counter()
-    prepared = prepare(scenario)
+    prepared = prepare(scenario, references)
     header = prepared.header()
     opener = EventLogWriter.reopen if resume else EventLogWriter.create
     writer = opener(path, header)
@@ -355,9 +406,11 @@ def run_to_log(
     if prepared.due_at_start:
         log.warning("accounts_due_at_start", accounts=prepared.due_at_start)
     try:
-        Simulation(prepared, writer, actors).run(progress)
+        simulation = Simulation(prepared, writer, actors)
+        simulation.run(progress)
+        found = simulation.references if scenario.is_purging else ()
         seconds = time.perf_counter() - started
-        writer.seal(seconds)
+        writer.seal(seconds, [(path.step_us, path.prices_e8) for path in found])
     except ResumeError:
         writer.close()
         raise

@@ -9,6 +9,8 @@ import math
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
+
 from liqsim.eventlog.reader import LogReader
 from liqsim.events import UnresolvedReason
 from replay.state import iso_utc
@@ -26,6 +28,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "status": ("text", "running, sealed or failed."),
     "schema_version": ("count", "Version of the log's tables."),
     "path_mode": ("text", "How our flow and the reference price go together."),
+    "baseline": (
+        "text",
+        "Digest of the reference prices of the baseline that the run faces; null if it faces none.",
+    ),
     "start_at": ("time", "Start of the run."),
     "end_at": ("time", "End of the run, exclusive."),
     "digest": ("text", "Digest of the log up to its end; null while it is running."),
@@ -44,6 +50,13 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "liquidations": ("count", "Triggers."),
     "tranches": ("count", "Tranches put up."),
     "liquidated_usd": ("usd", "Sum of |quantity| x price over all routes, deleveraged included."),
+    "regret_usd": (
+        "usd",
+        (
+            "Of liquidated_usd, that of accounts which, left untouched, would have been solvent at "
+            "the reference prices of the end; null unless sealed."
+        ),
+    ),
     "lowest_market": ("price", "Lowest market price; one key per market."),
     "lowest_reference": ("price", "Lowest reference price; one key per market."),
     "amplification": (
@@ -58,6 +71,20 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         (
             "ln(market price / reference price) right after the fill that left it furthest from "
             "zero, keepers' sales included; null without fills; one key per market."
+        ),
+    ),
+    "departure": (
+        "ratio",
+        (
+            "Largest |ln(reference / history)|: how much of history is the run's own doing; null "
+            "unless the run found its reference in a history; one key per market."
+        ),
+    ),
+    "beyond_history": (
+        "ratio",
+        (
+            "How far in ln(price) the reference leaves the range of history, 0 within it: far "
+            "outside, no market can have had this history; null likewise; one key per market."
         ),
     ),
     "fees_usd": ("usd", "Fees that liquidated accounts paid."),
@@ -134,6 +161,8 @@ _PER_MARKET: Final = (
     "lowest_reference",
     "amplification",
     "largest_displacement",
+    "departure",
+    "beyond_history",
 )
 _OVERRIDE: Final = "set by an override"
 """Source that `--set` leaves in the basis."""
@@ -144,7 +173,8 @@ def keys_of(markets: list[str]) -> list[str]:
     Return the keys of an outcome with *markets*, in order.
 
     >>> [key for key in keys_of(["ETH"]) if "eth" in key]
-    ['lowest_market_eth', 'lowest_reference_eth', 'amplification_eth', 'largest_displacement_eth']
+    ['lowest_market_eth', 'lowest_reference_eth', 'amplification_eth', 'largest_displacement_eth', \
+'departure_eth', 'beyond_history_eth']
     """
     return [
         name
@@ -160,9 +190,12 @@ def outcome(log: LogReader) -> dict[str, Any]:
     install_views(log)
     values: dict[str, Any] = {
         **_identity(log),
+        **_baseline(log),
         **_basis(log),
         **_liquidations(log),
+        **_regret(log),
         **_markets(log),
+        **_departures(log),
         **_fund(log),
         **_keepers(log),
         **_times(log),
@@ -201,6 +234,30 @@ def _identity(log: LogReader) -> dict[str, Any]:
         "wall_seconds": seconds,
         "events_per_second": count / seconds if seconds else None,
     }
+
+
+def _baseline(log: LogReader) -> dict[str, Any]:
+    try:
+        return {"baseline": parse_toml(log.manifest.scenario_toml).get("baseline") or None}
+    except ValueError:
+        return {"baseline": None}
+
+
+def _departures(log: LogReader) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    references, histories = log.reference_prices(), log.historical_prices()
+    for market_id, name in log.markets.items():
+        departure = beyond = None
+        if market_id in references and market_id in histories:
+            reference, history = (
+                np.log(prices[market_id][1]) for prices in (references, histories)
+            )
+            if len(reference) == len(history):
+                departure = float(np.abs(reference - history).max())
+                above, below = reference.max() - history.max(), history.min() - reference.min()
+                beyond = max(float(above), float(below), 0.0)
+        values |= {f"departure_{name.lower()}": departure, f"beyond_history_{name.lower()}": beyond}
+    return values
 
 
 def _basis(log: LogReader) -> dict[str, Any]:
@@ -270,6 +327,15 @@ def _markets(log: LogReader) -> dict[str, Any]:
         key = f"largest_displacement_{log.markets[market_id].lower()}"
         values[key] = least if -least >= most else most
     return values
+
+
+def _regret(log: LogReader) -> dict[str, Any]:
+    if log.manifest.status != "sealed":
+        return {"regret_usd": None}  # Nobody knows the end.
+    (found,) = log.rows(
+        "select sum(liquidated_usd)::decimal(38, 6) from hindsight where is_solvent_at_end"
+    )[0]
+    return {"regret_usd": _usd(found)}
 
 
 def _amplification(start: Decimal, market: Decimal, reference: Decimal) -> float | None:

@@ -182,6 +182,7 @@ class Terms:
         name: Name of the scenario.
         seed: Its seed.
         path_mode: Its path mode.
+        baseline: Digest of the reference prices of its baseline, or empty.
         start_unix_us: Start, in microseconds of Unix time.
         end_us: End, exclusive, in microseconds since the start.
         markets: Markets in order.
@@ -215,6 +216,7 @@ class Terms:
     name: str
     seed: int
     path_mode: str
+    baseline: str
     start_unix_us: int
     end_us: int
     markets: tuple[MarketTerms, ...]
@@ -280,6 +282,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         name=document["name"],
         seed=document["seed"],
         path_mode=document["path_mode"],
+        baseline=document["baseline"],
         start_unix_us=start,
         end_us=_instant(document["end"]) - start,
         markets=tuple(_market(name, table, start) for name, table in document["markets"].items()),

@@ -102,7 +102,8 @@ def _read_terms(log: LogReader, findings: Findings) -> Terms | None:
 
 
 def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold: Fold) -> Book:
-    owners, paths = log.owners, log.reference_prices()
+    owners, paths, histories = log.owners, log.reference_prices(), log.historical_prices()
+    given = histories or paths
     return Book(
         terms=terms,
         causes=causes,
@@ -112,8 +113,10 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         buckets={o.owner_id: o.market_id for o in owners if o.kind == "bucket"},
         paths=paths,
         depths={
-            market: MarketDepth(terms.markets[market], int(prices[0]), findings)
-            for market, (_, prices) in paths.items()
+            market: MarketDepth(
+                terms.markets[market], int(prices[0]), findings, histories.get(market)
+            )
+            for market, (_, prices) in given.items()
             if market < len(terms.markets) and len(prices)
         },
         keeper_terms={

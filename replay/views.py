@@ -14,6 +14,7 @@ VIEWS: Final = (
     "loss_shares",
     "tranches",
     "liquidations",
+    "hindsight",
     "fund",
     "prices",
     "oracle_lag",

@@ -28,6 +28,9 @@ _WIDTH: Final = 80
 _LABEL: Final = 24
 _VALUE: Final = 22
 _PRICES: Final = ("lowest market", "lowest reference", "amplification", "displaced, %")
+_DEPARTURE: Final = "departure_"
+_IMPLAUSIBLE: Final = 0.02
+"""A reference this far outside the range of history, in ln(price), calls for a warning."""
 _FACTOR: Final = "amplification_"
 _REASONS: Final = "unresolved_"
 _STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
@@ -70,7 +73,7 @@ def print_outcome(log: Log, *, as_json: bool, verbose: int) -> None:
 def _lines(outcome: Mapping[str, Any], scenario_toml: str) -> Iterator[str]:
     yield _bold(f"{outcome['scenario']}, seed {outcome['seed']}")
     start, end = clock(outcome["start_at"]), clock(outcome["end_at"])
-    yield f"{start} to {end} UTC, path {outcome['path_mode']}"
+    yield f"{start} to {end} UTC, path {_path_mode(outcome)}"
     yield _effort(outcome)
     yield f"digest {outcome['digest']}" if outcome["digest"] else "no digest yet"
     yield from _overrides(outcome["overrides"] or (), scenario_toml)
@@ -78,6 +81,7 @@ def _lines(outcome: Mapping[str, Any], scenario_toml: str) -> Iterator[str]:
     title, *prices = layout(["Prices, USD", *_PRICES], _prices(outcome))
     yield _bold(title)
     yield from prices[1:]
+    yield from _departures(outcome)
     for heading, lines in _groups(outcome):
         yield ""
         yield _bold(heading)
@@ -93,6 +97,26 @@ def _overrides(keys: Sequence[str], scenario_toml: str) -> Iterator[str]:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         yield printable(f"set {key} = {shown(value)}")
+
+
+def _path_mode(outcome: Mapping[str, Any]) -> str:
+    mode, baseline = outcome["path_mode"], outcome["baseline"]
+    if baseline:
+        return f"{mode}, facing the reference {baseline[:12]} of its baseline"
+    return f"{mode}, its own baseline" if mode == "purged" else mode
+
+
+def _departures(outcome: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how far each purged reference is from history, and whether that can be."""
+    for key, departure in outcome.items():
+        if not key.startswith(_DEPARTURE) or departure is None:
+            continue
+        market = key.removeprefix(_DEPARTURE)
+        beyond = outcome[f"beyond_history_{market}"]
+        text = f"  {market.upper()}: reference up to {percent(departure, 1)} from history"
+        if beyond > _IMPLAUSIBLE:
+            text += f", {percent(beyond, 1)} outside its range: is that plausible?"
+        yield text
 
 
 def _bold(text: str) -> str:
@@ -165,6 +189,9 @@ def _money(outcome: Mapping[str, Any]) -> list[Line]:
     debt, shortfall = Decimal(outcome["bad_debt_usd"]), outcome["unresolved_shortfall_usd"]
     return [
         Line("liquidated", usd(liquidated), "all routes, at their prices"),
+        Line(
+            "of it in regret", _optional(usd, outcome["regret_usd"]), "solvent at the end, if left"
+        ),
         Line("fees", usd(outcome["fees_usd"]), "paid by liquidated accounts"),
         Line("bad debt", usd(debt), _share(debt, liquidated, "of liquidated")),
         Line("shortfall still open", _optional(usd, shortfall), "of accounts still due"),

@@ -1,8 +1,9 @@
 """`liqsim run` and `liqsim resume`: from a scenario or an interrupted log to a sealed one."""
 
 import itertools
+import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,16 +13,21 @@ import typer
 
 from liqsim.api import (
     Finished,
+    Prices,
     Scenario,
     load_scenario,
+    logged_references,
+    read_baseline,
     run_to_log,
     scenario_file,
     scenario_from_toml,
+    twin_of,
 )
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.progress import simulated_time
+from liqsim.cli.twin_table import difference, twin_lines
 from liqsim.errors import InputFileError, LiqsimError, LogError, ResumeError, ScenarioError
 from liqsim.scenario import names_files
 from replay.log import Log
@@ -52,6 +58,21 @@ def run(
             show_default=False,
         ),
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LOG",
+            help="Face the reference prices that the purged run behind LOG has found.",
+            show_default=False,
+        ),
+    ] = None,
+    with_twin: Annotated[
+        bool,
+        typer.Option(
+            "--twin",
+            help="Also run the twin: the same without impact, into a log named …_twin.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -73,21 +94,31 @@ def run(
     telemetry.configure(verbose=verbose, quiet=quiet, as_json=log_json)
     if out is not None:
         _refuse_unusable(out)
+        if with_twin:
+            _refuse_unusable(_twin_path(out))
+    faced = None if baseline is None else read_baseline(baseline)
+    settings = [*(overrides or ()), *([f"baseline={faced.digest}"] if faced else [])]
     with scenario_file(scenario_name) as file:
-        scenario = load_scenario(file, overrides=overrides or (), seed=seed)
+        scenario = load_scenario(file, overrides=settings, seed=seed)
+    if faced is not None:
+        faced.check(scenario)
+    references = None if faced is None else faced.prices
     folder = file.parent
     is_shown = not (quiet or as_json)
     try:
         finished = (
-            _run_under_new_name(scenario, folder, is_shown=is_shown)
+            _run_under_new_name(scenario, folder, references, is_shown=is_shown)
             if out is None
-            else _run(scenario, out, folder, is_shown=is_shown)
+            else _run(scenario, out, folder, references, is_shown=is_shown)
         )
+        twin_path = None
+        if with_twin:
+            twin_path = _run_twin(scenario, finished.path, file.parent, is_shown=is_shown)
     except ScenarioError as error:
         # Found while prices and accounts were drawn, where no file is known.
         message = "\n".join(f"{file}: {line}" for line in str(error).splitlines())
         raise ScenarioError(message) from error
-    _print(finished.path, as_json=as_json, quiet=quiet, verbose=verbose)
+    _print(finished.path, twin_path, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
 def resume(
@@ -126,11 +157,14 @@ def resume(
     except InputFileError as error:
         error.add_note("--files FOLDER says where the scenario and its files are")
         raise
-    _run(scenario, log_path, files, is_shown=not (quiet or as_json), resume=True)
-    _print(log_path, as_json=as_json, quiet=quiet, verbose=verbose)
+    references = logged_references(log_path) if scenario.baseline else None
+    _run(scenario, log_path, files, references, is_shown=not (quiet or as_json), resume=True)
+    _print(log_path, None, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> Finished:
+def _run_under_new_name(
+    scenario: Scenario, folder: Path, references: Sequence[Prices] | None, *, is_shown: bool
+) -> Finished:
     is_new_folder = not _RUNS.exists()
     _RUNS.mkdir(exist_ok=True)
     try:
@@ -138,7 +172,7 @@ def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> 
             if _is_taken(path) or _wal(path).exists():
                 continue
             try:
-                return _run(scenario, path, folder, is_shown=is_shown)
+                return _run(scenario, path, folder, references, is_shown=is_shown)
             except LogError as error:
                 # Another process may take the name while we draw prices and accounts.
                 if not isinstance(error.__context__, FileExistsError):
@@ -152,12 +186,18 @@ def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> 
 
 
 def _run(
-    scenario: Scenario, path: Path, folder: Path, *, is_shown: bool, resume: bool = False
+    scenario: Scenario,
+    path: Path,
+    folder: Path,
+    references: Sequence[Prices] | None,
+    *,
+    is_shown: bool,
+    resume: bool = False,
 ) -> Finished:
     """Run into the log at *path*; the scenario's files are relative to *folder*."""
     try:
         with simulated_time(scenario, path, is_shown=is_shown) as report:
-            return run_to_log(scenario, path, progress=report, resume=resume)
+            return run_to_log(scenario, path, progress=report, resume=resume, references=references)
     except (ScenarioError, LogError):
         raise  # Nothing was simulated.
     except ResumeError as error:
@@ -202,12 +242,42 @@ def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
-def _print(path: Path, *, as_json: bool, quiet: bool, verbose: int) -> None:
+def _run_twin(scenario: Scenario, path: Path, folder: Path, *, is_shown: bool) -> Path:
+    """Run the twin of the finished run behind the log at *path*; return its log."""
+    with Log(path) as log:
+        digest = log.manifest.reference_digest or ""
+    twin = twin_of(scenario, reference_digest=digest, folder=folder)
+    references = logged_references(path) if twin.baseline else None
+    return _run(twin, _twin_path(path), folder, references, is_shown=is_shown).path
+
+
+def _twin_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_twin{path.suffix}")
+
+
+def _print(path: Path, twin: Path | None, *, as_json: bool, quiet: bool, verbose: int) -> None:
     if quiet and not as_json:
-        typer.echo(path)
+        for each in (path, twin):
+            if each is not None:
+                typer.echo(each)
         return
     with Log(path) as log:
-        print_outcome(log, as_json=as_json, verbose=verbose)
+        if twin is None:
+            print_outcome(log, as_json=as_json, verbose=verbose)
+            return
+        with Log(twin) as other:
+            actual, without = log.outcome(), other.outcome()
+        if as_json:
+            pair = {"twin": without, "difference": difference(actual, without)}
+            typer.echo(json.dumps(actual | pair, allow_nan=False))
+            return
+        print_outcome(log, as_json=False, verbose=verbose)
+    title, *lines = twin_lines(actual, without)
+    typer.echo()
+    typer.echo(typer.style(title, bold=True))
+    for line in lines:
+        typer.echo(line)
+    typer.echo(f"log of the twin  {twin}")
 
 
 def _quoted(path: Path) -> str:

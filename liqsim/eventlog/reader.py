@@ -46,14 +46,17 @@ _TABLES: Final = {
     "runs": (
         "run_id scenario scenario_toml seed path_mode start_at end_at status schema_version "
         "package_version library_versions cpu_features event_count digest genesis_digest "
-        "reference_digest wall_seconds error"
+        "reference_digest history_digest wall_seconds error"
     ),
     "batches": "batch_number first_seq last_seq digest",
     "owners": "owner_id name kind cohort market_id",
     "assets": "asset_id name kind market_id",
+    "historical_prices": "market_id sim_time price",
     "reference_prices": "market_id sim_time price",
 }
-_NULLABLE: Final = ("event_count", "digest", "wall_seconds", "error")
+_NULLABLE: Final = (
+    "event_count", "digest", "reference_digest", "history_digest", "wall_seconds", "error"
+)  # fmt: skip
 _VIEWS: Final = ("events", "cash_postings", "unit_postings", "postings")
 
 
@@ -78,7 +81,8 @@ class Manifest:
         event_count: Number of events, once the run is over.
         digest: Last digest of the chain, once the run is over.
         genesis_digest: First digest of the chain.
-        reference_digest: Digest of the reference prices.
+        reference_digest: Digest of the reference prices; of a purged run, once it is over.
+        history_digest: Digest of the historical prices of a purged run that finds the reference.
         wall_seconds: How long the run took, once it is over.
         error: Why it failed.
     """
@@ -98,7 +102,8 @@ class Manifest:
     event_count: int | None
     digest: str | None
     genesis_digest: str
-    reference_digest: str
+    reference_digest: str | None
+    history_digest: str | None
     wall_seconds: float | None
     error: str | None
 
@@ -421,8 +426,15 @@ class LogReader:
 
     def reference_prices(self) -> dict[int, tuple[IntArray, IntArray]]:
         """Return per market when its reference price changed (µs since the start) and to what."""
+        return self._prices("reference_prices")
+
+    def historical_prices(self) -> dict[int, tuple[IntArray, IntArray]]:
+        """Return the same of the history that a purged run was given; nothing of other runs."""
+        return self._prices("historical_prices")
+
+    def _prices(self, name: str) -> dict[int, tuple[IntArray, IntArray]]:
         table = self.table(
-            "select market_id, sim_time, price from reference_prices order by market_id, sim_time"
+            f"select market_id, sim_time, price from {name} order by market_id, sim_time"
         ).combine_chunks()
         market = _integers(table.column("market_id"), _MARKET, 0)
         at_us = _integers(table.column("sim_time"), _AT, self.manifest.start_unix_us)

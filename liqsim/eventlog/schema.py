@@ -23,8 +23,21 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("cpu_features", "VARCHAR", "Vector extensions that numpy found."),
             ("event_count", "BIGINT", "Events in the log; null while running."),
             ("digest", "VARCHAR", "Chained digest of all batches, hex; null while running."),
-            ("genesis_digest", "VARCHAR", "Digest of scenario, owners, assets and prices, hex."),
-            ("reference_digest", "VARCHAR", "Digest of the reference prices, hex."),
+            (
+                "genesis_digest",
+                "VARCHAR",
+                "Digest of scenario, owners, assets and the prices given, hex.",
+            ),
+            (
+                "reference_digest",
+                "VARCHAR",
+                "Digest of the reference prices, hex; null until a purged run has found them.",
+            ),
+            (
+                "history_digest",
+                "VARCHAR",
+                "Digest of the historical prices of a purged run, hex; else null.",
+            ),
             ("wall_seconds", "DOUBLE", "Real time the run took; null while running."),
             ("error", "VARCHAR", "What ended a failed run; else null."),
         ),
@@ -61,8 +74,16 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             ("market_id", "INTEGER", "Market of a contract, else null."),
         ),
     ),
+    "historical_prices": (
+        "What markets did, as given to a purged run that finds the reference; else empty.",
+        (
+            ("market_id", "INTEGER", "Which market."),
+            ("sim_time", "TIMESTAMP", "From when, UTC."),
+            ("price", "DECIMAL(18,8)", "Price in USD per unit."),
+        ),
+    ),
     "reference_prices": (
-        "The exogenous prices, held from each row until the next.",
+        "The exogenous prices, held from each row until the next; found by the end, if purged.",
         (
             ("market_id", "INTEGER", "Which market."),
             ("sim_time", "TIMESTAMP", "From when, UTC."),

@@ -10,7 +10,7 @@ log either does not exist or can be opened.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any, Final
@@ -31,6 +31,8 @@ _HASH_HEAD: Final = b"liqsim-log-1\n"
 _INT = "<i8"
 
 Columns = dict[str, npt.NDArray[np.int64]]
+Prices = tuple[int, npt.NDArray[np.int64]]
+"""Step in microseconds, and prices in 1e-8 from time 0."""
 
 
 @attrs.frozen
@@ -59,6 +61,7 @@ class Header:
         owners: All owners, by number.
         markets: Names of the markets, by number.
         prices: Per market: step in microseconds and prices in 1e-8.
+        is_history: Whether these are history, and the reference prices come when the log is sealed.
         versions: Versions of package and libraries; not part of any digest.
         cpu_features: Vector extensions; not part of any digest.
     """
@@ -72,17 +75,10 @@ class Header:
     end_us: int
     owners: list[OwnerRow]
     markets: list[str]
-    prices: list[tuple[int, npt.NDArray[np.int64]]]
+    prices: list[Prices]
+    is_history: bool
     versions: dict[str, str]
     cpu_features: str
-
-    def reference_digest(self) -> bytes:
-        """Return the hash of the reference prices."""
-        digest = hashlib.sha256()
-        for number, (step_us, prices) in enumerate(self.prices):
-            digest.update(np.array([number, step_us, len(prices)], dtype=_INT).tobytes())
-            digest.update(prices.astype(_INT).tobytes())
-        return digest.digest()
 
     def genesis(self) -> bytes:
         """Return the digest from which the chain of batches starts."""
@@ -96,7 +92,7 @@ class Header:
             for number, name in enumerate(self.markets)
         )
         digest = hashlib.sha256(_HASH_HEAD)
-        for part in (self.scenario_toml, owners, assets, self.reference_digest().hex()):
+        for part in (self.scenario_toml, owners, assets, prices_digest(self.prices)):
             encoded = part.encode()
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
         return digest.digest()
@@ -221,9 +217,15 @@ class EventLogWriter:
             self._connection.execute("rollback")
         self._connection.close()
 
-    def seal(self, wall_seconds: float) -> None:
-        """Commit what is left, mark the log sealed, and leave one file."""
-        self._finish("sealed", wall_seconds, None)
+    def seal(self, wall_seconds: float, references: Sequence[Prices] = ()) -> None:
+        """
+        Commit what is left, mark the log sealed, and leave one file.
+
+        Args:
+            wall_seconds: Real time the run took.
+            references: The reference prices, of a log whose header holds history.
+        """
+        self._finish("sealed", wall_seconds, None, references)
         self._connection.close()
 
     def fail(self, wall_seconds: float, error: str) -> None:
@@ -239,9 +241,20 @@ class EventLogWriter:
         finally:
             self._connection.close()
 
-    def _finish(self, status: str, wall_seconds: float, error: str | None) -> None:
+    def _finish(
+        self,
+        status: str,
+        wall_seconds: float,
+        error: str | None,
+        references: Sequence[Prices] = (),
+    ) -> None:
         self._begin()
         batch = self._insert_batch()
+        if references:
+            _insert_prices(self._connection, "reference_prices", references, self._start_us)
+            self._connection.execute(
+                "update runs set reference_digest = ?", [prices_digest(references)]
+            )
         self._connection.execute(
             "update runs set status = ?, event_count = ?, digest = ?, wall_seconds = ?, error = ?",
             [status, batch.last_seq + 1, batch.digest.hex(), wall_seconds, error],
@@ -440,7 +453,7 @@ def _write_header(connection: duckdb.DuckDBPyConnection, header: Header) -> None
     versions = dict(header.versions)
     connection.execute(
         "insert into runs select ?, ?, ?, ?, ?, make_timestamp(?), make_timestamp(?), 'running', "
-        "?, ?, ?, ?, null, null, ?, ?, null, null",
+        "?, ?, ?, ?, null, null, ?, ?, ?, null, null",
         [
             header.run_id,
             header.scenario,
@@ -454,7 +467,8 @@ def _write_header(connection: duckdb.DuckDBPyConnection, header: Header) -> None
             json.dumps(versions, sort_keys=True),
             header.cpu_features,
             header.genesis().hex(),
-            header.reference_digest().hex(),
+            None if header.is_history else prices_digest(header.prices),
+            prices_digest(header.prices) if header.is_history else None,
         ],
     )
     _insert(
@@ -479,18 +493,34 @@ def _write_header(connection: duckdb.DuckDBPyConnection, header: Header) -> None
             "market_id": pa.array([None, *range(count)], pa.int32()),
         },
     )
-    for number, (step_us, prices) in enumerate(header.prices):
-        times = start + np.arange(len(prices)) * step_us
+    table = "historical_prices" if header.is_history else "reference_prices"
+    _insert_prices(connection, table, header.prices, start)
+    connection.execute("commit")
+
+
+def prices_digest(paths: Sequence[Prices]) -> str:
+    """Return the hash of the prices of all markets, in hex."""
+    digest = hashlib.sha256()
+    for number, (step_us, prices) in enumerate(paths):
+        digest.update(np.array([number, step_us, len(prices)], dtype=_INT).tobytes())
+        digest.update(prices.astype(_INT).tobytes())
+    return digest.hexdigest()
+
+
+def _insert_prices(
+    connection: duckdb.DuckDBPyConnection, table: str, paths: Sequence[Prices], start_us: int
+) -> None:
+    for number, (step_us, prices) in enumerate(paths):
+        times = start_us + np.arange(len(prices)) * step_us
         _insert(
             connection,
-            "reference_prices",
+            table,
             {
                 "market_id": pa.array(np.full(len(prices), number, dtype=np.int32)),
                 "sim_time": pa.array(times).cast(pa.timestamp("us")),
                 "price": decimal_column(prices, 8),
             },
         )
-    connection.execute("commit")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, pa.Array]) -> None:

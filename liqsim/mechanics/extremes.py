@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.events import MarketExtremes
-from liqsim.mechanics.liquidity import displaced_price_e8
+from liqsim.mechanics.liquidity import Displacement, displaced_price_e8
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.world.markets import BookState, Market
 
 _SLACK: Final = 1e-9
-Displacement = Callable[[BookState, int], float]
 
 
 def market_extremes(

@@ -10,6 +10,7 @@ slicing within an instant changes nothing and no round trip pays.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import attrs
@@ -49,6 +50,10 @@ class Fill:
     quantity_e8: int
     price_e8: int
     market_price_e8: int
+
+
+Displacement = Callable[[BookState, int], float]
+"""Returns log(market price / reference price) of a book at an instant."""
 
 
 class Liquidity(Protocol):

@@ -14,7 +14,7 @@ decided in integers. Nothing is polled and a plan leaves no trace until it fires
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -23,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.events import UpdateReason
+from liqsim.mechanics.liquidity import Displacement
 from liqsim.mechanics.paths import ReferencePath
+from liqsim.mechanics.purged import PurgedPath
 from liqsim.rng import Stream, lognormal_us, normal_table
 from liqsim.scenario.model import Latency, Oracle, Source
 from liqsim.units import RATIO_SCALE
-from liqsim.world.markets import BookState, Market
+from liqsim.world.markets import Market
 from liqsim.world.views import float_view, int_view
 
 _NEAR_LOOK: Final = 16
@@ -36,8 +38,6 @@ _LOG_ERROR: Final = 1e-9
 """Bound on the error of a proposed log median."""
 _ROUNDING_E8: Final = 2.0
 """Bound on what rounding does to a median, in units of price."""
-
-Displacement = Callable[[BookState, int], float]
 
 
 @attrs.frozen
@@ -77,7 +77,8 @@ class Feed:
         spec: Its parameters.
         name: Market name, which keys its draws.
         seed: The run's seed.
-        path: Reference path of the market.
+        path: Path of the market: its reference, or its history if that is purged.
+        purged: What takes the displacement out of history; None if *path* is the reference.
         end_us: End of the run.
         market: Live market, of whose history the feed sees what its sources saw.
         displacement: The book's displacement function.
@@ -93,16 +94,19 @@ class Feed:
         end_us: int,
         market: Market,
         displacement: Displacement,
+        purged: PurgedPath | None = None,
     ) -> None:
         self._spec = spec
         self._path = path
+        self._purged = purged
         self._end_us = end_us
         self._market = market
         self._displacement = displacement
         self._landing = Stream(seed, f"oracle.{name}", "landing")
         self._misses = Stream(seed, f"oracle.{name}", "heartbeat")
         self._miss = spec.heartbeat_miss_e6 / RATIO_SCALE
-        self._sources = [_Samples(s, name, seed, end_us) for s in spec.sources]
+        purged_step = None if purged is None else path.step_us
+        self._sources = [_Samples(s, name, seed, end_us, purged_step) for s in spec.sources]
         self._lay_out()
         self._next = 0
         self._published_instant = -1
@@ -136,8 +140,8 @@ class Feed:
             reference = self._path.prices_e8[samples.times // self._path.step_us]
             samples.see(reference)
             logs[number, reported] = (np.log(reference) + samples.noises)[seen]
-            oldest[reported] = np.minimum(oldest[reported], samples.shows[seen])
-            newest[reported] = np.maximum(newest[reported], samples.shows[seen])
+            oldest[reported] = np.minimum(oldest[reported], samples.since[seen])
+            newest[reported] = np.maximum(newest[reported], samples.until[seen])
         present = (latest >= 0).sum(axis=0)
         logs.sort(axis=0)  # Sources that have not reported sort last, as infinity.
         columns = np.arange(len(instants))
@@ -268,16 +272,20 @@ class Feed:
         return bisect_right(self._oldest, newest, start, end)
 
     def _displacement_range(self, start: int, stop: int) -> tuple[float, float]:
-        """Bound what displacement adds to any report behind instants [start, stop)."""
+        """Bound the log displacement of any report behind instants [start, stop)."""
         book = self._market.book
         if book.fill_seq < 0:
             return 0.0, 0.0
         first = self._displacement(book, max(self._oldest[start], book.at_us))
-        newest = self._instant_view[stop - 1] - self._least_catch_up_us
+        newest = self._instant_view[stop - 1]
+        if self._purged is None:
+            newest -= self._least_catch_up_us
         last = self._displacement(book, max(newest, book.at_us))
         # It decays monotonically from the newest trade on, so the ends bound it.
         ends = [share * d for share in self._shares for d in (first, last)]
-        return min(ends), max(ends)
+        if self._purged is None:
+            return min(ends), max(ends)
+        return min(ends) - max(first, last), max(ends) - min(first, last)
 
     def _needs_displacement(self, price_e8: int, calm_e8: int) -> bool:
         """
@@ -328,8 +336,11 @@ class Feed:
             row = line[instant]
             if row >= 0:
                 # A report that shows no more than the newest decided instant is final and kept.
-                price = source.final_view[row] if displaced else source.price(row, 0.0)
-                price = price or self._report(source, row)
+                price = (
+                    source.final_view[row] or self._report(source, row)
+                    if displaced
+                    else source.price(row, 0.0, self._reference(source, row))
+                )
                 reports.append((price, source.time_view[row], source.shows_view[row]))
         reports.sort()
         low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
@@ -344,16 +355,26 @@ class Feed:
         displacement = (
             self._displacement(book, max(shows_us, book.at_us)) if book.fill_seq >= 0 else 0.0
         )
-        price = source.price(row, displacement)
-        if shows_us <= self._decided_us:
+        price = source.price(row, displacement, self._reference(source, row))
+        if source.until_view[row] <= self._decided_us:
             source.final_view[row] = price
         return price
+
+    def _reference(self, source: "_Samples", row: int) -> int:
+        """Return the reference price that *source* met at its sample *row*."""
+        price = source.path_view[row]
+        if self._purged is None:
+            return price
+        step = self._path.step_us
+        return self._purged.without(price, source.time_view[row] // step * step)
 
 
 class _Samples:
     """The exogenous part of one source: its samples, what they show, when reports arrive."""
 
-    def __init__(self, spec: Source, market: str, seed: int, end_us: int) -> None:
+    def __init__(
+        self, spec: Source, market: str, seed: int, end_us: int, purged_step_us: int | None
+    ) -> None:
         self.spec = spec
         actor = f"oracle.{market}.{spec.name}"
         index = np.arange(max(-(-(end_us - spec.offset_us) // spec.period_us), 0))
@@ -370,20 +391,28 @@ class _Samples:
         # Before the start there was no displacement to catch up with.
         self.shows: npt.NDArray[np.int64] = np.maximum(self.times - spec.catch_up_us, 0)
         self.time_view = int_view(self.times)
+        # A report depends on the book of two instants: what it shows, and, of a purged path, when
+        # the step of its sample began.
+        if purged_step_us is None:
+            self.since: npt.NDArray[np.int64] = self.shows
+            self.until: npt.NDArray[np.int64] = self.shows
+        else:
+            steps = self.times // purged_step_us * purged_step_us
+            self.since, self.until = np.minimum(self.shows, steps), np.maximum(self.shows, steps)
         self.shows_view = int_view(self.shows)
+        self.until_view = int_view(self.until)
         self._noise_view = float_view(self.noises)
         self._shown = spec.pass_through_e6 / RATIO_SCALE
         self.final_view = int_view(np.zeros(len(self.times), dtype=np.int64))
 
-    def see(self, references: npt.NDArray[np.int64]) -> None:
-        """Take the reference price of every sample."""
-        self._reference_view = int_view(np.ascontiguousarray(references))
+    def see(self, prices: npt.NDArray[np.int64]) -> None:
+        """Take the price of the path at every sample."""
+        self.path_view = int_view(np.ascontiguousarray(prices))
 
-    def price(self, row: int, displacement: float) -> int:
+    def price(self, row: int, displacement: float, reference_e8: int) -> int:
         """Return the report of sample *row*, given the displacement that it shows."""
         exponent = self._shown * displacement + self._noise_view[row]
-        reference: int = self._reference_view[row]
-        return reference if exponent == 0.0 else max(round(reference * math.exp(exponent)), 1)
+        return reference_e8 if exponent == 0.0 else max(round(reference_e8 * math.exp(exponent)), 1)
 
 
 def _latencies(spec: Latency, stream: Stream, count: int) -> npt.NDArray[np.int64]:

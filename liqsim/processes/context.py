@@ -12,6 +12,7 @@ import structlog
 from liqsim.journal import Journal
 from liqsim.mechanics.liquidity import Liquidity
 from liqsim.mechanics.paths import ReferencePath
+from liqsim.mechanics.purged import PurgedPath
 from liqsim.processes.commentary import commentary
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Market as MarketSpec
@@ -56,14 +57,15 @@ class MarketDesk:
     Attributes:
         market_id: Its number.
         spec: Its parameters.
-        path: Its reference path; processes read it at the present instant only.
+        path: Its reference path, or what finds it as the run goes; processes read it at the
+            present instant only.
         state: Its state in the world.
         liquidity: Its book.
     """
 
     market_id: int
     spec: MarketSpec
-    path: ReferencePath
+    path: ReferencePath | PurgedPath
     state: Market
     liquidity: Liquidity
 

@@ -69,6 +69,8 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
         return  # The other checks of times would only repeat it.
     if not scenario.markets:
         yield ("markets",), "must have at least one market"
+    if scenario.baseline and scenario.path_mode != "purged":
+        yield ("path_mode",), 'must be "purged": the run faces what a purged run has found'
     for path, node in _nodes(scenario, ()):
         yield from _times(path, node, scenario)
         match node:
@@ -121,13 +123,14 @@ def _times(path: Path, node: Any, scenario: Scenario) -> Iterator[Problem]:
     """Check the instants and windows of any class, known by their metadata."""
     ends = scenario.start_unix_us, scenario.start_unix_us + scenario.end_us
     span = "must be in the run, {} to {}".format(*(inline(instant_of(end)) for end in ends))
+    before_end = span.replace(" to ", " to before ")  # At the end itself nothing happens any more.
     for attribute in attrs.fields(type(node)):
         value, metadata = getattr(node, attribute.name), attribute.metadata
         here = (*path, key_of(attribute) or "")
         scalar, pair = metadata.get("scalar"), metadata.get("of")
         if scalar is not None and scalar.form is Form.INSTANT and not scalar.absolute:
-            if not 0 <= value <= scenario.end_us:
-                yield here, span
+            if not 0 <= value < scenario.end_us + scalar.is_end:
+                yield here, span if scalar.is_end else before_end
         elif pair is not None and all(scalar.form is Form.INSTANT for scalar in pair):
             for row, (start_us, end_us) in enumerate(value):
                 if start_us >= end_us:

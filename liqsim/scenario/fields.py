@@ -48,6 +48,7 @@ class Scalar:
         default: Value in TOML form if the key is absent, None for None; `REQUIRED` if it must be
             there.
         absolute: For `Form.INSTANT`: kept in Unix time, not relative to the scenario's start.
+        is_end: For `Form.INSTANT`: the exclusive end of something, which may be that of the run.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Scalar:
     choices: tuple[str, ...] = ()
     default: Any = REQUIRED
     absolute: bool = False
+    is_end: bool = False
 
 
 def _field(scalar: Scalar) -> Any:
@@ -135,9 +137,9 @@ def duration(
     return _field(Scalar(key, Form.DURATION, Decimal(low_s), Decimal(high_s), default=default))
 
 
-def instant(key: str, *, absolute: bool = False) -> Any:
+def instant(key: str, *, absolute: bool = False, is_end: bool = False) -> Any:
     """Return an instant, kept in microseconds since the scenario's start (*absolute*: of Unix)."""
-    return _field(Scalar(key, Form.INSTANT, absolute=absolute))
+    return _field(Scalar(key, Form.INSTANT, absolute=absolute, is_end=is_end))
 
 
 def table(key: str) -> Any:

@@ -438,7 +438,7 @@ class Overload:
     """
 
     start_us: int = instant("from")
-    end_us: int = instant("to")
+    end_us: int = instant("to", is_end=True)
     rate_e6: int = ratio("orders_per_second", "0", "1000000", low_open=True)
 
 
@@ -701,7 +701,10 @@ class Scenario:
         start_unix_us: Start, in microseconds of Unix time.
         end_us: End, exclusive, in microseconds since the start.
         seed: Seed of every draw.
-        path_mode: How our flow and the reference price go together.
+        path_mode: How our flow and the reference price go together: `on_top`, the paths are the
+            reference; `purged`, they are history, which contains this run's own flow already.
+        baseline: Digest of the reference prices that a purged run of the venue as it was has found,
+            and that this run faces; empty where this run is that one.
         markets: The markets; their order is their number.
         venue: The venue.
         population: The accounts.
@@ -712,14 +715,20 @@ class Scenario:
     name: str = text("name")
     description: str = text("description", default="")
     start_unix_us: int = instant("start", absolute=True)
-    end_us: int = instant("end")
+    end_us: int = instant("end", is_end=True)
     seed: int = count("seed", 0, 2**62, default=0)
-    path_mode: str = choice("path_mode", "on_top", default="on_top")
+    path_mode: str = choice("path_mode", "on_top", "purged", default="on_top")
+    baseline: str = text("baseline", default="")
     markets: tuple[Market, ...] = tables("markets")
     venue: Venue = table("venue")
     population: Population = table("population")
     basis: tuple[Basis, ...] = tables("basis", shorthand="kind", default=())
     resolved_toml: str = ""
+
+    @property
+    def is_purging(self) -> bool:
+        """Whether the run's own impact is to be taken out of its paths."""
+        return self.path_mode == "purged" and not self.baseline
 
 
 KINDS: Final[Mapping[type, str]] = {

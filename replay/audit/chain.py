@@ -36,21 +36,25 @@ def batch_digest(previous: bytes, kinds: Mapping[type[Event], Columns]) -> bytes
     return digest.digest()
 
 
-def genesis_digest(log: LogReader, reference_digest: str) -> str:
-    """Return the first digest of the chain, from scenario, owners, assets and references."""
+Prices = Mapping[int, tuple[IntArray, IntArray]]
+"""By market: instants and prices."""
+
+
+def genesis_digest(log: LogReader, prices_digest: str) -> str:
+    """Return the first digest of the chain, from scenario, owners, assets and the prices given."""
     owners = "".join(_line(o.owner_id, o.name, o.kind, o.cohort, o.market_id) for o in log.owners)
     assets = "".join(_line(a.asset_id, a.name, a.kind, a.market_id) for a in log.assets)
     digest = hashlib.sha256(_MAGIC)
-    for part in (log.manifest.scenario_toml, owners, assets, reference_digest):
+    for part in (log.manifest.scenario_toml, owners, assets, prices_digest):
         data = part.encode()
         digest.update(_int64(len(data)) + data)
     return digest.hexdigest()
 
 
-def reference_digest(log: LogReader, terms: Terms | None) -> str:
-    """Return the digest of the reference prices."""
+def prices_digest(prices: Prices, terms: Terms | None) -> str:
+    """Return the digest of prices by market."""
     digest = hashlib.sha256()
-    for market_id, (at_us, price_e8) in sorted(log.reference_prices().items()):
+    for market_id, (at_us, price_e8) in sorted(prices.items()):
         digest.update(_int64(market_id) + _int64(_step_us(market_id, at_us, terms)))
         digest.update(_int64(len(price_e8)) + _array(price_e8))
     return digest.hexdigest()
@@ -87,12 +91,9 @@ def check_manifest(log: LogReader, terms: Terms | None, findings: Findings) -> N
             ("markets", list(log.markets.values()), [market.name for market in terms.markets]),
         ):
             findings.expect("manifest", None, name, actual, right)
-    reference = reference_digest(log, terms)
-    what = "the manifest's digest of the reference prices"
-    findings.expect("reference_digest", None, what, manifest.reference_digest, reference)
-    _check_reference_steps(log, terms, findings)
+    given = _check_prices(log, terms, findings)
     # The stored digest goes in, so that changed prices are not reported twice.
-    genesis = genesis_digest(log, manifest.reference_digest)
+    genesis = genesis_digest(log, given)
     what = "the manifest's genesis digest"
     findings.expect("genesis_digest", None, what, manifest.genesis_digest, genesis)
     if genesis == manifest.genesis_digest and (terms is None or terms.seed == manifest.seed):
@@ -103,21 +104,46 @@ def check_manifest(log: LogReader, terms: Terms | None, findings: Findings) -> N
     _check_status(log, findings)
 
 
-def _check_reference_steps(log: LogReader, terms: Terms | None, findings: Findings) -> None:
+def _check_prices(log: LogReader, terms: Terms | None, findings: Findings) -> str:
+    """Check historical and reference prices; return the digest of those that the run was given."""
+    manifest = log.manifest
+    is_purging = terms is not None and terms.path_mode == "purged" and not terms.baseline
+    for name, prices, stored, is_there in (
+        ("historical", log.historical_prices(), manifest.history_digest, is_purging),
+        (
+            "reference",
+            log.reference_prices(),
+            manifest.reference_digest,
+            not is_purging or manifest.status == "sealed",
+        ),
+    ):
+        right = prices_digest(prices, terms) if is_there or prices else None
+        what = f"the manifest's digest of the {name} prices"
+        findings.expect("reference_digest", None, what, stored, right)
+        if is_there:
+            _check_steps(log, name, prices, terms, findings)
+    if terms is not None and terms.baseline:
+        what = "the digest of the reference prices"
+        findings.expect("manifest", None, what, manifest.reference_digest, terms.baseline)
+    return (manifest.history_digest if is_purging else manifest.reference_digest) or ""
+
+
+def _check_steps(
+    log: LogReader, name: str, prices: Prices, terms: Terms | None, findings: Findings
+) -> None:
     """Check what the digest does not cover: when each price is said to hold."""
-    prices = log.reference_prices()
     for market_id in log.markets:
         at_us = prices[market_id][0] if market_id in prices else np.zeros(0, np.int64)
         step = _step_us(market_id, at_us, terms)
         if not len(at_us) or np.any(at_us != np.arange(len(at_us)) * step):
             findings.add(
                 "reference_digest", None,
-                f"reference prices of market {market_id} are not one per {step} us from the start",
+                f"{name} prices of market {market_id} are not one per {step} us from the start",
             )  # fmt: skip
         elif len(at_us) * step < log.manifest.end_us:
             findings.add(
                 "reference_digest", None,
-                f"reference prices of market {market_id} end before the run does",
+                f"{name} prices of market {market_id} end before the run does",
             )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liqsim.events import NO_CAUSE, DepthChanged, Entry, InventorySold, OrderFilled
 from replay.audit.findings import Findings, e8
-from replay.audit.shapes import Floats, shape_of
+from replay.audit.shapes import ROUNDING, Floats, shape_of
 from replay.terms import MarketTerms
 
 _E6: Final = 10**6
@@ -111,9 +111,17 @@ class MarketDepth:
         terms: The market.
         start_e8: Its start price.
         findings: Where findings go.
+        history: Instants and prices of the history that its reference was found in, if it was.
     """
 
-    def __init__(self, terms: MarketTerms, start_e8: int, findings: Findings) -> None:
+    def __init__(
+        self,
+        terms: MarketTerms,
+        start_e8: int,
+        findings: Findings,
+        history: tuple[_Ints, _Ints] | None = None,
+    ) -> None:
+        self._history = history
         self._shape = shape_of(terms.depth, start_e8)
         self._findings = findings
         half_life = terms.depth.half_life_us if terms.depth else 1
@@ -138,6 +146,7 @@ class MarketDepth:
         self._fills_at.append(entry.sim_time_us)
         self._fill_seqs.append(entry.seq)
         reference, quantity = e.reference_price_e8, e.quantity_e8
+        self._check_purged(entry, reference)
         before = self._states[-1].at(entry.sim_time_us)
         after = before.traded(quantity)
         self._states.append(after)
@@ -151,6 +160,48 @@ class MarketDepth:
             self._findings.add("fill_price", entry.seq, message)
         self._check_average(entry, e, before, high - low)
         self._check_depth(entry, quantity, after)
+
+    def _check_purged(self, entry: Entry, reference: int) -> None:
+        """Check the reference of a fill against history, where it was found in one."""
+        if self._history is None:
+            return
+        at_us, prices = self._history
+        row = int(np.searchsorted(at_us, entry.sim_time_us, side="right")) - 1
+        step = int(at_us[row])
+        before = bisect_left(self._states, step, key=attrgetter("at_us")) - 1
+        state = self._states[max(before, 0)].at(step)
+        moved = self._shape.range(state.consumed_e8, state.net_e8, state.multiplier)
+        low, high = sorted(max(int(prices[row]) * math.exp(-_clipped(m)), 1.0) for m in moved)
+        if not low - _slack(low) <= reference <= high + _slack(high):
+            message = f"reference_price_e8 is {reference}, must be {round(low)}"
+            self._findings.add("purged_reference", entry.seq, message)
+
+    def check_purged(self, at_us: _Ints, references: _Ints) -> None:
+        """Check all reference prices against history, once every fill has been seen."""
+        if self._history is None or not np.array_equal(at_us, self._history[0]):
+            return  # Another number of steps is reported with the digests.
+        low, high = self._purged(*self._history)
+        wrong = np.flatnonzero(
+            (references < low - 1 - _TOLERANCE * low) | (references > high + 1 + _TOLERANCE * high)
+        )
+        if len(wrong):
+            row = int(wrong[0])
+            message = (
+                f"the reference price from {at_us[row]} us on is {references[row]}, must be "
+                f"{round(low[row])}; {len(wrong)} of {len(references)} are wrong"
+            )
+            self._findings.add("purged_reference", None, message)
+
+    def _purged(self, at_us: _Ints, prices: _Ints) -> tuple[Floats, Floats]:
+        """Return between what history without the displacement before each instant must lie."""
+        starts = np.array([state.at_us for state in self._states], dtype=np.int64)
+        standing = np.maximum(np.searchsorted(starts, at_us, side="left") - 1, 0)
+        # At the end of a ladder's level a rounding decides on which side of it the price stands.
+        ends = [
+            np.maximum(prices * np.exp(-self._moved(at_us, standing, factor)), 1.0)
+            for factor in (1.0 - ROUNDING, 1.0 + ROUNDING)
+        ]
+        return np.minimum(*ends), np.maximum(*ends)
 
     def _check_average(
         self, entry: Entry, e: OrderFilled | InventorySold, before: _State, width: float
@@ -241,26 +292,35 @@ class MarketDepth:
         return any(is_near(price_e8, price) for price in found.tolist())
 
     def _prices(self, moments: _Ints, states: _Ints, at_us: _Ints, prices: _Ints) -> Floats:
+        reference = prices[np.searchsorted(at_us, moments, side="right") - 1]
+        found: Floats = np.maximum(reference * np.exp(self._moved(moments, states)), 1.0)
+        return found
+
+    def _moved(self, moments: _Ints, states: _Ints, factor: float = 1.0) -> Floats:
+        """Return the displacement of each of *states* at its moment, its volume times *factor*."""
         columns = np.array(
             [(s.at_us, s.consumed_e8, s.net_e8, s.multiplier, s.half_life_us) for s in self._states]
         )
         since, consumed, net, multiplier, half_life = columns[states].T
         left = consumed * np.exp2(np.minimum(since - moments, 0) / half_life)
         consumed = np.where((np.abs(left) >= 1) | (moments == since), left, 0.0)
-        reference = prices[np.searchsorted(at_us, moments, side="right") - 1]
-        moved = self._shape.moved(consumed, net, multiplier)
-        found: Floats = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
-        return found
+        moved = self._shape.moved(consumed * factor, net, multiplier)
+        clipped: Floats = np.clip(moved, -_FAR, _FAR)
+        return clipped
 
     def _range(self, reference: int, state: _State) -> tuple[float, float]:
         """Return between which prices the market stands in *state*."""
         moved = self._shape.range(state.consumed_e8, state.net_e8, state.multiplier)
-        low, high = (max(reference * math.exp(min(max(m, -_FAR), _FAR)), 1.0) for m in moved)
+        low, high = (max(reference * math.exp(_clipped(m)), 1.0) for m in moved)
         return low, high
 
     def _price(self, reference: int, consumed: float, net: int, multiplier: float) -> float:
         moved = float(self._shape.moved(consumed, net, multiplier))
-        return max(reference * math.exp(min(max(moved, -_FAR), _FAR)), 1.0)
+        return max(reference * math.exp(_clipped(moved)), 1.0)
+
+
+def _clipped(moved: float) -> float:
+    return min(max(moved, -_FAR), _FAR)
 
 
 def _slack(price: float) -> float:

@@ -22,8 +22,8 @@ CODES: Final = {
     # Chain
     "manifest": "The manifest contradicts itself or the resolved scenario.",
     "event_count": "The manifest counts another number of events.",
-    "genesis_digest": "Scenario, owners, assets or reference digest were changed.",
-    "reference_digest": "The reference prices were changed.",
+    "genesis_digest": "Scenario, owners, assets or the digest of the prices given were changed.",
+    "reference_digest": "The reference or historical prices were changed.",
     "batch_range": "The batches do not partition the events into 65,536 each.",
     "batch_digest": "The rows of a batch are not those that were committed.",
     "final_digest": "The manifest's digest is not that of the last batch.",
@@ -72,6 +72,7 @@ CODES: Final = {
     "fill_price": "A fill's price lies outside the market prices before and after it.",
     "fill_depth": "More was filled than the book has.",
     "fill_reference": "A fill's reference price is not that of the path.",
+    "purged_reference": "A reference price is not history without the displacement before it.",
     "fee": "A fee is not the one recomputed.",
     "takeover_price": "A takeover was not at the venue's discount to the mark.",
     "call_failed": "A call failed for a reason that did not hold.",

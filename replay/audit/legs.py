@@ -63,7 +63,7 @@ def _in_book(
     """
     position, mark = book.position(market, bucket), book.mark(market)
     size = slice_e8(book, market, bucket, liquidation, mark)
-    if market not in book.depths:
+    if market not in book.depths or market not in book.paths:
         return -math.inf, math.inf
     at_us, prices = book.paths[market]
     row = int(np.searchsorted(at_us, entry.sim_time_us, side="right")) - 1

@@ -132,6 +132,7 @@ class Prices:
     def _check_standing(self, market: int, seq: int, values: dict[str, int]) -> None:
         """Check extremes and end against the read side's own book."""
         depth, path = self.depths[market], self.paths[market]
+        depth.check_purged(*path)
         low, high, end = depth.extremes(*path, self.log.manifest.end_us)
         for name, right in (
             ("lowest_market_e8", low),

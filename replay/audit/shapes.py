@@ -15,7 +15,7 @@ import numpy.typing as npt
 from replay.terms import DepthTerms, LadderTerms
 
 _ONE_PERCENT: Final = 0.01
-_ROUNDING: Final = 1e-12
+ROUNDING: Final = 1e-12
 """Relative difference between two computations of one consumed volume."""
 
 Floats = npt.NDArray[np.float64]
@@ -131,7 +131,7 @@ class LadderShape:
         """Return both sides of a step if the volume is so near that rounding may take it."""
         ends = (
             float(self.moved(consumed * factor, net, multiplier))
-            for factor in (1.0 - _ROUNDING, 1.0 + _ROUNDING)
+            for factor in (1.0 - ROUNDING, 1.0 + ROUNDING)
         )
         low, high = sorted(ends)
         return low, high

@@ -63,6 +63,29 @@ REFUSED_FILES = {
         },
         ["venue.fund.contributions.0.at", "must be in the run"],
     ),
+    "contribution at the end": (
+        {
+            "venue__fund__backers": {"parent": {"purse_usd": 1}},
+            "venue__fund__contributions": [{"from": "parent", "amount_usd": 1, "at": at(180)}],
+        },
+        ["contributions.0.at = 2026-01-01T00:03:00Z must be in the run, 2026-", "to before 2026-"],
+    ),
+    "shock at the end": (
+        {"markets__ETH__shocks": [{"at": at(180), "fraction": Decimal("-0.1")}]},
+        ["markets.ETH.shocks.0.at", "to before 2026-01-01T00:03:00Z"],
+    ),
+    "change of depth at the end": (
+        {
+            "markets__ETH__liquidity__schedule": [
+                {"at": at(180), "multiplier": 2, "half_life": "1s"}
+            ]
+        },
+        ["markets.ETH.liquidity.schedule.0.at", "to before"],
+    ),
+    "overload after the end": (
+        {"venue__engine__overloads": [{"from": at(9), "to": at(181), "orders_per_second": 1}]},
+        ["venue.engine.overloads.0.to", "must be in the run"],
+    ),
     "unknown asset in a cohort": (
         {"population__cohorts__crowd__market": "DOGE"},
         ["population.cohorts.crowd.market", '"DOGE"', "ETH"],

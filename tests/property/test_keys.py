@@ -39,7 +39,7 @@ from liqsim.scenario.model import KINDS, Scenario
 EXEMPT: Final = {
     "name": "names the run and its files; nothing in the run reads it",
     "description": "is read by people only",
-    "path_mode": "has one legal value so far",
+    "baseline": "names the prices that are given with it; tests/cli/test_baseline.py",
     "markets.*.path:file.timestamps": "says how a file is read; one reading covers the run",
     "markets.*.path:file.sha256": "refuses any other file; tests/cli/test_bad_files.py",
     "population.accounts.due_at_start": "refuses or not; tests/unit/test_account_file.py",
@@ -281,6 +281,7 @@ ROWS: Final[dict[str, Row]] = {
     "start": (gbm, "start", at(0), at(1)),
     "end": (engine_cascade, "end", at(180), at(170)),
     "seed": (keeper_race, "seed", 1, 2),
+    "path_mode": (engine_cascade, "path_mode", "on_top", "purged"),
     "markets.*.maintenance.[].from_units": (engine_cascade, f"{ETH}.maintenance.1.0", 50, 10),
     "markets.*.maintenance.[].rate": (
         engine_cascade,

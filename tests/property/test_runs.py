@@ -65,6 +65,8 @@ _FLOORS_OF_BOTH = {
     "deleveraged cross": 3,
     "unresolved: spacing": 7,
     "unresolved: run_ended": 1,
+    "fill in a purged market": 100,
+    "fill off history": 50,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

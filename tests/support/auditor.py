@@ -102,6 +102,7 @@ class Auditor:
         self.entries: list[Entry] = []
         self.census: Counter[str] = Counter()
         self._prepared = prepared
+        self._purged: dict[tuple[int, int], int] = {}
         self._venue = scenario.venue
         self._markets = scenario.markets
         self._end_us = scenario.end_us
@@ -164,6 +165,7 @@ class Auditor:
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
+        self._simulation = simulation
         self._ledger = simulation.world.ledger
 
     # The sink -------------------------------------------------------------------------------------
@@ -572,7 +574,15 @@ class Auditor:
 
     def _priced(self, entry: Entry, event: OrderFilled | InventorySold) -> None:
         path = self._prepared.paths[event.market_id]
-        reference = int(path.prices_e8[entry.sim_time_us // path.step_us])
+        step = entry.sim_time_us // path.step_us
+        if self._prepared.scenario.is_purging:
+            # Which price it is, the end tells; until the next step it stays.
+            key = (event.market_id, step)
+            reference = self._purged.setdefault(key, event.reference_price_e8)
+            self.census["fill in a purged market"] += 1
+            self.census["fill off history"] += reference != path.prices_e8[step]
+        else:
+            reference = int(path.prices_e8[step])
         assert event.reference_price_e8 == reference
         book = self._markets[event.market_id].liquidity
         if isinstance(book, NoImpact):
@@ -996,7 +1006,7 @@ class Auditor:
 
     def _extremes(self, entry: Entry, event: MarketExtremes) -> None:
         assert entry.sim_time_us == self._end_us - 1
-        prices = self._prepared.paths[event.market_id].prices_e8
+        prices = self._simulation.references[event.market_id].prices_e8
         assert event.start_price_e8 == prices[0]
         assert event.lowest_reference_e8 == prices.min()
         assert event.highest_reference_e8 == prices.max()
@@ -1012,6 +1022,8 @@ class Auditor:
 
     def finish(self) -> None:
         """Check what holds once the run is over."""
+        for (market, step), price in self._purged.items():
+            assert self._simulation.references[market].prices_e8[step] == price
         self._nobody_else_is_due()
         self.compare()
         assert not self._owed

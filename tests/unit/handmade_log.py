@@ -70,6 +70,7 @@ start = 2020-03-12T00:00:00Z
 end = 2020-03-12T00:00:20Z
 seed = 7
 path_mode = "on_top"
+baseline = ""
 
 [markets.ETH]
 maintenance = [[0, 0.01]]
@@ -579,7 +580,7 @@ def write(path: Path, story: Story, *, status: str = "sealed") -> Path:
     manifest = (
         run_id, name, story.toml, 7, "on_top", _naive(0), _naive(END_S * 10**6), status,
         SCHEMA_VERSION, "0.1.0", "{}", "", len(story.rows) if is_over else None,
-        digest if is_over else None, genesis.hex(), reference_digest,
+        digest if is_over else None, genesis.hex(), reference_digest, None,
         0.5 if is_over else None, "boom" if status == "failed" else None,
     )  # fmt: skip
     _insert(connection, "runs", [manifest])
@@ -627,7 +628,7 @@ def _ddl() -> Iterable[str]:
         "path_mode varchar, start_at timestamp, end_at timestamp, status varchar, "
         "schema_version integer, package_version varchar, library_versions varchar, "
         "cpu_features varchar, event_count bigint, digest varchar, genesis_digest varchar, "
-        "reference_digest varchar, wall_seconds double, error varchar)"
+        "reference_digest varchar, history_digest varchar, wall_seconds double, error varchar)"
     )
     yield (
         "create table batches (batch_number integer, first_seq bigint, last_seq bigint, "
@@ -640,6 +641,10 @@ def _ddl() -> Iterable[str]:
     yield "create table assets (asset_id integer, name varchar, kind varchar, market_id integer)"
     yield (
         "create table reference_prices (market_id integer, sim_time timestamp, price decimal(18,8))"
+    )
+    yield (
+        "create table historical_prices (market_id integer, sim_time timestamp, "
+        "price decimal(18,8))"
     )
     for cls in EVENT_CLASSES:
         columns = ", ".join(f"{c.name} {c.sql_type}" for c in (*ENVELOPE, *columns_of(cls)))

@@ -17,11 +17,12 @@ from replay.outcome import KEYS, keys_of
 from replay.terms import count_basis, parse_toml
 
 IN_THE_ORDER_OF_THE_TABLE = """
-scenario run_id seed log status schema_version path_mode start_at end_at digest event_count
+scenario run_id seed log status schema_version path_mode baseline start_at end_at digest event_count
 wall_seconds events_per_second basis_fact basis_assumed basis_fitted overrides accounts
-liquidated_accounts liquidations tranches liquidated_usd lowest_market_eth lowest_market_btc
-lowest_reference_eth lowest_reference_btc amplification_eth amplification_btc
-largest_displacement_eth largest_displacement_btc fees_usd bad_debt_usd fund_start_usd
+liquidated_accounts liquidations tranches liquidated_usd regret_usd lowest_market_eth
+lowest_market_btc lowest_reference_eth lowest_reference_btc amplification_eth amplification_btc
+largest_displacement_eth largest_displacement_btc departure_eth departure_btc beyond_history_eth
+beyond_history_btc fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
 contributed_usd keeper_attempts_won keeper_attempts_lost keeper_profit_usd
 keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us

@@ -49,6 +49,22 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
             "by less than 1e-6 of the start; one key per market."
         ),
     ),
+    "branching_start": (
+        "ratio",
+        (
+            "Largest b, ex ante, within 30 % of the price at the start, on either side; null where "
+            "the book can fill nothing; one key per market."
+        ),
+    ),
+    "episodes": ("count", "Episodes: sets of liquidations joined through forced fills."),
+    "generations": ("count", "Generations of the longest line of liquidations; 0 without one."),
+    "largest_r": (
+        "ratio",
+        (
+            "Largest R of a generation (USD of the next / its own) in the episode that sold most; "
+            "null without one."
+        ),
+    ),
     "fees_usd": ("usd", "Fees that liquidated accounts paid."),
     "bad_debt_usd": ("usd", "Recorded bad debt."),
     "fund_start_usd": ("usd", "What the insurance fund was given."),
@@ -107,7 +123,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
-_PER_MARKET: Final = ("lowest_market", "lowest_reference", "amplification")
+_PER_MARKET: Final = ("lowest_market", "lowest_reference", "amplification", "branching_start")
 
 
 def keys_of(markets: list[str]) -> list[str]:
@@ -134,6 +150,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_basis(log),
         **_liquidations(log),
         **_markets(log),
+        **_genealogy(log),
         **_fund(log),
         **_keepers(log),
         **_times(log),
@@ -218,6 +235,19 @@ def _markets(log: LogReader) -> dict[str, Any]:
         values[f"lowest_reference_{name}"] = f"{reference:.8f}"
         values[f"amplification_{name}"] = _amplification(start, market, reference)
     return values
+
+
+def _genealogy(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select count(*) as episodes, coalesce(max(generations), 0) as generations,
+            arg_max(largest_r, usd) as largest_r
+        from episodes
+        """,
+    )
+    rows = log.rows("select market, max(b) from branching where moment = 'start' group by market")
+    return found | {f"branching_start_{market.lower()}": b for market, b in rows}
 
 
 def _amplification(start: Decimal, market: Decimal, reference: Decimal) -> float | None:

@@ -17,6 +17,7 @@ _LABEL: Final = 24
 _VALUE: Final = 22
 _PRICES: Final = ("lowest market", "lowest reference", "amplification")
 _FACTOR: Final = "amplification_"
+_BRANCHING: Final = "branching_start_"
 _REASONS: Final = "unresolved_"
 _BASIS: Final = ("fact", "fitted", "assumed")
 
@@ -101,6 +102,7 @@ def _prices(outcome: Mapping[str, Any]) -> list[list[str]]:
 
 def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     yield "Liquidations", _liquidations(outcome)
+    yield "Cascades", _cascades(outcome)
     yield "Money, USD", _money(outcome)
     yield "Insurance fund and shared losses, USD", _fund(outcome)
     if outcome["keeper_attempts_won"] is not None:
@@ -124,6 +126,27 @@ def _liquidations(outcome: Mapping[str, Any]) -> list[Line]:
             Line("longest wait", span(outcome["due_wait_max_us"]), "trigger to first settlement"),
         ]
     return lines
+
+
+def _cascades(outcome: Mapping[str, Any]) -> list[Line]:
+    return [
+        *(
+            Line(
+                f"b at start, {key.removeprefix(_BRANCHING).upper()}",
+                _optional("{:,.3f}".format, value),
+                "impact x density, above 1 feeds itself",
+            )
+            for key, value in outcome.items()
+            if key.startswith(_BRANCHING)
+        ),
+        Line("episodes", f"{outcome['episodes']:,}", "joined through forced fills"),
+        Line("generations", f"{outcome['generations']:,}", "of the longest line"),
+        Line(
+            "largest R",
+            _optional("{:,.3f}".format, outcome["largest_r"]),
+            "next generation's USD / its own",
+        ),
+    ]
 
 
 def _money(outcome: Mapping[str, Any]) -> list[Line]:

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +13,7 @@ import typer
 
 from liqsim.api import (
     Finished,
+    Outlook,
     Scenario,
     load_scenario,
     run_to_log,
@@ -21,6 +23,7 @@ from liqsim.api import (
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
 from liqsim.cli.outcome_table import print_outcome
+from liqsim.cli.outlook import print_outlook
 from liqsim.cli.progress import simulated_time
 from liqsim.errors import InputFileError, LiqsimError, LogError, ResumeError, ScenarioError
 from liqsim.scenario import names_files
@@ -77,11 +80,12 @@ def run(
         scenario = load_scenario(file, overrides=overrides or (), seed=seed)
     folder = file.parent
     is_shown = not (quiet or as_json)
+    outlook = partial(print_outlook, is_shown=is_shown, is_warned=not quiet)
     try:
         finished = (
-            _run_under_new_name(scenario, folder, is_shown=is_shown)
+            _run_under_new_name(scenario, folder, outlook, is_shown=is_shown)
             if out is None
-            else _run(scenario, out, folder, is_shown=is_shown)
+            else _run(scenario, out, folder, outlook, is_shown=is_shown)
         )
     except ScenarioError as error:
         # Found while prices and accounts were drawn, where no file is known.
@@ -130,7 +134,9 @@ def resume(
     _print(log_path, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> Finished:
+def _run_under_new_name(
+    scenario: Scenario, folder: Path, outlook: Outlook, *, is_shown: bool
+) -> Finished:
     is_new_folder = not _RUNS.exists()
     _RUNS.mkdir(exist_ok=True)
     try:
@@ -138,7 +144,7 @@ def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> 
             if _is_taken(path) or _wal(path).exists():
                 continue
             try:
-                return _run(scenario, path, folder, is_shown=is_shown)
+                return _run(scenario, path, folder, outlook, is_shown=is_shown)
             except LogError as error:
                 # Another process may take the name while we draw prices and accounts.
                 if not isinstance(error.__context__, FileExistsError):
@@ -152,12 +158,18 @@ def _run_under_new_name(scenario: Scenario, folder: Path, *, is_shown: bool) -> 
 
 
 def _run(
-    scenario: Scenario, path: Path, folder: Path, *, is_shown: bool, resume: bool = False
+    scenario: Scenario,
+    path: Path,
+    folder: Path,
+    outlook: Outlook | None = None,
+    *,
+    is_shown: bool,
+    resume: bool = False,
 ) -> Finished:
     """Run into the log at *path*; the scenario's files are relative to *folder*."""
     try:
         with simulated_time(scenario, path, is_shown=is_shown) as report:
-            return run_to_log(scenario, path, progress=report, resume=resume)
+            return run_to_log(scenario, path, progress=report, outlook=outlook, resume=resume)
     except (ScenarioError, LogError):
         raise  # Nothing was simulated.
     except ResumeError as error:

@@ -94,7 +94,7 @@ class _Book:
         moved, traded = self.shape.moved, sign * units_e8
         before = float(moved(flow.consumed_e8, flow.net_e8, flow.multiplier))
         after = moved(flow.consumed_e8 + traded, flow.net_e8 + traded, flow.multiplier)
-        return sign * (float(after) - before)
+        return abs(float(after) - before)
 
     def depth(self, sign: int, distance: float, flow: _Flow) -> float:
         """Return the units that move the log price by at most *distance*, within the room."""
@@ -122,7 +122,7 @@ def _flow_of(state: Mapping[str, Any]) -> _Flow:
     )
 
 
-def generations_of(seqs: Sequence[int], parents: Sequence[int]) -> list[int]:
+def generations_of(seqs: _Ints | None, parents: _Ints | None) -> list[int]:
     """
     Return how many ancestors each of *seqs*, in rising order, has; -1 is no parent.
 
@@ -130,12 +130,12 @@ def generations_of(seqs: Sequence[int], parents: Sequence[int]) -> list[int]:
     [0, 1, 2, 1]
     """
     known: dict[int, int] = {-1: -1}
-    for seq, parent in zip(seqs, parents, strict=True):
+    for seq, parent in zip(seqs or (), parents or (), strict=True):
         known[seq] = known.get(parent, -1) + 1
-    return [known[seq] for seq in seqs]
+    return [known[seq] for seq in seqs or ()]
 
 
-def components_of(left: Sequence[int], right: Sequence[int]) -> list[int]:
+def components_of(left: _Ints | None, right: _Ints | None) -> list[int]:
     """
     Return the least number of the connected set that each of *left* is in.
 
@@ -149,10 +149,10 @@ def components_of(left: Sequence[int], right: Sequence[int]) -> list[int]:
             above[node] = node = above[parent]
         return node
 
-    for one, other in zip(left, right, strict=True):
+    for one, other in zip(left or (), right or (), strict=True):
         low, high = sorted((top(one), top(other)))
         above[high] = low
-    return [top(node) for node in left]
+    return [top(node) for node in left or ()]
 
 
 _STATE: Final = "struct(consumed double, net double, bought double, sold double, multiplier double)"

@@ -25,6 +25,9 @@ from liqsim.world.markets import BookState
 STEPS: Final = 30
 """Whole per cents of price that are looked at, on each side."""
 
+_ONE: Final = 1.0 + 1e-9
+"""What counts as above 1: a level of quotes exactly one per cent away gives 1, but for rounding."""
+
 _PERCENT: Final = 100
 _STEP_ERROR: Final = 1e-9
 """More than a float step errs by, as a share of cash and legs over the leg that moves it."""
@@ -82,7 +85,7 @@ def branching_at_start(
                 for step, units in enumerate(ladder[number, is_long][1:], start=1)
             ]
             largest = max(ratios)
-            above = tuple(step for step, ratio in enumerate(ratios, start=1) if ratio > 1.0)
+            above = tuple(step for step, ratio in enumerate(ratios, start=1) if ratio > _ONE)
             step = ratios.index(largest) + 1
             found.append(Branching(market.name, is_long, largest, step, above))
     return found
@@ -100,7 +103,7 @@ def _ratio(book: Liquidity, calm: BookState, units_e8: int, step: int, *, is_lon
     after = calm.traded(calm.at_us, fill.quantity_e8, calm.fill_seq)
     moved = book.displacement(after, calm.at_us) - book.displacement(calm, calm.at_us)
     width = math.log((_PERCENT + sign * step) / (_PERCENT + sign * (step - 1)))
-    return moved / fill.quantity_e8 * sign * units_e8 / width
+    return abs(moved / fill.quantity_e8 * units_e8 / width)
 
 
 def units_due(

@@ -9,10 +9,10 @@
 -- price       the mark price so far away
 -- units       units that become due between the step before and this one
 -- impact      how far an order for them would move the log price, per unit
--- above_one   steps at which b is above 1
+-- above_one   steps at which b is above 1, by more than a float errs
 create or replace temp view branching as
 select moment, market, side, b, step, price, units, impact,
-    (count(*) filter (where b > 1) over sides)::integer as above_one
+    (count(*) filter (where b > 1 + 1e-9) over sides)::integer as above_one
 from liquidation_ladder
 where step > 0
 window sides as (partition by moment, market, side)

@@ -356,7 +356,7 @@ def run_to_log(
     """
     Run *scenario* into a new log at *path*, or finish the interrupted one that is there.
 
-    Before the run *outlook* is told what was drawn: whether a cascade would feed itself.
+    Before the run *outlook* is told b of every market and side: above 1, what is due feeds itself.
 
     Raises:
         ScenarioError: The scenario cannot be run; nothing was written.

@@ -134,7 +134,7 @@ def _cascades(outcome: Mapping[str, Any]) -> list[Line]:
             Line(
                 f"b at start, {key.removeprefix(_BRANCHING).upper()}",
                 _optional("{:,.3f}".format, value),
-                "impact x density, above 1 feeds itself",
+                "above 1 feeds itself",
             )
             for key, value in outcome.items()
             if key.startswith(_BRANCHING)
@@ -144,7 +144,7 @@ def _cascades(outcome: Mapping[str, Any]) -> list[Line]:
         Line(
             "largest R",
             _optional("{:,.3f}".format, outcome["largest_r"]),
-            "next generation's USD / its own",
+            "USD of the next / its own",
         ),
     ]
 

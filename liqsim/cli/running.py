@@ -71,6 +71,8 @@ def run(
     """
     Run a scenario, print what it came to, and leave an event log.
 
+    Before the run, b of every market is said on stderr: above 1, what is due there feeds itself.
+
     Example: liqsim run black_thursday_2020 --set venue.tranches.share=0.2
     """
     telemetry.configure(verbose=verbose, quiet=quiet, as_json=log_json)
@@ -80,7 +82,7 @@ def run(
         scenario = load_scenario(file, overrides=overrides or (), seed=seed)
     folder = file.parent
     is_shown = not (quiet or as_json)
-    outlook = partial(print_outlook, is_shown=is_shown, is_warned=not quiet)
+    outlook = partial(print_outlook, is_shown=is_shown and not log_json)
     try:
         finished = (
             _run_under_new_name(scenario, folder, outlook, is_shown=is_shown)

@@ -276,7 +276,22 @@ def test_the_ladder_is_a_recount_in_random_runs(tmp_path_factory: pytest.TempPat
 
     it_is()
 
-    assert_floors(census, {"instants": 72})
+    floors = {
+        "instants": 72,
+        "due further on": 250,
+        "due at the mark": 2,
+        "accounts in liquidation": 150,
+        "in a higher tier": 100,
+        "legs of cross accounts": 10,
+        "depth within the distance": 1_000,
+        "depth that is exhausted": 1_500,
+        "without impact": 200,
+        "b above 1": 50,
+        "b between": 20,
+        "above 1 at the start": 15,
+        "more due than the book can fill": 30,
+    }
+    assert_floors(census, floors)
 
 
 @pytest.mark.parametrize(

@@ -223,8 +223,8 @@ def test_the_genealogy_is_a_walk_over_the_events(
         "has a parent": 200,
         "without a parent": 200,
         "a parent whose displacement has died out": 15,
-        "generations": 50,
-        "episodes": 120,
-        "runs of fills": 140,
+        "generations": 55,
+        "episodes": 140,
+        "runs of fills": 75,
     }
     assert_floors(census, floors)

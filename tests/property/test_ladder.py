@@ -279,7 +279,6 @@ def test_the_ladder_is_a_recount_in_random_runs(tmp_path_factory: pytest.TempPat
     floors = {
         "instants": 72,
         "due further on": 250,
-        "due at the mark": 2,
         "accounts in liquidation": 150,
         "in a higher tier": 100,
         "legs of cross accounts": 10,

@@ -227,3 +227,19 @@ def test_a_scenario_that_cannot_be_read_leaves_the_ladder_empty(tmp_path):
     with Log(write(tmp_path / "log.duckdb", story)) as log:
         assert rows(log, "from liquidation_ladder where accounts > 0") == []
         assert {r["parent_fill_seq"] for r in rows(log, "from genealogy")} == {None}
+
+
+def test_who_is_due_and_not_yet_triggered_is_at_step_zero(engine):
+    (mark,) = rows(engine, "select max(cause_seq) as seq from liquidation_triggered where seq < 22")
+    ladder = engine.liquidation_ladder(seq=mark["seq"])
+
+    found = [dict(zip(ladder.columns, row, strict=True)) for row in ladder.fetchall()]
+    due = [
+        (r["side"], r["step"], r["accounts"], r["units"], r["b"]) for r in found if r["accounts"]
+    ]
+    # At 90.5 ana, eve and fay are due; gus from 89.39 down, cem from 123.76 up.
+    b = 0.01 * (1 / (18.88457884 * 0.5)) ** 2.5 / math.log(99 / 98)
+    assert due == [("long", 0, 3, 24, None), ("long", 2, 1, 1, pytest.approx(b, rel=1e-8))]
+    (gus,) = (r for r in found if r["accounts"] and r["step"])
+    assert gus["price"] == Decimal("88.69")
+    assert gus["due_usd"] == Decimal("90.5")

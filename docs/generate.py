@@ -36,8 +36,10 @@ from liqsim.scenario.toml import inline
 from liqsim.scenario.values import duration_text
 from liqsim.units import SECOND_US, UNIT_SCALE
 from replay.audit.findings import CODES
+from replay.books import functions as book_functions
+from replay.books import statements as book_statements
 from replay.outcome import KEYS, keys_of
-from replay.views import SHOWN_IN, VIEWS, described, view_sql
+from replay.views import IN_ORDER, MACROS, SHOWN_IN, described, view_sql
 
 DOCS: Final = Path(__file__).resolve().parent
 
@@ -259,10 +261,13 @@ def log_replay_views() -> str:
     """Return the views that `replay` installs."""
     parts = []
     with _empty_log() as log:
-        for name in VIEWS:
+        _define_books(log)
+        for name in IN_ORDER:
             log.execute(view_sql(name))
             summary, meanings = described(name)
-            parts.append(f"### `{name}`\n\n{summary}\n\n{_view_table(log, name, meanings)}")
+            table = _view_table(log, name, meanings)
+            call = f"{name}(upto, instant)" if name in MACROS else name
+            parts.append(f"### `{call}`\n\n{summary}\n\n{table}")
     return "\n\n".join(parts)
 
 
@@ -273,8 +278,17 @@ def _empty_log() -> duckdb.DuckDBPyConnection:
     return log
 
 
+def _define_books(log: duckdb.DuckDBPyConnection) -> None:
+    for statement in book_statements(None):
+        log.execute(statement)
+    for name, function, parameters, result in book_functions(None, {}):
+        types = [duckdb.type(parameter) for parameter in parameters]
+        log.create_function(name, function, types, duckdb.type(result))
+
+
 def _view_table(log: duckdb.DuckDBPyConnection, name: str, meanings: Mapping[str, str]) -> str:
-    columns = [(row[0], row[1]) for row in log.execute(f"describe {name}").fetchall()]
+    source = f"{name}(0, timestamp '2020-01-01')" if name in MACROS else name
+    columns = [(row[0], row[1]) for row in log.execute(f"describe from {source}").fetchall()]
     if [column for column, _ in columns] != list(meanings):
         message = f"view {name} has the columns {columns}, its comments name {list(meanings)}"
         raise SystemExit(message)

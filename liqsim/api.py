@@ -1,9 +1,11 @@
 """The public names of the write side."""
 
+from liqsim.mechanics.branching import Branching
 from liqsim.runner import (
     Actor,
     Baseline,
     Finished,
+    Outlook,
     Prices,
     Progress,
     logged_references,
@@ -17,7 +19,9 @@ from liqsim.scenario.twin import twin_of
 __all__ = [
     "Actor",
     "Baseline",
+    "Branching",
     "Finished",
+    "Outlook",
     "Prices",
     "Progress",
     "Scenario",

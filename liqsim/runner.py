@@ -18,6 +18,7 @@ from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow, Prices, pri
 from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
 from liqsim.journal import Journal, Sink
+from liqsim.mechanics.branching import Branching, branching_at_start
 from liqsim.mechanics.extremes import market_extremes
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
@@ -36,6 +37,7 @@ from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+from liqsim.world.markets import BookState
 from liqsim.world.markets import Market as MarketState
 from liqsim.world.world import World
 
@@ -58,6 +60,9 @@ Actor = Callable[[Context], Process]
 
 Progress = Callable[[int, int], None]
 """Called with (simulated microseconds done, all of them)."""
+
+Outlook = Callable[[Sequence[Branching]], None]
+"""Called with b of every market and side, before anything happens."""
 
 _PROGRESS_STEPS = 200
 _LIBRARIES = ("simpy", "attrs", "numpy", "duckdb", "pyarrow")
@@ -102,6 +107,21 @@ class Prepared:
         """Identity of the run, from the resolved scenario and the seed."""
         identity = f"{self.scenario.resolved_toml}\n{self.scenario.seed}".encode()
         return hashlib.sha256(identity).hexdigest()[:16]
+
+    def branching(self) -> list[Branching]:
+        """Return the branching ratio of every market and side before the start, longs first."""
+        scenario, starts = self.scenario, [path.at(0) for path in self.paths]
+        return branching_at_start(
+            self.accounts,
+            scenario.markets,
+            [_liquidity(*pair) for pair in zip(scenario.markets, starts, strict=True)],
+            [
+                BookState(0, 0.0, 0, RATIO_SCALE, _half_life_us(market))
+                for market in scenario.markets
+            ],
+            starts,
+            due_at_zero=scenario.venue.due_at_zero,
+        )
 
     def owners(self) -> list[OwnerRow]:
         """Return every owner, by number."""
@@ -383,12 +403,14 @@ def run_to_log(
     *,
     actors: Sequence[Actor] = (),
     progress: Progress | None = None,
+    outlook: Outlook | None = None,
     resume: bool = False,
     references: Sequence[Prices] | None = None,
 ) -> Finished:
     """
     Run *scenario* into a new log at *path*, or finish the interrupted one that is there.
 
+    Before the run *outlook* is told b of every market and side: above 1, what is due feeds itself.
     *references* are the prices that `read_baseline` returns, if the scenario names a baseline.
 
     Raises:
@@ -406,6 +428,8 @@ def run_to_log(
     if prepared.due_at_start:
         log.warning("accounts_due_at_start", accounts=prepared.due_at_start)
     try:
+        if outlook is not None:
+            outlook(prepared.branching())
         simulation = Simulation(prepared, writer, actors)
         simulation.run(progress)
         found = simulation.references if scenario.is_purging else ()

@@ -109,7 +109,7 @@ def refuse_unusable(path: Path) -> None:
 def relations(log: Log) -> list[str]:
     """Return the names of every table and view of an open log, sorted."""
     rows = log.sql(
-        "select table_name from duckdb_tables() where not internal union "
+        "select table_name from duckdb_tables() where not internal and not temporary union "
         "select view_name from duckdb_views() where not internal order by 1"
     ).fetchall()
     return [name for (name,) in rows]

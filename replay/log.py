@@ -94,6 +94,28 @@ class Log:
         """Return the state at a UTC time, or right after event *seq*; at the end by default."""
         return state_at(self.reader, at, seq=seq)
 
+    def liquidation_ladder(
+        self, at: str | datetime | None = None, *, seq: int | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """
+        Return what would become due per 1 % of price, against the book, and b: ex ante.
+
+        At a UTC time, or right after event *seq*; at the end by default. The columns are those of
+        `liquidation_ladder_at`; the view `liquidation_ladder` has the same for start and end.
+
+        Raises:
+            QueryError: Both are given, or the log does not reach there.
+        """
+        return self.ladder_of(self.state_at(at, seq=seq))
+
+    def ladder_of(self, state: State) -> duckdb.DuckDBPyRelation:
+        """Return the `liquidation_ladder` of a state of this log."""
+        self._install_views()
+        return self.reader.relation(
+            f"from liquidation_ladder_at({state.seq}, timestamp '{state.at:%Y-%m-%d %H:%M:%S.%f}') "
+            "order by market, side, step"
+        )
+
     def outcome(self) -> dict[str, Any]:
         """Return what the run came to."""
         return outcome(self.reader)

@@ -87,6 +87,22 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
             "outside, no market can have had this history; null likewise; one key per market."
         ),
     ),
+    "branching_start": (
+        "ratio",
+        (
+            "Largest b, ex ante, within 30 % of the price at the start, on either side; null where "
+            "the book can fill nothing; one key per market."
+        ),
+    ),
+    "episodes": ("count", "Episodes: sets of liquidations joined through forced fills."),
+    "generations": ("count", "Generations of the longest line of liquidations; 0 without one."),
+    "largest_r": (
+        "ratio",
+        (
+            "Largest R of a generation (USD of the next / its own) in the episode that sold most; "
+            "null without one."
+        ),
+    ),
     "fees_usd": ("usd", "Fees that liquidated accounts paid."),
     "bad_debt_usd": ("usd", "Recorded bad debt."),
     "fund_start_usd": ("usd", "What the insurance fund was given."),
@@ -163,6 +179,7 @@ _PER_MARKET: Final = (
     "largest_displacement",
     "departure",
     "beyond_history",
+    "branching_start",
 )
 _OVERRIDE: Final = "set by an override"
 """Source that `--set` leaves in the basis."""
@@ -174,7 +191,7 @@ def keys_of(markets: list[str]) -> list[str]:
 
     >>> [key for key in keys_of(["ETH"]) if "eth" in key]
     ['lowest_market_eth', 'lowest_reference_eth', 'amplification_eth', 'largest_displacement_eth', \
-'departure_eth', 'beyond_history_eth']
+'departure_eth', 'beyond_history_eth', 'branching_start_eth']
     """
     return [
         name
@@ -196,6 +213,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_regret(log),
         **_markets(log),
         **_departures(log),
+        **_genealogy(log),
         **_fund(log),
         **_keepers(log),
         **_times(log),
@@ -336,6 +354,19 @@ def _regret(log: LogReader) -> dict[str, Any]:
         "select sum(liquidated_usd)::decimal(38, 6) from hindsight where is_solvent_at_end"
     )[0]
     return {"regret_usd": _usd(found)}
+
+
+def _genealogy(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select count(*) as episodes, coalesce(max(generations), 0) as generations,
+            arg_max(largest_r, usd) as largest_r
+        from episodes
+        """,
+    )
+    rows = log.rows("select market, max(b) from branching where moment = 'start' group by market")
+    return found | {f"branching_start_{market.lower()}": b for market, b in rows}
 
 
 def _amplification(start: Decimal, market: Decimal, reference: Decimal) -> float | None:

@@ -80,7 +80,7 @@ class MarketTerms:
         quorum: Sources that must have reported before the oracle publishes.
         source_count: Sources there are.
         heartbeat_us: No update by heartbeat follows the one before it sooner.
-        catch_ups_us: Time that displacement takes to reach each source.
+        catch_ups_us: Time that displacement takes to reach each source; None where it never does.
         can_overtake: Whether an update can land after a newer one, and is then dropped.
     """
 
@@ -92,7 +92,7 @@ class MarketTerms:
     quorum: int
     source_count: int
     heartbeat_us: int
-    catch_ups_us: tuple[int, ...]
+    catch_ups_us: tuple[int | None, ...]
     can_overtake: bool
 
 
@@ -380,7 +380,8 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
         source_count=len(oracle["sources"]),
         heartbeat_us=duration_us(oracle["heartbeat"]),
         catch_ups_us=tuple(
-            duration_us(source.get("catch_up", 0)) for source in oracle["sources"].values()
+            duration_us(source.get("catch_up", 0)) if source.get("pass_through", 1) else None
+            for source in oracle["sources"].values()
         ),
         can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
     )

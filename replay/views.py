@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Final
 
 from liqsim.eventlog.reader import LogReader
+from replay.books import define_books
 
 VIEWS: Final = (
     "log_end",
@@ -34,8 +35,31 @@ VIEWS: Final = (
     "account_life",
     "unresolved",
     "purses",
+    "forced_fills",
+    "residuals",
+    "genealogy",
+    "generations",
+    "episodes",
+    "reproduction",
+    "moments",
+    "liquidation_ladder",
+    "branching",
 )
 """Every view; a later one may use an earlier one."""
+
+MACROS: Final = ("books_at", "liquidation_ladder_at")
+"""
+Views of any instant: table macros of two arguments, the last event that counts and the time.
+
+`from liquidation_ladder_at(1234, timestamp '2020-03-12 10:45')`
+"""
+
+IN_ORDER: Final = (
+    *VIEWS[: VIEWS.index("liquidation_ladder")],
+    *MACROS,
+    *VIEWS[VIEWS.index("liquidation_ladder") :],
+)
+"""Views and macros, each behind what it uses."""
 
 SHOWN_IN: Final[Mapping[str, str]] = {
     "funds_deposited": "deposits.seq",
@@ -97,7 +121,8 @@ def _sentence(text: str) -> str:
 
 def install_views(log: LogReader) -> None:
     """Make every view available to the log's queries."""
-    for name in VIEWS:
+    define_books(log)
+    for name in IN_ORDER:
         log.define(view_sql(name))
 
 

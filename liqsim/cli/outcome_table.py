@@ -32,6 +32,7 @@ _DEPARTURE: Final = "departure_"
 _IMPLAUSIBLE: Final = 0.02
 """A reference this far outside the range of history, in ln(price), calls for a warning."""
 _FACTOR: Final = "amplification_"
+_BRANCHING: Final = "branching_start_"
 _REASONS: Final = "unresolved_"
 _STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
 _BASIS: Final = ("fact", "fitted", "assumed")
@@ -153,6 +154,7 @@ def _displaced(displacement: float) -> str:
 
 def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     yield "Liquidations", _liquidations(outcome)
+    yield "Cascades", _cascades(outcome)
     yield "Money, USD", _money(outcome)
     yield "Insurance fund and shared losses, USD", _fund(outcome)
     if outcome["keeper_attempts_won"] is not None:
@@ -182,6 +184,27 @@ def _liquidations(outcome: Mapping[str, Any]) -> list[Line]:
             ),
         ]
     return lines
+
+
+def _cascades(outcome: Mapping[str, Any]) -> list[Line]:
+    return [
+        *(
+            Line(
+                f"b at start, {key.removeprefix(_BRANCHING).upper()}",
+                _optional("{:,.3f}".format, value),
+                "above 1 feeds itself",
+            )
+            for key, value in outcome.items()
+            if key.startswith(_BRANCHING)
+        ),
+        Line("episodes", f"{outcome['episodes']:,}", "joined through forced fills"),
+        Line("generations", f"{outcome['generations']:,}", "of the longest line"),
+        Line(
+            "largest R",
+            _optional("{:,.3f}".format, outcome["largest_r"]),
+            "USD of the next / its own",
+        ),
+    ]
 
 
 def _money(outcome: Mapping[str, Any]) -> list[Line]:

@@ -14,7 +14,7 @@ from liqsim.errors import ExportError
 from replay.export import WRITERS, export_log, refuse_unusable, write_result
 from replay.log import Log
 from replay.query import column_names, text_rows, to_csv, to_json
-from replay.views import VIEWS, described
+from replay.views import IN_ORDER, MACROS, described
 
 
 class QueryCommand(TyperCommand):
@@ -157,11 +157,14 @@ def export(
 
 def _print_catalogue(log: Log) -> None:
     tables = log.sql(
-        "select table_name, comment from duckdb_tables() union all "
+        "select table_name, comment from duckdb_tables() where not temporary union all "
         "select view_name, comment from duckdb_views() where not internal and not temporary "
         "order by 1"
     ).fetchall()
-    views = [[name, described(name)[0]] for name in VIEWS]
+    views = [
+        [f"{name}(upto, instant)" if name in MACROS else name, described(name)[0]]
+        for name in IN_ORDER
+    ]
     width = terminal_width()
     for title, rows in (("view", views), ("table", tables)):
         cells = [[name, comment or ""] for name, comment in rows]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from liqsim.cli.events_table import list_events, listing_as_dict, print_listing
+from liqsim.cli.ladder_table import describe_ladder, print_ladder
 from liqsim.cli.life_table import describe_life, print_life
 from liqsim.cli.options import AsJson, LogPath, Verbose
 from liqsim.cli.state_table import describe_owner, describe_state, print_owner, print_state
@@ -34,6 +35,10 @@ def replay(
         str | None,
         typer.Option(metavar="NAME", help="Of this owner alone: balances, position, margin."),
     ] = None,
+    ladder: Annotated[
+        bool,
+        typer.Option("--ladder", help="What would then become due per 1 % of price, and b."),
+    ] = False,
     account: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The life of this account, from deposit to end."),
@@ -68,7 +73,8 @@ def replay(
     """
     Show the whole state at an instant, step through the events, or follow one account.
 
-    With --at or --seq the state then, without any option at the end.
+    With --at or --seq the state then, without any option at the end; with --ladder what would
+    become due from there, against the book.
 
     With --from, --to, --after or --kind the events, and what caused each.
 
@@ -76,14 +82,19 @@ def replay(
 
     Example: liqsim replay LOG --at "2020-03-12 14:31"
 
+    Example: liqsim replay LOG --at "2020-03-12 10:30" --ladder
+
     Example: liqsim replay LOG --account crowd_00017
 
     Example: liqsim replay LOG --from "2020-03-12 10:30" --kind fund_drawn
     """
     del verbose  # Asked for by the policy on errors.
     is_listing = since is not None or until is not None or after is not None or bool(kinds)
-    is_state = at is not None or seq is not None or owner is not None
+    is_state = at is not None or seq is not None or owner is not None or ladder
     _refuse_mixed(is_listing=is_listing, is_state=is_state, is_life=account is not None)
+    if ladder and owner is not None:
+        message = "--ladder is about everybody: it does not go with --owner"
+        raise QueryError(message)
     with Log(log_path) as log:
         if account is not None:
             life = describe_life(log, account, limit)
@@ -104,16 +115,13 @@ def replay(
                 print_listing(log, listing)
             return
         state = log.state_at(at, seq=seq)
-        if owner is not None:
-            described = describe_owner(log, state, owner)
-        else:
-            described = describe_state(log, state)
-        if as_json:
-            _print_json(described)
+        if ladder:
+            described, show = describe_ladder(log, state), print_ladder
         elif owner is not None:
-            print_owner(described)
+            described, show = describe_owner(log, state, owner), print_owner
         else:
-            print_state(described)
+            described, show = describe_state(log, state), print_state
+        (_print_json if as_json else show)(described)
 
 
 def _refuse_mixed(*, is_listing: bool, is_state: bool, is_life: bool) -> None:
@@ -121,7 +129,9 @@ def _refuse_mixed(*, is_listing: bool, is_state: bool, is_life: bool) -> None:
         message = "--account shows a whole life: only --limit and --json go with it"
         raise QueryError(message)
     if is_listing and is_state:
-        message = "--at, --seq and --owner show a state; --from, --to, --after, --kind list events"
+        message = (
+            "--at, --seq, --owner, --ladder show a state; --from, --to, --after, --kind list events"
+        )
         raise QueryError(message)
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,6 +14,7 @@ import typer
 
 from liqsim.api import (
     Finished,
+    Outlook,
     Prices,
     Scenario,
     load_scenario,
@@ -26,6 +28,7 @@ from liqsim.api import (
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
 from liqsim.cli.outcome_table import print_outcome
+from liqsim.cli.outlook import print_outlook
 from liqsim.cli.progress import simulated_time
 from liqsim.cli.twin_table import difference, twin_lines
 from liqsim.errors import InputFileError, LiqsimError, LogError, ResumeError, ScenarioError
@@ -89,6 +92,8 @@ def run(
     """
     Run a scenario, print what it came to, and leave an event log.
 
+    Before the run, b of every market is said on stderr: above 1, what is due there feeds itself.
+
     Example: liqsim run black_thursday_2020 --set venue.tranches.share=0.2
     """
     telemetry.configure(verbose=verbose, quiet=quiet, as_json=log_json)
@@ -105,11 +110,12 @@ def run(
     references = None if faced is None else faced.prices
     folder = file.parent
     is_shown = not (quiet or as_json)
+    outlook = partial(print_outlook, is_shown=is_shown and not log_json)
     try:
         finished = (
-            _run_under_new_name(scenario, folder, references, is_shown=is_shown)
+            _run_under_new_name(scenario, folder, references, outlook, is_shown=is_shown)
             if out is None
-            else _run(scenario, out, folder, references, is_shown=is_shown)
+            else _run(scenario, out, folder, references, outlook, is_shown=is_shown)
         )
         twin_path = None
         if with_twin:
@@ -163,7 +169,12 @@ def resume(
 
 
 def _run_under_new_name(
-    scenario: Scenario, folder: Path, references: Sequence[Prices] | None, *, is_shown: bool
+    scenario: Scenario,
+    folder: Path,
+    references: Sequence[Prices] | None,
+    outlook: Outlook,
+    *,
+    is_shown: bool,
 ) -> Finished:
     is_new_folder = not _RUNS.exists()
     _RUNS.mkdir(exist_ok=True)
@@ -172,7 +183,7 @@ def _run_under_new_name(
             if _is_taken(path) or _wal(path).exists():
                 continue
             try:
-                return _run(scenario, path, folder, references, is_shown=is_shown)
+                return _run(scenario, path, folder, references, outlook, is_shown=is_shown)
             except LogError as error:
                 # Another process may take the name while we draw prices and accounts.
                 if not isinstance(error.__context__, FileExistsError):
@@ -190,6 +201,7 @@ def _run(
     path: Path,
     folder: Path,
     references: Sequence[Prices] | None,
+    outlook: Outlook | None = None,
     *,
     is_shown: bool,
     resume: bool = False,
@@ -197,7 +209,14 @@ def _run(
     """Run into the log at *path*; the scenario's files are relative to *folder*."""
     try:
         with simulated_time(scenario, path, is_shown=is_shown) as report:
-            return run_to_log(scenario, path, progress=report, resume=resume, references=references)
+            return run_to_log(
+                scenario,
+                path,
+                progress=report,
+                outlook=outlook,
+                resume=resume,
+                references=references,
+            )
     except (ScenarioError, LogError):
         raise  # Nothing was simulated.
     except ResumeError as error:

@@ -6,7 +6,7 @@ can be read but contradicts itself is the business of `replay.verify`.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from functools import cache, cached_property
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import SPECIAL
 
 from liqsim.errors import LogError, LogInUseError, QueryError
 from liqsim.events import EVENT_CLASSES, SCHEMA_VERSION, Entry, Event
@@ -259,6 +260,7 @@ class LogReader:
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self.path = path
         self._connection = connection
+        self._functions: set[str] = set()
         self.manifest = self._read_manifest()
 
     def __enter__(self) -> Self:
@@ -351,6 +353,22 @@ class LogReader:
             self._connection.execute(statement)
         except duckdb.Error as error:
             raise _read_error(self.path, error) from error
+
+    def define_function(
+        self, name: str, function: Callable[..., Any], parameters: Sequence[str], result: str
+    ) -> None:
+        """
+        Let queries call *function* by *name*, unless one of that name is there already.
+
+        Types are DuckDB's; nulls are handed over as None.
+        """
+        if name in self._functions:
+            return
+        self._functions.add(name)
+        types: list[Any] = [duckdb.type(parameter) for parameter in parameters]
+        self._connection.create_function(
+            name, function, types, duckdb.type(result), null_handling=SPECIAL
+        )
 
     def statement_types(self, sql: str) -> list[str]:
         """

@@ -50,6 +50,8 @@ class OracleUpdated:
         reports_count: Sources that had reported.
         sampled_at_us: When the median report was sampled; of two in the middle, the newer.
         published_at_us: When the oracle published.
+        shows_at_us: Just before this the displacement stood that the median report shows; of two
+            in the middle, the later; the start of the run if it shows none.
     """
 
     TAG: ClassVar[str] = "oracle_updated"
@@ -61,6 +63,7 @@ class OracleUpdated:
     reports_count: int = identifier()
     sampled_at_us: int = instant()
     published_at_us: int = instant()
+    shows_at_us: int = instant()
 
 
 @attrs.frozen

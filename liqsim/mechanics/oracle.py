@@ -52,7 +52,7 @@ class Publication:
         reports_count: Sources behind it.
         sampled_at_us: When the median report was sampled; of two in the middle, the newer.
         shows_us: The instant just before which the displacement stood that the median report
-            shows; of two in the middle, the later.
+            shows; of two in the middle, the later; 0 if it shows none.
         needs_displacement: Whether it would not be published on prices without displacement.
         instant: The arrival that completes it; internal to the feed.
         calm_e8: The median without displacement; internal to the feed.
@@ -341,7 +341,8 @@ class Feed:
                     if displaced
                     else source.price(row, 0.0, self._reference(source, row))
                 )
-                reports.append((price, source.time_view[row], source.shows_view[row]))
+                shows_us = source.shows_view[row] if source.has_share else 0
+                reports.append((price, source.time_view[row], shows_us))
         reports.sort()
         low, high = reports[(len(reports) - 1) // 2], reports[len(reports) // 2]
         price = (low[0] + high[0]) // 2
@@ -403,6 +404,7 @@ class _Samples:
         self.until_view = int_view(self.until)
         self._noise_view = float_view(self.noises)
         self._shown = spec.pass_through_e6 / RATIO_SCALE
+        self.has_share = spec.pass_through_e6 > 0
         self.final_view = int_view(np.zeros(len(self.times), dtype=np.int64))
 
     def see(self, prices: npt.NDArray[np.int64]) -> None:

@@ -75,6 +75,7 @@ class Oracle:
             reports_count=plan.reports_count,
             sampled_at_us=plan.sampled_at_us,
             published_at_us=plan.at_us,
+            shows_at_us=plan.shows_us,
         )
         delay = self._feed.landing_us(plan.at_us)
         self._context.call(delay, Priority.LANDING, self._land, event, cause)

@@ -46,23 +46,26 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
     book.published_at[e.market_id] = e.published_at_us
     for column, value in zip(book.marks[e.market_id], (entry.sim_time_us, e.price_e8), strict=True):
         column.append(value)
-    _check_fill_shown(book, entry, e)
+    _check_shown(book, entry, e)
 
 
-def _check_fill_shown(book: Book, entry: Entry, e: OracleUpdated) -> None:
-    """Check that the cause is the newest fill that the median report can show."""
-    depth = book.depths.get(e.market_id)
-    if entry.cause_seq == NO_CAUSE or depth is None:
-        return
+def _check_shown(book: Book, entry: Entry, e: OracleUpdated) -> None:
+    """Check what displacement the median report shows, and that the cause is the newest in it."""
     # The log does not say which source is the median: where catch-ups differ, any may be.
-    catch_ups = book.terms.markets[e.market_id].catch_ups_us
-    newest, oldest = (
-        depth.newest_fill(e.sampled_at_us - catch_up)
-        for catch_up in (min(catch_ups), max(catch_ups))
-    )
-    if not max(oldest, 0) <= entry.cause_seq <= newest:
-        message = f"due to fill {entry.cause_seq}, must be {oldest} to {newest}"
-        book.findings.add("cause_fill", entry.seq, message)
+    possible = {
+        0 if catch_up is None else max(e.sampled_at_us - catch_up, 0)
+        for catch_up in book.terms.markets[e.market_id].catch_ups_us
+    }
+    # Of two reports in the middle, one may be newer and the other show more.
+    is_one = e.reports_count % 2 == 1
+    is_shown = e.shows_at_us in possible if is_one else True
+    if not is_shown or not min(possible) <= e.shows_at_us <= max(possible):
+        message = f"shows what stood at {e.shows_at_us} us, must be one of {sorted(possible)}"
+        book.findings.add("oracle_shows", entry.seq, message)
+    depth = book.depths.get(e.market_id)
+    if entry.cause_seq != NO_CAUSE and depth is not None:
+        newest = depth.newest_fill(e.shows_at_us)
+        book.expect("cause_fill", entry, "the fill it is due to", entry.cause_seq, newest)
 
 
 def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> None:

@@ -257,7 +257,7 @@ def test_sql_that_is_not_one_question_is_refused(stranger, cascade, log, case):
         (["--seq", "999999"], "event 999999 is not in the log"),
         (["--seq=-1"], "event -1 is not in the log"),
         (["--at", "2026-01-01", "--seq", "1"], "not both"),
-        (["--at", "2026-01-01", "--after", "1"], "--at, --seq and --owner show a state"),
+        (["--at", "2026-01-01", "--after", "1"], "--at, --seq, --owner, --ladder show a state"),
         (["--owner", "crowd_1"], "did you mean crowd_"),
         (["--kind", "order_fill"], "did you mean order_filled?"),
         (["--from", "soon"], "'soon' is not a time"),

@@ -297,3 +297,27 @@ def test_without_sql_tables_and_views_are_listed(stranger, log):
         assert f"\n{name} " in answer.stdout
     assert "One row per trigger." in answer.stdout
     assert max(map(len, answer.stdout.splitlines())) <= 80
+
+
+def test_the_ladder_of_an_instant(stranger, log):
+    answer = stranger.says("replay", log, "--at", "2026-01-01 00:00:10", "--ladder")
+    told = stranger.says("replay", log, "--at", "2026-01-01 00:00:10", "--ladder", "--json").json
+
+    assert (told["scenario"], len(told["ladder"])) == ("engine_cascade", 62)
+    due = [row for row in told["ladder"] if row["accounts"]]
+    assert due
+    for row in due:
+        assert f"{row['accounts']}" in answer.stdout
+        assert f"{row['b']:.3f}" in answer.stdout
+        sign = "-" if row["side"] == "long" else "+"
+        assert re.search(
+            rf"^ETH +{row['side']} +{re.escape(sign)}{row['step']} ", answer.stdout, re.MULTILINE
+        )
+    assert "nothing within" not in answer.stdout
+
+
+def test_a_ladder_is_of_everybody(stranger, log):
+    answer = stranger.says("replay", log, "--ladder", "--owner", "fund")
+
+    assert answer.exit_code == 2
+    assert answer.stderr == "error: --ladder is about everybody: it does not go with --owner\n"

@@ -47,7 +47,7 @@ def fail():
 def test_run_prints_the_outcome_and_leaves_a_log(stranger, cascade, at_noon):
     answer = stranger.says("run", cascade)
 
-    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert answer.exit_code == 0
     assert stranger.files() == {"cascade.toml", "runs", f"{DEFAULT}.duckdb"}
     assert answer.stdout.startswith("engine_cascade, seed 1\n")
     assert answer.stdout.endswith(f"\nlog  {DEFAULT}.duckdb\n")
@@ -110,7 +110,7 @@ def test_a_default_name_that_is_taken_while_accounts_are_drawn_gets_a_number(
 def test_json_is_one_object_with_every_key_in_order(stranger, cascade):
     answer = stranger.starts("run", cascade, "--json", "--out", "out.duckdb")
 
-    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert answer.exit_code == 0
     assert answer.stdout.count("\n") == 1
     assert list(answer.json) == keys_of(["ETH"])
     assert answer.json["log"] == "out.duckdb"
@@ -186,7 +186,7 @@ def test_ctrl_c_keeps_the_log_and_resume_finishes_it(stranger, cascade, monkeypa
         stopped = stranger.says("run", cascade, "--out", "out.duckdb")
 
     assert (stopped.exit_code, stopped.stdout) == (130, "")
-    assert stopped.stderr.splitlines()[1:] == [
+    assert stopped.stderr.splitlines()[-2:] == [
         "interrupted",
         "what was logged is kept; to finish it: liqsim resume out.duckdb",
     ]
@@ -238,8 +238,53 @@ def test_a_sealed_log_cannot_be_resumed(stranger, log):
 def test_no_progress_bar_where_nobody_looks(stranger, cascade):
     answer = stranger.starts("run", cascade)
 
+    assert answer.exit_code == 0
+    assert "\x1b" not in answer.stdout + answer.stderr
+    assert all(
+        line.startswith("b at start") or "branching_above_one" in line
+        for line in answer.stderr.splitlines()
+    )
+
+
+def test_b_at_the_start_is_said_before_the_run(stranger, cascade):
+    answer = stranger.says("run", cascade, "--out", "out.duckdb")
+
+    with Log("out.duckdb") as log:
+        sides = {
+            side: (f"{b:.3f}", step, above)
+            for side, b, step, above in log.sql(
+                "select side, b, step, above_one from branching where moment = 'start'"
+            ).fetchall()
+        }
+        outcome = log.outcome()
+    first, *warnings = answer.stderr.splitlines()
+    longs, shorts = sides["long"], sides["short"]
+    assert first.startswith(f"b at start, ETH: longs {longs[0]} at -{longs[1]} % (above 1 at -")
+    assert f"shorts {shorts[0]} at +{shorts[1]} %" in first
+    assert (longs[2], shorts[2]) == (1, 1)
+    assert len(warnings) == 2
+    assert all("branching_above_one" in warning for warning in warnings)
+    assert f"{outcome['branching_start_eth']:.3f}" == max(longs[0], shorts[0])
+    assert f"  b at start, ETH{longs[0]:>31}  above 1 feeds itself" in answer.stdout
+
+
+def test_where_b_is_above_one_is_warned_of_in_json_too_but_not_quietly(stranger, cascade):
+    asked = stranger.says("run", cascade, "--json", "--log-json", "--out", "one.duckdb")
+    warnings = [json.loads(line) for line in asked.stderr.splitlines()]
+
+    assert [w["event"] for w in warnings] == ["branching_above_one"] * 2
+    assert [(w["market"], w["side"]) for w in warnings] == [("ETH", "long"), ("ETH", "short")]
+    assert warnings[0]["largest_at"] == warnings[0]["above_one_at"] == "-3 %"
+    assert warnings[0]["largest"] == round(asked.json["branching_start_eth"], 3)
+    assert stranger.says("run", cascade, "-q", "--out", "two.duckdb").stderr == ""
+
+
+def test_without_impact_nothing_feeds_itself(stranger):
+    quiet = stranger.write_scenario("quiet.toml", small_scenario())
+
+    answer = stranger.says("run", quiet, "--json", "--out", "out.duckdb")
     assert (answer.exit_code, answer.stderr) == (0, "")
-    assert "\x1b" not in answer.stdout
+    assert answer.json["branching_start_eth"] >= 0
 
 
 def test_used_as_a_library_a_run_prints_nothing(stranger, cascade):

@@ -276,7 +276,7 @@ class Saboteur:
 
     def __call__(self, context: Context) -> Process:
         yield context.wake(self._then_us, Priority.ACTOR)
-        wrong = OracleUpdated(0, 100 * 10**8, UpdateReason.HEARTBEAT, self._reports_count, 0, 0)
+        wrong = OracleUpdated(0, 100 * 10**8, UpdateReason.HEARTBEAT, self._reports_count, 0, 0, 0)
         self.seq = context.journal.next_seq
         context.journal.append(wrong)
 

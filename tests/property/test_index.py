@@ -207,7 +207,7 @@ class Floor:
     def mark(self, price_e8: int, market: int = 0) -> list[int]:
         """Land a mark and return whom it triggers, in order."""
         seen = len(self.sink.entries)
-        update = OracleUpdated(market, price_e8, UpdateReason.DEVIATION, 1, 0, 0)
+        update = OracleUpdated(market, price_e8, UpdateReason.DEVIATION, 1, 0, 0, 0)
         self._venue.mark_landed(market, self._context.journal.append(update))
         events = [entry.event for entry in self.sink.entries[seen + 1 :]]
         assert all(isinstance(event, LiquidationTriggered) for event in events)

@@ -521,6 +521,7 @@ def landed(
                 reports_count=update.reports_count,
                 sampled_at_us=update.sampled_at_us,
                 published_at_us=update.at_us,
+                shows_at_us=update.shows_us,
             ),
         )
 

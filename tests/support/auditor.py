@@ -353,12 +353,25 @@ class Auditor:
         is_first = self._marks[event.market_id][1] == NO_CAUSE
         if is_first and spec.landing.median_us == spec.landing.p99_us:
             assert event.reason is UpdateReason.FIRST
+        shown = [
+            max(event.sampled_at_us - source.catch_up_us, 0) if source.pass_through_e6 else 0
+            for source in spec.sources
+        ]
+        assert min(shown) <= event.shows_at_us <= max(shown)
+        assert event.reports_count % 2 == 0 or event.shows_at_us in shown
+        self.census["oracle_updated shows nothing"] += not event.shows_at_us
         if entry.cause_seq != NO_CAUSE:
             cause = self.entries[entry.cause_seq]
             assert isinstance(cause.event, OrderFilled | InventorySold)
             assert cause.event.market_id == event.market_id
+            assert cause.sim_time_us < event.shows_at_us
+            assert not any(
+                isinstance(later.event, OrderFilled | InventorySold)
+                and later.event.market_id == event.market_id
+                and later.sim_time_us < event.shows_at_us
+                for later in self.entries[entry.cause_seq + 1 :]
+            )
             catch_ups = [source.catch_up_us for source in spec.sources]
-            assert cause.sim_time_us < event.sampled_at_us - min(catch_ups)
             self.census["oracle_updated after a catch-up"] += max(catch_ups) > 0
             self.census["oracle_updated because of a fill"] += 1
         self._marks[event.market_id] = event.price_e8, entry.seq, entry.sim_time_us

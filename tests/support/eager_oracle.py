@@ -55,7 +55,7 @@ class Report:
     Attributes:
         arrives_us: When the oracle has it.
         sampled_us: When it was taken.
-        shows_us: Just before this the displacement stood that it shows.
+        shows_us: Just before this the displacement stood that it shows; 0 if it shows none.
         source: Number of the source.
         price_e8: What the source saw.
         calm_e8: What it would have seen without displacement.
@@ -165,7 +165,7 @@ def _reports(
         yield Report(
             arrives_us=sampled_us + _delay_us(source.latency, delay_row),
             sampled_us=sampled_us,
-            shows_us=shows_us,
+            shows_us=shows_us if pass_through else 0,
             source=number,
             price_e8=_seen(reference, displaced + error),
             calm_e8=_seen(reference, error),

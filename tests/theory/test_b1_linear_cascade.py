@@ -187,6 +187,86 @@ def test_b1_generations_shrink_by_the_branching_ratio(tmp_path: Path) -> None:
         assert units * impact == pytest.approx(shock * b ** (k + 1), abs=2 * impact * density)
 
 
+def test_b1_generations_and_reproduction_of_the_views(tmp_path: Path) -> None:
+    impact, density, shock, b, spacing = 0.01, 40.0, 1_000.0, 0.4, 1.0
+    raw = ladder(
+        shock_bp=shock, impact_bp=impact, density=density, spacing_bp=spacing, levels=1_700
+    )
+    log = tmp_path / "generations.duckdb"
+    run_to_log(scenario_from_dict(raw, source="b1"), log)
+
+    with Log(log) as reader:
+        generations = reader.sql(
+            """
+            select g.generation, -sum(f.quantity)::double
+            from genealogy as g join forced_fills as f using (liquidation_seq)
+            group by g.generation order by g.generation
+            """
+        ).fetchall()
+        ratios = reader.sql("select r from generations order by generation limit 5").fetchall()
+        episodes = reader.sql("select generations, roots, liquidations from episodes").fetchall()
+
+    assert [number for number, _ in generations] == list(range(len(generations)))
+    # The shock is what the theory calls generation 0: it moves the price by x itself.
+    for number, units in generations[:6]:
+        assert units * impact == pytest.approx(shock * b ** (number + 1), abs=2 * impact * density)
+    assert len(generations) >= 6
+    for (ratio,), (_, units) in zip(ratios, generations, strict=False):
+        # In USD, so that the fall itself makes the next generation cheaper.
+        assert ratio == pytest.approx(b, rel=2 * density / units + 0.05)
+    assert len(episodes) == 1
+    assert episodes[0][0] == len(generations)
+
+
+@pytest.mark.parametrize(("impact", "density", "b"), [row[:2] + row[3:4] for row in TABLE])
+def test_b1_branching_ratio(impact: float, density: float, b: float, tmp_path: Path) -> None:
+    spacing, steps = 0.5, 3
+    width = 1e4 * math.log(100 / (100 - steps))
+    raw = ladder(
+        shock_bp=1,
+        impact_bp=impact,
+        density=density,
+        spacing_bp=spacing,
+        levels=math.ceil(width / spacing) + 2,
+        seconds=5,
+    )
+    scenario, log = scenario_from_dict(raw, source="b1"), tmp_path / "b.duckdb"
+    said: list[Any] = []
+    run_to_log(scenario, log, outlook=said.extend)
+
+    with Log(log) as reader:
+        rows = reader.sql(
+            "select step, units::double, impact, density, b from liquidation_ladder "
+            f"where moment = 'start' and side = 'long' and step between 1 and {steps}"
+        ).fetchall()
+        largest = reader.sql(
+            "select b, step from branching where moment = 'start' and side = 'long'"
+        ).fetchall()
+    assert len(rows) == steps
+    for step, units, per_unit, per_log, ratio in rows:
+        one_level = density * spacing
+        span = 1e4 * math.log((101 - step) / (100 - step))
+        assert per_unit / BP == pytest.approx(impact, rel=1e-9)
+        assert units == pytest.approx(density * span, abs=one_level * 1.001)
+        assert per_log * BP == pytest.approx(density, rel=spacing / span * 1.001)
+        assert ratio == pytest.approx(b, rel=spacing / span * 1.001)
+    assert (said[0].market, said[0].is_long) == ("LIN", True)
+    assert (said[0].ratio, said[0].step) == (pytest.approx(largest[0][0]), largest[0][1])
+    assert said[0].above_one == ()
+
+
+def test_b1_branching_above_one_where_the_ladder_is_dense(tmp_path: Path) -> None:
+    # 120 units a basis point over 350 of them, from the start price down: b = 1.2.
+    raw = ladder(shock_bp=1, impact_bp=0.01, density=120, spacing_bp=1, levels=350, seconds=5)
+    said: list[Any] = []
+    run_to_log(scenario_from_dict(raw, source="b1"), tmp_path / "b.duckdb", outlook=said.extend)
+
+    longs, shorts = said
+    assert longs.above_one == (1, 2, 3)  # 350 basis points end within the fourth per cent.
+    assert longs.ratio == pytest.approx(1.2, rel=0.011)
+    assert (shorts.ratio, shorts.above_one) == (0.0, ())
+
+
 def test_b1_shipped_scenario(tmp_path: Path) -> None:
     path = SCENARIOS / "linear_cascade.toml"
     raw = ladder(shock_bp=100, impact_bp=0.01, density=40, spacing_bp=4, levels=50)

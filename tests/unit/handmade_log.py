@@ -374,7 +374,7 @@ def engine_story() -> Story:
     s.settle("fay2", "5", "0")
     s.end("fay", "fay2_settled", "-39.452")
 
-    low = OracleUpdated(0, e8(89), UpdateReason.HEARTBEAT, 1, us(11), us("11.1"))
+    low = OracleUpdated(0, e8(89), UpdateReason.HEARTBEAT, 1, us(11), us("11.1"), us(11))
     s.add("11.2", "fay2_fill", low, "low_mark")
     due = LiquidationTriggered(gus, 0, e8(1), e8(89), usd("-0.39"), usd("0.89"), e8("88.5"))
     s.add("11.2", "low_mark", due, "gus")
@@ -408,10 +408,10 @@ def _opened_engine_story() -> EngineStory:
         opened = PositionOpened(owner, market, e8(units), e8(price), usd(cost))
         s.add(0, NONE, opened, f"opened_{owner}")
     first = UpdateReason.FIRST
-    s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1")), "first_mark")
-    s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1")), "btc_mark")
+    s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1"), 0), "first_mark")
+    s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1"), 0), "btc_mark")
     s.add(3, NONE, DepthChanged(0, 500_000, us(5)), "depth")
-    fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"))
+    fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"), us(5))
     s.add("5.2", NONE, fall, "mark")
     # By margin / notional: -0.082, -0.060, -0.004.
     for name, owner, units, margin, maintenance, bankruptcy in (
@@ -446,9 +446,9 @@ def keeper_story() -> Story:
     s.add(0, NONE, PositionOpened(ana, 0, e8(10), e8(100), usd(1000)), "opened_ana")
     s.add(0, NONE, PositionOpened(ben, 1, e8(-1), e8(1000), usd(-1000)), "opened_ben")
     first = UpdateReason.FIRST
-    s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1")), "first_mark")
-    s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1")), "btc_mark")
-    fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"))
+    s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1"), 0), "first_mark")
+    s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1"), 0), "btc_mark")
+    fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"), us(5))
     s.add("5.2", NONE, fall, "mark")
     due = LiquidationTriggered(ana, 0, e8(10), e8("90.5"), usd("-4.05"), usd("9.05"), e8(90))
     s.add("5.2", "mark", due, "ana")
@@ -474,7 +474,7 @@ def keeper_story() -> Story:
     s.add("5.5", "ana1", TrancheSettled(s.names["ana1"], ana, 0, e8(5), 0, 0), "ana1_settled")
     failed = KeeperCallFailed(s.names["ana1"], kay, FailedCall.LOST_RACE, usd("0.3"), us("5.3"))
     s.add("5.6", "ana1", failed, "failed")
-    rise = OracleUpdated(0, e8(95), UpdateReason.DEVIATION, 1, us("5.9"), us("5.95"))
+    rise = OracleUpdated(0, e8(95), UpdateReason.DEVIATION, 1, us("5.9"), us("5.95"), us("5.9"))
     s.add(6, NONE, rise, "rise")
     restored = LiquidationEnded(
         s.names["ana"], ana, 0, LiquidationOutcome.RESTORED, e8(5), usd(-450)
@@ -492,7 +492,7 @@ def keeper_story() -> Story:
     )
     s.add("6.5", "takeover", sold, "sold")
     # ben's short: 1497.45 of cash, due at a mark of 1490 (maintenance 14.9, margin -7.45).
-    up = OracleUpdated(1, e8(1490), UpdateReason.DEVIATION, 1, us("7"), us("7.1"))
+    up = OracleUpdated(1, e8(1490), UpdateReason.DEVIATION, 1, us("7"), us("7.1"), us("7"))
     s.add("7.2", NONE, up, "btc_rise")
     due = LiquidationTriggered(ben, 1, e8(-1), e8(1490), usd("-7.45"), usd("14.9"), e8("1497.45"))
     s.add("7.2", "btc_rise", due, "ben")

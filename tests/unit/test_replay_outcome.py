@@ -22,7 +22,8 @@ wall_seconds events_per_second basis_fact basis_assumed basis_fitted overrides a
 liquidated_accounts liquidations tranches liquidated_usd regret_usd lowest_market_eth
 lowest_market_btc lowest_reference_eth lowest_reference_btc amplification_eth amplification_btc
 largest_displacement_eth largest_displacement_btc departure_eth departure_btc beyond_history_eth
-beyond_history_btc fees_usd bad_debt_usd fund_start_usd
+beyond_history_btc branching_start_eth branching_start_btc episodes generations largest_r fees_usd
+bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
 contributed_usd keeper_attempts_won keeper_attempts_lost keeper_profit_usd
 keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
@@ -76,6 +77,11 @@ def test_the_engine_story(tmp_path):
         "amplification_btc": None,
         "largest_displacement_eth": pytest.approx(math.log(87.5 / 90.5), abs=1e-15),
         "largest_displacement_btc": None,
+        "branching_start_btc": 0.0,
+        "episodes": 1,
+        "generations": 2,
+        # gus has nothing but a cancelled tranche.
+        "largest_r": 0.0,
         "fees_usd": "0.452000",
         "bad_debt_usd": "39.452000",
         "fund_start_usd": "10.000000",
@@ -175,6 +181,9 @@ def test_a_run_in_which_nothing_happens(tmp_path):
     nothing = {
         "liquidations": 0,
         "liquidated_usd": "0.000000",
+        "episodes": 0,
+        "generations": 0,
+        "largest_r": None,
         "fund_start_usd": "0.000000",
         "fund_lowest_usd": "0.000000",
         "oracle_lag_p50_us": None,

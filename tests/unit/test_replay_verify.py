@@ -320,7 +320,7 @@ ENGINE = {
     "triggered out of turn": (_triggered_out_of_turn, {"trigger_order"}),
     "no extremes": (lambda s: s.rows.pop(), {"extremes"}),
     "update sampled after it was published": (
-        lambda s: s.change("low_mark", sampled_at_us=us("11.15")),
+        lambda s: s.change("low_mark", sampled_at_us=us("11.15"), shows_at_us=us("11.15")),
         {"oracle_times"},
     ),
     # Causes and references.
@@ -350,16 +350,36 @@ ENGINE = {
         {"cause_kind"},
     ),
     "update by a fill after its sample": (
-        lambda s: s.change("low_mark", sampled_at_us=us(7)),
+        lambda s: s.change("low_mark", sampled_at_us=us(7), shows_at_us=us(7)),
         {"cause_fill"},
     ),
     "update by a fill of the very instant of its sample": (
-        lambda s: s.change("low_mark", sampled_at_us=s.rows[s.names["fay2_fill"]][0]),
+        lambda s: s.change("low_mark", sampled_at_us=us("7.2"), shows_at_us=us("7.2")),
         {"cause_fill"},
     ),
     "update by a fill that its sources have yet to catch up with": (
-        lambda s: setattr(s, "toml", s.toml.replace("{}", '{ catch_up = "4s" }', 1)),
+        lambda s: (
+            setattr(s, "toml", s.toml.replace("{}", '{ catch_up = "4s" }', 1)),
+            s.change("mark", shows_at_us=us(1)),
+            s.change("low_mark", shows_at_us=us(7)),
+        ),
         {"cause_fill"},
+    ),
+    "update that shows more than its sources have caught up with": (
+        lambda s: s.change("mark", shows_at_us=us("5.05")),
+        {"oracle_shows"},
+    ),
+    "update that shows less than its sources have caught up with": (
+        lambda s: s.change("low_mark", shows_at_us=us(8)),
+        {"oracle_shows"},
+    ),
+    "update that shows displacement although its source passes none through": (
+        lambda s: (
+            setattr(s, "toml", s.toml.replace("{}", "{ pass_through = 0 }", 1)),
+            s.change("low_mark", shows_at_us=0),
+            s.move("low_mark", cause=NONE),
+        ),
+        {"oracle_shows"},
     ),
     "update by a fill that a newer one has followed": (
         lambda s: s.move("low_mark", cause=s.names["eve2_fill"]),

@@ -1,10 +1,12 @@
 """The SQL views over the two stories."""
 
+import math
 from decimal import Decimal
 
 import pytest
-from unit.handmade_log import engine_story, write
+from unit.handmade_log import ENGINE_TOML, NONE, SYSTEM, Story, e8, engine_story, usd, write
 
+from liqsim.events import FundsDeposited, PositionOpened
 from replay.log import Log
 from replay.views import VIEWS, view_sql
 
@@ -122,3 +124,106 @@ def test_a_log_in_the_middle_of_things_has_views_too(tmp_path):
 
     assert (ana["waited_us"], ana["outcome"], ana["filled"]) == (1_000_000, None, 0)
     assert (tranche["settled_at"], tranche["filled"], tranche["executions"]) == (None, None, 1)
+
+
+def test_the_genealogy_of_a_story(engine):
+    ana, eve, fay, gus = rows(engine, "from genealogy order by liquidation_seq")
+    (fill,) = rows(engine, "select max(seq) as seq from order_filled")
+
+    assert [(r["parent_fill_seq"], r["generation"]) for r in (ana, eve, fay)] == [(None, 0)] * 3
+    # The report that triggered gus shows 11 s; fay sold last, at 7.2 s.
+    assert (gus["parent_fill_seq"], gus["parent_liquidation_seq"], gus["generation"]) == (
+        fill["seq"],
+        fay["liquidation_seq"],
+        1,
+    )
+    assert {r["episode"] for r in (ana, eve, fay, gus)} == {ana["liquidation_seq"]}
+    assert [r["usd"] for r in (ana, eve, fay, gus)] == [Decimal("901.5"), Decimal("374.5"), 925, 0]
+
+
+def test_residuals_are_what_sales_have_left(engine):
+    first = rows(engine, "from residuals where is_fill order by seq")[0]
+    update = rows(engine, "from residuals where not is_fill order by seq")[-1]
+
+    assert (first["is_fill"], first["consumed"], first["newest_fill_seq"]) == (True, 0.0, None)
+    assert first["run_seq"] == first["seq"]
+    # 5 at 6.2 s and 11 at 7.2 s, by half in 5 s, seen at 11 s.
+    left = -5 * 2 ** (-4.8 / 5) - 11 * 2 ** (-3.8 / 5)
+    assert (update["is_fill"], update["consumed"]) == (False, pytest.approx(left))
+    marked = rows(engine, "from residuals where not is_fill order by seq")[0]
+    assert (marked["consumed"], marked["newest_fill_seq"]) == (0.0, None)
+
+
+def test_resales_are_forced_fills_of_the_takeover_behind_them(keepers):
+    sold, bought = rows(keepers, "from forced_fills order by seq")
+    ana, ben = rows(keepers, "from genealogy order by liquidation_seq")
+
+    assert (sold["liquidation_seq"], sold["quantity"]) == (ana["liquidation_seq"], -4)
+    assert (bought["liquidation_seq"], bought["quantity"]) == (
+        ben["liquidation_seq"],
+        Decimal("0.5"),
+    )
+    assert ana["episode"] != ben["episode"]
+    assert ana["last_fill_at"] == sold["sim_time"]
+
+
+def test_the_ladder_at_the_start_and_at_the_end(engine):
+    start = rows(
+        engine,
+        "from liquidation_ladder where moment = 'start' and market = 'ETH' and accounts > 0 "
+        "order by side, step",
+    )
+    # ana -900 + 10 P (1 - 1 %): due below 90.909; eve below 95.96, fay below 97.98, gus 89.39.
+    assert [(r["side"], r["step"], r["units"]) for r in start] == [
+        ("long", 3, 10),
+        ("long", 5, 4),
+        ("long", 10, 10),
+        ("long", 11, 1),
+        # cem 1000 - 8 P (1 + 1 %): due above 123.76.
+        ("short", 24, 8),
+    ]
+    assert [r["price"] for r in start] == [97, 95, 90, 89, 124]
+    assert [r["due_within_usd"] for r in start] == [1000, 1400, 2400, 2500, 800]
+    # Within x per cent: depth x (ln ratio / 1 %) ** 0.4, from a mid of 100.
+    depth = 18.88457884 * (-math.log(0.97) * 100) ** 0.4
+    assert start[0]["depth"] == pytest.approx(depth, rel=1e-9)
+    end = rows(engine, "from liquidation_ladder where moment = 'end' and accounts > 0")
+    # gus is in liquidation, dan is long one BTC from 1,000 with 500: due below 505.05.
+    assert end == []
+
+
+def test_b_is_impact_times_density(engine):
+    (row,) = rows(
+        engine, "from branching where moment = 'start' and market = 'ETH' and side = 'long'"
+    )
+
+    moved = 0.01 * (10 / 18.88457884) ** 2.5
+    widths = {step: math.log((101 - step) / (100 - step)) for step in (3, 10)}
+    # Two steps have ten units; of one per cent each, the further one is wider in log price.
+    assert (row["step"], row["units"]) == (3, 10)
+    assert row["b"] == pytest.approx(moved / widths[3], rel=1e-9)
+    assert widths[3] < widths[10]
+    assert row["impact"] == pytest.approx(moved / 10, rel=1e-9)
+    assert row["above_one"] == 0
+
+
+@pytest.mark.parametrize(("due_at_zero", "step"), [("false", 11), ("true", 10)])
+def test_a_margin_of_zero_is_due_where_the_venue_says_so(tmp_path, due_at_zero, step):
+    # Cash -89.1 and one unit: a margin of zero at exactly 90, ten per cent below.
+    toml = ENGINE_TOML.replace("due_at_zero = false", f"due_at_zero = {due_at_zero}")
+    story = Story(toml, [*SYSTEM, ("zoe", "bucket", "crowd", 0)])
+    story.add(0, NONE, FundsDeposited(5, usd("10.9")))
+    story.add(0, NONE, PositionOpened(5, 0, e8(1), e8(100), usd(100)))
+    with Log(write(tmp_path / "log.duckdb", story)) as log:
+        found = rows(log, "from liquidation_ladder where moment = 'start' and accounts > 0")
+        assert [(r["side"], r["step"]) for r in found] == [("long", step)]
+        ladder = log.liquidation_ladder("2020-03-12 00:00:00")
+        assert [r[4] for r in ladder.fetchall() if r[4]] == [1]
+
+
+def test_a_scenario_that_cannot_be_read_leaves_the_ladder_empty(tmp_path):
+    story = engine_story()
+    story.toml = story.toml.replace("[markets.ETH.liquidity]", "[markets.ETH.liquid]")
+    with Log(write(tmp_path / "log.duckdb", story)) as log:
+        assert rows(log, "from liquidation_ladder where accounts > 0") == []
+        assert {r["parent_fill_seq"] for r in rows(log, "from genealogy")} == {None}

@@ -375,7 +375,10 @@ BAD_INPUT = [
     ([KEEPERS.replace("bots.a", "bots.fund")], ["venue.keepers.bots.fund", "treasury"]),
     # Times.
     (["end=2020-03-11T00:00:00Z"], ["end = 2020-03-11T00:00:00Z", "after start, 2020-03-12T"]),
-    ([f"{ETH}.shocks.0.at=2020-03-14T00:00:01Z"], [f"{ETH}.shocks.0.at = ", "to before 2020-03-14T"]),
+    (
+        [f"{ETH}.shocks.0.at=2020-03-14T00:00:01Z"],
+        [f"{ETH}.shocks.0.at = ", "to before 2020-03-14T"],
+    ),
     (
         [f"{ETH}.liquidity.schedule.1.at=2020-03-15T00:00:00Z"],
         [f"{ETH}.liquidity.schedule.1.at = 2020-03-15T00:00:00Z", "to before 2020-03-14T"],

@@ -1,0 +1,116 @@
+-- liquidation_ladder_at: one row per market, side and per cent of price: what would become due,
+--     right after event *upto*, if that market's mark moved so far while the others stand, against
+--     the book as of an *instant*; and b ex ante.
+--
+-- market          name of the market
+-- side            long (due as the price falls) or short (as it rises)
+-- step            distance in per cent of the mark; 0 holds what is due at the mark as it is
+-- price           the mark price so far away
+-- accounts        accounts that become due between the step before and this one
+-- units           their positions in the market, without sign
+-- due_usd         units x the mark price as it is, exact
+-- units_within    units of this step and all before
+-- due_within_usd  due_usd of this step and all before
+-- depth           units that would move the market price so far, or all that the book can give;
+--                 null where nothing moves it
+-- depth_usd       depth x the mark price as it is
+-- density         units per unit of log price, between the step before and this one; null at 0
+-- impact          how far an order for the units of this step, in the book as it is, would move the
+--                 log price, per unit that it fills; null if it fills none
+-- b               impact x density: above 1 a cascade feeds itself; zero where nothing becomes due
+create or replace temp macro liquidation_ladder_at(upto, instant) as table
+with asked as materialized (select upto::bigint as last_seq, instant::timestamp as moment),
+stood as materialized (
+    from books_at((select last_seq from asked), (select moment from asked))
+),
+over_by_then as (
+    select liquidation_seq from liquidation_ended where seq <= (select last_seq from asked)
+),
+busy as (
+    select bucket_id from liquidation_triggered
+    where seq <= (select last_seq from asked)
+        and seq not in (select liquidation_seq from over_by_then)
+),
+free as (
+    select owner_id from owners
+    where kind = 'bucket' and owner_id not in (select bucket_id from busy)
+),
+cash as (
+    select c.owner_id, (sum(c.amount)::decimal(24, 6) * 1000000)::hugeint as cash_uusd
+    from cash_postings as c
+    semi join free as f on f.owner_id = c.owner_id
+    where c.seq <= (select last_seq from asked)
+    group by c.owner_id
+),
+held as (
+    select p.owner_id, p.asset_id - 1 as market_id, sum(p.amount)::decimal(26, 8) as units,
+        (units * 100000000)::hugeint as units_e8
+    from unit_postings as p
+    semi join free as f on f.owner_id = p.owner_id
+    where p.seq <= (select last_seq from asked)
+    group by p.owner_id, p.asset_id
+    having sum(p.amount) <> 0
+),
+weights as (
+    select h.owner_id, h.market_id,
+        sum(t.step_e6 * greatest(abs(h.units_e8) - t.start_e8, 0))::hugeint as weight_e14
+    from held as h
+    join scenario_tiers as t on t.market_id = h.market_id
+    group by h.owner_id, h.market_id
+),
+legs as (
+    -- What a leg adds to the margin, in 1e-22 USD; in proportion to its price.
+    select h.owner_id, h.market_id, h.units,
+        (h.units_e8 * 1000000 - w.weight_e14)
+            * (s.mark_price::decimal(28, 8) * 100000000)::hugeint as share_e22
+    from held as h
+    join weights as w on w.owner_id = h.owner_id and w.market_id = h.market_id
+    join stood as s on s.market_id = h.market_id
+),
+margins as (
+    select l.owner_id,
+        (sum(l.share_e22) + any_value(c.cash_uusd) * 10000000000000000)::hugeint as margin_e22
+    from legs as l
+    join cash as c on c.owner_id = l.owner_id
+    group by l.owner_id
+),
+reached as (
+    -- The first whole per cent at which the margin is below zero, or at zero if that is due.
+    select l.market_id, l.units, abs(l.share_e22) as per_price_e22,
+        case when m.margin_e22 < 0 or (m.margin_e22 = 0 and b.due_at_zero) then 0
+            when b.due_at_zero then (m.margin_e22 * 100 + per_price_e22 - 1) // per_price_e22
+            else m.margin_e22 * 100 // per_price_e22 + 1 end as step
+    from legs as l
+    join margins as m on m.owner_id = l.owner_id
+    join scenario_books as b on b.market_id = l.market_id
+    where l.share_e22 <> 0
+),
+sums as (
+    select market_id, sign(-units) as sign, step, count(*) as accounts, sum(abs(units)) as units
+    from reached where step <= 30 group by all
+),
+grid as (
+    select s.market_id, s.market, d.side, d.sign, k.step, s.mark_price, s.has_impact, s.book,
+        coalesce(t.accounts, 0) as accounts, coalesce(t.units, 0)::decimal(38, 8) as units,
+        abs(ln(1 + d.sign * k.step * 0.01)) as distance,
+        distance - lag(distance) over (partition by s.market_id, d.side order by k.step) as width
+    from stood as s
+    cross join (values ('long', -1), ('short', 1)) as d(side, sign)
+    cross join (select unnest(range(31))::integer as step) as k
+    left join sums as t on t.market_id = s.market_id and t.sign = d.sign and t.step = k.step
+),
+told as (
+    select *, (sum(units) over upwards)::decimal(38, 8) as units_within,
+        case when has_impact then book_depth(market_id, sign, distance, book) end as depth,
+        units::double / width as density,
+        book_impact(market_id, sign, units::double, book) as impact
+    from grid
+    window upwards as (partition by market_id, side order by step rows unbounded preceding)
+)
+select market, side, step,
+    (mark_price::decimal(28, 8) * (1 + sign * step * 0.01)::decimal(4, 2))::decimal(38, 10)
+        as price,
+    accounts, units, units * mark_price as due_usd, units_within,
+    units_within * mark_price as due_within_usd, depth, depth * mark_price::double as depth_usd,
+    density, impact, case when units = 0 and step > 0 then 0 else impact * density end as b
+from told

@@ -323,7 +323,7 @@ def price_update(_folder: Path) -> dict[str, Any]:
         updates, journal = 400, simulation.journal
 
         def land(market: int, price: int) -> None:
-            event = OracleUpdated(market, price, UpdateReason.DEVIATION, 1, 0, 0, 0)
+            event = OracleUpdated(market, price, UpdateReason.DEVIATION, 1, 0, 0, 0, price)
             venue.mark_landed(market, journal.append(event))
 
         def work() -> None:

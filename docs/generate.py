@@ -61,6 +61,11 @@ MEMBERS: Final = {
         "closed": "The position is gone.",
         "restored": "The margin is restored.",
     },
+    "Standing": {
+        "first_order": "Due at the shadow marks too, or before with the same balances.",
+        "rule_induced": "Not due at the marks under the maintenance of the start.",
+        "open": "Not due at the shadow marks: induced, or accelerated if a crossing follows.",
+    },
     "UnresolvedReason": {
         "no_executor": (
             "On offer, and no bot was after it, being down, short of capital or not offered its "
@@ -187,6 +192,8 @@ def _unit(column: Column) -> str:
     if column.field.endswith("_e8"):
         # A price is never zero; quantities and the one price that may be are told by name.
         return "USD per unit" if column.low == 1 or "price" in column.field else "units"
+    if column.field.endswith("_e9"):
+        return "log price"
     if column.field.endswith("_e6"):
         return "ratio"
     return _unit_of_name(column.name, column.sql_type)

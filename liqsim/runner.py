@@ -32,7 +32,8 @@ from liqsim.processes.context import Context, MarketDesk, Process
 from liqsim.processes.contributions import Contributions
 from liqsim.processes.depth import depth_schedule
 from liqsim.processes.keepers import Keepers
-from liqsim.processes.oracle import Oracle
+from liqsim.processes.maintenance import maintenance_schedule
+from liqsim.processes.oracle import Marks
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Ladder, Market, NoImpact
@@ -343,8 +344,17 @@ class Simulation:
                 displacement=desk.liquidity.displacement,
                 purged=desk.path if isinstance(desk.path, PurgedPath) else None,
             )
-            Oracle(context, desk, feed, venue.mark_landed).start()
+            has_impact = not isinstance(desk.spec.liquidity, NoImpact)
+            Marks(
+                context,
+                desk,
+                feed,
+                feed.undisplaced() if has_impact else None,
+                mark_landed=venue.mark_landed,
+                shadow_landed=venue.shadow_landed,
+            ).start()
             context.start(depth_schedule(context, desk))
+            context.start(maintenance_schedule(context, desk, venue))
         for actor in self._actors:
             context.start(actor(context))
         return venue

@@ -24,11 +24,13 @@ from liqsim.events import (
     LiquidationEnded,
     LiquidationTriggered,
     LossSocialised,
+    MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
+    ShadowUpdated,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -157,6 +159,9 @@ class Fold:
         units_e8: Units by (market, owner).
         marks_e8: Mark price by market.
         marked_at_us: When it landed, by market.
+        shadow_marks_e8: Shadow mark by market.
+        maintenance_e6: Maintenance rates as a multiple of those at the start, by market; a market
+            whose rates have not changed is not there.
         entry_prices_e8: Entry price by (market, bucket), moved by cuts of profit.
         open_liquidations: Triggers that have not ended, by seq.
         open_tranches: Tranches that are not settled, by seq.
@@ -169,6 +174,8 @@ class Fold:
     units_e8: defaultdict[tuple[int, int], int] = attrs.Factory(lambda: defaultdict(int))
     marks_e8: dict[int, int] = attrs.Factory(dict)
     marked_at_us: dict[int, int] = attrs.Factory(dict)
+    shadow_marks_e8: dict[int, int] = attrs.Factory(dict)
+    maintenance_e6: dict[int, int] = attrs.Factory(dict)
     entry_prices_e8: dict[tuple[int, int], int] = attrs.Factory(dict)
     open_liquidations: dict[int, LiquidationTriggered] = attrs.Factory(dict)
     open_tranches: dict[int, TrancheStarted] = attrs.Factory(dict)
@@ -207,6 +214,15 @@ def _note_cut(fold: Fold, _seq: int, e: ProfitCut) -> None:
 def _note_mark(fold: Fold, _seq: int, e: OracleUpdated) -> None:
     fold.marks_e8[e.market_id] = e.price_e8
     fold.marked_at_us[e.market_id] = fold.sim_time_us
+    fold.shadow_marks_e8[e.market_id] = e.shadow_mark_e8
+
+
+def _note_shadow(fold: Fold, _seq: int, e: ShadowUpdated) -> None:
+    fold.shadow_marks_e8[e.market_id] = e.price_e8
+
+
+def _note_maintenance(fold: Fold, _seq: int, e: MaintenanceChanged) -> None:
+    fold.maintenance_e6[e.market_id] = e.multiplier_e6
 
 
 def _note_triggered(fold: Fold, seq: int, e: LiquidationTriggered) -> None:
@@ -233,6 +249,8 @@ _NOTES: Final[dict[type[Event], Callable[[Fold, int, Any], None]]] = {
     PositionOpened: _note_opened,
     ProfitCut: _note_cut,
     OracleUpdated: _note_mark,
+    ShadowUpdated: _note_shadow,
+    MaintenanceChanged: _note_maintenance,
     LiquidationTriggered: _note_triggered,
     TrancheStarted: _note_started,
     TrancheSettled: _note_settled,

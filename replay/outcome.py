@@ -48,8 +48,20 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "accounts": ("count", "Accounts (buckets)."),
     "liquidated_accounts": ("count", "Accounts triggered at least once."),
     "liquidations": ("count", "Triggers."),
+    "first_order": ("count", "Of these, due at the shadow marks too, or before."),
+    "accelerated": ("count", "Of these, due at the shadow marks later."),
+    "induced": ("count", "Of these, never due at the shadow marks until the end."),
+    "rule_induced": ("count", "Of these, not due under the maintenance of the start."),
+    "averted": (
+        "count",
+        "Times that balances became due at the shadow marks and were not liquidated.",
+    ),
     "tranches": ("count", "Tranches put up."),
     "liquidated_usd": ("usd", "Sum of |quantity| x price over all routes, deleveraged included."),
+    "first_order_usd": ("usd", "Of this, in liquidations of first order."),
+    "accelerated_usd": ("usd", "Of this, in accelerated ones."),
+    "induced_usd": ("usd", "Of this, in induced ones."),
+    "rule_induced_usd": ("usd", "Of this, in rule-induced ones."),
     "regret_usd": (
         "usd",
         (
@@ -172,6 +184,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
+_CLASSES: Final = ("first_order", "accelerated", "induced", "rule_induced")
 _PER_MARKET: Final = (
     "lowest_market",
     "lowest_reference",
@@ -211,6 +224,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_basis(log),
         **_liquidations(log),
         **_regret(log),
+        **_classes(log),
         **_markets(log),
         **_departures(log),
         **_genealogy(log),
@@ -314,6 +328,22 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
         """,
     )
     return {key: _usd(value) if key.endswith("_usd") else value for key, value in found.items()}
+
+
+def _classes(log: LogReader) -> dict[str, Any]:
+    found = {
+        name: (count, value)
+        for name, count, value in log.rows(
+            "select class, count(*), sum(liquidated_usd)::decimal(38, 6) "
+            "from liquidation_classes group by class"
+        )
+    }
+    (averted,) = log.rows("select count(*) from shadow_crossings where kind = 'averted'")[0]
+    values: dict[str, Any] = {"averted": averted}
+    for name in _CLASSES:
+        count, value = found.get(name, (0, None))
+        values |= {name: count, f"{name}_usd": _usd(value)}
+    return values
 
 
 def _markets(log: LogReader) -> dict[str, Any]:

@@ -31,12 +31,16 @@ class Mark:
         price: The price, in USD.
         since: When it landed, UTC.
         seq: The update.
+        shadow: The shadow mark, in USD.
+        maintenance: Maintenance rates as a multiple of those at the start.
     """
 
     market: str
     price: Decimal
     since: datetime
     seq: int
+    shadow: Decimal
+    maintenance: Decimal
 
 
 @attrs.frozen
@@ -90,7 +94,19 @@ class State:
         """Return the mark price of every market that has one, in market order."""
         rows = self.log.rows(
             f"""
-            select a.name, u.price, u.sim_time, u.seq
+            select a.name, u.price, u.sim_time, u.seq, coalesce(
+                (
+                    select arg_max(s.price, s.seq) from shadow_updated as s
+                    where s.market_id = u.market_id and s.seq between u.seq and {self.seq}
+                ),
+                u.shadow_mark
+            ), coalesce(
+                (
+                    select arg_max(c.multiplier, c.seq) from maintenance_changed as c
+                    where c.market_id = u.market_id and c.seq <= {self.seq}
+                ),
+                1
+            )
             from (
                 select market_id, max(seq) as seq from oracle_updated
                 where seq <= {self.seq} group by market_id
@@ -100,7 +116,7 @@ class State:
             order by u.market_id
             """
         )
-        return [Mark(name, price, at.replace(tzinfo=UTC), seq) for name, price, at, seq in rows]
+        return [Mark(name, price, at.replace(tzinfo=UTC), *rest) for name, price, at, *rest in rows]
 
     def fund_usd(self) -> Decimal:
         """Return what the insurance fund holds, in USD."""

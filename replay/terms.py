@@ -73,7 +73,8 @@ class MarketTerms:
 
     Attributes:
         name: Its name.
-        tiers: (from_units_e8, rate_e6) of the maintenance margin.
+        tiers: (from_units_e8, rate_e6) of the maintenance margin at the start.
+        maintenance_changes: (at_us, multiplier_e6) of every change of these rates.
         step_us: Resolution of its reference path.
         depth: Its book; None where orders have no impact.
         schedule: (at_us, multiplier_e6, half_life_us) of every change of depth.
@@ -86,6 +87,7 @@ class MarketTerms:
 
     name: str
     tiers: tuple[tuple[int, int], ...]
+    maintenance_changes: tuple[tuple[int, int], ...]
     step_us: int
     depth: DepthTerms | LadderTerms | None
     schedule: tuple[tuple[int, int, int], ...]
@@ -94,6 +96,10 @@ class MarketTerms:
     heartbeat_us: int
     catch_ups_us: tuple[int | None, ...]
     can_overtake: bool
+
+    def tiers_at(self, multiplier_e6: int) -> tuple[tuple[int, int], ...]:
+        """Return the tiers with every rate times a multiplier, rounded up to 1e-6."""
+        return tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in self.tiers)
 
 
 @attrs.frozen
@@ -366,6 +372,10 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
     return MarketTerms(
         name=name,
         tiers=tuple((_scaled(start, 8), _scaled(rate, 6)) for start, rate in table["maintenance"]),
+        maintenance_changes=tuple(
+            (_instant(change["at"]) - start_unix_us, _scaled(change["multiplier"], 6))
+            for change in table.get("maintenance_changes", ())
+        ),
         step_us=duration_us(table["path"]["step"]),
         depth=_depth(liquidity),
         schedule=tuple(

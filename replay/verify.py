@@ -35,6 +35,7 @@ Progress = Callable[[int, int], None]
 """Called with (events audited, all of them)."""
 
 _REPORT_EVERY: Final = 100
+_ENUMS: Final = ("reason", "executor", "outcome", "standing")
 
 
 def verify(path: str | Path) -> list[Finding]:
@@ -137,7 +138,7 @@ def _with_known_names(kinds: Mapping[type[Event], Columns]) -> dict[type[Event],
     """Return *kinds* with unknown enum names, reported already, read as the first of their enum."""
     return {
         cls: {
-            name: np.maximum(array, 0) if name in ("reason", "executor", "outcome") else array
+            name: np.maximum(array, 0) if name in _ENUMS else array
             for name, array in columns.items()
         }
         for cls, columns in kinds.items()

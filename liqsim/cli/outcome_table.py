@@ -173,6 +173,7 @@ def _liquidations(outcome: Mapping[str, Any]) -> list[Line]:
             _share(Decimal(hit), Decimal(accounts), f"of {accounts:,}"),
         ),
         Line("liquidations", f"{outcome['liquidations']:,}", "one account may have several"),
+        *_classes(outcome),
         Line("tranches", f"{outcome['tranches']:,}"),
     ]
     if outcome["liquidations"]:
@@ -205,6 +206,26 @@ def _cascades(outcome: Mapping[str, Any]) -> list[Line]:
             "USD of the next / its own",
         ),
     ]
+
+
+def _classes(outcome: Mapping[str, Any]) -> list[Line]:
+    """Return what each class came to, and how many shadow crossings it did not come to."""
+    notes = {
+        "first_order": "due without displacement too",
+        "accelerated": "due without it later",
+        "induced": "never due without it",
+        "rule_induced": "not due under the rules of the start",
+    }
+    if not outcome["liquidations"] and not outcome["averted"]:
+        return []
+    return [
+        Line(
+            f"  {name.replace('_', '-')}",
+            f"{outcome[name]:,}",
+            f"{usd(outcome[f'{name}_usd'])} USD, {note}",
+        )
+        for name, note in notes.items()
+    ] + [Line("  averted", f"{outcome['averted']:,}", "due without displacement alone")]
 
 
 def _money(outcome: Mapping[str, Any]) -> list[Line]:

@@ -92,7 +92,14 @@ def _header(log: Log, state: State) -> dict[str, Any]:
 
 def _marks(state: State) -> list[dict[str, Any]]:
     return [
-        {"market": mark.market, "price": mark.price, "since": mark.since, "seq": mark.seq}
+        {
+            "market": mark.market,
+            "price": mark.price,
+            "since": mark.since,
+            "seq": mark.seq,
+            "shadow": mark.shadow,
+            "maintenance": mark.maintenance,
+        }
         for mark in state.marks()
     ]
 
@@ -115,9 +122,15 @@ def _positions(
     """Return the legs of an account and its margin, exact; no margin without legs and marks."""
     held = {row["asset"]: row["balance"] for row in balances}
     cash = held.get(_CASH, Decimal(0))
-    marks = {mark.market: mark.price for mark in state.marks()}
-    tiers = {market.name: market.tiers for market in read_terms(log.manifest.scenario_toml).markets}
-    open_legs = [name for name in tiers if is_bucket and held.get(name)]
+    stated = {mark.market: mark for mark in state.marks()}
+    marks = {name: mark.price for name, mark in stated.items()}
+    markets = read_terms(log.manifest.scenario_toml).markets
+    tiers = {
+        market.name: market.tiers_at(int(stated[market.name].maintenance.scaleb(6)))
+        for market in markets
+        if market.name in stated
+    }
+    open_legs = [market.name for market in markets if is_bucket and held.get(market.name)]
     if not open_legs or not all(name in marks for name in open_legs):
         return {"legs": [], "margin": None}
     value = {name: held[name] * marks[name] for name in open_legs}
@@ -153,9 +166,16 @@ def print_state(described: Mapping[str, Any]) -> None:
     """Print what `describe_state` returns."""
     _print_header(described)
     _print_table(
-        ["market", "mark price", "since", "event"],
+        ["market", "mark price", "since", "event", "shadow mark", "maintenance"],
         [
-            [mark["market"], price(mark["price"]), clock(mark["since"]), f"{mark['seq']:,}"]
+            [
+                mark["market"],
+                price(mark["price"]),
+                clock(mark["since"]),
+                f"{mark['seq']:,}",
+                price(mark["shadow"]),
+                f"x {mark['maintenance'].normalize():f}",
+            ]
             for mark in described["marks"]
         ],
         empty="no mark prices yet",

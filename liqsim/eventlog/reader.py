@@ -24,7 +24,7 @@ from duckdb.func import SPECIAL
 
 from liqsim.errors import LogError, LogInUseError, QueryError
 from liqsim.events import EVENT_CLASSES, SCHEMA_VERSION, Entry, Event
-from liqsim.events.schema import ENVELOPE, Column, EventClass, columns_of
+from liqsim.events.schema import ENVELOPE, NO_CAUSE, Column, EventClass, columns_of
 
 IntArray = npt.NDArray[np.int64]
 Columns = dict[str, IntArray]
@@ -411,7 +411,10 @@ class LogReader:
             column.field: _integers(table.column(column.name), column, self.manifest.start_unix_us)
             for column in wanted
         }
-        arrays["cause_seq"] = np.where(arrays["cause_seq"] == NULL, -1, arrays["cause_seq"])
+        for column in wanted:
+            if column.is_optional:
+                values = arrays[column.field]
+                arrays[column.field] = np.where(values == NULL, NO_CAUSE, values)
         seq = arrays["seq"]
         if np.any(seq[1:] <= seq[:-1]):
             order = np.argsort(seq, kind="stable")

@@ -432,7 +432,7 @@ def _arrow_column(spec: Column, column: npt.NDArray[np.int64], start_us: int) ->
         return pa.DictionaryArray.from_arrays(column.astype(np.int8), list(spec.members))
     if spec.is_instant:
         return pa.array(column + start_us).cast(pa.timestamp("us"))
-    if spec.name == "cause_seq":
+    if spec.is_optional:
         return pa.array(column, mask=column == NO_CAUSE)
     return pa.array(column)
 

@@ -15,12 +15,21 @@ from liqsim.events.liquidation import (
     LiquidationTriggered,
     LiquidationUnresolved,
     OrderFilled,
+    ShadowCrossed,
+    Standing,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
     UnresolvedReason,
 )
-from liqsim.events.market import DepthChanged, MarketExtremes, OracleUpdated, UpdateReason
+from liqsim.events.market import (
+    DepthChanged,
+    MaintenanceChanged,
+    MarketExtremes,
+    OracleUpdated,
+    ShadowUpdated,
+    UpdateReason,
+)
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
 from liqsim.events.waterfall import (
     BadDebtRecorded,
@@ -39,8 +48,11 @@ Event = (
     FundsDeposited
     | PositionOpened
     | DepthChanged
+    | MaintenanceChanged
     | OracleUpdated
+    | ShadowUpdated
     | LiquidationTriggered
+    | ShadowCrossed
     | TrancheStarted
     | OrderFilled
     | TrancheTakenOver
@@ -100,6 +112,7 @@ __all__ = [
     "LiquidationTriggered",
     "LiquidationUnresolved",
     "LossSocialised",
+    "MaintenanceChanged",
     "MarketExtremes",
     "OracleUpdated",
     "OrderFilled",
@@ -108,6 +121,9 @@ __all__ = [
     "PositionDeleveraged",
     "PositionOpened",
     "ProfitCut",
+    "ShadowCrossed",
+    "ShadowUpdated",
+    "Standing",
     "SurplusRouted",
     "TrancheSettled",
     "TrancheStarted",

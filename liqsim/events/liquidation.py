@@ -11,7 +11,9 @@ from liqsim.events.schema import (
     amount,
     identifier,
     instant,
+    log_points,
     member,
+    optional_sequence,
     price,
     ranged,
     sequence,
@@ -53,6 +55,14 @@ class UnresolvedReason(IntEnum):
     RUN_ENDED = 5
 
 
+class Standing(IntEnum):
+    """Why a bucket was due, as far as its trigger can tell."""
+
+    FIRST_ORDER = 0
+    RULE_INDUCED = 1
+    OPEN = 2
+
+
 @attrs.frozen
 class LiquidationTriggered:
     """
@@ -67,6 +77,15 @@ class LiquidationTriggered:
         maintenance_uusd: Maintenance margin of all legs, rounded up.
         bankruptcy_price_e8: Price there at which equity is zero while other marks stand, rounded
             against the buyer of a long and the seller of a short; 0 when no positive price is.
+        shadow_mark_e8: Shadow mark there.
+        shadow_margin_uusd: What the margin is at the shadow marks of all legs, rounded down.
+        start_margin_uusd: What it is at the marks under the maintenance of the start, rounded down.
+        other_assets_uusd: Margin lost to displacement in the marks of its other legs, rounded
+            down; negative is gained.
+        forced_displacement_e9: Displacement of the market that the mark shows, in log price, by
+            orders of liquidations.
+        hedging_displacement_e9: Likewise by keepers who sold on.
+        standing: Whether it was due without displacement, or under the rules of the start.
     """
 
     TAG: ClassVar[str] = "liquidation_triggered"
@@ -79,6 +98,37 @@ class LiquidationTriggered:
     margin_uusd: int = signed()
     maintenance_uusd: int = amount()
     bankruptcy_price_e8: int = amount()
+    shadow_mark_e8: int = price()
+    shadow_margin_uusd: int = signed()
+    start_margin_uusd: int = signed()
+    other_assets_uusd: int = signed()
+    forced_displacement_e9: int = log_points()
+    hedging_displacement_e9: int = log_points()
+    standing: Standing = member()
+
+
+@attrs.frozen
+class ShadowCrossed:
+    """
+    Balances became due at the shadow marks, once until they change.
+
+    Attributes:
+        bucket_id: The bucket, as an owner.
+        market_id: Market whose shadow mark made them due.
+        liquidation_seq: The trigger at which they stood; null if they are those of a bucket in no
+            liquidation.
+        shadow_mark_e8: Shadow mark there.
+        shadow_margin_uusd: Their margin at the shadow marks of all legs, rounded down.
+    """
+
+    TAG: ClassVar[str] = "shadow_crossed"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    bucket_id: int = identifier()
+    market_id: int = identifier()
+    liquidation_seq: int = optional_sequence()
+    shadow_mark_e8: int = price()
+    shadow_margin_uusd: int = signed()
 
 
 @attrs.frozen

@@ -52,6 +52,7 @@ class OracleUpdated:
         published_at_us: When the oracle published.
         shows_at_us: Just before this the displacement stood that the median report shows; of two
             in the middle, the later; the start of the run if it shows none.
+        shadow_mark_e8: The shadow mark from then on: what the mark would be without displacement.
     """
 
     TAG: ClassVar[str] = "oracle_updated"
@@ -64,6 +65,50 @@ class OracleUpdated:
     sampled_at_us: int = instant()
     published_at_us: int = instant()
     shows_at_us: int = instant()
+    shadow_mark_e8: int = price()
+
+
+@attrs.frozen
+class ShadowUpdated:
+    """
+    The shadow mark of a market moved while no oracle update of the market landed.
+
+    It is what the same sources, draws, delays and thresholds make of prices without displacement.
+
+    Attributes:
+        market_id: Which market.
+        price_e8: The shadow mark from then on.
+        reason: Why it was published.
+        sampled_at_us: When its median report was sampled; of two in the middle, the newer.
+        published_at_us: When it was published.
+    """
+
+    TAG: ClassVar[str] = "shadow_updated"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    price_e8: int = price()
+    reason: UpdateReason = member()
+    sampled_at_us: int = instant()
+    published_at_us: int = instant()
+
+
+@attrs.frozen
+class MaintenanceChanged:
+    """
+    The venue changed the maintenance rates of a market.
+
+    Attributes:
+        market_id: Which market.
+        multiplier_e6: The rates in force from now on, as a multiple of those at the start, each
+            rounded up to 1e-6.
+    """
+
+    TAG: ClassVar[str] = "maintenance_changed"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    multiplier_e6: int = ranged(0, 10**12)
 
 
 @attrs.frozen

@@ -15,6 +15,8 @@ import attrs
 
 from liqsim.units import BOUND
 
+NO_CAUSE: Final = -1
+"""cause_seq of an exogenous event, as an integer; null in SQL."""
 USD_ASSET: Final = 0
 """Asset id of USD; the contract of market m is asset m + 1."""
 
@@ -103,6 +105,16 @@ def sequence() -> Any:
     return ranged(0, 2**62)
 
 
+def optional_sequence() -> Any:
+    """Return a field for the number of an earlier event, or `NO_CAUSE`, which is null in SQL."""
+    return attrs.field(metadata={"low": NO_CAUSE, "high": 2**62, "is_optional": True})
+
+
+def log_points() -> Any:
+    """Return a field for a difference of log prices, far beyond any that a run can show."""
+    return ranged(-(10**12), 10**12)
+
+
 def instant() -> Any:
     """Return a field for an instant in microseconds since the start; negative is before it."""
     return ranged(-(2**62), 2**62)
@@ -133,6 +145,7 @@ class Column:
         high: Largest legal value.
         comment: What it means.
         is_instant: Whether the integer is microseconds since the scenario's start.
+        is_optional: Whether -1 stands for nothing and is null in SQL.
     """
 
     field: str
@@ -144,11 +157,13 @@ class Column:
     high: int
     comment: str
     is_instant: bool = False
+    is_optional: bool = False
 
 
 _SUFFIXES: Final = (
     ("_at_us", "_at", "TIMESTAMP", None),
     ("_uusd", "_usd", "DECIMAL(18,6)", 6),
+    ("_e9", "", "DECIMAL(18,9)", 9),
     ("_e8", "", "DECIMAL(18,8)", 8),
     ("_e6", "", "DECIMAL(18,6)", 6),
     ("_us", "_us", "BIGINT", None),
@@ -177,13 +192,12 @@ ENVELOPE: Final = (
         "BIGINT",
         None,
         None,
-        -1,
+        NO_CAUSE,
         2**62,
         "The event that brought this one about; null for exogenous events.",
+        is_optional=True,
     ),
 )
-NO_CAUSE: Final = -1
-"""cause_seq of an exogenous event, as an integer; null in SQL."""
 
 
 _COLUMNS: dict[EventClass, tuple[Column, ...]] = {}
@@ -222,6 +236,7 @@ def _column(name: str, kind: Any, metadata: Any, comment: str) -> Column:
                 metadata["high"],
                 comment,
                 is_instant=suffix == "_at_us",
+                is_optional=metadata.get("is_optional", False),
             )
     message = f"event field {name} has no unit suffix"
     raise TypeError(message)

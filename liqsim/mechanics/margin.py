@@ -7,6 +7,7 @@ All tests are exact: margins are compared in USD x 1e-22 as Python integers.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
@@ -32,6 +33,17 @@ def weight_e14(tiers: Tiers, size_e8: int) -> int:
         weight += (rate - previous) * (size_e8 - start)
         previous = rate
     return weight
+
+
+@cache
+def tiers_in_force(tiers: Tiers, multiplier_e6: int) -> Tiers:
+    """
+    Return *tiers* with every rate times a multiplier, rounded up.
+
+    >>> tiers_in_force(((0, 5_000), (200 * 10**8, 10_001)), 1_500_000)
+    ((0, 7500), (20000000000, 15002))
+    """
+    return tuple((start, ceil_div(rate * multiplier_e6, RATIO_SCALE)) for start, rate in tiers)
 
 
 def scaled_margin(cash_uusd: int, legs: Sequence[tuple[int, int, int]]) -> int:

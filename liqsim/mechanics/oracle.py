@@ -15,6 +15,7 @@ decided in integers. Nothing is polled and a plan leaves no trace until it fires
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
+from copy import copy
 from functools import cache
 from typing import Final
 
@@ -116,6 +117,19 @@ class Feed:
         self._decided_us = -1
         self._least_catch_up_us = min(source.catch_up_us for source in spec.sources)
         self._shares = tuple({s.spec.pass_through_e6 / RATIO_SCALE: None for s in self._sources})
+
+    def undisplaced(self) -> "Feed":
+        """
+        Return the same feed with sources that show no displacement.
+
+        To be called before the first publication: samples, noise and delays are shared. Trades
+        change nothing in it but a reference that is found as the run goes.
+        """
+        feed = copy(self)
+        sources = [source.undisplaced() for source in self._sources]
+        market = Market(1) if self._purged is None else self._market
+        vars(feed).update(_market=market, _sources=sources, _shares=(0.0,))
+        return feed
 
     def _lay_out(self) -> None:
         """Merge the sources' arrivals into instants and their undisplaced medians."""
@@ -276,16 +290,17 @@ class Feed:
         book = self._market.book
         if book.fill_seq < 0:
             return 0.0, 0.0
-        first = self._displacement(book, max(self._oldest[start], book.at_us))
-        newest = self._instant_view[stop - 1]
+        oldest, newest = self._oldest[start], self._instant_view[stop - 1]
         if self._purged is None:
             newest -= self._least_catch_up_us
+        first = self._displacement(book, max(oldest, book.at_us))
         last = self._displacement(book, max(newest, book.at_us))
         # It decays monotonically from the newest trade on, so the ends bound it.
         ends = [share * d for share in self._shares for d in (first, last)]
         if self._purged is None:
             return min(ends), max(ends)
-        return min(ends) - max(first, last), max(ends) - min(first, last)
+        taken = self._purged.moved(book, oldest), self._purged.moved(book, newest)
+        return min(ends) - max(taken), max(ends) - min(taken)
 
     def _needs_displacement(self, price_e8: int, calm_e8: int) -> bool:
         """
@@ -410,6 +425,13 @@ class _Samples:
     def see(self, prices: npt.NDArray[np.int64]) -> None:
         """Take the price of the path at every sample."""
         self.path_view = int_view(np.ascontiguousarray(prices))
+
+    def undisplaced(self) -> "_Samples":
+        """Return the same samples of a source that shows no displacement, without a report."""
+        samples = copy(self)
+        final = int_view(np.zeros(len(self.times), dtype=np.int64))
+        vars(samples).update(_shown=0.0, has_share=False, final_view=final)
+        return samples
 
     def price(self, row: int, displacement: float, reference_e8: int) -> int:
         """Return the report of sample *row*, given the displacement that it shows."""

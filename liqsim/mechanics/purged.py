@@ -15,7 +15,7 @@ from liqsim.errors import BoundError
 from liqsim.mechanics.liquidity import Displacement
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.units import BOUND
-from liqsim.world.markets import Market
+from liqsim.world.markets import BookState, Market
 
 
 class PurgedPath:
@@ -55,7 +55,7 @@ class PurgedPath:
             BoundError: What is left is beyond the range of the ledger.
         """
         book = self._market.book_before(step_us)
-        displacement = self._displacement(book, max(step_us, book.at_us))
+        displacement = self.moved(book, step_us)
         if displacement == 0.0:
             return price_e8
         price = price_e8 * math.exp(min(-displacement, _FAR))
@@ -67,6 +67,10 @@ class PurgedPath:
             )
             raise BoundError(message)
         return max(round(price), 1)
+
+    def moved(self, book: BookState, at_us: int) -> float:
+        """Return the displacement of *book* at *at_us*, or at its own instant if that is later."""
+        return self._displacement(book, max(at_us, book.at_us))
 
     def reference(self) -> ReferencePath:
         """Return the whole reference path, once the run is over."""

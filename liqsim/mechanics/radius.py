@@ -48,7 +48,7 @@ class RadiusIndex:
     Members by safe radius.
 
     Args:
-        member_count: Members are numbers below this.
+        member_count: Members are numbers below this; a higher one makes room for itself.
         radii_of: Returns the safe radius of members at the present prices, 0 for who is due.
     """
 
@@ -59,11 +59,20 @@ class RadiusIndex:
 
     def add(self, members: Ints, log_prices: Sequence[float]) -> None:
         """Put *members* where their present radius belongs; who is in already is moved."""
+        missing = int(members.max(initial=-1)) + 1 - len(self._band_of)
+        if missing > 0:
+            more = max(missing, len(self._band_of))
+            self._band_of = np.append(self._band_of, np.full(more, _OUTSIDE, dtype=np.int8))
         self._place(members, self._radii_of(members), log_prices)
 
     def remove(self, member: int) -> None:
         """Drop *member* if it is there."""
         self._band_of[member] = _OUTSIDE
+
+    @property
+    def has_unsure(self) -> bool:
+        """Whether somebody is nearer to zero than a float can tell, and is reached by no move."""
+        return _LOWEST in self._bands
 
     def reached(self, log_prices: Sequence[float]) -> list[int]:
         """Take out and return the members whose margin may have changed its sign, in no order."""

@@ -11,24 +11,33 @@ import structlog
 
 from liqsim.journal import Journal
 from liqsim.mechanics.liquidity import Liquidity
+from liqsim.mechanics.margin import Tiers, tiers_in_force
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.purged import PurgedPath
 from liqsim.processes.commentary import commentary
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Market as MarketSpec
+from liqsim.units import RATIO_SCALE
 from liqsim.world.markets import Market
 from liqsim.world.world import World
 
 Process = Generator[simpy.Event, Any, None]
 
 
+_RANKS = 2**20
+"""More than there are ranks."""
+
+
 class Priority(IntEnum):
     """Who goes first among wake-ups of one instant; below 10 is SimPy's own."""
 
     DEPTH = 10
+    RULES = 12
     FUND = 15
     ORACLE = 20
+    SHADOW = 25
     LANDING = 30
+    CROSSING = 35
     LIQUIDATION = 40
     ORDER = 45
     KEEPER = 50
@@ -38,15 +47,23 @@ class Priority(IntEnum):
 
 
 class Wake(simpy.Event):
-    """A wake-up after *delay_us* with a named priority; ties go by serial number."""
+    """
+    A wake-up after *delay_us* with a named priority; ties go by *rank*, then serial number.
 
-    def __init__(self, env: simpy.Environment, delay_us: int, priority: Priority) -> None:
+    The rank decides where the order in which wake-ups were scheduled is an accident: that of plans,
+    which may be made again.
+    """
+
+    def __init__(
+        self, env: simpy.Environment, delay_us: int, priority: Priority, rank: int = 0
+    ) -> None:
         assert type(delay_us) is int, "a numpy delay would turn the clock into numpy for good"
         self.env = env
         self.callbacks = []
         self._value = None
         self._ok = True
-        env.schedule(self, priority, delay_us)  # type: ignore[arg-type]  # Any int orders the heap.
+        place = priority * _RANKS + rank
+        env.schedule(self, place, delay_us)  # type: ignore[arg-type]  # Any int orders the heap.
 
 
 @attrs.frozen(eq=False)
@@ -68,6 +85,12 @@ class MarketDesk:
     path: ReferencePath | PurgedPath
     state: Market
     liquidity: Liquidity
+
+    @property
+    def tiers(self) -> Tiers:
+        """The maintenance tiers in force."""
+        tiers, multiplier_e6 = self.spec.maintenance, self.state.maintenance_e6
+        return tiers if multiplier_e6 == RATIO_SCALE else tiers_in_force(tiers, multiplier_e6)
 
 
 class Context:
@@ -117,10 +140,15 @@ class Context:
         return self.env.now  # type: ignore[return-value]
 
     def call(
-        self, delay_us: int, priority: Priority, function: Callable[..., object], *args: object
+        self,
+        delay_us: int,
+        priority: Priority,
+        function: Callable[..., object],
+        *args: object,
+        rank: int = 0,
     ) -> None:
         """Call *function* with *args* after *delay_us*."""
-        callbacks = self.wake(delay_us, priority).callbacks
+        callbacks = self.wake(delay_us, priority, rank=rank).callbacks
         assert callbacks is not None
 
         def run(_event: simpy.Event) -> None:

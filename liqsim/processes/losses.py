@@ -1,5 +1,7 @@
 """The last layers of the waterfall: winners and solvent accounts fill what the fund cannot."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from liqsim.events import LossSocialised, ProfitCut
@@ -11,20 +13,27 @@ from liqsim.mechanics.losses import (
     decide_haircut,
     decide_socialised,
 )
+from liqsim.mechanics.radius import Ints
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.processes.margins import Margins
 from liqsim.units import format_usd
 
 
 def share_loss(
-    context: Context, margins: Margins, desk: MarketDesk, tranche_seq: int, bucket: int
+    context: Context,
+    margins: Margins,
+    watch_all: Callable[[Ints], None],
+    desk: MarketDesk,
+    tranche_seq: int,
+    bucket: int,
 ) -> None:
     """
     Have the other accounts of a market pay what *bucket* owes without a position, as configured.
 
     Args:
         context: The run.
-        margins: The margins of the venue's buckets; every payer is indexed anew.
+        margins: The margins of the venue's buckets.
+        watch_all: Indexes payers anew.
         desk: The market in which its position was closed.
         tranche_seq: The tranche that closed it.
         bucket: Whose cash is negative.
@@ -55,7 +64,7 @@ def share_loss(
                 payments.amounts_uusd,
             )
         context.journal.append_many(cls, columns, tranche_seq)
-        margins.watch_all(payers)
+        watch_all(payers)
 
     if spec.profit_haircut != "none":
         budget = budget_uusd(-ledger.cash_view[bucket], spec.haircut_severity_e6)

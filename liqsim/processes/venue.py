@@ -1,12 +1,14 @@
 """The venue: judges margins at every mark, and runs one liquidation per due bucket."""
 
 from functools import partial
+from operator import attrgetter
 
 import attrs
 import numpy as np
 import simpy
 
 from liqsim.events import (
+    NO_CAUSE,
     BadDebtRecorded,
     Executor,
     FailedCall,
@@ -17,15 +19,18 @@ from liqsim.events import (
     LiquidationUnresolved,
     Owner,
     PositionDeleveraged,
+    Standing,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
     UnresolvedReason,
 )
+from liqsim.mechanics.classes import displacement_by_flow_e9, standing_of
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
-from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8
+from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8, scaled_margin, weight_e14
+from liqsim.mechanics.radius import Ints
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
     FeeRates,
@@ -39,7 +44,10 @@ from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import Margins
+from liqsim.processes.shadow import Shadow
+from liqsim.scenario.model import NoImpact
 from liqsim.units import ceil_div, format_usd, taker_cost_uusd
+from liqsim.world.markets import Flow
 
 
 @attrs.define(eq=False)
@@ -77,7 +85,12 @@ class Venue:
         self._keepers = keepers
         self._engine = Engine(context, self) if keepers is None else None
         self._ledger = context.world.ledger
-        self._margins = Margins(context)
+        self._margins = Margins(context, self._ledger, attrgetter("mark_e8"))
+        # Where nothing displaces a price, a shadow mark is the mark.
+        books = [desk.spec.liquidity for desk in context.markets]
+        has_impact = any(not isinstance(book, NoImpact) for book in books)
+        self._shadow = Shadow(context) if has_impact else None
+        self._inside: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._offers: dict[int, Offer] = {}
         self._next_mark = [context.env.event() for _ in context.markets]
         self._offer_counts: dict[int, int] = {}
@@ -93,6 +106,8 @@ class Venue:
     def open_books(self) -> None:
         """Index every bucket by what would make it due."""
         self._margins.open_books()
+        if self._shadow is not None:
+            self._shadow.open_books()
 
     def mark_landed(self, market_id: int, mark_seq: int) -> None:
         """
@@ -101,19 +116,63 @@ class Venue:
         Triggers go by margin ratio, the weakest first, then by number; withdrawals by number.
         """
         desk = self._context.markets[market_id]
-        for bucket, margin in self._margins.now_due(desk):
-            self._trigger(desk, bucket, margin, mark_seq)
-        for bucket in self._margins.now_restored(desk):
-            self._offers[bucket].close(FailedCall.RESTORED)
+        if self._shadow is not None:
+            self._shadow.moved(desk, mark_seq)
+        self._margins.mark_moved(desk)
+        self._judge(desk, mark_seq)
         if self._keepers is not None:
             self._keepers.look_again()
         waiting, self._next_mark[market_id] = self._next_mark[market_id], self._context.env.event()
         waiting.succeed()
 
+    def shadow_landed(self, market_id: int, shadow_seq: int) -> None:
+        """Have whoever the new shadow mark makes due recorded."""
+        assert self._shadow is not None
+        self._shadow.moved(self._context.markets[market_id], shadow_seq)
+
+    def maintenance_changed(self, market_id: int, change_seq: int) -> None:
+        """Judge everyone under the new maintenance of a market, at the marks as they stand."""
+        desk = self._context.markets[market_id]
+        is_idle = self._context.world.liquidation_seq < 0
+        is_idle[: self._context.first_bucket] = False
+        self._margins.reindex(desk, np.flatnonzero(is_idle))
+        for bucket in self._offers:
+            if self._margins.position(desk, bucket):
+                self._margins.watch_restoration(bucket)
+        if self._shadow is not None:
+            self._shadow.maintenance_changed(desk, change_seq)
+        if desk.state.mark_e8:
+            self._judge(desk, change_seq)
+
+    def _judge(self, desk: MarketDesk, cause: int) -> None:
+        for bucket, margin in self._margins.now_due(desk):
+            self._trigger(desk, bucket, margin, cause)
+        for bucket in self._margins.now_restored(desk):
+            self._offers[bucket].close(FailedCall.RESTORED)
+
+    def _watch(self, bucket: int) -> None:
+        """Index *bucket*, which is in no liquidation, by what would make it due."""
+        self._margins.watch(bucket)
+        if self._shadow is not None:
+            self._shadow.watch(bucket)
+
+    def _watch_all(self, buckets: Ints) -> None:
+        self._margins.watch_all(buckets)
+        if self._shadow is not None:
+            self._shadow.watch_all(buckets)
+
     # A liquidation ------------------------------------------------------------------------------
 
-    def _trigger(self, desk: MarketDesk, bucket: int, margin: int, mark_seq: int) -> None:
-        quantity, margins = self._margins.position(desk, bucket), self._margins
+    def _trigger(self, desk: MarketDesk, bucket: int, margin: int, cause: int) -> None:
+        quantity, margins, shadow = (
+            self._margins.position(desk, bucket),
+            self._margins,
+            self._shadow,
+        )
+        shadow_margin = margin if shadow is None else shadow.margin(bucket)
+        start_margin = margins.start_margin(bucket)
+        is_due_on_shadow = shadow is None or shadow.is_due(bucket)
+        flows = self._displacement_in_mark(desk)
         event = LiquidationTriggered(
             bucket_id=bucket,
             market_id=desk.market_id,
@@ -122,12 +181,40 @@ class Venue:
             margin_uusd=margin // MARGIN_SCALE,
             maintenance_uusd=ceil_div(margins.maintenance(bucket), MARGIN_SCALE),
             bankruptcy_price_e8=bankruptcy_price_e8(margins.leg_cash_uusd(desk, bucket), quantity),
+            shadow_mark_e8=desk.state.shadow_e8,
+            shadow_margin_uusd=shadow_margin // MARGIN_SCALE,
+            start_margin_uusd=start_margin // MARGIN_SCALE,
+            other_assets_uusd=(shadow_margin - margin - self._lost_here(desk, quantity))
+            // MARGIN_SCALE,
+            forced_displacement_e9=flows[Flow.FORCED],
+            hedging_displacement_e9=flows[Flow.HEDGING],
+            standing=standing_of(
+                is_due_under_start=margins.is_due(start_margin), is_due_on_shadow=is_due_on_shadow
+            ),
         )
-        seq = self._context.journal.append(event, mark_seq)
+        seq = self._context.journal.append(event, cause)
+        if shadow is not None:
+            shadow.triggered(bucket, seq, is_open=event.standing is Standing.OPEN)
         sizes = {
             leg.market_id: abs(self._margins.position(leg, bucket)) for leg in margins.legs(bucket)
         }
         self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes)))
+
+    def _lost_here(self, desk: MarketDesk, quantity_e8: int) -> int:
+        """Return the margin that a leg loses to displacement in its mark, in USD x 1e-22."""
+        weight, state = weight_e14(desk.tiers, abs(quantity_e8)), desk.state
+        return scaled_margin(0, [(quantity_e8, weight, state.shadow_e8 - state.mark_e8)])
+
+    def _displacement_in_mark(self, desk: MarketDesk) -> tuple[int, ...]:
+        """Return the displacement that the mark shows, by whose flow made it."""
+        state = desk.state
+        seq, flows = self._inside.get(desk.market_id, (NO_CAUSE, ()))
+        if seq != state.mark_seq:
+            book, at_us = state.book_before(state.mark_shows_us), state.mark_shows_us
+            displacement = desk.liquidity.displacement
+            flows = displacement_by_flow_e9(displacement, book, max(at_us, book.at_us))
+            self._inside[desk.market_id] = state.mark_seq, flows
+        return flows
 
     def _liquidate(self, liquidation: Liquidation) -> Process:
         """Put up tranches until no leg is left or the margin is restored."""
@@ -145,6 +232,8 @@ class Venue:
                 liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
                 self._context.log.info("mark_stale", bucket_id=bucket, market=stale.spec.name)
                 yield self._next_mark[stale.market_id]
+                # Nobody's balances move before everyone is judged at all marks of the instant.
+                yield self._context.wake(0, Priority.LIQUIDATION)
                 continue
             if self._engine is not None and not self._engine.has_turn(bucket):
                 yield self._engine.turn(bucket)
@@ -223,7 +312,7 @@ class Venue:
             position_e8=position,
             entry_e8=int(self._context.world.entry_e8[desk.market_id, bucket]),
             mark_e8=desk.state.mark_e8,
-            tiers=desk.spec.maintenance,
+            tiers=desk.tiers,
             market_price_e8=displaced_price_e8(reference, desk.liquidity.displacement(book, now)),
             fill=desk.liquidity.fill(book, now, reference, order, None),
         )
@@ -293,7 +382,9 @@ class Venue:
         draw = min(max(hole, 0), fund)
         self.route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
         if hole > draw:
-            share_loss(self._context, self._margins, tranche.desk, tranche.seq, bucket)
+            share_loss(
+                self._context, self._margins, self._watch_all, tranche.desk, tranche.seq, bucket
+            )
         debt = -self._ledger.cash_view[bucket]
         if debt > 0:
             self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(debt))
@@ -315,7 +406,7 @@ class Venue:
             ),
             cause,
         )
-        self._margins.watch(bucket)
+        self._watch(bucket)
 
     def is_restored(self, bucket: int) -> bool:
         """Return whether the margin of *bucket* is restored at the marks."""
@@ -394,7 +485,7 @@ class Venue:
                 ),
                 tranche.seq,
             )
-            self._margins.watch(part.counterparty_id)
+            self._watch(part.counterparty_id)
         return sum(part.size_e8 for part in parts)
 
     # Execution by keepers -----------------------------------------------------------------------

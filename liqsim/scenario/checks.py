@@ -174,6 +174,23 @@ def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]
         if rate_e6 >= RATIO_SCALE:
             # Below 1, a position is always worth more than its own maintenance.
             yield (*here, row, 1), "must be below 1"
+    yield from _maintenance_changes((*path, "maintenance_changes"), market)
+
+
+def _maintenance_changes(path: Path, market: Market) -> Iterator[Problem]:
+    changes = market.maintenance_changes
+    yield from _increasing(path, [change.at_us for change in changes], "at")
+    highest_e6 = max((rate_e6 for _, rate_e6 in market.maintenance), default=0)
+    for row, change in enumerate(changes):
+        if ceil_div(highest_e6 * change.multiplier_e6, RATIO_SCALE) >= RATIO_SCALE > highest_e6:
+            bound = (RATIO_SCALE - 1) * RATIO_SCALE // highest_e6
+            yield (
+                (*path, row, "multiplier"),
+                (
+                    f"must be at most {_number(bound, RATIO_SCALE)}, or the highest maintenance "
+                    f"rate, {_number(highest_e6, RATIO_SCALE)}, does not stay below 1"
+                ),
+            )
 
 
 def _knots(path: Path, spec: KnotsPath, scenario: Scenario) -> Iterator[Problem]:

@@ -261,6 +261,20 @@ class Oracle:
 
 
 @attrs.frozen
+class MaintenanceChange:
+    """
+    A change of a market's maintenance rates from an instant on.
+
+    Attributes:
+        at_us: When.
+        multiplier_e6: The rates as a multiple of those at the start.
+    """
+
+    at_us: int = instant("at")
+    multiplier_e6: int = ratio("multiplier", "0", "1000000")
+
+
+@attrs.frozen
 class Market:
     """
     One contract: its reference path, book, oracle and maintenance tiers.
@@ -268,6 +282,7 @@ class Market:
     Attributes:
         name: Its name, which ends per-asset outcome keys.
         maintenance: (from_units_e8, rate_e6): the rate on the part of a position above that size.
+        maintenance_changes: Changes of these rates over time.
         path: The reference path.
         shocks: Scripted moves on top of it.
         liquidity: The book.
@@ -276,6 +291,7 @@ class Market:
 
     name: str
     maintenance: tuple[tuple[int, int], ...] = pairs("maintenance", _TIER_START, _TIER_RATE)
+    maintenance_changes: tuple[MaintenanceChange, ...] = rows("maintenance_changes", default=[])
     path: KnotsPath | GbmPath | FilePath = table("path")
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")

@@ -1,6 +1,7 @@
 """Markets: the book's declared clock functions, the mark price, and the history an oracle sees."""
 
 from bisect import bisect_left
+from enum import IntEnum
 
 import attrs
 
@@ -9,6 +10,16 @@ from liqsim.units import RATIO_SCALE
 
 _DUST_E8 = 1.0
 """Consumed volume below one unit of the ledger counts as refilled."""
+
+
+class Flow(IntEnum):
+    """Whose orders move a book."""
+
+    FORCED = 0
+    HEDGING = 1
+
+
+_NO_PARTS = ((0.0, 0),) * len(Flow)
 
 
 @attrs.frozen
@@ -24,6 +35,7 @@ class BookState:
         half_life_us: Time in which half of the consumed volume refills.
         fill_seq: Newest forced fill, or `NO_CAUSE`.
         gross: Like *consumed*, but bought and sold add up instead of cancelling.
+        parts: (consumed, net_e8) of each `Flow`.
     """
 
     at_us: int
@@ -33,6 +45,7 @@ class BookState:
     half_life_us: int
     fill_seq: int = NO_CAUSE
     gross: float = 0.0
+    parts: tuple[tuple[float, int], ...] = _NO_PARTS
 
     def consumed_at(self, at_us: int) -> float:
         """Return the consumed volume at *at_us*, not before the state's own instant."""
@@ -49,8 +62,13 @@ class BookState:
         volume *= 0.5 ** ((at_us - self.at_us) / self.half_life_us)
         return volume if abs(volume) >= _DUST_E8 else 0.0
 
-    def traded(self, at_us: int, quantity_e8: int, fill_seq: int) -> "BookState":
+    def traded(
+        self, at_us: int, quantity_e8: int, fill_seq: int, flow: Flow = Flow.FORCED
+    ) -> "BookState":
         """Return the state after a fill of *quantity_e8* (negative: sold)."""
+        parts = [(self._left(consumed, at_us), net_e8) for consumed, net_e8 in self.parts]
+        consumed, net_e8 = parts[flow]
+        parts[flow] = consumed + quantity_e8, net_e8 + quantity_e8
         return BookState(
             at_us=at_us,
             consumed=self.consumed_at(at_us) + quantity_e8,
@@ -59,6 +77,7 @@ class BookState:
             half_life_us=self.half_life_us,
             fill_seq=fill_seq,
             gross=self._left(self.gross, at_us) + abs(quantity_e8),
+            parts=tuple(parts),
         )
 
     def with_depth(self, at_us: int, multiplier_e6: int, half_life_us: int) -> "BookState":
@@ -74,6 +93,7 @@ class BookState:
             at_us=at_us,
             consumed=self.consumed_at(at_us) * kept,
             gross=self._left(self.gross, at_us) * kept,
+            parts=tuple((self._left(part, at_us) * kept, net) for part, net in self.parts),
             multiplier_e6=multiplier_e6,
             half_life_us=half_life_us,
         )
@@ -87,6 +107,9 @@ class Market:
         mark_e8: Mark price at the venue; 0 before the first oracle update.
         mark_seq: The update that set it, or `NO_CAUSE`.
         mark_at_us: When it landed.
+        mark_shows_us: The instant just before which the displacement stood that it shows.
+        shadow_e8: Shadow mark: what the mark would be without displacement; 0 before the first.
+        maintenance_e6: Maintenance rates in force as a multiple of those at the start.
         history: Every state of the book, oldest first.
     """
 
@@ -94,6 +117,9 @@ class Market:
         self.mark_e8 = 0
         self.mark_seq = NO_CAUSE
         self.mark_at_us = 0
+        self.mark_shows_us = 0
+        self.shadow_e8 = 0
+        self.maintenance_e6 = RATIO_SCALE
         self.history = [BookState(0, 0.0, 0, RATIO_SCALE, half_life_us)]
         self._history_at = [-1]  # The calm start precedes even the samples taken at time 0.
 
@@ -111,6 +137,7 @@ class Market:
         self.history.append(state)
         self._history_at.append(state.at_us)
 
-    def set_mark(self, price_e8: int, seq: int, at_us: int) -> None:
+    def set_mark(self, price_e8: int, seq: int, at_us: int, shows_us: int) -> None:
         """Replace the mark price; called by `evolve` alone."""
         self.mark_e8, self.mark_seq, self.mark_at_us = price_e8, seq, at_us
+        self.mark_shows_us = shows_us

@@ -14,14 +14,16 @@ from liqsim.events import (
     InventorySold,
     LiquidationEnded,
     LiquidationTriggered,
+    MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
     PositionOpened,
     ProfitCut,
+    ShadowUpdated,
 )
 from liqsim.events.schema import EventClass
 from liqsim.world.ledger import Ledger
-from liqsim.world.markets import Market
+from liqsim.world.markets import Flow, Market
 
 Evolve = Callable[[Any, int, int], None]
 """Applies (event, seq, sim_time_us)."""
@@ -96,12 +98,27 @@ def _depth_changed(world: World, event: DepthChanged, _seq: int, at_us: int) -> 
 
 
 def _marked(world: World, event: OracleUpdated, seq: int, at_us: int) -> None:
-    world.markets[event.market_id].set_mark(event.price_e8, seq, at_us)
-
-
-def _traded(world: World, event: OrderFilled | InventorySold, seq: int, at_us: int) -> None:
     market = world.markets[event.market_id]
-    market.set_book(market.book.traded(at_us, event.quantity_e8, seq))
+    market.set_mark(event.price_e8, seq, at_us, event.shows_at_us)
+    market.shadow_e8 = event.shadow_mark_e8
+
+
+def _shadow_moved(world: World, event: ShadowUpdated, _seq: int, _at_us: int) -> None:
+    world.markets[event.market_id].shadow_e8 = event.price_e8
+
+
+def _maintenance_changed(world: World, event: MaintenanceChanged, _seq: int, _at_us: int) -> None:
+    world.markets[event.market_id].maintenance_e6 = event.multiplier_e6
+
+
+def _filled(world: World, event: OrderFilled, seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    market.set_book(market.book.traded(at_us, event.quantity_e8, seq, Flow.FORCED))
+
+
+def _sold(world: World, event: InventorySold, seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    market.set_book(market.book.traded(at_us, event.quantity_e8, seq, Flow.HEDGING))
 
 
 def _triggered(world: World, event: LiquidationTriggered, seq: int, _at_us: int) -> None:
@@ -117,8 +134,10 @@ _EFFECTS: dict[Any, Callable[..., None]] = {
     ProfitCut: _profit_cut,
     DepthChanged: _depth_changed,
     OracleUpdated: _marked,
-    OrderFilled: _traded,
-    InventorySold: _traded,
+    ShadowUpdated: _shadow_moved,
+    MaintenanceChanged: _maintenance_changed,
+    OrderFilled: _filled,
+    InventorySold: _sold,
     LiquidationTriggered: _triggered,
     LiquidationEnded: _ended,
 }

@@ -170,6 +170,43 @@ class Hole:
     due: deque[ProfitCut | LossSocialised] = attrs.Factory(deque)
 
 
+@attrs.frozen
+class Snapshot:
+    """
+    Balances that stood at a trigger.
+
+    Attributes:
+        bucket_id: Whose.
+        cash_uusd: Cash.
+        units_e8: Units by market.
+    """
+
+    bucket_id: int
+    cash_uusd: int
+    units_e8: dict[int, int]
+
+
+@attrs.define
+class Shadows:
+    """
+    Balances at the shadow marks.
+
+    Attributes:
+        crossed: Buckets whose present balances have become due there.
+        open_triggers: Triggers that have not become due there, by number.
+        since: The event since which a bucket has been watched with its present balances.
+    """
+
+    crossed: set[int] = attrs.Factory(set)
+    open_triggers: dict[int, Snapshot] = attrs.Factory(dict)
+    since: dict[int, int] = attrs.Factory(dict)
+
+    def watch(self, bucket: int, seq: int) -> None:
+        """Watch a bucket anew from an event on."""
+        self.crossed.discard(bucket)
+        self.since[bucket] = seq
+
+
 @attrs.define
 class Book:
     """
@@ -188,7 +225,9 @@ class Book:
         liquidation_of: The open liquidation by bucket.
         unresolved: Buckets recorded as unresolved.
         sides: Buckets with a position, by market and whether they are long.
+        shadows: What is known of balances at the shadow marks.
         depths: What flow has done to each market.
+        shown_at: The instant of the displacement that the mark shows, by market.
         published_at: When the last update was published, by market.
         contributions: What backers pay into the fund.
         keeper_terms: Terms of keepers, by owner id.
@@ -216,7 +255,9 @@ class Book:
     liquidation_of: dict[int, int] = attrs.Factory(dict)
     unresolved: set[int] = attrs.Factory(set)
     sides: defaultdict[tuple[int, bool], dict[int, None]] = attrs.Factory(lambda: defaultdict(dict))
+    shadows: Shadows = attrs.Factory(Shadows)
     depths: dict[int, MarketDepth] = attrs.Factory(dict)
+    shown_at: dict[int, int] = attrs.Factory(dict)
     published_at: dict[int, int] = attrs.Factory(dict)
     keeper_terms: dict[int, KeeperTerms] = attrs.Factory(dict)
     resales: dict[tuple[int, int], Resale] = attrs.Factory(dict)
@@ -240,8 +281,11 @@ class Book:
         return self.fold.cash_uusd.get(owner, 0)
 
     def tiers(self, market: int) -> tuple[tuple[int, int], ...]:
-        """Return the maintenance tiers of a market; none for a market that is not there."""
-        return self.terms.markets[market].tiers if market < len(self.terms.markets) else ()
+        """Return the maintenance tiers in force; none for a market that is not there."""
+        if market >= len(self.terms.markets):
+            return ()
+        terms, multiplier_e6 = self.terms.markets[market], self.fold.maintenance_e6.get(market)
+        return terms.tiers if multiplier_e6 is None else terms.tiers_at(multiplier_e6)
 
     def legs(self, bucket: int) -> list[int]:
         """Return the markets in which an owner has units."""
@@ -295,6 +339,26 @@ class Book:
         ]
         return margin_e22(self.cash(bucket), legs, buffer_e6=buffer_e6)
 
+    def start_margin(self, bucket: int) -> int:
+        """Return the margin at the folded marks under the maintenance of the start, likewise."""
+        legs = [
+            (self.terms.markets[market].tiers, self.position(market, bucket), self.mark(market))
+            for market in self.legs(bucket)
+        ]
+        return margin_e22(self.cash(bucket), legs)
+
+    def shadow_margin(self, cash_uusd: int, units_e8: Mapping[int, int]) -> int:
+        """Return the margin of balances at the folded shadow marks, likewise."""
+        legs = [
+            (self.tiers(market), quantity, self.fold.shadow_marks_e8.get(market, 0))
+            for market, quantity in units_e8.items()
+        ]
+        return margin_e22(cash_uusd, legs)
+
+    def held(self, bucket: int) -> dict[int, int]:
+        """Return the units of a bucket by market, where it has some."""
+        return {market: self.position(market, bucket) for market in self.legs(bucket)}
+
     def maintenance(self, bucket: int) -> int:
         """Return the maintenance margin at the folded marks, in 1e-22 USD."""
         return sum(
@@ -322,6 +386,8 @@ class Book:
     def check_balances(self, seq: int, moves: tuple[Move, ...]) -> None:
         """Check the balances that *moves*, folded already, left behind."""
         for owner, asset, change in moves:
+            if change and owner in self.buckets:
+                self.shadows.watch(owner, seq)
             if asset == USD:
                 balance = self.fold.cash_uusd[owner]
                 if balance < 0 and change < 0:

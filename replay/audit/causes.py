@@ -24,12 +24,15 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
+    MaintenanceChanged,
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
+    ShadowCrossed,
+    ShadowUpdated,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -45,6 +48,7 @@ _UNNAMED: Final = (
     ProfitCut,
     LossSocialised,
     ContributionPaid,
+    ShadowCrossed,
 )
 """Kinds that nothing may name; anything else is remembered."""
 
@@ -55,7 +59,10 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     DepthChanged: (),
     MarketExtremes: (),
     OracleUpdated: (OrderFilled, InventorySold),
-    LiquidationTriggered: (OracleUpdated,),
+    MaintenanceChanged: (),
+    ShadowUpdated: (),
+    LiquidationTriggered: (OracleUpdated, MaintenanceChanged),
+    ShadowCrossed: (OracleUpdated, ShadowUpdated, MaintenanceChanged),
     TrancheStarted: (LiquidationTriggered, TrancheSettled),
     OrderFilled: (TrancheStarted,),
     TrancheTakenOver: (TrancheStarted,),
@@ -73,7 +80,16 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
-    {FundsDeposited, PositionOpened, DepthChanged, MarketExtremes, OracleUpdated, ContributionPaid}
+    {
+        FundsDeposited,
+        PositionOpened,
+        DepthChanged,
+        MaintenanceChanged,
+        MarketExtremes,
+        OracleUpdated,
+        ShadowUpdated,
+        ContributionPaid,
+    }
 )
 
 
@@ -85,12 +101,14 @@ class Causes:
     Attributes:
         findings: Where findings go.
         seen: Earlier entries that may be named.
-        newest_update: The last update by market.
+        newest_judge: The last mark or change of maintenance by market, which judges margins.
+        newest_shadow_judge: Likewise, or shadow mark.
     """
 
     findings: Findings
     seen: dict[int, Entry] = attrs.Factory(dict)
-    newest_update: dict[int, int] = attrs.Factory(dict)
+    newest_judge: dict[int, int] = attrs.Factory(dict)
+    newest_shadow_judge: dict[int, int] = attrs.Factory(dict)
 
     def event(self, seq: int, kind: type[Any]) -> Any:
         """Return the earlier event *seq* if it is of *kind*, else None."""
@@ -103,8 +121,10 @@ class Causes:
         self._check_cause(entry, exists)
         if not isinstance(entry.event, _UNNAMED):
             self.seen[entry.seq] = entry
-        if isinstance(entry.event, OracleUpdated):
-            self.newest_update[entry.event.market_id] = entry.seq
+        if isinstance(entry.event, OracleUpdated | MaintenanceChanged):
+            self.newest_judge[entry.event.market_id] = entry.seq
+        if isinstance(entry.event, OracleUpdated | ShadowUpdated | MaintenanceChanged):
+            self.newest_shadow_judge[entry.event.market_id] = entry.seq
 
     def _check_cause(self, entry: Entry, exists: Callable[[int], bool]) -> None:
         kind, cause_seq = type(entry.event), entry.cause_seq
@@ -134,8 +154,11 @@ class Causes:
                 is_right = named.market_id == event.market_id
                 what = "in another market"
             case LiquidationTriggered():
-                is_right = self.newest_update.get(event.market_id) == cause.seq
-                what = "not the update that made the mark"
+                is_right = self.newest_judge.get(event.market_id) == cause.seq
+                what = "not the mark or the change of maintenance that came last"
+            case ShadowCrossed():
+                is_right = self.newest_shadow_judge.get(event.market_id) == cause.seq
+                what = "not the shadow mark or the change of maintenance that came last"
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
@@ -162,8 +185,8 @@ class Causes:
             ("liquidation_seq", LiquidationTriggered),
         ):
             number = getattr(event, name, None)
-            if number is None:
-                continue
+            if number is None or (number == NO_CAUSE and isinstance(event, ShadowCrossed)):
+                continue  # A shadow crossing may be of a bucket in no liquidation.
             named = self.event(number, kind)
             what = f"{type(event).TAG}.{name} = {number}"
             if named is None:

@@ -44,6 +44,8 @@ class _State:
         net_e8: Signed volume ever traded.
         multiplier: Depth as a multiple of the calm depth.
         half_life_us: Half-life of what is not yet refilled.
+        hedged_e8: What keepers who sell on have of the consumed volume.
+        hedged_net_e8: What they have of the net volume.
     """
 
     at_us: int
@@ -53,25 +55,37 @@ class _State:
     net_e8: int
     multiplier: float
     half_life_us: int
+    hedged_e8: float = 0.0
+    hedged_net_e8: int = 0
 
     def at(self, at_us: int) -> "_State":
         """Return the state at *at_us*, refilled since."""
         if at_us == self.at_us:
             return self  # Dust is swept by time alone.
         factor = math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
-        volumes = (self.bought_e8, self.sold_e8, self.consumed_e8)
+        volumes = (self.bought_e8, self.sold_e8, self.consumed_e8, self.hedged_e8)
         left = (v * factor if abs(v * factor) >= 1 else 0.0 for v in volumes)
-        bought, sold, consumed = left
-        return attrs.evolve(self, at_us=at_us, bought_e8=bought, sold_e8=sold, consumed_e8=consumed)
+        bought, sold, consumed, hedged = left
+        return attrs.evolve(
+            self,
+            at_us=at_us,
+            bought_e8=bought,
+            sold_e8=sold,
+            consumed_e8=consumed,
+            hedged_e8=hedged,
+        )
 
-    def traded(self, quantity_e8: int) -> "_State":
+    def traded(self, quantity_e8: int, *, is_hedge: bool) -> "_State":
         """Return the state after a fill in its own instant."""
+        hedged = quantity_e8 if is_hedge else 0
         return attrs.evolve(
             self,
             bought_e8=self.bought_e8 + max(quantity_e8, 0),
             sold_e8=self.sold_e8 + max(-quantity_e8, 0),
             consumed_e8=self.consumed_e8 + quantity_e8,
             net_e8=self.net_e8 + quantity_e8,
+            hedged_e8=self.hedged_e8 + hedged,
+            hedged_net_e8=self.hedged_net_e8 + hedged,
         )
 
     def scaled(self, multiplier: float, half_life_us: int) -> "_State":
@@ -82,6 +96,7 @@ class _State:
             bought_e8=self.bought_e8 * kept,
             sold_e8=self.sold_e8 * kept,
             consumed_e8=self.consumed_e8 * kept,
+            hedged_e8=self.hedged_e8 * kept,
             multiplier=multiplier,
             half_life_us=half_life_us,
         )
@@ -126,6 +141,7 @@ class MarketDepth:
         self._findings = findings
         half_life = terms.depth.half_life_us if terms.depth else 1
         self._states = [_State(0, 0.0, 0.0, 0.0, 0, 1.0, half_life)]
+        self._states_at = [-1]
         self._fills_at: list[int] = []
         self._fill_seqs: list[int] = []
 
@@ -140,6 +156,7 @@ class MarketDepth:
             return  # Reported as value_range.
         now = self._states[-1].at(entry.sim_time_us)
         self._states.append(now.scaled(e.multiplier_e6 / _E6, e.half_life_us))
+        self._states_at.append(entry.sim_time_us)
 
     def filled(self, entry: Entry, e: OrderFilled | InventorySold) -> None:
         """Check prices and size of a fill."""
@@ -148,8 +165,9 @@ class MarketDepth:
         reference, quantity = e.reference_price_e8, e.quantity_e8
         self._check_purged(entry, reference)
         before = self._states[-1].at(entry.sim_time_us)
-        after = before.traded(quantity)
+        after = before.traded(quantity, is_hedge=isinstance(e, InventorySold))
         self._states.append(after)
+        self._states_at.append(entry.sim_time_us)
         (low, high), (least, most) = self._range(reference, before), self._range(reference, after)
         if not least - _slack(least) <= e.market_price_e8 <= most + _slack(most):
             message = f"market_price is {e8(e.market_price_e8)}, must be {e8(least)}"
@@ -263,6 +281,33 @@ class MarketDepth:
         walk = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
         return Quote(size, before, abs(float(walk.mean()) - before))
 
+    def moved_by(self, shown_us: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """
+        Return the displacement just before an instant: by orders, and by keepers who sold on.
+
+        Each as the range in which rounding may leave it. Either's part is the mean of what it moves
+        alone and of what it adds to the other.
+        """
+        place = max(bisect_left(self._states_at, shown_us) - 1, 0)
+        state = self._states[place].at(max(shown_us, self._states_at[place]))
+        hedged, hedged_net = state.hedged_e8, state.hedged_net_e8
+        both = self._log_range(state, state.consumed_e8, state.net_e8)
+        if not hedged and not hedged_net:
+            return both, (0.0, 0.0)
+        by_keepers = self._log_range(state, hedged, hedged_net)
+        by_orders = self._log_range(state, state.consumed_e8 - hedged, state.net_e8 - hedged_net)
+        return _mean(by_orders, both, by_keepers), _mean(by_keepers, both, by_orders)
+
+    def _log_range(self, state: _State, consumed: float, net: int) -> tuple[float, float]:
+        # The difference of two volumes is known to a rounding of the larger one.
+        error = _TOLERANCE * (abs(state.consumed_e8) + abs(state.hedged_e8)) / 100
+        ends = [
+            end
+            for shifted in (consumed - error, consumed, consumed + error)
+            for end in self._shape.range(shifted, net, state.multiplier)
+        ]
+        return min(ends), max(ends)
+
     def newest_fill(self, before_us: int) -> int:
         """Return the number of the newest fill before *before_us*, or `NO_CAUSE`."""
         place = bisect_left(self._fills_at, before_us)
@@ -321,6 +366,13 @@ class MarketDepth:
 
 def _clipped(moved: float) -> float:
     return min(max(moved, -_FAR), _FAR)
+
+
+def _mean(
+    alone: tuple[float, float], both: tuple[float, float], other: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the mean of *alone* and of what *both* have beyond *other*, as a range."""
+    return (alone[0] + both[0] - other[1]) / 2, (alone[1] + both[1] - other[0]) / 2
 
 
 def _slack(price: float) -> float:

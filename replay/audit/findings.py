@@ -50,6 +50,11 @@ CODES: Final = {
     "oracle_shows": "The displacement that an update shows is not that of one of its reports.",
     "heartbeat_early": "An update by heartbeat follows the one before it by less than a heartbeat.",
     "oracle_times": "An update landed before it was published, or was published before sampled.",
+    "shadow": "A shadow mark, or its update, is not what the market's oracle can have made.",
+    "maintenance_schedule": "The changes of maintenance are not those of the market's schedule.",
+    "standing": "What a trigger says of its class is not the one recomputed.",
+    "displacement": "The displacement in a trigger's mark is not the one recomputed.",
+    "crossing": "Balances did not become due at the shadow marks, did so before, or unrecorded.",
     "position": "A recorded position is not the folded one.",
     "margin": "A margin or maintenance margin is not the one recomputed.",
     "not_due": "A bucket was triggered whose margin did not make it due.",
@@ -146,6 +151,7 @@ def column_and_text(field: str, value: object) -> tuple[str, str]:
 
 _SHOWN: Final = (
     ("_uusd", "_usd", 6, ""),
+    ("_e9", "", 9, ""),
     ("_e8", "", 8, ""),
     ("_e6", "", 6, ""),
     ("_at_us", "_at", 6, " s after the start"),

@@ -72,7 +72,7 @@ def _check_standing(book: Book, entry: Entry, tranche_seq: int) -> None:
         return
     # Deleveraging before the offer may restore a margin by itself: only the next mark tells.
     legs = book.legs(offer.start.bucket_id)
-    if any(book.causes.newest_update.get(leg, -1) > tranche_seq for leg in legs):
+    if any(book.causes.newest_judge.get(leg, -1) > tranche_seq for leg in legs):
         book.findings.add("offer", entry.seq, "it stands, and the margin is restored")
 
 

@@ -10,7 +10,7 @@ from liqsim.events import (
     OracleUpdated,
     UpdateReason,
 )
-from replay.audit import keepers
+from replay.audit import keepers, shadow
 from replay.audit.book import Book, LiquidationProgress
 from replay.audit.findings import usd
 from replay.margin import E22_PER_UUSD
@@ -46,6 +46,8 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
     book.published_at[e.market_id] = e.published_at_us
     for column, value in zip(book.marks[e.market_id], (entry.sim_time_us, e.price_e8), strict=True):
         column.append(value)
+    book.shown_at[e.market_id] = e.shows_at_us
+    shadow.mark_landed(book, entry, e)
     _check_shown(book, entry, e)
 
 
@@ -87,6 +89,7 @@ def liquidation_triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> 
         if not book.is_judged(e.bucket_id):
             message = f"bucket {e.bucket_id} is judged before every market has a mark"
             book.findings.add("not_due", entry.seq, message)
+    shadow.triggered(book, entry, e)
     right = book.bankruptcy_price(e.market_id, e.bucket_id)
     what = "bankruptcy_price_e8"
     book.expect("bankruptcy_price", entry, what, e.bankruptcy_price_e8, right)
@@ -112,6 +115,7 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
         message = f"tranche {liquidation.open_tranche} is not settled"
         book.findings.add("lifecycle", entry.seq, message)
     book.liquidation_of.pop(e.bucket_id, None)
+    book.shadows.watch(e.bucket_id, entry.seq)
     position = book.position(e.market_id, e.bucket_id)
     book.expect("ended_state", entry, "quantity_e8", e.quantity_e8, position)
     book.expect("ended_state", entry, "cash_uusd", e.cash_uusd, book.cash(e.bucket_id))
@@ -148,20 +152,24 @@ def all_over(book: Book, *, is_sealed: bool) -> None:
             if bucket not in book.unresolved:
                 message = f"liquidation {seq} of bucket {bucket} did not end"
                 book.findings.add("unresolved_missing", None, message)
+        shadow.check_open(book)
+    served = book.liquidation_of.keys() | book.unresolved
     in_tranche = {tranche.start.bucket_id for tranche in book.tranches.values()}
     for bucket in book.buckets:
-        cash = book.cash(bucket)
         if not book.legs(bucket):
-            debt = book.fold.bad_debt_uusd.get(bucket, 0)
+            cash, debt = book.cash(bucket), book.fold.bad_debt_uusd.get(bucket, 0)
             is_right = cash == -debt if debt else cash >= 0
             if not is_right and bucket not in in_tranche:
                 message = f"bucket {bucket} ends with {usd(cash)} and a bad debt of {usd(debt)}"
                 book.findings.add("bad_debt", None, message)
-        elif is_sealed and book.is_judged(bucket):
-            if bucket in book.liquidation_of or bucket in book.unresolved:
-                continue
-            margin = book.margin(bucket)
-            if book.is_due(margin):
-                left = usd(margin // E22_PER_UUSD)
-                message = f"bucket {bucket} ends with a margin of {left}"
-                book.findings.add("due_unserved", None, message)
+        elif is_sealed and bucket not in served and book.is_judged(bucket):
+            _check_calm(book, bucket)
+
+
+def _check_calm(book: Book, bucket: int) -> None:
+    """Check that a bucket in no liquidation is not due at the end, nor without displacement."""
+    margin = book.margin(bucket)
+    if book.is_due(margin):
+        message = f"bucket {bucket} ends with a margin of {usd(margin // E22_PER_UUSD)}"
+        book.findings.add("due_unserved", None, message)
+    shadow.check_uncrossed(book, bucket)

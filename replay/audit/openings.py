@@ -1,4 +1,4 @@
-"""How money and positions come in, and how depth changes: by the scenario, and by nothing else."""
+"""How money and positions come in, and what changes at a date: by the scenario, by nothing else."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,13 +8,16 @@ import attrs
 import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader
-from liqsim.events import DepthChanged, Event, FundsDeposited, PositionOpened
+from liqsim.events import DepthChanged, Event, FundsDeposited, MaintenanceChanged, PositionOpened
 from replay.audit.findings import Findings, usd
 from replay.fold import FUND
 from replay.terms import Terms
 
-_CHANGE: Final = ("sim_time_us", "multiplier_e6", "half_life_us")
-"""What a change of depth must have as scheduled, in the order of its terms."""
+_DATED: Final[Mapping[type[Event], tuple[str, tuple[str, ...]]]] = {
+    DepthChanged: ("depth_schedule", ("sim_time_us", "multiplier_e6", "half_life_us")),
+    MaintenanceChanged: ("maintenance_schedule", ("sim_time_us", "multiplier_e6")),
+}
+"""The code of what is wrong with changes of a kind, and what of them the scenario says."""
 
 
 @attrs.define
@@ -28,7 +31,7 @@ class Openings:
         findings: Where findings go.
         due_uusd: Deposits that the scenario names and that have not come yet, by owner.
         opened: (market, bucket) of the positions opened so far.
-        changes: (time, multiplier, half-life, event) of the changes of depth so far, by market.
+        changes: (what it says, event) of the dated changes so far, by code and market.
         is_open: Whether anything but deposits has happened.
         last_us: Time of the last event.
     """
@@ -38,7 +41,7 @@ class Openings:
     findings: Findings
     due_uusd: dict[int, int] = attrs.field(init=False)
     opened: set[tuple[int, int]] = attrs.Factory(set)
-    changes: defaultdict[int, list[tuple[int, int, int, int]]] = attrs.Factory(
+    changes: defaultdict[tuple[str, int], list[tuple[tuple[int, ...], int]]] = attrs.Factory(
         lambda: defaultdict(list)
     )
     is_open: bool = False
@@ -73,11 +76,12 @@ class Openings:
             self.is_open = True
             if cls is PositionOpened:
                 self._check_openings(columns)
-            elif cls is DepthChanged:
-                names = (*_CHANGE, "seq")
+            elif cls in _DATED:
+                code, names = _DATED[cls]
                 rows = zip(*(columns[name].tolist() for name in names), strict=True)
-                for market, row in zip(columns["market_id"].tolist(), rows, strict=True):
-                    self.changes[market].append(row)
+                places = zip(columns["market_id"].tolist(), columns["seq"].tolist(), strict=True)
+                for (market, seq), row in zip(places, rows, strict=True):
+                    self.changes[code, market].append((row, seq))
 
     def finish(self, *, is_sealed: bool) -> None:
         """Check that nothing is missing."""
@@ -86,7 +90,11 @@ class Openings:
                 message = f"owner {owner} was never given its {usd(amount)}"
                 self.findings.add("deposit", None, message)
         for number, market in enumerate(self.terms.markets):
-            self._check_schedule(number, market.schedule, is_sealed=is_sealed)
+            for cls, schedule in (
+                (DepthChanged, market.schedule),
+                (MaintenanceChanged, market.maintenance_changes),
+            ):
+                self._check_schedule(number, *_DATED[cls], schedule, is_sealed=is_sealed)
 
     def _check_deposits(self, columns: Columns) -> None:
         names = ("seq", "sim_time_us", "owner_id", "amount_uusd")
@@ -114,18 +122,24 @@ class Openings:
             self.opened.add((market, bucket))
 
     def _check_schedule(
-        self, market: int, schedule: tuple[tuple[int, int, int], ...], *, is_sealed: bool
+        self,
+        market: int,
+        code: str,
+        names: tuple[str, ...],
+        schedule: tuple[tuple[int, ...], ...],
+        *,
+        is_sealed: bool,
     ) -> None:
-        recorded = self.changes[market]
-        for row, right in zip(recorded, schedule, strict=False):
-            for what, found, due in zip(_CHANGE, row, right, strict=False):
-                self.findings.expect("depth_schedule", row[3], what, found, due)
-        for *_, seq in recorded[len(schedule) :]:
-            message = f"market {market} has only {len(schedule)} changes of depth"
-            self.findings.add("depth_schedule", seq, message)
+        recorded = self.changes[code, market]
+        for (row, seq), right in zip(recorded, schedule, strict=False):
+            for what, found, due in zip(names, row, right, strict=True):
+                self.findings.expect(code, seq, what, found, due)
+        for _, seq in recorded[len(schedule) :]:
+            message = f"the scenario has only {len(schedule)} such changes of market {market}"
+            self.findings.add(code, seq, message)
         # Of a log that is not sealed, the last instant may be half over.
         until = self.log.manifest.end_us if is_sealed else self.last_us
         for at_us, *_ in schedule[len(recorded) :]:
             if at_us < until:
-                message = f"the change of depth of market {market} at {at_us} us is missing"
-                self.findings.add("depth_schedule", None, message)
+                message = f"the change of market {market} at {at_us} us is missing"
+                self.findings.add(code, None, message)

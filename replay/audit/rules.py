@@ -24,12 +24,23 @@ from liqsim.events import (
     OrderFilled,
     PositionDeleveraged,
     ProfitCut,
+    ShadowCrossed,
+    ShadowUpdated,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import executions, keepers, liquidations, losses, settlement, tranches, waterfall
+from replay.audit import (
+    executions,
+    keepers,
+    liquidations,
+    losses,
+    settlement,
+    shadow,
+    tranches,
+    waterfall,
+)
 from replay.audit.book import Book
 from replay.audit.triggers import Triggers
 from replay.fold import Move
@@ -38,7 +49,9 @@ _Check = Callable[[Book, Entry, Any], None]
 _BEFORE: Final[dict[type[Event], _Check]] = {
     DepthChanged: executions.depth_changed,
     OracleUpdated: liquidations.oracle_updated,
+    ShadowUpdated: shadow.shadow_updated,
     LiquidationTriggered: liquidations.liquidation_triggered,
+    ShadowCrossed: shadow.shadow_crossed,
     TrancheStarted: tranches.tranche_started,
     OrderFilled: executions.order_filled,
     TrancheTakenOver: keepers.tranche_taken_over,

@@ -1,7 +1,8 @@
 """
-Whom a mark makes due: all of them must be triggered right after it, the weakest first.
+Whom a mark or a change of maintenance makes due.
 
-Every mark is held against every bucket, in floats that only propose; exact margins decide.
+All of them must be triggered right after it, the weakest first. Each judge is held against every
+bucket, in floats that only propose; exact margins decide.
 """
 
 from collections.abc import Collection
@@ -11,7 +12,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from liqsim.events import Entry, LiquidationEnded, LiquidationTriggered, OracleUpdated
+from liqsim.events import (
+    Entry,
+    LiquidationEnded,
+    LiquidationTriggered,
+    MaintenanceChanged,
+    OracleUpdated,
+)
 from replay.audit.book import Book
 from replay.fold import Move
 from replay.margin import slope_e14
@@ -58,7 +65,10 @@ class Triggers:
             self._note(owner)
         match entry.event:
             case OracleUpdated():
-                self._marked(book, entry.event)
+                self._judged(book, entry.event.market_id)
+            case MaintenanceChanged():
+                self._changed.update(self._row_of)
+                self._judged(book, entry.event.market_id)
             case LiquidationTriggered():
                 self._note(entry.event.bucket_id)
                 self._triggered(book, entry, entry.event)
@@ -77,9 +87,9 @@ class Triggers:
         if owner in self._row_of:
             self._changed.add(owner)
 
-    def _marked(self, book: Book, e: OracleUpdated) -> None:
-        """Work out who is due at the new mark and must be triggered now."""
-        if e.market_id >= len(self._slopes):
+    def _judged(self, book: Book, market_id: int) -> None:
+        """Work out who is due at the marks and must be triggered now; it is about one market."""
+        if market_id >= len(self._slopes):
             return  # Reported as owner_unknown.
         self._refresh(book)
         np.copyto(self._sum, self._cash)
@@ -88,7 +98,7 @@ class Triggers:
             self._sum += self._product
         found = []
         for bucket in self._owners[self._sum <= 0.0].tolist():
-            if not book.position(e.market_id, bucket):
+            if not book.position(market_id, bucket):
                 continue  # A mark of another market will find it.
             margin = book.margin(bucket)
             if book.is_due(margin):

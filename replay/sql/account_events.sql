@@ -7,7 +7,8 @@
 -- what             deposit, opening, trigger, tranche, fill, takeover, closed against (its own
 --                  slice, against a deleveraged account), deleveraged (itself, for a bankrupt
 --                  account), surplus, fund draw, hole paid (its own, by another account),
---                  haircut or socialised (for another's hole), bad debt, settled, end or unresolved
+--                  haircut or socialised (for another's hole), bad debt, settled, end, unresolved
+--                  or shadow crossing (its balances became due at the shadow marks)
 -- market_id        which market; null for a deposit
 -- quantity         units it received; negative is given
 -- price            price of the trade; null without one
@@ -104,6 +105,12 @@ said as (
     select bucket_id, seq, sim_time, cause_seq, 'unresolved', market_id, null, null, null,
         'waits: ' || reason
     from liquidation_unresolved
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'shadow crossing', market_id, null, null, null,
+        case when liquidation_seq is null then 'balances' else 'those of trigger '
+            || liquidation_seq end || ', margin ' || shadow_margin_usd || ' USD at '
+        || shadow_mark
+    from shadow_crossed
 ),
 cash as (
     select owner_id, seq, sum(amount)::decimal(18, 6) as amount

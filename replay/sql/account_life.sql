@@ -8,8 +8,8 @@
 -- what                deposit, opening, trigger, tranche, fill, takeover, closed against (its own
 --                     slice, against a deleveraged account), deleveraged (itself, for a bankrupt
 --                     account), surplus, fund draw, hole paid (its own, by another account),
---                     haircut or socialised (for another's hole), bad debt, settled, end or
---                     unresolved
+--                     haircut or socialised (for another's hole), bad debt, settled, end,
+--                     unresolved or shadow crossing (its balances became due at the shadow marks)
 -- market              name of the market; null for a deposit
 -- quantity            units it received; negative is given
 -- price               price of the trade; null without one

@@ -3,8 +3,8 @@
 -- market    name of the market
 -- sim_time  from when, or when
 -- price     the price
--- kind      reference (held until the next), mark (likewise), market (right after a forced
---           fill) or fill (its average)
+-- kind      reference (held until the next), mark and shadow (likewise), market (right after a
+--           forced fill) or fill (its average)
 -- seq       the event; null for a reference price
 create or replace temp view prices as
 with stated as (
@@ -12,6 +12,10 @@ with stated as (
     from reference_prices
     union all
     select market_id, sim_time, price, 'mark', seq from oracle_updated
+    union all
+    select market_id, sim_time, shadow_mark, 'shadow', seq from oracle_updated
+    union all
+    select market_id, sim_time, price, 'shadow', seq from shadow_updated
     union all
     select market_id, sim_time, market_price, 'market', seq from order_filled
     union all

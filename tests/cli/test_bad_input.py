@@ -91,6 +91,19 @@ REFUSED_FILES = {
         ["population.cohorts.crowd.market", '"DOGE"', "ETH"],
     ),
     "NaN": ({"markets__ETH__maintenance": [[0, float("nan")]]}, ["maintenance", "nan"]),
+    "maintenance raised to one": (
+        {"markets__ETH__maintenance_changes": [{"at": at(9), "multiplier": 20}]},
+        ["markets.ETH.maintenance_changes.0.multiplier = 20", "at most 19.99998", "0.05"],
+    ),
+    "unsorted changes of maintenance": (
+        {
+            "markets__ETH__maintenance_changes": [
+                {"at": at(9), "multiplier": 2},
+                {"at": at(9), "multiplier": 1},
+            ]
+        },
+        ["markets.ETH.maintenance_changes.1.at", "must be above the one before it"],
+    ),
     "unsorted knots": (
         {"markets__ETH__path__knots": [[at(9), 1], [at(0), 1], [at(180), 1]]},
         ["markets.ETH.path.knots"],

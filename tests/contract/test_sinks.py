@@ -276,7 +276,8 @@ class Saboteur:
 
     def __call__(self, context: Context) -> Process:
         yield context.wake(self._then_us, Priority.ACTOR)
-        wrong = OracleUpdated(0, 100 * 10**8, UpdateReason.HEARTBEAT, self._reports_count, 0, 0, 0)
+        price = 100 * 10**8
+        wrong = OracleUpdated(0, price, UpdateReason.HEARTBEAT, self._reports_count, 0, 0, 0, price)
         self.seq = context.journal.next_seq
         context.journal.append(wrong)
 

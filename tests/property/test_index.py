@@ -32,7 +32,13 @@ from support.plain_scan import (
 from support.scenarios import load, scenarios, small_scenario
 from support.sinks import ListSink
 
-from liqsim.events import FailedCall, LiquidationTriggered, OracleUpdated, UpdateReason
+from liqsim.events import (
+    FailedCall,
+    LiquidationTriggered,
+    MaintenanceChanged,
+    OracleUpdated,
+    UpdateReason,
+)
 from liqsim.mechanics.population import Accounts
 from liqsim.mechanics.scan import margin_candidates, slopes_of
 from liqsim.processes.venue import Venue
@@ -207,7 +213,7 @@ class Floor:
     def mark(self, price_e8: int, market: int = 0) -> list[int]:
         """Land a mark and return whom it triggers, in order."""
         seen = len(self.sink.entries)
-        update = OracleUpdated(market, price_e8, UpdateReason.DEVIATION, 1, 0, 0, 0)
+        update = OracleUpdated(market, price_e8, UpdateReason.DEVIATION, 1, 0, 0, 0, price_e8)
         self._venue.mark_landed(market, self._context.journal.append(update))
         events = [entry.event for entry in self.sink.entries[seen + 1 :]]
         assert all(isinstance(event, LiquidationTriggered) for event in events)
@@ -612,7 +618,7 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         Simulation(prepared, sink).run()
         first, venue = prepared.first_bucket, prepared.scenario.venue
         markets = range(len(prepared.scenario.markets))
-        tiers = [market.maintenance for market in prepared.scenario.markets]
+        at_start = [market.maintenance for market in prepared.scenario.markets]
         opened = Counter(first + row for row in prepared.accounts.rows.tolist())
         triggered = defaultdict(list)
         for entry in sink.entries:
@@ -622,8 +628,17 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         for entry in sink.entries:
             fold.apply(entry)
             event = entry.event
-            if not isinstance(event, OracleUpdated):
+            if not isinstance(event, OracleUpdated | MaintenanceChanged):
                 continue
+            if event.market_id not in fold.marks_e8:
+                continue  # There is nothing yet to judge at.
+            tiers = [
+                [
+                    (start, -(-rate * fold.maintenance_e6.get(m, 10**6) // 10**6))
+                    for start, rate in t
+                ]
+                for m, t in enumerate(at_start)
+            ]
             busy = {trigger.bucket_id for trigger in fold.open_liquidations.values()}
             prices = [fold.marks_e8.get(market, 0) for market in markets]
             calm = {
@@ -638,6 +653,7 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
             seen["marks"] += 1
             seen["marks that trigger"] += bool(expected)
             seen["triggered"] += len(expected)
+            seen["triggered by new rules"] += len(expected) * isinstance(event, MaintenanceChanged)
             seen["triggered cross"] += sum(opened[bucket] > 1 for bucket in expected)
             seen["triggered again"] += len(before.intersection(expected))
             before.update(expected)
@@ -645,5 +661,11 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
 
     it_does()
 
-    floors = {"marks": 500, "marks that trigger": 50, "triggered": 100, "triggered cross": 10}
+    floors = {
+        "marks": 500,
+        "marks that trigger": 50,
+        "triggered": 100,
+        "triggered by new rules": 30,
+        "triggered cross": 10,
+    }
     assert_floors(seen, floors)

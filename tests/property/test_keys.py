@@ -31,6 +31,7 @@ from support.scenarios import (
     source,
     squeeze,
     steady,
+    tightened,
 )
 
 from liqsim.scenario.fields import key_of
@@ -288,6 +289,18 @@ ROWS: Final[dict[str, Row]] = {
         f"{ETH}.maintenance.0.1",
         Decimal("0.01"),
         Decimal("0.005"),
+    ),
+    "markets.*.maintenance_changes.[].at": (
+        tightened,
+        f"{ETH}.maintenance_changes.0.at",
+        at(30),
+        at(28),
+    ),
+    "markets.*.maintenance_changes.[].multiplier": (
+        tightened,
+        f"{ETH}.maintenance_changes.0.multiplier",
+        4,
+        3,
     ),
     "markets.*.path.kind": (
         small_scenario,

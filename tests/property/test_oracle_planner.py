@@ -31,6 +31,7 @@ from liqsim.events import (
     InventorySold,
     OracleUpdated,
     OrderFilled,
+    ShadowUpdated,
 )
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
@@ -39,7 +40,7 @@ from liqsim.mechanics.paths import ReferencePath
 from liqsim.processes.context import MarketDesk
 from liqsim.rng import Stream, lognormal_us
 from liqsim.runner import Simulation, prepare
-from liqsim.scenario.model import Latency, Oracle, Source
+from liqsim.scenario.model import Latency, NoImpact, Oracle, Source
 from liqsim.world.markets import Market
 
 _SECOND = 10**6
@@ -495,35 +496,67 @@ def newest_fill(past: Past, before_us: int) -> int:
     return NO_CAUSE if state is None else state.fill_seq
 
 
-def landed(
-    desk: MarketDesk, published: list[Update], past: Past, seed: int, end_us: int
-) -> Iterator[tuple[int, int, OracleUpdated]]:
-    """Yield (time, cause, event) of every update that reaches the venue in time and in order."""
+Row = tuple[int, int, OracleUpdated | ShadowUpdated]
+"""Time, cause, event."""
+
+
+def arriving(
+    desk: MarketDesk, published: list[Update], seed: int, end_us: int
+) -> Iterator[tuple[int, Update]]:
+    """Yield (time, update) of every one that reaches the venue in time and in order."""
     stream = Stream(seed, f"oracle.{desk.spec.name}", "landing")
     law = desk.spec.oracle.landing
-    arriving = []
+    on_the_way = []
     for update in published:
         normal = stream.normal_at(0, update.at_us)
-        arriving.append((update.at_us + lognormal_us(law.median_us, law.p99_us, normal), update))
+        on_the_way.append((update.at_us + lognormal_us(law.median_us, law.p99_us, normal), update))
     newest = -1
-    for at_us, update in sorted(arriving, key=lambda pair: pair[0]):
-        if at_us >= end_us or update.at_us < newest:
-            continue
-        newest = update.at_us
-        cause = newest_fill(past, update.shows_us) if update.needs_displacement else NO_CAUSE
-        yield (
-            at_us,
-            cause,
-            OracleUpdated(
+    for at_us, update in sorted(on_the_way, key=lambda pair: pair[0]):
+        if at_us < end_us and update.at_us >= newest:
+            newest = update.at_us
+            yield at_us, update
+
+
+def landed(
+    desk: MarketDesk,
+    marks: list[tuple[int, Update]],
+    shadows: list[tuple[int, Update]],
+    past: Past,
+) -> list[Row]:
+    """Return what must be recorded of marks and shadow marks that reach the venue."""
+    rows: list[tuple[int, int, Row]] = []
+    beside = {at_us: update.at_us for at_us, update in marks}
+    if isinstance(desk.spec.liquidity, NoImpact):
+        shadows = []
+    for at_us, update in shadows:
+        if beside.get(at_us, -1) < update.at_us:
+            event = ShadowUpdated(
                 market_id=desk.market_id,
                 price_e8=update.price_e8,
                 reason=update.reason,
-                reports_count=update.reports_count,
                 sampled_at_us=update.sampled_at_us,
                 published_at_us=update.at_us,
-                shows_at_us=update.shows_us,
-            ),
+            )
+            rows.append((at_us, 0, (at_us, NO_CAUSE, event)))
+    for at_us, update in marks:
+        cause = newest_fill(past, update.shows_us) if update.needs_displacement else NO_CAUSE
+        shadow = [
+            shadow.price_e8
+            for other_us, shadow in shadows
+            if other_us < at_us or (other_us == at_us and shadow.at_us <= update.at_us)
+        ]
+        mark = OracleUpdated(
+            market_id=desk.market_id,
+            price_e8=update.price_e8,
+            reason=update.reason,
+            reports_count=update.reports_count,
+            sampled_at_us=update.sampled_at_us,
+            published_at_us=update.at_us,
+            shows_at_us=update.shows_us,
+            shadow_mark_e8=shadow[-1] if shadow else update.price_e8,
         )
+        rows.append((at_us, 1, (at_us, cause, mark)))
+    return [row for *_, row in sorted(rows, key=lambda row: row[:2])]
 
 
 def _hindered(raw: dict[str, Any], catch_up: str, *, misses: bool) -> dict[str, Any]:
@@ -556,31 +589,46 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
         simulation.run()
         recorded = defaultdict(list)
         for entry in sink.entries:
-            if isinstance(entry.event, OracleUpdated):
+            if isinstance(entry.event, OracleUpdated | ShadowUpdated):
                 row = entry.sim_time_us, entry.cause_seq, entry.event
                 recorded[entry.event.market_id].append(row)
         for desk, half_life_us in zip(simulation.context.markets, calm, strict=True):
             past = past_of(desk, sink.entries, half_life_us)
-            published = updates(
-                desk.spec.oracle,
-                desk.spec.name,
-                seed=scenario.seed,
-                reference_at=desk.path.at,
-                past=past,
-                end_us=scenario.end_us,
-                census=census,
+            published, undisplaced = (
+                updates(
+                    desk.spec.oracle,
+                    desk.spec.name,
+                    seed=scenario.seed,
+                    reference_at=desk.path.at,
+                    past=seen,
+                    end_us=scenario.end_us,
+                    census=counted,
+                )
+                for seen, counted in (
+                    (past, census),
+                    (Past([], past.displacement), Counter[str]()),
+                )
             )
-            expected = list(landed(desk, published, past, scenario.seed, scenario.end_us))
+            marks, shadows = (
+                list(arriving(desk, some, scenario.seed, scenario.end_us))
+                for some in (published, undisplaced)
+            )
+            expected = landed(desk, marks, shadows, past)
 
             assert recorded[desk.market_id] == expected
 
             _tally(census, published)
-            census["landed"] += len(expected)
-            census["overtaken or too late"] += len(published) - len(expected)
-            census["caused by a fill"] += sum(cause != NO_CAUSE for _, cause, _ in expected)
+            census["landed"] += len(marks)
+            census["overtaken or too late"] += len(published) - len(marks)
+            events = [(cause, event) for _, cause, event in expected]
+            census["shadow apart"] += sum(isinstance(e, ShadowUpdated) for _, e in events)
+            census["shadow below or above its mark"] += sum(
+                isinstance(e, OracleUpdated) and e.shadow_mark_e8 != e.price_e8 for _, e in events
+            )
+            census["caused by a fill"] += sum(cause != NO_CAUSE for cause, _ in events)
             census["caused before the newest fill"] += sum(
                 cause != NO_CAUSE and cause != newest_fill(past, event.sampled_at_us)
-                for _, cause, event in expected
+                for cause, event in events
             )
             census["fills"] += sum(state.fill_seq != NO_CAUSE for state in past.states)
 
@@ -592,6 +640,8 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
         census,
         {
             "landed": 500,
+            "shadow apart": 100,
+            "shadow below or above its mark": 300,
             "overtaken or too late": 15,
             "caused by a fill": 80,
             "caused before the newest fill": 15,

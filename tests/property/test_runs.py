@@ -67,6 +67,14 @@ _FLOORS_OF_BOTH = {
     "unresolved: run_ended": 1,
     "fill in a purged market": 100,
     "fill off history": 50,
+    "shadow_updated": 60,
+    "first_order": 500,
+    "rule_induced": 60,
+    "accelerated": 10,
+    "induced": 10,
+    "crossed by an account": 4,
+    "averted": 3,
+    "triggered by a change of rules": 25,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

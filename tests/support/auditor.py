@@ -31,12 +31,16 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
+    MaintenanceChanged,
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
+    ShadowCrossed,
+    ShadowUpdated,
+    Standing,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -55,6 +59,17 @@ _E16: Final = 10**10
 _RANGES: Final = {
     cls: tuple((c.field, c.low, c.high) for c in columns_of(cls)) for cls in EVENT_CLASSES
 }
+_BEFORE_CROSSINGS: Final = (
+    MaintenanceChanged,
+    ContributionPaid,
+    ShadowUpdated,
+    OracleUpdated,
+    LiquidationTriggered,
+    TrancheSettled,
+    LiquidationEnded,
+    ShadowCrossed,
+)
+"""What may come between a new mark and the look at the shadow marks; no account moves in it."""
 
 
 @attrs.define
@@ -113,6 +128,20 @@ class Auditor:
         self._entry_price: dict[tuple[int, int], int] = {}
         self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
+        self._judge_of: list[tuple[int, int]] = [(NO_CAUSE, 0) for _ in scenario.markets]
+        self._shadow_marks = [0] * len(scenario.markets)
+        self._shadow_judge_of = [NO_CAUSE] * len(scenario.markets)
+        self._multipliers_e6 = [10**6] * len(scenario.markets)
+        self._changes = {
+            (number, change.at_us): change.multiplier_e6
+            for number, market in enumerate(scenario.markets)
+            for change in market.maintenance_changes
+        }
+        self._moved: dict[int, None] = {}
+        self._released: set[int] = set()
+        self._crossed: set[int] = set()
+        self._pending: dict[int, tuple[int, int, dict[int, int]]] = {}
+        self._has_traded = [False for _ in scenario.markets]
         self._open: dict[int, _Liquidation] = {}
         self._by_seq: dict[int, _Liquidation] = {}
         self._tranches: dict[int, tuple[_Liquidation, _Tranche]] = {}
@@ -143,7 +172,10 @@ class Auditor:
             FundsDeposited: self._deposited,
             PositionOpened: self._opened,
             DepthChanged: self._depth_changed,
+            MaintenanceChanged: self._maintenance_changed,
             OracleUpdated: self._marked,
+            ShadowUpdated: self._shadow_moved,
+            ShadowCrossed: self._shadow_crossed,
             LiquidationTriggered: self._triggered,
             TrancheStarted: self._started,
             OrderFilled: self._filled,
@@ -222,6 +254,11 @@ class Auditor:
             assert not isinstance(event, FundDrawn) or self._is_for_a_hole(entry, event), event
         if not isinstance(event, LiquidationTriggered):
             self._nobody_else_is_due()
+        is_later = before is not None and before.sim_time_us < entry.sim_time_us
+        if is_later or not isinstance(event, _BEFORE_CROSSINGS):
+            self._nobody_else_has_crossed()
+        if is_later:
+            self._released.clear()
         self._no_payment_was_due_before(entry.sim_time_us)
         if self._shares is not None and type(event) is not self._shares[1]:
             assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
@@ -244,6 +281,8 @@ class Auditor:
     # Books ----------------------------------------------------------------------------------------
 
     def _pay(self, payer: int, payee: int, amount: int) -> None:
+        if amount:
+            self._balances_moved(payer, payee)
         self._cash[payer] -= amount
         self._cash[payee] += amount
 
@@ -251,9 +290,16 @@ class Auditor:
         quantity, price = event.quantity_e8, event.price_e8
         cost = -(-quantity * price // _E16)
         assert event.cost_uusd == cost, event
+        self._balances_moved(taker, other)
         self._units[event.market_id][taker] += quantity
         self._units[event.market_id][other] -= quantity
         self._pay(taker, other, cost)
+
+    def _balances_moved(self, *owners: int) -> None:
+        for owner in owners:
+            if owner in self._crossed:
+                self._crossed.remove(owner)
+                self.census["averted"] += 1
 
     def _legs(self, bucket: int) -> list[int]:
         return [market for market, units in enumerate(self._units) if units[bucket]]
@@ -274,13 +320,35 @@ class Auditor:
 
     def _maintenance_of(self, market: int, bucket: int, less: int = 0) -> Fraction:
         size = abs(self._units[market][bucket]) - less
-        tiers = self._markets[market].maintenance
+        tiers = self._tiers(market)
         ends = [*(start for start, _ in tiers[1:]), max(size, tiers[-1][0])]
         asked = sum(
             Fraction(max(min(size, end) - start, 0) * rate, 10**14)
             for (start, rate), end in zip(tiers, ends, strict=True)
         )
         return asked * Fraction(self._marks[market][0], 10**8)
+
+    def _tiers(self, market: int) -> list[tuple[int, int]]:
+        """Return the tiers in force, every rate rounded up."""
+        factor = Fraction(self._multipliers_e6[market], 10**6)
+        return [
+            (start, -(-rate * factor // 1)) for start, rate in self._markets[market].maintenance
+        ]
+
+    def _scaled(self, cash: int, legs: Any, prices: Any, *, of_start: bool = False) -> int:
+        """Return a margin in USD x 1e-22: tier by tier, the rate's step on what lies above."""
+        margin = cash * 10**16
+        for leg, quantity in legs.items():
+            tiers = self._markets[leg].maintenance if of_start else self._tiers(leg)
+            before, price = 0, prices[leg]
+            for start, rate in tiers:
+                margin -= price * (rate - before) * max(abs(quantity) - start, 0)
+                before = rate
+            margin += price * quantity * 10**6
+        return margin
+
+    def _held(self, bucket: int) -> dict[int, int]:
+        return {leg: self._units[leg][bucket] for leg in self._legs(bucket)}
 
     def _backing(self, market: int, bucket: int) -> int:
         """Return the cash behind one leg, in whole micro-USD: the others count at their marks."""
@@ -316,16 +384,29 @@ class Auditor:
                 continue
             if len(opened_in) > 1 and not has_all_marks:
                 continue
-            # Scaled to USD x 1e-22: tier by tier, the rate's step on what lies above its start.
-            margin = self._cash[bucket] * 10**16
-            for leg in legs:
-                mark, quantity, before = self._marks[leg][0], self._units[leg][bucket], 0
-                for start, rate in self._markets[leg].maintenance:
-                    margin -= mark * (rate - before) * max(abs(quantity) - start, 0)
-                    before = rate
-                margin += mark * quantity * 10**6
+            marks = [mark for mark, _, _ in self._marks]
+            margin = self._scaled(self._cash[bucket], self._held(bucket), marks)
             assert margin > 0 or (margin == 0 and not self._venue.due_at_zero), bucket
         self._judged = self._last_judged = None
+
+    def _nobody_else_has_crossed(self) -> None:
+        """Judge everyone at the shadow marks, one at a time, if one of them has moved."""
+        moved, self._moved = self._moved, {}
+        if not moved:
+            return
+        live = {
+            bucket: (self._cash[bucket], self._held(bucket))
+            for bucket in self._opened_in
+            if not {bucket} & (self._open.keys() | self._crossed | self._released)
+        }
+        stood = {seq: (cash, held) for seq, (_, cash, held) in self._pending.items()}
+        for cash, held in (*live.values(), *stood.values()):
+            if not moved.keys() & held.keys():
+                continue
+            if len(held) > 1 and not all(self._shadow_marks):
+                continue
+            margin = self._scaled(cash, held, self._shadow_marks)
+            assert margin > 0 or (margin == 0 and not self._venue.due_at_zero), held
 
     # Rules, one per kind --------------------------------------------------------------------------
 
@@ -346,8 +427,93 @@ class Auditor:
         change = (entry.sim_time_us, event.multiplier_e6, event.half_life_us)
         assert change in [(c.at_us, c.multiplier_e6, c.half_life_us) for c in schedule]
 
+    def _maintenance_changed(self, entry: Entry, event: MaintenanceChanged) -> None:
+        assert entry.cause_seq == NO_CAUSE
+        market = event.market_id
+        assert self._changes.pop((market, entry.sim_time_us)) == event.multiplier_e6
+        self._multipliers_e6[market] = event.multiplier_e6
+        if self._marks[market][0]:
+            self._judge_of[market] = entry.seq, entry.sim_time_us
+            self._judged = market, entry.seq
+            self._shadow_judged(entry, market)
+
+    def _shadow_judged(self, entry: Entry, market: int) -> None:
+        self._shadow_judge_of[market] = entry.seq
+        self._moved[market] = None
+
+    def _shadow_moved(self, entry: Entry, event: ShadowUpdated) -> None:
+        assert entry.cause_seq == NO_CAUSE
+        assert event.sampled_at_us <= event.published_at_us <= entry.sim_time_us
+        assert not isinstance(self._markets[event.market_id].liquidity, NoImpact)
+        assert self._has_traded[event.market_id], "nothing sets the shadow apart"
+        self._shadow_marks[event.market_id] = event.price_e8
+        self._shadow_judged(entry, event.market_id)
+
+    def _shadow_crossed(self, entry: Entry, event: ShadowCrossed) -> None:
+        bucket, market = event.bucket_id, event.market_id
+        assert market in self._moved
+        assert entry.cause_seq == self._shadow_judge_of[market]
+        if event.liquidation_seq == NO_CAUSE:
+            assert bucket not in self._open
+            assert bucket not in self._crossed
+            self._crossed.add(bucket)
+            cash, held = self._cash[bucket], self._held(bucket)
+            self.census["crossed by an account"] += 1
+        else:
+            whose, cash, held = self._pending.pop(event.liquidation_seq)
+            assert whose == bucket
+            self.census["accelerated"] += 1
+            self.census["accelerated before it is over"] += bucket in self._open
+        assert market in held
+        if len(held) > 1:
+            assert all(self._shadow_marks)
+            self.census["crossed cross"] += 1
+        margin = self._scaled(cash, held, self._shadow_marks)
+        assert event.shadow_mark_e8 == self._shadow_marks[market]
+        assert event.shadow_margin_uusd == margin // 10**16
+        assert self._is_due(Fraction(margin))
+
+    def _classed(self, entry: Entry, event: LiquidationTriggered) -> None:
+        """Check what a trigger says of its class, and note the balances that it found."""
+        bucket, market = event.bucket_id, event.market_id
+        cash, held, marks = self._cash[bucket], self._held(bucket), [m for m, _, _ in self._marks]
+        margin = self._scaled(cash, held, marks)
+        on_shadow = self._scaled(cash, held, self._shadow_marks)
+        start = self._scaled(cash, held, marks, of_start=True)
+        assert event.shadow_mark_e8 == self._shadow_marks[market]
+        assert event.shadow_margin_uusd == on_shadow // 10**16
+        assert event.start_margin_uusd == start // 10**16
+        others = dict(enumerate(self._shadow_marks)) | {market: marks[market]}
+        lost = self._scaled(cash, held, others) - margin
+        assert event.other_assets_uusd == lost // 10**16
+        self.census["displaced by another asset"] += lost > 0
+        if not self._is_due(Fraction(start)):
+            right = Standing.RULE_INDUCED
+        elif bucket in self._crossed or self._is_due(Fraction(on_shadow)):
+            right = Standing.FIRST_ORDER
+        else:
+            right = Standing.OPEN
+            self._pending[entry.seq] = bucket, cash, held
+        self.census["crossed before its trigger"] += bucket in self._crossed
+        self._crossed.discard(bucket)
+        assert event.standing is right
+        if on_shadow == margin:
+            assert right is not Standing.OPEN, "nothing sets the shadow apart"
+        if not any(self._has_traded):
+            assert (event.forced_displacement_e9, event.hedging_displacement_e9) == (0, 0)
+        self.census["displaced by hedging"] += event.hedging_displacement_e9 != 0
+        self.census[right.name.lower()] += 1
+
     def _marked(self, entry: Entry, event: OracleUpdated) -> None:
         spec = self._markets[event.market_id].oracle
+        assert 0 <= event.shows_at_us <= event.sampled_at_us
+        if not self._has_traded[event.market_id] or isinstance(
+            self._markets[event.market_id].liquidity, NoImpact
+        ):
+            assert event.shadow_mark_e8 == event.price_e8
+        self._shadow_marks[event.market_id] = event.shadow_mark_e8
+        self._shadow_judged(entry, event.market_id)
+        self._judge_of[event.market_id] = entry.seq, entry.sim_time_us
         assert event.sampled_at_us <= event.published_at_us <= entry.sim_time_us
         assert spec.quorum <= event.reports_count <= len(spec.sources)
         is_first = self._marks[event.market_id][1] == NO_CAUSE
@@ -379,9 +545,11 @@ class Auditor:
 
     def _triggered(self, entry: Entry, event: LiquidationTriggered) -> None:
         bucket = event.bucket_id
-        mark, mark_seq, mark_at = self._marks[event.market_id]
+        mark, mark_seq, _ = self._marks[event.market_id]
         assert bucket not in self._open
-        assert (entry.cause_seq, entry.sim_time_us) == (mark_seq, mark_at)
+        assert (entry.cause_seq, entry.sim_time_us) == self._judge_of[event.market_id]
+        self.census["triggered by a change of rules"] += entry.cause_seq != mark_seq
+        self._classed(entry, event)
         assert event.mark_price_e8 == mark
         assert event.quantity_e8 == self._units[event.market_id][bucket] != 0
         margin = self._margin(bucket)
@@ -586,6 +754,7 @@ class Auditor:
         self._pay(bucket, TREASURY, event.fee_uusd)
 
     def _priced(self, entry: Entry, event: OrderFilled | InventorySold) -> None:
+        self._has_traded[event.market_id] = True
         path = self._prepared.paths[event.market_id]
         step = entry.sim_time_us // path.step_us
         if self._prepared.scenario.is_purging:
@@ -973,6 +1142,7 @@ class Auditor:
     def _ended(self, entry: Entry, event: LiquidationEnded) -> None:
         bucket = event.bucket_id
         liquidation = self._open.pop(bucket)
+        self._released.add(bucket)  # Watched again, before or after the look of this instant.
         assert liquidation.tranche is None
         assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
@@ -1038,6 +1208,11 @@ class Auditor:
         for (market, step), price in self._purged.items():
             assert self._simulation.references[market].prices_e8[step] == price
         self._nobody_else_is_due()
+        self._nobody_else_has_crossed()
+        assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
+        self.census["averted"] += len(self._crossed)
+        self.census["induced"] += len(self._pending)
+        self._one_class_each()
         self.compare()
         assert not self._owed
         self._no_payment_was_due_before(self._end_us)
@@ -1057,6 +1232,24 @@ class Auditor:
         closing = closing_cash(self.entries)
         assert [closing[owner] for owner in range(len(self._cash))] == self._cash
         self.census["runs"] += 1
+
+    def _one_class_each(self) -> None:
+        """Check that classes partition the triggers, and that what was averted is none of them."""
+        standings = {
+            entry.seq: entry.event.standing
+            for entry in self.entries
+            if isinstance(entry.event, LiquidationTriggered)
+        }
+        crossed = Counter(
+            entry.event.liquidation_seq
+            for entry in self.entries
+            if isinstance(entry.event, ShadowCrossed) and entry.event.liquidation_seq != NO_CAUSE
+        )
+        assert set(crossed.values()) <= {1}
+        still = {seq for seq, standing in standings.items() if standing is Standing.OPEN}
+        assert crossed.keys() | self._pending.keys() == still
+        assert not crossed.keys() & self._pending.keys()
+        assert not self._crossed & self._open.keys()
 
 
 def closing_cash(entries: list[Entry]) -> dict[int, int]:

@@ -487,6 +487,41 @@ def shared_losses(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def tightened(**overrides: Any) -> Raw:
+    """A venue that raises maintenance in the middle of the crash, and lowers it at its end."""
+    raw = cross_crash(
+        name="tightened",
+        markets__ETH__maintenance_changes=[
+            {"at": at(30), "multiplier": 4},
+            {"at": at(90), "multiplier": Decimal("0.5")},
+        ],
+        markets__BTC__maintenance_changes=[{"at": at(45), "multiplier": Decimal("2.5")}],
+    )
+    return changed(raw, overrides)
+
+
+def bought_back(**overrides: Any) -> Raw:
+    """
+    Shorts that are bought back in a thin book hold a price up that would have ruined a long.
+
+    The price rises through their triggers, and falls back to where the long would be due.
+    """
+    short = cohort(long_share=0, notional_usd=20_000, leverage={"median": 20, "max": 50})
+    raw = small_scenario(
+        name="bought_back",
+        markets__ETH=market(
+            path=knots((0, 100), (5, 100), (10, 106), (15, 106), (20, 95), (60, 95)),
+            liquidity=_book(10_000, half_life="1h", permanent_share=1),
+        ),
+        venue__waterfall={"deleveraging": "none"},
+        population__cohorts={
+            "short": short,
+            "long": cohort(leverage={"median": 20, "max": 50}),
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -507,6 +542,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "run_ended": run_ended,
     "choked": choked,
     "shared_losses": shared_losses,
+    "tightened": tightened,
+    "bought_back": bought_back,
 }
 """The hand-written scenarios, by name."""
 
@@ -673,8 +710,13 @@ def _markets(draw: st.DrawFn, name: str, end_s: int) -> Raw:
     first = draw(_of(Decimal("0.004"), Decimal("0.01"), Decimal("0.02")))
     units = Decimal(5_000) / _START_PRICES[name]
     tiers = [[0, first], [round(units, 8), first * 2], [round(units * 4, 8), first * 5]]
+    changes = [
+        {"at": at(end_s // 4), "multiplier": draw(_of(Decimal("1.7"), 3))},
+        {"at": at(end_s // 2), "multiplier": draw(_of(0, Decimal("0.5"), 2))},
+    ]
     return {
         "maintenance": tiers[: draw(st.integers(1, 3))],
+        "maintenance_changes": changes[: draw(_of(0, 0, 0, 1, 2))],
         "path": path,
         "shocks": shocks,
         "liquidity": draw(_books(_START_PRICES[name], end_s)),

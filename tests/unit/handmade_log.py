@@ -36,12 +36,16 @@ from liqsim.events import (
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
+    MaintenanceChanged,
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
     Owner,
     PositionDeleveraged,
     PositionOpened,
+    ShadowCrossed,
+    ShadowUpdated,
+    Standing,
     SurplusRouted,
     TrancheSettled,
     TrancheStarted,
@@ -96,6 +100,7 @@ sources = {{ index = {{}} }}
 
 [markets.BTC]
 maintenance = [[0, 0.01], [5, 0.02]]
+maintenance_changes = [{changes}]
 
 [markets.BTC.path]
 kind = "gbm"
@@ -169,9 +174,15 @@ ENGINE_TOML = TOML.format(
     depth="1888.457884",
     exponent="0.4",
     schedule='{ at = 2020-03-12T00:00:03Z, multiplier = 0.5, half_life = "5s" }',
+    changes="{ at = 2020-03-12T00:00:01Z, multiplier = 2 }",
 )
 KEEPER_TOML = TOML.format(
-    name="by_hand_keepers", executor="keepers", depth="455.960112", exponent="0.5", schedule=""
+    name="by_hand_keepers",
+    executor="keepers",
+    depth="455.960112",
+    exponent="0.5",
+    schedule="",
+    changes="",
 )
 
 
@@ -265,6 +276,24 @@ class Story:
     def cut(self, count: int) -> None:
         """Keep only the first *count* events."""
         del self.rows[count:]
+
+
+def _update(
+    market: int,
+    price: int,
+    reason: UpdateReason,
+    sampled_us: int,
+    published_us: int,
+    shadow: int | None = None,
+) -> OracleUpdated:
+    """Return an update by one report that shows all before its sample; the shadow is its own."""
+    shadow_e8 = price if shadow is None else e8(shadow)
+    return OracleUpdated(market, price, reason, 1, sampled_us, published_us, sampled_us, shadow_e8)
+
+
+def _undisplaced(mark_e8: int, margin_uusd: int) -> tuple[int, int, int, int, int, int, Standing]:
+    """Return what a trigger says of its class where nothing has moved any price."""
+    return mark_e8, margin_uusd, margin_uusd, 0, 0, 0, Standing.FIRST_ORDER
 
 
 @attrs.define
@@ -374,10 +403,18 @@ def engine_story() -> Story:
     s.settle("fay2", "5", "0")
     s.end("fay", "fay2_settled", "-39.452")
 
-    low = OracleUpdated(0, e8(89), UpdateReason.HEARTBEAT, 1, us(11), us("11.1"), us(11))
+    low = _update(0, e8(89), UpdateReason.HEARTBEAT, us(11), us("11.1"), shadow=90)
     s.add("11.2", "fay2_fill", low, "low_mark")
-    due = LiquidationTriggered(gus, 0, e8(1), e8(89), usd("-0.39"), usd("0.89"), e8("88.5"))
+    # At 90 gus has 1.50 of equity and a margin of 0.60; of the fills, -9.0658 is left at 11 s.
+    due = LiquidationTriggered(
+        gus, 0, e8(1), e8(89), usd("-0.39"), usd("0.89"), e8("88.5"),
+        e8(90), usd("0.6"), usd("-0.39"), 0, -9032654, 0, Standing.OPEN,
+    )  # fmt: skip
     s.add("11.2", "low_mark", due, "gus")
+    sank = ShadowUpdated(0, e8(89), UpdateReason.HEARTBEAT, us("11.7"), us("11.8"))
+    s.add("11.9", NONE, sank, "shadow")
+    crossed = ShadowCrossed(gus, 0, s.names["gus"], e8(89), usd("-0.39"))
+    s.add("11.9", "shadow", crossed, "gus_crossed")
     s.start("12.2", "gus", "gus", 1, "-0.5", "88.5", "gus1", mark="89")
     s.settle("gus1", "0", "0", "0.5")
     last = END_S - Decimal("0.000001")
@@ -408,10 +445,11 @@ def _opened_engine_story() -> EngineStory:
         opened = PositionOpened(owner, market, e8(units), e8(price), usd(cost))
         s.add(0, NONE, opened, f"opened_{owner}")
     first = UpdateReason.FIRST
-    s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1"), 0), "first_mark")
-    s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1"), 0), "btc_mark")
+    s.add("0.2", NONE, _update(0, e8(100), first, 0, us("0.1")), "first_mark")
+    s.add("0.2", NONE, _update(1, e8(1000), first, 0, us("0.1")), "btc_mark")
+    s.add(1, NONE, MaintenanceChanged(1, 2_000_000), "doubled")
     s.add(3, NONE, DepthChanged(0, 500_000, us(5)), "depth")
-    fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"), us(5))
+    fall = _update(0, e8("90.5"), UpdateReason.DEVIATION, us(5), us("5.1"))
     s.add("5.2", NONE, fall, "mark")
     # By margin / notional: -0.082, -0.060, -0.004.
     for name, owner, units, margin, maintenance, bankruptcy in (
@@ -420,8 +458,9 @@ def _opened_engine_story() -> EngineStory:
         ("ana", ana, 10, "-4.05", "9.05", 90),
     ):
         triggered = LiquidationTriggered(
-            owner, 0, e8(units), e8("90.5"), usd(margin), usd(maintenance), e8(bankruptcy)
-        )
+            owner, 0, e8(units), e8("90.5"), usd(margin), usd(maintenance), e8(bankruptcy),
+            *_undisplaced(e8("90.5"), usd(margin)),
+        )  # fmt: skip
         s.add("5.2", "mark", triggered, name)
     return s
 
@@ -446,11 +485,14 @@ def keeper_story() -> Story:
     s.add(0, NONE, PositionOpened(ana, 0, e8(10), e8(100), usd(1000)), "opened_ana")
     s.add(0, NONE, PositionOpened(ben, 1, e8(-1), e8(1000), usd(-1000)), "opened_ben")
     first = UpdateReason.FIRST
-    s.add("0.2", NONE, OracleUpdated(0, e8(100), first, 1, 0, us("0.1"), 0), "first_mark")
-    s.add("0.2", NONE, OracleUpdated(1, e8(1000), first, 1, 0, us("0.1"), 0), "btc_mark")
-    fall = OracleUpdated(0, e8("90.5"), UpdateReason.DEVIATION, 1, us(5), us("5.1"), us(5))
+    s.add("0.2", NONE, _update(0, e8(100), first, 0, us("0.1")), "first_mark")
+    s.add("0.2", NONE, _update(1, e8(1000), first, 0, us("0.1")), "btc_mark")
+    fall = _update(0, e8("90.5"), UpdateReason.DEVIATION, us(5), us("5.1"))
     s.add("5.2", NONE, fall, "mark")
-    due = LiquidationTriggered(ana, 0, e8(10), e8("90.5"), usd("-4.05"), usd("9.05"), e8(90))
+    due = LiquidationTriggered(
+        ana, 0, e8(10), e8("90.5"), usd("-4.05"), usd("9.05"), e8(90),
+        *_undisplaced(e8("90.5"), usd("-4.05")),
+    )  # fmt: skip
     s.add("5.2", "mark", due, "ana")
     started = TrancheStarted(
         s.names["ana"], ana, 0, 1, e8(-5), e8("90.5"), e8(88), Executor.KEEPERS
@@ -474,7 +516,7 @@ def keeper_story() -> Story:
     s.add("5.5", "ana1", TrancheSettled(s.names["ana1"], ana, 0, e8(5), 0, 0), "ana1_settled")
     failed = KeeperCallFailed(s.names["ana1"], kay, FailedCall.LOST_RACE, usd("0.3"), us("5.3"))
     s.add("5.6", "ana1", failed, "failed")
-    rise = OracleUpdated(0, e8(95), UpdateReason.DEVIATION, 1, us("5.9"), us("5.95"), us("5.9"))
+    rise = _update(0, e8(95), UpdateReason.DEVIATION, us("5.9"), us("5.95"))
     s.add(6, NONE, rise, "rise")
     restored = LiquidationEnded(
         s.names["ana"], ana, 0, LiquidationOutcome.RESTORED, e8(5), usd(-450)
@@ -491,10 +533,17 @@ def keeper_story() -> Story:
         e8("89.80618328"),
     )
     s.add("6.5", "takeover", sold, "sold")
+    # Without whoever bought, ana's half would be due: 452.50 - 450 - 4.525.
+    sank = ShadowUpdated(0, e8("90.5"), UpdateReason.DEVIATION, us("6.6"), us("6.7"))
+    s.add("6.8", NONE, sank, "shadow")
+    s.add("6.8", "shadow", ShadowCrossed(ana, 0, NONE, e8("90.5"), usd("-2.025")), "ana_crossed")
     # ben's short: 1497.45 of cash, due at a mark of 1490 (maintenance 14.9, margin -7.45).
-    up = OracleUpdated(1, e8(1490), UpdateReason.DEVIATION, 1, us("7"), us("7.1"), us("7"))
+    up = _update(1, e8(1490), UpdateReason.DEVIATION, us("7"), us("7.1"))
     s.add("7.2", NONE, up, "btc_rise")
-    due = LiquidationTriggered(ben, 1, e8(-1), e8(1490), usd("-7.45"), usd("14.9"), e8("1497.45"))
+    due = LiquidationTriggered(
+        ben, 1, e8(-1), e8(1490), usd("-7.45"), usd("14.9"), e8("1497.45"),
+        *_undisplaced(e8(1490), usd("-7.45")),
+    )  # fmt: skip
     s.add("7.2", "btc_rise", due, "ben")
     started = TrancheStarted(
         s.names["ben"], ben, 1, 1, e8("0.5"), e8(1490), e8("1517.925"), Executor.KEEPERS
@@ -697,6 +746,8 @@ def _sql_row(seq: int, row: Row) -> tuple[Any, ...]:
         value = getattr(event, column.field)
         if isinstance(value, IntEnum):
             values.append(value.name.lower())
+        elif column.is_optional and value == NONE:
+            values.append(None)
         elif column.scale is not None:
             values.append(Decimal(value).scaleb(-column.scale))
         else:

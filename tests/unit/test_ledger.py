@@ -20,12 +20,14 @@ from liqsim.events import (
     InventorySold,
     LiquidationEnded,
     LiquidationTriggered,
+    MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
     Owner,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
+    ShadowUpdated,
     SurplusRouted,
     TrancheTakenOver,
 )
@@ -34,7 +36,7 @@ from liqsim.journal import Journal
 from liqsim.mechanics.liquidity import FiniteBook
 from liqsim.units import BOUND, RATIO_SCALE
 from liqsim.world.ledger import Ledger
-from liqsim.world.markets import BookState, Market
+from liqsim.world.markets import BookState, Flow, Market
 from liqsim.world.world import World
 
 OWNERS, MARKETS = 9, 3
@@ -239,7 +241,15 @@ def state_of(world: World):
         balances_of(world.ledger),
         world.entry_e8.tolist(),
         world.liquidation_seq.tolist(),
-        [(m.mark_e8, m.mark_seq, m.mark_at_us, list(m.history)) for m in world.markets],
+        [
+            (
+                (m.mark_e8, m.mark_seq, m.mark_at_us, m.mark_shows_us),
+                m.shadow_e8,
+                m.maintenance_e6,
+                list(m.history),
+            )
+            for m in world.markets
+        ],
     )
 
 
@@ -264,13 +274,22 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
         if cls is LiquidationEnded:
             liquidations[event.bucket_id] = NO_CAUSE
         if cls is OracleUpdated:
-            history = markets[event.market_id][3]
-            markets[event.market_id] = (event.price_e8, seq, 10 * seq, history)
+            _, _, *rest = markets[event.market_id]
+            mark = event.price_e8, seq, 10 * seq, event.shows_at_us
+            markets[event.market_id] = (mark, event.shadow_mark_e8, *rest)
+        if cls is ShadowUpdated:
+            mark, _, *rest = markets[event.market_id]
+            markets[event.market_id] = (mark, event.price_e8, *rest)
+        if cls is MaintenanceChanged:
+            mark, shadow, _, history = markets[event.market_id]
+            markets[event.market_id] = (mark, shadow, event.multiplier_e6, history)
         if cls in {OrderFilled, InventorySold}:
             book = markets[event.market_id][3][-1]
             consumed = book.consumed_at(10 * seq) + event.quantity_e8
             gross = book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
             gross = (gross if gross >= 1.0 else 0.0) + abs(event.quantity_e8)
+            whole = consumed, book.net_e8 + event.quantity_e8  # All flow is of one kind here.
+            none = 0.0, 0
             markets[event.market_id][3].append(
                 BookState(
                     10 * seq,
@@ -280,6 +299,7 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
                     1_000,
                     seq,
                     gross=gross,
+                    parts=(whole, none) if cls is OrderFilled else (none, whole),
                 )
             )
         if cls is DepthChanged:
@@ -306,7 +326,17 @@ def test_events_applied_at_once_are_those_applied_one_by_one(cls, owner):
     assert state_of(at_once) == state_of(one_by_one)
 
 
-@pytest.mark.parametrize("cls", [OrderFilled, InventorySold, OracleUpdated, LiquidationTriggered])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        OrderFilled,
+        InventorySold,
+        OracleUpdated,
+        ShadowUpdated,
+        MaintenanceChanged,
+        LiquidationTriggered,
+    ],
+)
 def test_kinds_with_effects_of_their_own_have_no_bulk_form(cls):
     columns = columns_from(cls, [random_event(cls, Random(4), top=10)])
 
@@ -349,9 +379,22 @@ def test_a_trade_adds_to_what_is_left_of_the_trades_before():
     state = state.traded(10, -6 * 10**8, 4).traded(110, 10**8, 9)
 
     # Half of 6 is left of what was sold; what was bought since puts none of it back.
-    assert state == BookState(110, -2e8, -5 * 10**8, RATIO_SCALE, 100, 9, gross=4e8)
+    parts = ((-2e8, -5 * 10**8), (0.0, 0))
+    assert state == BookState(110, -2e8, -5 * 10**8, RATIO_SCALE, 100, 9, gross=4e8, parts=parts)
     assert (state.taken_at(110, 1), state.taken_at(110, -1)) == (1e8, 3e8)
     assert (state.taken_at(210, 1), state.taken_at(210, -1)) == (0.5e8, 1.5e8)
+
+
+def test_flows_are_kept_apart_and_decay_alike():
+    state = BookState(0, 0.0, 0, RATIO_SCALE, 100)
+
+    state = state.traded(10, -6 * 10**8, 4, Flow.FORCED).traded(10, -(10**8), 5, Flow.HEDGING)
+    state = state.traded(110, 4 * 10**8, 9, Flow.HEDGING).with_depth(210, 500_000, 100)
+
+    # -6 and -1 are halved, +4 is new; then all is halved by time, and again with the depth.
+    assert state.parts == ((-0.75e8, -6 * 10**8), (0.875e8, 3 * 10**8))
+    assert state.consumed == sum(consumed for consumed, _ in state.parts)
+    assert state.net_e8 == sum(net for _, net in state.parts)
 
 
 @pytest.mark.parametrize(("multiplier", "keeps"), [(500_000, "price"), (3_000_000, "volume")])

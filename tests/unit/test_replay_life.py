@@ -118,9 +118,9 @@ def cross(tmp_path_factory):
     first = UpdateReason.FIRST
     story.add(0, NONE, FundsDeposited(5, usd(150)))
     story.add(0, NONE, PositionOpened(5, 0, e8(2), e8(100), usd(200)))
-    story.add("0.2", NONE, OracleUpdated(0, e8(110), first, 1, 0, us("0.1"), 0))
+    story.add("0.2", NONE, OracleUpdated(0, e8(110), first, 1, 0, us("0.1"), 0, e8(110)))
     story.add(1, NONE, PositionOpened(5, 1, e8(-1), e8(1000), usd(-1000)))
-    story.add("1.2", NONE, OracleUpdated(1, e8(900), first, 1, 0, us("0.1"), 0))
+    story.add("1.2", NONE, OracleUpdated(1, e8(900), first, 1, 0, us("0.1"), 0, e8(900)))
     story.add(2, NONE, FundsDeposited(5, usd(1)))
     waits = LiquidationUnresolved(0, 5, 1, e8(-1), UnresolvedReason.SPACING)
     story.add(3, NONE, waits)

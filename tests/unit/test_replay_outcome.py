@@ -19,11 +19,12 @@ from replay.terms import count_basis, parse_toml
 IN_THE_ORDER_OF_THE_TABLE = """
 scenario run_id seed log status schema_version path_mode baseline start_at end_at digest event_count
 wall_seconds events_per_second basis_fact basis_assumed basis_fitted overrides accounts
-liquidated_accounts liquidations tranches liquidated_usd regret_usd lowest_market_eth
-lowest_market_btc lowest_reference_eth lowest_reference_btc amplification_eth amplification_btc
-largest_displacement_eth largest_displacement_btc departure_eth departure_btc beyond_history_eth
-beyond_history_btc branching_start_eth branching_start_btc episodes generations largest_r fees_usd
-bad_debt_usd fund_start_usd
+liquidated_accounts liquidations first_order accelerated induced rule_induced averted tranches
+liquidated_usd first_order_usd accelerated_usd induced_usd rule_induced_usd regret_usd
+lowest_market_eth lowest_market_btc lowest_reference_eth lowest_reference_btc amplification_eth
+amplification_btc largest_displacement_eth largest_displacement_btc departure_eth departure_btc
+beyond_history_eth beyond_history_btc branching_start_eth branching_start_btc episodes generations
+largest_r fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
 contributed_usd keeper_attempts_won keeper_attempts_lost keeper_profit_usd
 keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
@@ -60,15 +61,22 @@ def test_the_engine_story(tmp_path):
         "path_mode": "on_top",
         "start_at": "2020-03-12T00:00:00.000000Z",
         "end_at": "2020-03-12T00:00:20.000000Z",
-        "event_count": 54,
+        "event_count": 57,
         "wall_seconds": 0.5,
-        "events_per_second": 108.0,
+        "events_per_second": 114.0,
         "accounts": 6,
         "liquidated_accounts": 4,
         "liquidations": 4,
         "tranches": 7,
         # 452 + 449.5 + 89.5 + 440 in the book, 190 + 485 + 95 deleveraged.
         "liquidated_usd": "2201.000000",
+        "first_order": 3,
+        "accelerated": 1,  # gus.
+        "induced": 0,
+        "rule_induced": 0,
+        "averted": 0,
+        "first_order_usd": "2201.000000",
+        "accelerated_usd": "0.000000",
         "lowest_market_eth": "87.50000000",
         "lowest_market_btc": "1000.00000000",
         "lowest_reference_eth": "89.00000000",
@@ -124,6 +132,8 @@ def test_the_keeper_story(tmp_path):
     assert found["keepers_dry"] == 0
     assert found["due_wait_max_us"] == 300_000
     assert found["unresolved_spacing"] == 1
+    # ana's half, once ana is out of liquidation.
+    assert (found["first_order"], found["averted"]) == (2, 1)
     assert found["unresolved_usd"] == "745.000000"  # A short counts like a long.
     # Keepers' sales displace too, either way: kit's to 89.81, kay's to 1002.002 of 1000.
     expected = (math.log(89.80618328 / 90.5), math.log(1.00200200133))
@@ -195,12 +205,12 @@ def test_a_run_in_which_nothing_happens(tmp_path):
 
 def test_an_interrupted_run_has_no_extremes_and_no_digest(tmp_path):
     story = engine_story()
-    story.cut(21)
+    story.cut(22)
     found = outcome_of(tmp_path, story, status="running")
 
     assert (found["digest"], found["wall_seconds"], found["events_per_second"]) == (None,) * 3
     assert (found["lowest_market_eth"], found["amplification_eth"]) == (None, None)
-    assert found["event_count"] == 21
+    assert found["event_count"] == 22
     assert found["due_wait_max_us"] == us(1)  # To the last event that is there.
 
 

@@ -144,7 +144,7 @@ def test_the_manifest_and_the_small_tables(path):
         assert [owner.name for owner in log.owners[:3]] == ["outside", "makers", "fund"]
         assert (log.owners[5].cohort, log.owners[5].market_id) == ("crowd", 0)
         assert log.markets == {0: "ETH", 1: "BTC"}
-        assert [(b.first_seq, b.last_seq) for b in log.batches] == [(0, 53)]
+        assert [(b.first_seq, b.last_seq) for b in log.batches] == [(0, 56)]
         at_us, price_e8 = log.reference_prices()[0]
         assert at_us[5] == us(5)
         assert price_e8[5] == e8("90.5")

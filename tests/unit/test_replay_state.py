@@ -110,10 +110,10 @@ def test_times_outside_the_run_are_refused(log, at, message):
         log.state_at(at)
 
 
-@pytest.mark.parametrize("seq", [-1, 54])
+@pytest.mark.parametrize("seq", [-1, 57])
 def test_events_outside_the_log_are_refused(log, seq):
     with pytest.raises(
-        QueryError, match=f"event {seq} is not in the log, which has events 0 to 53"
+        QueryError, match=f"event {seq} is not in the log, which has events 0 to 56"
     ):
         log.state_at(seq=seq)
 

@@ -75,11 +75,50 @@ def test_prices_are_one_long_table(engine):
     assert counts.fetchall() == [
         ("BTC", "mark", 1),
         ("BTC", "reference", 20),
+        ("BTC", "shadow", 1),
         ("ETH", "fill", 4),
         ("ETH", "mark", 3),
         ("ETH", "market", 4),
         ("ETH", "reference", 20),
+        ("ETH", "shadow", 4),
     ]
+
+
+def test_every_trigger_has_a_class(engine):
+    classes = rows(engine, "from liquidation_classes order by liquidation_seq")
+
+    assert [(row["bucket"], row["class"]) for row in classes] == [
+        ("ana", "first_order"),
+        ("eve", "first_order"),
+        ("fay", "first_order"),
+        ("gus", "accelerated"),
+    ]
+    ana, *_, gus = classes
+    assert (ana["crossed_price"], ana["crossed_at"]) == (Decimal("90.5"), ana["triggered_at"])
+    assert (gus["crossed_price"], gus["crossed_at"].second) == (89, 11)
+    assert gus["crossed_at"].microsecond == 900_000
+    assert gus["forced_displacement"] == Decimal("-0.009032654")
+    assert (ana["liquidated_usd"], gus["liquidated_usd"]) == (Decimal("901.5"), 0)
+
+
+def test_what_crosses_on_the_shadow_alone_is_averted(keepers):
+    (averted,) = rows(keepers, "from shadow_crossings")
+
+    assert (averted["bucket"], averted["kind"], averted["liquidation_seq"]) == (
+        "ana",
+        "averted",
+        None,
+    )
+    assert (averted["shadow_mark"], averted["shadow_margin_usd"]) == (
+        Decimal("90.5"),
+        Decimal("-2.025"),
+    )
+
+
+def test_changes_of_maintenance_have_a_row_each(engine):
+    (change,) = rows(engine, "from maintenance_changes")
+
+    assert (change["market"], change["multiplier"]) == ("BTC", 2)
 
 
 def test_oracle_lag_is_held_against_the_reference_at_landing(engine):

@@ -170,14 +170,17 @@ def statements(terms: Terms | None) -> Iterator[str]:
         (number, market.depth is not None, due_at_zero) for number, market in enumerate(markets)
     ]
     tiers = [
-        (number, start, rate - before)
+        (number, multiplier_e6, start, rate - before)
         for number, market in enumerate(markets)
+        for multiplier_e6 in sorted({10**6, *(m for _, m in market.maintenance_changes)})
+        for in_force in [market.tiers_at(multiplier_e6)]
         for (start, rate), before in zip(
-            market.tiers, (0, *(rate for _, rate in market.tiers)), strict=False
+            in_force, (0, *(rate for _, rate in in_force)), strict=False
         )
     ]
     yield _table("scenario_books", "market_id int, has_impact bool, due_at_zero bool", books)
-    yield _table("scenario_tiers", "market_id int, start_e8 hugeint, step_e6 hugeint", tiers)
+    columns = "market_id int, multiplier_e6 bigint, start_e8 hugeint, step_e6 hugeint"
+    yield _table("scenario_tiers", columns, tiers)
 
 
 def _table(name: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> str:

@@ -126,6 +126,14 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "haircut_usd": ("usd", "Cuts of winners' profits that filled holes."),
     "socialised_usd": ("usd", "Shares of losses that solvent accounts paid."),
     "contributed_usd": ("usd", "What backers paid into the fund."),
+    "fund_drawdown_usd": (
+        "usd",
+        "Largest fall of the fund from a height before, contributions apart.",
+    ),
+    "makers_profit_usd": (
+        "usd",
+        "What the makers made since the opening: cash, and inventory at the market's last price.",
+    ),
     "keeper_attempts_won": (
         "count",
         "Keepers' calls that took a tranche over; null with an engine.",
@@ -417,6 +425,13 @@ def _fund(log: LogReader) -> dict[str, Any]:
             sum(amount_usd) filter (where movement = 'contribution') as contributed_usd
         from fund
         """,
+    ) | _one(
+        log,
+        """
+        select max(drawdown_usd) filter (where kind = 'fund') as fund_drawdown_usd,
+            max(profit_usd) filter (where kind = 'makers') as makers_profit_usd
+        from capital_accounts
+        """,
     )
     return {key: _usd(value) for key, value in found.items()}
 
@@ -426,10 +441,7 @@ def _keepers(log: LogReader) -> dict[str, Any]:
     purse_names = ("keeper_purse_lowest_usd", "keepers_dry")
     if not any(owner.kind == "keeper" for owner in log.owners):
         return dict.fromkeys(names + purse_names)
-    won, lost, profit, unpriced = log.rows(
-        "select sum(won), sum(lost), sum(profit_usd), count(*) filter (where profit_usd is null) "
-        "from keepers"
-    )[0]
+    won, lost, profit = log.rows("select sum(won), sum(lost), sum(profit_usd) from keepers")[0]
     lowest, dry = log.rows(
         """
         select (select min(balance_usd) from purses), count(distinct k.owner_id)
@@ -441,7 +453,7 @@ def _keepers(log: LogReader) -> dict[str, Any]:
         """
     )[0]
     return {
-        **dict(zip(names, (int(won), int(lost), None if unpriced else _usd(profit)), strict=True)),
+        **dict(zip(names, (int(won), int(lost), _usd(profit)), strict=True)),
         **dict(zip(purse_names, (None if lowest is None else _usd(lowest), dry), strict=True)),
     }
 

@@ -47,6 +47,11 @@ VIEWS: Final = (
     "moments",
     "liquidation_ladder",
     "branching",
+    "capital_curves",
+    "capital_accounts",
+    "execution_losses",
+    "loss_payers",
+    "liquidation_story",
 )
 """Every view; a later one may use an earlier one."""
 

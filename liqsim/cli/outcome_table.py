@@ -209,23 +209,21 @@ def _cascades(outcome: Mapping[str, Any]) -> list[Line]:
 
 
 def _classes(outcome: Mapping[str, Any]) -> list[Line]:
-    """Return what each class came to, and how many shadow crossings it did not come to."""
-    notes = {
-        "first_order": "due without displacement too",
-        "accelerated": "due without it later",
-        "induced": "never due without it",
-        "rule_induced": "not due under the rules of the start",
-    }
+    """Return what each class came to, and how many shadow crossings came to none."""
     if not outcome["liquidations"] and not outcome["averted"]:
         return []
+    classes = ("first_order", "accelerated", "induced", "rule_induced")
     return [
-        Line(
-            f"  {name.replace('_', '-')}",
-            f"{outcome[name]:,}",
-            f"{usd(outcome[f'{name}_usd'])} USD, {note}",
-        )
-        for name, note in notes.items()
-    ] + [Line("  averted", f"{outcome['averted']:,}", "due without displacement alone")]
+        *(
+            Line(
+                f"  {name.replace('_', '-')}",
+                f"{outcome[name]:,}",
+                f"{usd(outcome[f'{name}_usd'])} USD",
+            )
+            for name in classes
+        ),
+        Line("  averted", f"{outcome['averted']:,}", "due on the shadow alone"),
+    ]
 
 
 def _money(outcome: Mapping[str, Any]) -> list[Line]:
@@ -239,6 +237,7 @@ def _money(outcome: Mapping[str, Any]) -> list[Line]:
         Line("fees", usd(outcome["fees_usd"]), "paid by liquidated accounts"),
         Line("bad debt", usd(debt), _share(debt, liquidated, "of liquidated")),
         Line("shortfall still open", _optional(usd, shortfall), "of accounts still due"),
+        Line("makers' profit", usd(outcome["makers_profit_usd"]), "since the opening"),
     ]
 
 
@@ -250,6 +249,7 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
         Line("fund at start", usd(start)),
         Line("fund lowest", usd(outcome["fund_lowest_usd"])),
         Line("fund at end", usd(end), f"{'-' if end < start else '+'}{usd(abs(end - start))}"),
+        Line("largest drawdown", usd(outcome["fund_drawdown_usd"]), "from a height before"),
         Line("surplus received", usd(surplus)),
         Line("contributed", usd(contributed), "by backers of the fund"),
         Line("paid out", usd(start + surplus + contributed - end)),

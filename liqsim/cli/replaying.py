@@ -1,4 +1,4 @@
-"""`liqsim replay`: the state at an instant, the events in order, or the life of one account."""
+"""`liqsim replay`: the state at an instant, events, a life of an account, a liquidation's story."""
 
 import json
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from liqsim.cli.ladder_table import describe_ladder, print_ladder
 from liqsim.cli.life_table import describe_life, print_life
 from liqsim.cli.options import AsJson, LogPath, Verbose
 from liqsim.cli.state_table import describe_owner, describe_state, print_owner, print_state
+from liqsim.cli.story_table import describe_story, print_story
 from liqsim.errors import QueryError
 from replay.log import Log
 
@@ -43,6 +44,10 @@ def replay(
         str | None,
         typer.Option(metavar="NAME", help="The life of this account, from deposit to end."),
     ] = None,
+    liquidation: Annotated[
+        int | None,
+        typer.Option(metavar="SEQ", help="The story of the liquidation that event SEQ triggered."),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option("--from", metavar="TIME", help="List the events from this instant on."),
@@ -71,7 +76,7 @@ def replay(
     verbose: Verbose = 0,
 ) -> None:
     """
-    Show the whole state at an instant, step through the events, or follow one account.
+    Show the state at an instant, step through the events, follow an account or a liquidation.
 
     With --at or --seq the state then, without any option at the end; with --ladder what would
     become due from there, against the book.
@@ -80,22 +85,35 @@ def replay(
 
     With --account all that happened to it, and its position, cash, equity and margin after that.
 
+    With --liquidation why it was, at what prices, what was lost to what, and who paid.
+
     Example: liqsim replay LOG --at "2020-03-12 14:31"
 
     Example: liqsim replay LOG --at "2020-03-12 10:30" --ladder
 
     Example: liqsim replay LOG --account crowd_00017
 
+    Example: liqsim replay LOG --liquidation 23042
+
     Example: liqsim replay LOG --from "2020-03-12 10:30" --kind fund_drawn
     """
     del verbose  # Asked for by the policy on errors.
     is_listing = since is not None or until is not None or after is not None or bool(kinds)
     is_state = at is not None or seq is not None or owner is not None or ladder
-    _refuse_mixed(is_listing=is_listing, is_state=is_state, is_life=account is not None)
+    single = [
+        name
+        for name, value in (("--account", account), ("--liquidation", liquidation))
+        if value is not None
+    ]
+    _refuse_mixed(single, is_listing=is_listing, is_state=is_state)
     if ladder and owner is not None:
         message = "--ladder is about everybody: it does not go with --owner"
         raise QueryError(message)
     with Log(log_path) as log:
+        if liquidation is not None:
+            story = describe_story(log, liquidation)
+            (_print_json if as_json else print_story)(story)
+            return
         if account is not None:
             life = describe_life(log, account, limit)
             (_print_json if as_json else print_life)(life)
@@ -124,9 +142,13 @@ def replay(
         (_print_json if as_json else show)(described)
 
 
-def _refuse_mixed(*, is_listing: bool, is_state: bool, is_life: bool) -> None:
-    if is_life and (is_listing or is_state):
-        message = "--account shows a whole life: only --limit and --json go with it"
+def _refuse_mixed(single: list[str], *, is_listing: bool, is_state: bool) -> None:
+    if len(single) > 1 or (single and (is_listing or is_state)):
+        what = {
+            "--account": "a whole life: only --limit and --json go",
+            "--liquidation": "a whole story: only --json goes",
+        }[single[0]]
+        message = f"{single[0]} shows {what} with it"
         raise QueryError(message)
     if is_listing and is_state:
         message = (

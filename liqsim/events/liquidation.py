@@ -176,6 +176,7 @@ class OrderFilled:
         cost_uusd: What the bucket paid: quantity times price, rounded up.
         fee_uusd: Fee taken from what the bucket had left.
         reference_price_e8: Reference price at the fill.
+        arrival_price_e8: Market price right before it.
         market_price_e8: Market price right after it.
     """
 
@@ -195,6 +196,7 @@ class OrderFilled:
     cost_uusd: int = signed()
     fee_uusd: int = amount()
     reference_price_e8: int = price()
+    arrival_price_e8: int = price()
     market_price_e8: int = price()
 
 

@@ -12,6 +12,7 @@ import attrs
 import simpy
 
 from liqsim.events import OrderFilled
+from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.tranches import units_within_e8
 from liqsim.mechanics.waterfall import FeeRates, Settlement
 from liqsim.mechanics.windows import order_us, window_left_us
@@ -228,8 +229,8 @@ class Engine:
         """Send one order to the book and settle its fill; return the units filled."""
         desk, bucket, now = tranche.desk, tranche.bucket_id, self._context.now_us
         order = -size_e8 if tranche.is_long else size_e8
-        reference = desk.path.at(now)
-        fill = desk.liquidity.fill(desk.state.book, now, reference, order, limit_e8)
+        reference, book = desk.path.at(now), desk.state.book
+        fill = desk.liquidity.fill(book, now, reference, order, limit_e8)
         if fill is None:
             return 0
         cost = taker_cost_uusd(fill.quantity_e8, fill.price_e8)
@@ -246,6 +247,7 @@ class Engine:
             cost_uusd=cost,
             fee_uusd=settlement.fee_uusd,
             reference_price_e8=reference,
+            arrival_price_e8=displaced_price_e8(reference, desk.liquidity.displacement(book, now)),
             market_price_e8=fill.market_price_e8,
         )
         seq = self._context.journal.append(event, tranche.seq)

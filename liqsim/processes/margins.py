@@ -82,7 +82,7 @@ class Margins:
         self._cross: Ints = np.empty(0, dtype=np.int64)
         self._cross_due = RadiusIndex(len(holdings.cash), self._radii_to_due)
         self._cross_restored = RadiusIndex(len(holdings.cash), self._radii_to_restored)
-        self._candidates: set[int] = set()
+        self._candidates: dict[int, None] = {}
 
     def open_books(self) -> None:
         """Index every bucket of the ledger by what would make it due."""
@@ -242,15 +242,15 @@ class Margins:
                 return
             self._has_all_marks = True
             self._cross_due.add(self._cross, self._log_marks)
-        self._candidates.update(self._cross_due.reached(self._log_marks))
+        self._candidates |= dict.fromkeys(self._cross_due.reached(self._log_marks))
 
     def now_due(self, desk: MarketDesk) -> list[tuple[int, int]]:
         """Take out who is due at the mark of *desk*: (bucket, margin), weakest first."""
-        candidates = set(self._due[desk.market_id].crossed(self._mark(desk.state)))
+        candidates = dict.fromkeys(self._due[desk.market_id].crossed(self._mark(desk.state)))
         candidates |= self._candidates
-        self._candidates = set()
+        self._candidates = {}
         if self._cross_due.has_unsure:  # Put in since the mark has moved, maybe due already.
-            candidates.update(self._cross_due.reached(self._log_marks))
+            candidates |= dict.fromkeys(self._cross_due.reached(self._log_marks))
         due = []
         for bucket in candidates:
             margin = self.margin(bucket)
@@ -279,7 +279,7 @@ class Margins:
         """Index *bucket* by what would make it due."""
         home = self._home_view[bucket]
         if home == CROSS:
-            self._candidates.discard(bucket)
+            self._candidates.pop(bucket, None)
             if not self.legs(bucket):
                 self._cross_due.remove(bucket)
             elif self._has_all_marks:
@@ -303,7 +303,8 @@ class Margins:
         """Index many *buckets*, all with positions, by what would make them due."""
         is_cross = self._home[buckets] == CROSS
         if self._has_all_marks and is_cross.any():
-            self._candidates.difference_update(buckets[is_cross].tolist())
+            for bucket in buckets[is_cross].tolist():
+                self._candidates.pop(bucket, None)
             self._cross_due.add(buckets[is_cross], self._log_marks)
         for bucket in buckets[~is_cross].tolist():
             self.watch(bucket)
@@ -312,7 +313,7 @@ class Margins:
         """Watch *bucket* no longer."""
         home = self._home_view[bucket]
         if home == CROSS:
-            self._candidates.discard(bucket)
+            self._candidates.pop(bucket, None)
             self._cross_due.remove(bucket)
         else:
             self._due[home].remove(bucket)

@@ -37,7 +37,7 @@ class Oracle:
         self._generation = 0
         self._landed_at = -1
         self._is_overtaken = False
-        self._on_the_way: set[tuple[int, int]] = set()
+        self._on_the_way: dict[tuple[int, int], None] = {}
 
     def start(self) -> None:
         """Plan the first publication."""
@@ -82,12 +82,12 @@ class Oracle:
             return
         self._feed.published(plan)
         delay = self._feed.landing_us(plan.at_us)
-        self._on_the_way.add((self._context.now_us + delay, plan.at_us))
+        self._on_the_way[self._context.now_us + delay, plan.at_us] = None
         self._context.call(delay, self._priority, self._land, plan, rank=self._market_id)
         self._arm()
 
     def _land(self, publication: Publication) -> None:
-        self._on_the_way.remove((self._context.now_us, publication.at_us))
+        del self._on_the_way[self._context.now_us, publication.at_us]
         if publication.at_us < self._landed_at:
             return  # A newer update has overtaken this one on the way.
         self._landed_at = publication.at_us

@@ -33,7 +33,7 @@ class Shadow:
         self._live = Margins(context, self._ledger, _SHADOW)
         self._snapshots = _Snapshots(len(context.markets))
         self._open = Margins(context, self._snapshots, _SHADOW)
-        self._crossed: set[int] = set()
+        self._crossed: dict[int, None] = {}
         self._triggers: dict[int, tuple[int, int]] = {}
         self._moved: dict[int, int] = {}
 
@@ -59,12 +59,13 @@ class Shadow:
 
     def watch(self, bucket: int) -> None:
         """Watch *bucket*, which is in no liquidation, with the balances that it has now."""
-        self._crossed.discard(bucket)
+        self._crossed.pop(bucket, None)
         self._live.watch(bucket)
 
     def watch_all(self, buckets: Ints) -> None:
         """Watch many *buckets*, all with positions, likewise."""
-        self._crossed.difference_update(buckets.tolist())
+        for bucket in buckets.tolist():
+            self._crossed.pop(bucket, None)
         self._live.watch_all(buckets)
 
     def maintenance_changed(self, desk: MarketDesk, seq: int) -> None:
@@ -90,7 +91,7 @@ class Shadow:
         for market_id in sorted(moved):
             desk = self._context.markets[market_id]
             for bucket, margin in self._live.now_due(desk):
-                self._crossed.add(bucket)
+                self._crossed[bucket] = None
                 self._record(desk, bucket, NO_CAUSE, margin, moved[market_id])
             for member, margin in self._open.now_due(desk):
                 bucket, trigger_seq = self._triggers.pop(member)

@@ -169,6 +169,11 @@ class MarketDepth:
         self._states.append(after)
         self._states_at.append(entry.sim_time_us)
         (low, high), (least, most) = self._range(reference, before), self._range(reference, after)
+        if isinstance(e, OrderFilled) and not (
+            low - _slack(low) <= e.arrival_price_e8 <= high + _slack(high)
+        ):
+            message = f"arrival_price is {e8(e.arrival_price_e8)}, must be {e8(low)}"
+            self._findings.add("market_price", entry.seq, message)
         if not least - _slack(least) <= e.market_price_e8 <= most + _slack(most):
             message = f"market_price is {e8(e.market_price_e8)}, must be {e8(least)}"
             self._findings.add("market_price", entry.seq, message)

@@ -3,7 +3,8 @@
 -- liquidation_seq         the trigger
 -- triggered_at            when
 -- market                  name of the market whose mark made it due
--- update_seq              the oracle update that made that mark
+-- update_seq              the oracle update that made that mark; null if a change of maintenance
+--                         made it due
 -- shows_at                just before this the displacement stood that the update shows
 -- parent_fill_seq         the newest forced fill in that market before then, if any of what such
 --                         fills consumed was still left; else null
@@ -18,7 +19,7 @@ with seen as materialized (from residuals),
 forced as materialized (from forced_fills),
 lines as (
     select l.seq as liquidation_seq, l.sim_time as triggered_at, l.market_id,
-        l.cause_seq as update_seq, u.shows_at,
+        u.seq as update_seq, u.shows_at,
         case when r.consumed <> 0 then r.newest_fill_seq end as parent_fill_seq
     from liquidation_triggered as l
     left join oracle_updated as u on u.seq = l.cause_seq

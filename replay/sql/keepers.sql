@@ -15,8 +15,9 @@
 -- sold_usd          received for units sold
 -- call_costs_usd    paid for calls
 -- inventory         units left
--- last_price        market price the inventory is valued at: at the end of the run, or after the
---                   last forced fill if the run did not end
+-- last_price        price the inventory is valued at: the market price at the end of the run; if
+--                   the run did not end, the mark price or the market price after a fill,
+--                   whichever the log stated last
 -- profit_usd        sold - bought - call costs + inventory x last price, exact
 create or replace temp view keepers as
 with takeovers as (
@@ -51,14 +52,16 @@ traded as (
     from trades
     group by keeper_id, market_id
 ),
-fills as (
+stated as (
     select market_id, seq, market_price from order_filled
     union all
     select market_id, seq, market_price from inventory_sold
     union all
+    select market_id, seq, price from oracle_updated
+    union all
     select market_id, seq, end_market from market_extremes
 ),
-last_prices as (select market_id, arg_max(market_price, seq) as price from fills group by market_id)
+last_prices as (select market_id, arg_max(market_price, seq) as price from stated group by market_id)
 select o.owner_id as keeper_id, o.name as keeper, a.name as market,
     coalesce(w.won, 0) as won, coalesce(f.lost, 0) as lost,
     coalesce(f.lost_race, 0) as lost_race, coalesce(f.lost_restored, 0) as lost_restored,

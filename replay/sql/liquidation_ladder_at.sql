@@ -51,11 +51,19 @@ held as (
     group by p.owner_id, p.asset_id
     having sum(p.amount) <> 0
 ),
+multipliers as (
+    select market_id, (arg_max(multiplier, seq) * 1000000)::bigint as multiplier_e6
+    from maintenance_changed
+    where seq <= (select last_seq from asked)
+    group by market_id
+),
 weights as (
     select h.owner_id, h.market_id,
         sum(t.step_e6 * greatest(abs(h.units_e8) - t.start_e8, 0))::hugeint as weight_e14
     from held as h
-    join scenario_tiers as t on t.market_id = h.market_id
+    left join multipliers as m on m.market_id = h.market_id
+    join scenario_tiers as t
+        on t.market_id = h.market_id and t.multiplier_e6 = coalesce(m.multiplier_e6, 1000000)
     group by h.owner_id, h.market_id
 ),
 legs as (

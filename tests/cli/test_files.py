@@ -213,3 +213,43 @@ def test_nobody_has_no_life(stranger, log):
 
     assert answer.exit_code == 2
     assert "did you mean crowd_" in answer.stderr
+
+
+# The story of a liquidation -----------------------------------------------------------------------
+
+
+def triggers(log):
+    with Log(log) as opened:
+        return opened.sql(
+            "select liquidation_seq, bucket, loss_usd from liquidation_story "
+            "where loss_usd <> 0 order by liquidation_seq limit 2"
+        ).fetchall()
+
+
+def test_the_story_of_a_liquidation_adds_up(stranger, log):
+    (seq, bucket, loss), *_ = triggers(log)
+
+    told = stranger.says("replay", log, "--liquidation", seq, "--json").json
+
+    assert (told["liquidation_seq"], told["bucket"]) == (seq, bucket)
+    names = ("cushion", "displacement", "delay", "slippage", "fee")
+    assert sum(Decimal(told[f"{name}_usd"]) for name in names) == loss
+    assert sum(Decimal(payer["amount_usd"]) for payer in told["payers"]) == loss
+    lines = stranger.says("replay", log, "--liquidation", seq).stdout.splitlines()
+    assert lines[0].startswith(f"liquidation {seq}, {bucket}, ")
+    assert [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in names] == [
+        *names
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_only_a_trigger_has_a_story(stranger, log):
+    (seq, *_), *_ = triggers(log)
+
+    for other, said in ((seq + 1, "is"), (10**9, "there is no event")):
+        answer = stranger.says("replay", log, "--liquidation", other)
+        assert answer.exit_code == 2
+        assert f"--liquidation {other}: " in answer.stderr
+        assert said in answer.stderr
+    answer = stranger.says("replay", log, "--liquidation", seq, "--account", "crowd_00001")
+    assert answer.exit_code == 2

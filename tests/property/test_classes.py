@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from support.scenarios import (
     small_scenario,
     source,
 )
+from support.sinks import ListSink
 
 from liqsim.events import (
     NO_CAUSE,
@@ -42,7 +44,8 @@ from liqsim.events import (
 from liqsim.mechanics.classes import displacement_by_flow_e9
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, Liquidity
-from liqsim.runner import prepare, run_to_log
+from liqsim.processes.shadow import Shadow
+from liqsim.runner import Simulation, prepare, run_to_log
 from liqsim.world.markets import BookState, Flow
 from replay.log import Log
 
@@ -99,6 +102,7 @@ def test_shadow_marks_are_the_marks_of_the_run_without_impact() -> None:
     census: Counter[str] = Counter()
 
     def they_are(raw: Raw) -> None:
+        raw |= {"path_mode": "on_top"}  # In purged mode the reference is another without impact.
         entries, twin = events_of(raw), events_of(without_impact(raw))
 
         assert steps(entries, shadow=True) == steps(twin, shadow=False)
@@ -227,6 +231,12 @@ def test_views_say_of_classes_what_the_auditor_counted(name: str, tmp_path: Path
 
 # By hand ------------------------------------------------------------------------------------------
 
+_POWER_BOOK: Raw = {
+    "kind": "power_book",
+    "depth_usd": 10_000,
+    "permanent_share": 1,
+    "half_life": "1h",
+}
 LONG = (10, 100, 50)
 """Due below 950 / 9.9 = 95.9595."""
 BIG = (100, 100, 600)
@@ -239,12 +249,7 @@ def fallen(
     """Run accounts along *prices* in a book that 200 units sold move by 2 %, for good."""
     raw = small_scenario(
         markets__ETH=market(
-            liquidity={
-                "kind": "power_book",
-                "depth_usd": 10_000,
-                "permanent_share": 1,
-                "half_life": "1h",
-            },
+            liquidity=_POWER_BOOK,
             oracle=market()["oracle"] | {"sources": {"one": source(catch_up=catch_up)}},
         ),
         venue__waterfall={"deleveraging": "none"},
@@ -329,12 +334,47 @@ def test_what_forced_buying_saves_is_averted() -> None:
     assert auditor.census["averted"] == 1
 
 
-def test_what_is_liquidated_later_with_the_same_balances_is_of_first_order() -> None:
-    auditor = fallen({0: 100, 10: 104, 20: 100, 30: 95, 40: 98, 50: 93}, SHORT, LONG)
+def test_what_has_crossed_before_is_of_first_order_though_the_shadow_has_recovered() -> None:
+    # 400 units, due below 39,204 / 396 = 99; whatever is due is sold 15 seconds later.
+    seller = (400, 100, 796)
+    auditor = fallen(
+        {0: 100, 10: 104, 27: 100, 40: 95, 50: 97},
+        SHORT,
+        LONG,
+        seller,
+        venue__engine__reaction="15s",
+    )
 
-    # When the market gets there, the shadow is above its level again: it has been there before.
-    assert story(auditor) == [(10, 0, "first_order"), (30, 1, "crossed"), (50, 1, "first_order")]
-    assert auditor.census["averted"] == 0
+    # Bought at 25 s: + 2 %. Sold at 55 s: - 4 %, which leaves 97 x e ** -0.02 = 95.08.
+    expected = [(10, 0, "first_order"), (40, 2, "first_order"), (40, 1, "crossed")]
+    assert story(auditor)[:3] == expected
+    assert (56, 1, "first_order") in story(auditor)
+    event = next(e for e in triggers(auditor) if e.bucket_id == 6)
+    assert event.shadow_margin_uusd == (97 * 10 - 950) * 10**6 - 9_700_000 > 0
+
+
+@pytest.mark.parametrize("is_many", [False, True])
+def test_balances_that_change_are_watched_anew(is_many: bool) -> None:
+    raw = small_scenario(markets__ETH=market(liquidity=_POWER_BOOK))
+    simulation = Simulation(prepared_by_hand(raw, [LONG], {0: 100}), ListSink())
+    simulation._fund_owners()
+    simulation._open_positions()
+    (desk,), bucket = simulation.context.markets, 5
+    shadow = Shadow(simulation.context)
+    shadow.open_books()
+    desk.state.shadow_e8 = 95 * 10**8
+    shadow.moved(desk, simulation.journal.next_seq - 1)
+    simulation.context.env.run(until=1)
+    desk.state.shadow_e8 = 100 * 10**8
+
+    assert shadow.is_due(bucket), "the same balances were due before"
+
+    if is_many:
+        shadow.watch_all(np.array([bucket]))
+    else:
+        shadow.watch(bucket)
+
+    assert not shadow.is_due(bucket)
 
 
 def test_a_recovered_shadow_does_not_unmake_a_crossing() -> None:
@@ -389,9 +429,8 @@ def test_lower_maintenance_closes_an_offer_at_once() -> None:
 
 
 def test_the_other_leg_of_a_cross_account_takes_part_of_the_blame() -> None:
-    book = {"kind": "power_book", "depth_usd": 10_000, "permanent_share": 1, "half_life": "1h"}
     raw = small_scenario(
-        markets__ETH=market(liquidity=book),
+        markets__ETH=market(liquidity=_POWER_BOOK),
         markets__BTC=market(),
         venue__waterfall={"deleveraging": "none"},
     )

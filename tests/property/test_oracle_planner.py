@@ -633,19 +633,19 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
             census["fills"] += sum(state.fill_seq != NO_CAUSE for state in past.states)
 
     # Each in turn: of one choice among the three, a few dozen cases may leave one out.
-    for count, kind in ((10, scenarios("engine")), (10, scenarios("keepers")), (12, _cascades)):
+    for count, kind in ((10, scenarios("engine")), (10, scenarios("keepers")), (24, _cascades)):
         cases(count)(given(kind)(they_are))()
 
     assert_floors(
         census,
         {
             "landed": 500,
-            "shadow apart": 100,
-            "shadow below or above its mark": 300,
+            "shadow apart": 400,
+            "shadow below or above its mark": 1_000,
             "overtaken or too late": 15,
             "caused by a fill": 80,
             "caused before the newest fill": 15,
-            "heartbeats missed": 40,
+            "heartbeats missed": 15,
             "fills": 300,
             "published: deviation": 300,
         },

@@ -98,6 +98,7 @@ _FLOORS = {
         "partial fill": 50,
         "limit or depth binds": 20,
         "later retry": 20,
+        "order after another in one instant": 100,
         "restored before any tranche": 2,
         "forced fill": 100,
         "order waited": 200,

@@ -112,7 +112,7 @@ class Auditor:
         census: How often each kind, and each rare case by name, was seen.
     """
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared) -> None:  # noqa: PLR0915 — one line per thing it follows
         scenario = prepared.scenario
         self.entries: list[Entry] = []
         self.census: Counter[str] = Counter()
@@ -157,6 +157,7 @@ class Auditor:
         self._order: tuple[int, int] | None = None
         self._most_held: defaultdict[tuple[int, int], int] = defaultdict(int)
         self._sells_from: dict[tuple[int, int], int] = {}
+        self._left_at: dict[int, tuple[int, int]] = {}
         fund = scenario.venue.fund
         names = [backer.name for backer in fund.backers]
         self._first_backer = prepared.first_bucket - len(names)
@@ -747,6 +748,7 @@ class Auditor:
         elif abs(event.quantity_e8) < abs(event.ordered_e8):
             self.census["limit or depth binds"] += 1
         self._priced(entry, event)
+        self._arrived(entry, event)
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
         self._executed(entry, event, rates, mark)
         tranche.filled += abs(event.quantity_e8)
@@ -781,6 +783,19 @@ class Auditor:
             own = Fraction(book.fill_depth_uusd * _E16 * [10**6, *changes][-1], start * 10**6)
             assert abs(event.quantity_e8) <= own + 1
             self.census["fill in a capped book"] += 1
+
+    def _arrived(self, entry: Entry, event: OrderFilled) -> None:
+        """Check that an order met the price that it moved, or that the one before it left."""
+        sign = 1 if event.quantity_e8 > 0 else -1
+        assert sign * (event.price_e8 - event.arrival_price_e8) >= -1
+        assert sign * (event.market_price_e8 - event.arrival_price_e8) >= -1
+        if isinstance(self._markets[event.market_id].liquidity, NoImpact):
+            assert event.arrival_price_e8 == event.reference_price_e8
+        at_us, left_e8 = self._left_at.get(event.market_id, (-1, 0))
+        if at_us == entry.sim_time_us:
+            assert event.arrival_price_e8 == left_e8
+            self.census["order after another in one instant"] += 1
+        self._left_at[event.market_id] = entry.sim_time_us, event.market_price_e8
 
     def _taken_over(self, entry: Entry, event: TrancheTakenOver) -> None:
         bucket, keeper = event.bucket_id, event.keeper_id

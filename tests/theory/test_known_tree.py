@@ -19,6 +19,7 @@ from liqsim.events import (
     LiquidationTriggered,
     OracleUpdated,
     OrderFilled,
+    Standing,
     TrancheStarted,
     UpdateReason,
 )
@@ -34,13 +35,16 @@ def tree(half_life: str = HALF_LIFE) -> Story:
     story.add(3, NONE, DepthChanged(0, 10**6, us(half_life)))
 
     def mark(at: str, shows: str, name: str) -> None:
-        event = OracleUpdated(0, e8(90), UpdateReason.DEVIATION, 1, us(shows), us(shows), us(shows))
+        event = OracleUpdated(
+            0, e8(90), UpdateReason.DEVIATION, 1, us(shows), us(shows), us(shows), e8(90)
+        )
         story.add(at, NONE, event, name)
 
     def due(at: str, update: str, name: str, units: str) -> None:
         triggered = LiquidationTriggered(
-            story.owner_id(name), 0, e8(units), e8(90), usd(-1), usd(1), e8(89)
-        )
+            story.owner_id(name), 0, e8(units), e8(90), usd(-1), usd(1), e8(89),
+            e8(90), usd(-1), usd(-1), 0, 0, 0, Standing.FIRST_ORDER,
+        )  # fmt: skip
         story.add(at, update, triggered, name)
 
     def sell(at: str, name: str) -> None:
@@ -51,7 +55,7 @@ def tree(half_life: str = HALF_LIFE) -> Story:
         tranche = story.add(at, name, start)
         sold = -story[name].quantity_e8
         fill = OrderFilled(
-            tranche, story.owner_id(name), 0, sold, sold, e8(100), sold, 0, e8(100), e8(99)
+            tranche, story.owner_id(name), 0, sold, sold, e8(100), sold, 0, e8(100), e8(100), e8(99)
         )
         story.add(at, tranche, fill, f"{name}_fill")
 

@@ -152,7 +152,7 @@ def the_strongest_comes_first() -> Any:
     ("wrong", "expected"),
     [
         (every_trigger_is_a_mark_late, {"trigger_missing"}),
-        (one_account_is_never_triggered, {"trigger_missing", "due_unserved"}),
+        (one_account_is_never_triggered, {"trigger_missing", "due_unserved", "crossing"}),
         (the_strongest_comes_first, {"trigger_order"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

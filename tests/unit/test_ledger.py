@@ -536,7 +536,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
 
 BY_HAND = [
     (
-        OrderFilled(0, BUCKET, 1, -5, -5, 1, -70, 3, 1, 1),
+        OrderFilled(0, BUCKET, 1, -5, -5, 1, -70, 3, 1, 1, 1),
         {
             (BUCKET, 1): -5,
             (Owner.MAKERS, 1): 5,

@@ -26,7 +26,8 @@ amplification_btc largest_displacement_eth largest_displacement_btc departure_et
 beyond_history_eth beyond_history_btc branching_start_eth branching_start_btc episodes generations
 largest_r fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
-contributed_usd keeper_attempts_won keeper_attempts_lost keeper_profit_usd
+contributed_usd fund_drawdown_usd makers_profit_usd keeper_attempts_won keeper_attempts_lost
+keeper_profit_usd
 keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
 first_liquidation_at last_liquidation_at unresolved_buckets unresolved_usd
 unresolved_shortfall_usd unresolved_no_executor
@@ -101,6 +102,8 @@ def test_the_engine_story(tmp_path):
         "haircut_usd": "0.000000",
         "socialised_usd": "0.000000",
         "contributed_usd": "0.000000",
+        "fund_drawdown_usd": "11.548000",
+        "makers_profit_usd": "180.035521",
         "keeper_attempts_won": None,
         "keeper_attempts_lost": None,
         "keeper_profit_usd": None,

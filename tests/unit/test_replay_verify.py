@@ -136,6 +136,10 @@ ENGINE = {
         lambda s: s.change("ana2_fill", market_price_e8=e8("89.62060302")),
         {"market_price"},
     ),
+    "price that an order meets": (
+        lambda s: s.change("ana2_fill", arrival_price_e8=e8("90.36951827")),
+        {"market_price"},
+    ),
     "lowest at another instant": (
         lambda s: s.change("eth_extremes", lowest_market_at_us=us(8)),
         {"extremes"},

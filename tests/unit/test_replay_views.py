@@ -4,9 +4,19 @@ import math
 from decimal import Decimal
 
 import pytest
-from unit.handmade_log import ENGINE_TOML, NONE, SYSTEM, Story, e8, engine_story, usd, write
+from unit.handmade_log import (
+    ENGINE_TOML,
+    NONE,
+    SYSTEM,
+    Story,
+    e8,
+    engine_story,
+    keeper_story,
+    usd,
+    write,
+)
 
-from liqsim.events import FundsDeposited, PositionOpened
+from liqsim.events import FundsDeposited, LossSocialised, PositionOpened
 from replay.log import Log
 from replay.views import VIEWS, view_sql
 
@@ -88,12 +98,12 @@ def test_every_trigger_has_a_class(engine):
     classes = rows(engine, "from liquidation_classes order by liquidation_seq")
 
     assert [(row["bucket"], row["class"]) for row in classes] == [
-        ("ana", "first_order"),
-        ("eve", "first_order"),
         ("fay", "first_order"),
+        ("eve", "first_order"),
+        ("ana", "first_order"),
         ("gus", "accelerated"),
     ]
-    ana, *_, gus = classes
+    _, _, ana, gus = classes
     assert (ana["crossed_price"], ana["crossed_at"]) == (Decimal("90.5"), ana["triggered_at"])
     assert (gus["crossed_price"], gus["crossed_at"].second) == (89, 11)
     assert gus["crossed_at"].microsecond == 900_000
@@ -113,6 +123,21 @@ def test_what_crosses_on_the_shadow_alone_is_averted(keepers):
         Decimal("90.5"),
         Decimal("-2.025"),
     )
+
+
+@pytest.mark.parametrize("has_paid", [False, True])
+def test_what_is_liquidated_with_other_balances_was_averted(tmp_path, has_paid):
+    story = keeper_story()
+    ana, ben, tranche = story.owner_id("ana"), story.owner_id("ben"), story.names["ben1"]
+    if has_paid:
+        share = LossSocialised(tranche, ben, ana, 0, e8(95), usd(400), usd(1))
+        story.add(19, "ben1", share)
+    trigger = story.add(19, "rise", story["ana"])
+    with Log(write(tmp_path / "log.duckdb", story)) as log:
+        (crossing,) = rows(log, "from shadow_crossings")
+
+    right = ("averted", None) if has_paid else ("liquidated", trigger)
+    assert (crossing["kind"], crossing["liquidation_seq"]) == right
 
 
 def test_changes_of_maintenance_have_a_row_each(engine):
@@ -166,7 +191,7 @@ def test_a_log_in_the_middle_of_things_has_views_too(tmp_path):
 
 
 def test_the_genealogy_of_a_story(engine):
-    ana, eve, fay, gus = rows(engine, "from genealogy order by liquidation_seq")
+    fay, eve, ana, gus = rows(engine, "from genealogy order by liquidation_seq")
     (fill,) = rows(engine, "select max(seq) as seq from order_filled")
 
     assert [(r["parent_fill_seq"], r["generation"]) for r in (ana, eve, fay)] == [(None, 0)] * 3
@@ -176,7 +201,7 @@ def test_the_genealogy_of_a_story(engine):
         fay["liquidation_seq"],
         1,
     )
-    assert {r["episode"] for r in (ana, eve, fay, gus)} == {ana["liquidation_seq"]}
+    assert {r["episode"] for r in (ana, eve, fay, gus)} == {fay["liquidation_seq"]}
     assert [r["usd"] for r in (ana, eve, fay, gus)] == [Decimal("901.5"), Decimal("374.5"), 925, 0]
 
 
@@ -266,3 +291,19 @@ def test_a_scenario_that_cannot_be_read_leaves_the_ladder_empty(tmp_path):
     with Log(write(tmp_path / "log.duckdb", story)) as log:
         assert rows(log, "from liquidation_ladder where accounts > 0") == []
         assert {r["parent_fill_seq"] for r in rows(log, "from genealogy")} == {None}
+
+
+def test_who_is_due_and_not_yet_triggered_is_at_step_zero(engine):
+    (mark,) = rows(engine, "select max(cause_seq) as seq from liquidation_triggered where seq < 22")
+    ladder = engine.liquidation_ladder(seq=mark["seq"])
+
+    found = [dict(zip(ladder.columns, row, strict=True)) for row in ladder.fetchall()]
+    due = [
+        (r["side"], r["step"], r["accounts"], r["units"], r["b"]) for r in found if r["accounts"]
+    ]
+    # At 90.5 ana, eve and fay are due; gus from 89.39 down, cem from 123.76 up.
+    b = 0.01 * (1 / (18.88457884 * 0.5)) ** 2.5 / math.log(99 / 98)
+    assert due == [("long", 0, 3, 24, None), ("long", 2, 1, 1, pytest.approx(b, rel=1e-8))]
+    (gus,) = (r for r in found if r["accounts"] and r["step"])
+    assert gus["price"] == Decimal("88.69")
+    assert gus["due_usd"] == Decimal("90.5")

@@ -447,7 +447,7 @@ def fold(folder: Path) -> dict[str, Any]:
 
 
 def _same() -> dict[str, Any]:
-    return {"enable_external_access": "false", "lock_configuration": "true"}
+    return {"enable_external_access": "false"}
 
 
 def state_at(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ VIEWS: Final = (
     "hindsight",
     "fund",
     "prices",
+    "stated_prices",
     "oracle_lag",
     "keepers",
     "deposits",

@@ -114,9 +114,9 @@ def _departures(outcome: Mapping[str, Any]) -> Iterator[str]:
             continue
         market = key.removeprefix(_DEPARTURE)
         beyond = outcome[f"beyond_history_{market}"]
-        text = f"  {market.upper()}: reference up to {percent(departure, 1)} from history"
+        text = f"  {market.upper()}: reference up to {_displaced(departure)} % from history"
         if beyond > _IMPLAUSIBLE:
-            text += f", {percent(beyond, 1)} outside its range: is that plausible?"
+            text += f", {_displaced(beyond)} % outside its range: is that plausible?"
         yield text
 
 
@@ -149,6 +149,7 @@ def _prices(outcome: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _displaced(displacement: float) -> str:
+    """Return a difference of log prices in per cent of price."""
     return f"{100 * math.expm1(displacement):,.2f}"
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from liqsim.events import Standing
+from liqsim.mechanics.margin import MARGIN_SCALE, Tiers, scaled_margin, weight_e14
 from liqsim.world.markets import BookState, Flow
 
 LOG_SCALE: Final = 10**9
@@ -33,6 +34,34 @@ def standing_of(*, is_due_under_start: bool, is_due_on_shadow: bool) -> Standing
     return Standing.FIRST_ORDER if is_due_on_shadow else Standing.OPEN
 
 
+def other_assets_uusd(
+    *,
+    margin: int,
+    shadow_margin: int,
+    quantity_e8: int,
+    tiers: Tiers,
+    mark_e8: int,
+    shadow_e8: int,
+) -> int:
+    """
+    Return the margin that a bucket lost to displacement in the marks of its other legs.
+
+    Args:
+        margin: At the marks, in USD x 1e-22.
+        shadow_margin: At the shadow marks, likewise.
+        quantity_e8: Its leg in the market that made it due.
+        tiers: Maintenance of that market.
+        mark_e8: Mark there.
+        shadow_e8: Shadow mark there.
+
+    Returns:
+        Micro-USD, rounded down; negative is gained.
+    """
+    weight = weight_e14(tiers, abs(quantity_e8))
+    lost_here = scaled_margin(0, [(quantity_e8, weight, shadow_e8 - mark_e8)])
+    return (shadow_margin - margin - lost_here) // MARGIN_SCALE
+
+
 def displacement_by_flow_e9(
     displacement: Callable[[BookState, int], float], book: BookState, at_us: int
 ) -> tuple[int, ...]:
@@ -45,22 +74,22 @@ def displacement_by_flow_e9(
     """
     total = round(displacement(book, at_us) * LOG_SCALE)
 
-    def of(flows: Sequence[int]) -> float:
+    def of(flows: Sequence[Flow]) -> float:
         if not flows:
             return 0.0
-        consumed = sum(book.parts[flow][0] for flow in flows)
-        net_e8 = sum(book.parts[flow][1] for flow in flows)
+        consumed = sum(book.part(flow)[0] for flow in flows)
+        net_e8 = sum(book.part(flow)[1] for flow in flows)
         return displacement(attrs.evolve(book, consumed=consumed, net_e8=net_e8), at_us)
 
     parts = [0] * len(Flow)
     for flow in Flow:
-        if flow is not Flow.FORCED and book.parts[flow] != (0.0, 0):
+        if flow is not Flow.FORCED and book.part(flow) != (0.0, 0):
             parts[flow] = round(_shapley(flow, of) * LOG_SCALE)
     parts[Flow.FORCED] = total - sum(parts)
     return tuple(parts)
 
 
-def _shapley(flow: Flow, value: Callable[[Sequence[int]], float]) -> float:
+def _shapley(flow: Flow, value: Callable[[Sequence[Flow]], float]) -> float:
     others = [other for other in Flow if other is not flow]
     count, share = len(Flow), 0.0
     for size in range(count):

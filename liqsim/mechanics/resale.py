@@ -14,6 +14,20 @@ def resale_order_e8(inventory_e8: int, most_held_e8: int, parts: int) -> int:
     return -part if inventory_e8 > 0 else part
 
 
+def resale_pause_us(spacing_us: int, ordered_e8: int, sold_e8: int, half_life_us: int) -> int:
+    """
+    Return the time to the next sale after one of which *sold_e8* of *ordered_e8* units were filled.
+
+    A book that gave less than it was asked for is left to refill by half, so that a keeper does
+    not sell crumbs to a book that it has just emptied.
+
+    >>> resale_pause_us(1, 10, 10, 60), resale_pause_us(1, 10, 4, 60), resale_pause_us(1, 10, 0, 60)
+    (1, 60, 1)
+    """
+    is_cut_short = 0 < sold_e8 < ordered_e8
+    return max(spacing_us, half_life_us) if is_cut_short else spacing_us
+
+
 def affordable_price_e8(spare_uusd: int, size_e8: int) -> int:
     """
     Return the highest price at which *size_e8* > 0 units cost no more than *spare_uusd*.

@@ -29,7 +29,7 @@ _RANKS = 2**20
 
 
 class Priority(IntEnum):
-    """Who goes first among wake-ups of one instant; below 10 is SimPy's own."""
+    """Who goes first among wake-ups of one instant, after what SimPy itself schedules."""
 
     DEPTH = 10
     RULES = 12

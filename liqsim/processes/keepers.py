@@ -10,6 +10,7 @@ from liqsim.mechanics.resale import (
     affordable_price_e8,
     expected_profit_uusd,
     resale_order_e8,
+    resale_pause_us,
     takeover_cost_uusd,
 )
 from liqsim.mechanics.windows import window_left_us
@@ -204,9 +205,8 @@ class _Bot:
                 break
             if not sold:
                 yield self.seller.next_mark(market_id)  # Until prices move there is no use.
-            delay = self._spec.resale_spacing_us or self._spec.resale_delay_us
-            if 0 < sold < ordered:
-                delay = max(delay, desk.state.book.half_life_us)
+            spacing = self._spec.resale_spacing_us or self._spec.resale_delay_us
+            delay = resale_pause_us(spacing, ordered, sold, desk.state.book.half_life_us)
         self._is_selling[market_id] = False
         self._most_held_e8[market_id] = 0
 

@@ -26,10 +26,10 @@ from liqsim.events import (
     TrancheTakenOver,
     UnresolvedReason,
 )
-from liqsim.mechanics.classes import displacement_by_flow_e9, standing_of
+from liqsim.mechanics.classes import displacement_by_flow_e9, other_assets_uusd, standing_of
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
-from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8, scaled_margin, weight_e14
+from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8
 from liqsim.mechanics.radius import Ints
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
@@ -184,8 +184,14 @@ class Venue:
             shadow_mark_e8=desk.state.shadow_e8,
             shadow_margin_uusd=shadow_margin // MARGIN_SCALE,
             start_margin_uusd=start_margin // MARGIN_SCALE,
-            other_assets_uusd=(shadow_margin - margin - self._lost_here(desk, quantity))
-            // MARGIN_SCALE,
+            other_assets_uusd=other_assets_uusd(
+                margin=margin,
+                shadow_margin=shadow_margin,
+                quantity_e8=quantity,
+                tiers=desk.tiers,
+                mark_e8=desk.state.mark_e8,
+                shadow_e8=desk.state.shadow_e8,
+            ),
             forced_displacement_e9=flows[Flow.FORCED],
             hedging_displacement_e9=flows[Flow.HEDGING],
             standing=standing_of(
@@ -199,11 +205,6 @@ class Venue:
             leg.market_id: abs(self._margins.position(leg, bucket)) for leg in margins.legs(bucket)
         }
         self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes)))
-
-    def _lost_here(self, desk: MarketDesk, quantity_e8: int) -> int:
-        """Return the margin that a leg loses to displacement in its mark, in USD x 1e-22."""
-        weight, state = weight_e14(desk.tiers, abs(quantity_e8)), desk.state
-        return scaled_margin(0, [(quantity_e8, weight, state.shadow_e8 - state.mark_e8)])
 
     def _displacement_in_mark(self, desk: MarketDesk) -> tuple[int, ...]:
         """Return the displacement that the mark shows, by whose flow made it."""

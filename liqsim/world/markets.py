@@ -19,7 +19,7 @@ class Flow(IntEnum):
     HEDGING = 1
 
 
-_NO_PARTS = ((0.0, 0),) * len(Flow)
+_NO_OTHERS = ((0.0, 0),) * (len(Flow) - 1)
 
 
 @attrs.frozen
@@ -35,7 +35,7 @@ class BookState:
         half_life_us: Time in which half of the consumed volume refills.
         fill_seq: Newest forced fill, or `NO_CAUSE`.
         gross: Like *consumed*, but bought and sold add up instead of cancelling.
-        parts: (consumed, net_e8) of each `Flow`.
+        others: (consumed, net_e8) of each `Flow` but the forced one, whose part is what is left.
     """
 
     at_us: int
@@ -45,7 +45,14 @@ class BookState:
     half_life_us: int
     fill_seq: int = NO_CAUSE
     gross: float = 0.0
-    parts: tuple[tuple[float, int], ...] = _NO_PARTS
+    others: tuple[tuple[float, int], ...] = _NO_OTHERS
+
+    def part(self, flow: Flow) -> tuple[float, int]:
+        """Return what of consumed and net volume is one flow's, as of the state's own instant."""
+        if flow is not Flow.FORCED:
+            return self.others[flow - 1]
+        consumed = self.consumed - sum(consumed for consumed, _ in self.others)
+        return consumed, self.net_e8 - sum(net_e8 for _, net_e8 in self.others)
 
     def consumed_at(self, at_us: int) -> float:
         """Return the consumed volume at *at_us*, not before the state's own instant."""
@@ -66,9 +73,10 @@ class BookState:
         self, at_us: int, quantity_e8: int, fill_seq: int, flow: Flow = Flow.FORCED
     ) -> "BookState":
         """Return the state after a fill of *quantity_e8* (negative: sold)."""
-        parts = [(self._left(consumed, at_us), net_e8) for consumed, net_e8 in self.parts]
-        consumed, net_e8 = parts[flow]
-        parts[flow] = consumed + quantity_e8, net_e8 + quantity_e8
+        others = [(self._left(consumed, at_us), net_e8) for consumed, net_e8 in self.others]
+        if flow is not Flow.FORCED:
+            consumed, net_e8 = others[flow - 1]
+            others[flow - 1] = consumed + quantity_e8, net_e8 + quantity_e8
         return BookState(
             at_us=at_us,
             consumed=self.consumed_at(at_us) + quantity_e8,
@@ -77,7 +85,7 @@ class BookState:
             half_life_us=self.half_life_us,
             fill_seq=fill_seq,
             gross=self._left(self.gross, at_us) + abs(quantity_e8),
-            parts=tuple(parts),
+            others=tuple(others),
         )
 
     def with_depth(self, at_us: int, multiplier_e6: int, half_life_us: int) -> "BookState":
@@ -93,7 +101,7 @@ class BookState:
             at_us=at_us,
             consumed=self.consumed_at(at_us) * kept,
             gross=self._left(self.gross, at_us) * kept,
-            parts=tuple((self._left(part, at_us) * kept, net) for part, net in self.parts),
+            others=tuple((self._left(part, at_us) * kept, net) for part, net in self.others),
             multiplier_e6=multiplier_e6,
             half_life_us=half_life_us,
         )

@@ -428,6 +428,15 @@ class Book:
             self.findings.add("lifecycle", entry.seq, f"tranche {tranche_seq} is settled already")
         return tranche
 
+    def check_published(self, entry: Entry, sampled_at_us: int, published_at_us: int) -> None:
+        """Check that an update was sampled, then published, then landed."""
+        if not sampled_at_us <= published_at_us <= entry.sim_time_us:
+            message = (
+                f"sampled at {sampled_at_us}, published at {published_at_us}, "
+                f"landed at {entry.sim_time_us} us"
+            )
+            self.findings.add("oracle_times", entry.seq, message)
+
     def check_reduces(self, entry: Entry, market: int, owner: int, quantity: int) -> None:
         """Check that a trade of *quantity* makes a position smaller and does not turn it round."""
         position = self.position(market, owner)

@@ -18,13 +18,7 @@ from replay.margin import E22_PER_UUSD
 
 def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
     """Check an update's instants, its place among the others, and the fill it is due to."""
-    if not e.sampled_at_us <= e.published_at_us <= entry.sim_time_us:
-        book.findings.add(
-            "oracle_times",
-            entry.seq,
-            f"sampled at {e.sampled_at_us}, published at {e.published_at_us}, "
-            f"landed at {entry.sim_time_us} us",
-        )
+    book.check_published(entry, e.sampled_at_us, e.published_at_us)
     if e.market_id >= len(book.terms.markets):
         return  # Reported as owner_unknown.
     terms, is_new = book.terms.markets[e.market_id], e.market_id not in book.fold.marks_e8

@@ -31,13 +31,7 @@ def mark_landed(book: Book, entry: Entry, e: OracleUpdated) -> None:
 
 def shadow_updated(book: Book, entry: Entry, e: ShadowUpdated) -> None:
     """Check an update's instants, and that it can be another than the mark's."""
-    if not e.sampled_at_us <= e.published_at_us <= entry.sim_time_us:
-        book.findings.add(
-            "oracle_times",
-            entry.seq,
-            f"sampled at {e.sampled_at_us}, published at {e.published_at_us}, "
-            f"landed at {entry.sim_time_us} us",
-        )
+    book.check_published(entry, e.sampled_at_us, e.published_at_us)
     depth = book.depths.get(e.market_id)
     if depth is None:
         return  # Reported as owner_unknown.

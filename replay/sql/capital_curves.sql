@@ -45,13 +45,7 @@ stated as (
     join runs as r on r.start_at = p.sim_time
     cross join opened as o
     union all
-    select market_id, seq, price from oracle_updated
-    union all
-    select market_id, seq, market_price from order_filled
-    union all
-    select market_id, seq, market_price from inventory_sold
-    union all
-    select market_id, seq, end_market from market_extremes
+    select market_id, seq, price from stated_prices
 ),
 steps as (
     select owner_id, market_id, seq, sum(amount) as amount, max(price) as price

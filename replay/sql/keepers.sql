@@ -52,16 +52,9 @@ traded as (
     from trades
     group by keeper_id, market_id
 ),
-stated as (
-    select market_id, seq, market_price from order_filled
-    union all
-    select market_id, seq, market_price from inventory_sold
-    union all
-    select market_id, seq, price from oracle_updated
-    union all
-    select market_id, seq, end_market from market_extremes
-),
-last_prices as (select market_id, arg_max(market_price, seq) as price from stated group by market_id)
+last_prices as (
+    select market_id, arg_max(price, seq) as price from stated_prices group by market_id
+)
 select o.owner_id as keeper_id, o.name as keeper, a.name as market,
     coalesce(w.won, 0) as won, coalesce(f.lost, 0) as lost,
     coalesce(f.lost_race, 0) as lost_race, coalesce(f.lost_restored, 0) as lost_restored,

@@ -149,15 +149,23 @@ def test_b1_supercritical_ladder_of_finite_width_is_sold_out(tmp_path: Path) -> 
     assert fall == pytest.approx(shock + impact * density * width, rel=1e-6)  # 1,250.
 
 
-def test_b1_generations_shrink_by_the_branching_ratio(tmp_path: Path) -> None:
-    impact, density, shock, b, spacing = 0.01, 40.0, 1_000.0, 0.4, 1.0
-    raw = ladder(
-        shock_bp=shock, impact_bp=impact, density=density, spacing_bp=spacing, levels=1_700
-    )
-    log = tmp_path / "generations.duckdb"
-    run_to_log(scenario_from_dict(raw, source="b1"), log)
+WAVES = (0.01, 40.0, 1_000.0, 0.4)
+"""Impact, density, shock in basis points, b."""
 
-    with Log(log) as reader:
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the log of a cascade of many generations."""
+    impact, density, shock, _ = WAVES
+    raw = ladder(shock_bp=shock, impact_bp=impact, density=density, spacing_bp=1.0, levels=1_700)
+    log = tmp_path_factory.mktemp("b1") / "generations.duckdb"
+    run_to_log(scenario_from_dict(raw, source="b1"), log)
+    return log
+
+
+def test_b1_generations_shrink_by_the_branching_ratio(waves: Path) -> None:
+    impact, density, shock, b = WAVES
+    with Log(waves) as reader:
         # Without latency one generation is sold per oracle sample.
         generations = [
             float(units)
@@ -187,15 +195,9 @@ def test_b1_generations_shrink_by_the_branching_ratio(tmp_path: Path) -> None:
         assert units * impact == pytest.approx(shock * b ** (k + 1), abs=2 * impact * density)
 
 
-def test_b1_generations_and_reproduction_of_the_views(tmp_path: Path) -> None:
-    impact, density, shock, b, spacing = 0.01, 40.0, 1_000.0, 0.4, 1.0
-    raw = ladder(
-        shock_bp=shock, impact_bp=impact, density=density, spacing_bp=spacing, levels=1_700
-    )
-    log = tmp_path / "generations.duckdb"
-    run_to_log(scenario_from_dict(raw, source="b1"), log)
-
-    with Log(log) as reader:
+def test_b1_generations_and_reproduction_of_the_views(waves: Path) -> None:
+    impact, density, shock, b = WAVES
+    with Log(waves) as reader:
         generations = reader.sql(
             """
             select g.generation, -sum(f.quantity)::double

@@ -289,7 +289,6 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
             gross = book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
             gross = (gross if gross >= 1.0 else 0.0) + abs(event.quantity_e8)
             whole = consumed, book.net_e8 + event.quantity_e8  # All flow is of one kind here.
-            none = 0.0, 0
             markets[event.market_id][3].append(
                 BookState(
                     10 * seq,
@@ -299,7 +298,7 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
                     1_000,
                     seq,
                     gross=gross,
-                    parts=(whole, none) if cls is OrderFilled else (none, whole),
+                    others=((0.0, 0) if cls is OrderFilled else whole,),
                 )
             )
         if cls is DepthChanged:
@@ -379,8 +378,8 @@ def test_a_trade_adds_to_what_is_left_of_the_trades_before():
     state = state.traded(10, -6 * 10**8, 4).traded(110, 10**8, 9)
 
     # Half of 6 is left of what was sold; what was bought since puts none of it back.
-    parts = ((-2e8, -5 * 10**8), (0.0, 0))
-    assert state == BookState(110, -2e8, -5 * 10**8, RATIO_SCALE, 100, 9, gross=4e8, parts=parts)
+    assert state == BookState(110, -2e8, -5 * 10**8, RATIO_SCALE, 100, 9, gross=4e8)
+    assert state.part(Flow.FORCED) == (-2e8, -5 * 10**8)
     assert (state.taken_at(110, 1), state.taken_at(110, -1)) == (1e8, 3e8)
     assert (state.taken_at(210, 1), state.taken_at(210, -1)) == (0.5e8, 1.5e8)
 
@@ -392,9 +391,7 @@ def test_flows_are_kept_apart_and_decay_alike():
     state = state.traded(110, 4 * 10**8, 9, Flow.HEDGING).with_depth(210, 500_000, 100)
 
     # -6 and -1 are halved, +4 is new; then all is halved by time, and again with the depth.
-    assert state.parts == ((-0.75e8, -6 * 10**8), (0.875e8, 3 * 10**8))
-    assert state.consumed == sum(consumed for consumed, _ in state.parts)
-    assert state.net_e8 == sum(net for _, net in state.parts)
+    assert [state.part(flow) for flow in Flow] == [(-0.75e8, -6 * 10**8), (0.875e8, 3 * 10**8)]
 
 
 @pytest.mark.parametrize(("multiplier", "keeps"), [(500_000, "price"), (3_000_000, "volume")])

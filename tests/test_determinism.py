@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from support.scenarios import (
     scenarios,
     squeeze,
 )
+from support.single import account, frictionless
 from support.sinks import ListSink
 
 import liqsim
@@ -41,6 +43,7 @@ from liqsim.events import (
     InventorySold,
     KeeperCallFailed,
     LiquidationTriggered,
+    OracleUpdated,
     TrancheTakenOver,
 )
 from liqsim.mechanics.paths import ReferencePath
@@ -473,3 +476,22 @@ def test_the_check_sees_what_it_is_for(line: str) -> None:
 )
 def test_the_check_leaves_alone_what_is_ordered(line: str) -> None:
     assert list(offences(line)) == []
+
+
+def test_updates_that_land_in_one_instant_go_by_market_however_they_came() -> None:
+    raw = frictionless(
+        {"holder": account(notional_usd=100, leverage=2, is_long=True, market="SLOW")},
+        knots=[(0, 1000), (20, 1100)],
+        maintenance=[[0, Decimal("0.01")]],
+    )
+    one = raw["markets"].pop("ONE")
+    for name, seconds in (("FAST", 1), ("SLOW", 3)):  # The slow one's is sent before.
+        landing = {"median": f"{seconds}s", "p99": f"{seconds}s"}
+        raw["markets"][name] = one | {"oracle": one["oracle"] | {"landing": landing}}
+
+    entries = events_of(raw)
+
+    updates = [entry for entry in entries if isinstance(entry.event, OracleUpdated)]
+    landings = [(entry.sim_time_us, entry.event.market_id) for entry in updates]
+    assert landings == sorted(landings)
+    assert Counter(Counter(at for at, _ in landings).values())[2] > 10

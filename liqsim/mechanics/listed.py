@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from liqsim.mechanics.margin import MARGIN_SCALE, scaled_margin, weight_e14
+from liqsim.mechanics.margin import MARGIN_SCALE, MarginRule, pieces, scaled_margin
 from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import Market
 from liqsim.units import amount_text, ceil_div, taker_cost_uusd
@@ -15,13 +15,17 @@ def due_holdings(
     markets: Sequence[Market],
     start_prices_e8: Sequence[int],
     *,
+    rules: Sequence[MarginRule],
     due_at_zero: bool,
 ) -> list[tuple[Holding, int]]:
     """Return the *holdings* that are due at the start prices, each with its margin in micro-USD."""
-    prices = {m.name: (m, price) for m, price in zip(markets, start_prices_e8, strict=True)}
+    terms = {
+        market.name: (rule, price)
+        for market, rule, price in zip(markets, rules, start_prices_e8, strict=True)
+    }
     due = []
     for holding in holdings:
-        margin = _scaled_margin(holding, prices)
+        margin = _scaled_margin(holding, terms)
         if margin < 0 or (due_at_zero and margin == 0):
             due.append((holding, -ceil_div(-margin, MARGIN_SCALE)))
     return due
@@ -42,11 +46,11 @@ def refusal_of(due: Sequence[tuple[Holding, int]], file: str) -> str:
     return "\n".join(lines)
 
 
-def _scaled_margin(holding: Holding, prices: Mapping[str, tuple[Market, int]]) -> int:
+def _scaled_margin(holding: Holding, terms: Mapping[str, tuple[MarginRule, int]]) -> int:
     cash_uusd = holding.collateral_uusd
     legs = []
     for name, quantity_e8, entry_e8 in holding.legs:
-        market, price_e8 = prices[name]
+        rule, price_e8 = terms[name]
         cash_uusd -= taker_cost_uusd(quantity_e8, entry_e8)
-        legs.append((quantity_e8, weight_e14(market.maintenance, abs(quantity_e8)), price_e8))
+        legs.append((pieces(rule, quantity_e8, entry_e8), price_e8))
     return scaled_margin(cash_uusd, legs)

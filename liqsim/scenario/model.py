@@ -31,7 +31,7 @@ from liqsim.scenario.fields import (
     usd,
 )
 from liqsim.scenario.holdings import Holding
-from liqsim.units import RATIO_SCALE, UNIT_SCALE
+from liqsim.units import RATIO_SCALE, UNIT_SCALE, USD_SCALE, ceil_div
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
 _WINDOW_END = Scalar("to", Form.INSTANT)
@@ -40,6 +40,9 @@ PRICE = Scalar(
 )
 _TIER_START = Scalar(
     "from_units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), scale=UNIT_SCALE
+)
+_TIER_START_USD = Scalar(
+    "from_usd", Form.SCALED, Decimal(0), Decimal(999_999_999_999), scale=USD_SCALE
 )
 _TIER_RATE = Scalar("rate", Form.SCALED, Decimal(0), Decimal(1), scale=RATIO_SCALE)
 
@@ -281,7 +284,10 @@ class Market:
 
     Attributes:
         name: Its name, which ends per-asset outcome keys.
-        maintenance: (from_units_e8, rate_e6): the rate on the part of a position above that size.
+        maintenance: (from_units_e8, rate_e6): the rate on the part of a position above that size;
+            empty if tiers go by notional.
+        maintenance_usd: (from_uusd, rate_e6): the rate on the part of a position's notional, at the
+            price that counts, above that; empty if tiers go by size.
         maintenance_changes: Changes of these rates over time.
         path: The reference path.
         shocks: Scripted moves on top of it.
@@ -290,12 +296,24 @@ class Market:
     """
 
     name: str
-    maintenance: tuple[tuple[int, int], ...] = pairs("maintenance", _TIER_START, _TIER_RATE)
+    maintenance: tuple[tuple[int, int], ...] = pairs(
+        "maintenance", _TIER_START, _TIER_RATE, default=[]
+    )
+    maintenance_usd: tuple[tuple[int, int], ...] = pairs(
+        "maintenance_usd", _TIER_START_USD, _TIER_RATE, default=[]
+    )
     maintenance_changes: tuple[MaintenanceChange, ...] = rows("maintenance_changes", default=[])
     path: KnotsPath | GbmPath | FilePath = table("path")
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
+
+    @property
+    def highest_rate_e6(self) -> int:
+        """The highest maintenance rate that is ever in force."""
+        rate_e6 = max((rate for _, rate in self.maintenance + self.maintenance_usd), default=0)
+        multipliers = [change.multiplier_e6 for change in self.maintenance_changes]
+        return ceil_div(rate_e6 * max([RATIO_SCALE, *multipliers]), RATIO_SCALE)
 
 
 @attrs.frozen
@@ -312,6 +330,18 @@ class Fees:
     taker_e6: int = ratio("taker", "0", "0.1", default=0)
     liquidation_on_mark_e6: int = ratio("liquidation_on_mark", "0", "0.5", default=0)
     liquidation_on_execution_e6: int = ratio("liquidation_on_execution", "0", "0.5", default=0)
+
+
+@attrs.frozen
+class MarginTerms:
+    """
+    What counts in a margin, beside cash and maintenance.
+
+    Attributes:
+        unrealised_haircut_e6: Share of a leg's unrealised profit that does not count.
+    """
+
+    unrealised_haircut_e6: int = ratio("unrealised_profit_haircut", "0", "0.999999", default=0)
 
 
 @attrs.frozen
@@ -538,6 +568,7 @@ class Venue:
         executor: Who executes tranches.
         due_at_zero: Whether a margin of exactly zero is due (else strictly below).
         mark_max_age_us: Tranches wait while the mark price is older; 0 never waits.
+        margin: Margin.
         fees: Fees.
         tranches: Tranches.
         fund: Insurance fund.
@@ -550,6 +581,7 @@ class Venue:
     executor: str = choice("executor", "engine", "keepers")
     due_at_zero: bool = flag("due_at_zero", default=False)
     mark_max_age_us: int = duration("mark_max_age", default="0s")
+    margin: MarginTerms = table("margin")
     fees: Fees = table("fees")
     tranches: Tranches = table("tranches")
     fund: Fund = table("fund")

@@ -25,6 +25,7 @@ from liqsim.eventlog.writer import EventLogWriter
 from liqsim.events import DepthChanged, Entry, InventorySold, OrderFilled
 from liqsim.mechanics.branching import units_due
 from liqsim.mechanics.liquidity import FrictionlessBook, Liquidity
+from liqsim.mechanics.margin import margin_rules
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.runner import Prepared, Simulation, prepare
 from liqsim.world.markets import BookState
@@ -239,7 +240,7 @@ def check_start(world: World, census: Counter[str]) -> None:
     names = [market.name for market in world.prepared.scenario.markets]
     ladder = units_due(
         world.prepared.accounts,
-        world.prepared.scenario.markets,
+        margin_rules(world.prepared.scenario),
         starts,
         due_at_zero=world.prepared.scenario.venue.due_at_zero,
     )

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import attrs
 
+from replay.margin import LegRule
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_US: Final = {
     "us": 1,
@@ -73,7 +75,7 @@ class MarketTerms:
 
     Attributes:
         name: Its name.
-        tiers: (from_units_e8, rate_e6) of the maintenance margin at the start.
+        rule: How positions count in a margin at the start.
         maintenance_changes: (at_us, multiplier_e6) of every change of these rates.
         step_us: Resolution of its reference path.
         depth: Its book; None where orders have no impact.
@@ -86,7 +88,7 @@ class MarketTerms:
     """
 
     name: str
-    tiers: tuple[tuple[int, int], ...]
+    rule: LegRule
     maintenance_changes: tuple[tuple[int, int], ...]
     step_us: int
     depth: DepthTerms | LadderTerms | None
@@ -97,9 +99,10 @@ class MarketTerms:
     catch_ups_us: tuple[int | None, ...]
     can_overtake: bool
 
-    def tiers_at(self, multiplier_e6: int) -> tuple[tuple[int, int], ...]:
-        """Return the tiers with every rate times a multiplier, rounded up to 1e-6."""
-        return tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in self.tiers)
+    def rule_at(self, multiplier_e6: int) -> LegRule:
+        """Return the rule with every maintenance rate times a multiplier, rounded up to 1e-6."""
+        tiers = tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in self.rule.tiers)
+        return attrs.evolve(self.rule, tiers=tiers)
 
 
 @attrs.frozen
@@ -291,7 +294,10 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         baseline=document["baseline"],
         start_unix_us=start,
         end_us=_instant(document["end"]) - start,
-        markets=tuple(_market(name, table, start) for name, table in document["markets"].items()),
+        markets=tuple(
+            _market(name, table, start, _scaled(venue["margin"]["unrealised_profit_haircut"], 6))
+            for name, table in document["markets"].items()
+        ),
         executor=venue["executor"],
         reaction_us=duration_us(executor["reaction"]),
         discount_e6=_scaled(executor.get("discount", 0), 6),
@@ -366,12 +372,14 @@ def _contributions(fund: Mapping[str, Any], start_unix_us: int) -> Iterator[Cont
         )
 
 
-def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTerms:
+def _market(
+    name: str, table: Mapping[str, Any], start_unix_us: int, unrealised_haircut_e6: int
+) -> MarketTerms:
     liquidity, oracle = table["liquidity"], table["oracle"]
     landing = oracle["landing"]
     return MarketTerms(
         name=name,
-        tiers=tuple((_scaled(start, 8), _scaled(rate, 6)) for start, rate in table["maintenance"]),
+        rule=_rule(table, unrealised_haircut_e6),
         maintenance_changes=tuple(
             (_instant(change["at"]) - start_unix_us, _scaled(change["multiplier"], 6))
             for change in table.get("maintenance_changes", ())
@@ -395,6 +403,13 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
         ),
         can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
     )
+
+
+def _rule(table: Mapping[str, Any], unrealised_haircut_e6: int) -> LegRule:
+    by_size, by_notional = table.get("maintenance", ()), table.get("maintenance_usd", ())
+    places = 6 if by_notional else 8
+    tiers = tuple((_scaled(s, places), _scaled(rate, 6)) for s, rate in by_notional or by_size)
+    return LegRule(tiers, bool(by_notional), unrealised_haircut_e6)
 
 
 def _depth(liquidity: Mapping[str, Any]) -> DepthTerms | LadderTerms | None:

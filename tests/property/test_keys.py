@@ -24,6 +24,7 @@ from support.scenarios import (
     events_of,
     keeper,
     keeper_race,
+    kinked,
     knots,
     listed,
     market,
@@ -281,6 +282,12 @@ Row = tuple[Callable[[], Raw], str, Any, Any]
 ROWS: Final[dict[str, Row]] = {
     "start": (gbm, "start", at(0), at(1)),
     "end": (engine_cascade, "end", at(180), at(170)),
+    "venue.margin.unrealised_profit_haircut": (
+        kinked,
+        "venue.margin.unrealised_profit_haircut",
+        0,
+        Decimal("0.3"),
+    ),
     "seed": (keeper_race, "seed", 1, 2),
     "path_mode": (engine_cascade, "path_mode", "on_top", "purged"),
     "markets.*.maintenance.[].from_units": (engine_cascade, f"{ETH}.maintenance.1.0", 50, 10),
@@ -289,6 +296,18 @@ ROWS: Final[dict[str, Row]] = {
         f"{ETH}.maintenance.0.1",
         Decimal("0.01"),
         Decimal("0.005"),
+    ),
+    "markets.*.maintenance_usd.[].from_usd": (
+        kinked,
+        f"{ETH}.maintenance_usd.1.0",
+        3_000,
+        6_000,
+    ),
+    "markets.*.maintenance_usd.[].rate": (
+        kinked,
+        f"{ETH}.maintenance_usd.1.1",
+        Decimal("0.02"),
+        Decimal("0.03"),
     ),
     "markets.*.maintenance_changes.[].at": (
         tightened,

@@ -75,6 +75,8 @@ _FLOORS_OF_BOTH = {
     "crossed by an account": 4,
     "averted": 3,
     "triggered by a change of rules": 25,
+    "due by the haircut on profit": 5,
+    "due by a tier of notional": 50,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

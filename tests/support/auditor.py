@@ -314,7 +314,14 @@ class Auditor:
         for market in self._legs(bucket):
             mark, _, _ = self._marks[market]
             total += Fraction(self._units[market][bucket] * mark, 10**16)
+            total -= self._unrealised_cut(market, bucket)
         return total - self._maintenance(bucket) * (1 + Fraction(buffer_e6, 10**6))
+
+    def _unrealised_cut(self, market: int, bucket: int) -> Fraction:
+        """Return what does not count of the profit of a leg, in USD."""
+        gained = self._marks[market][0] - self._entry_price[market, bucket]
+        share = Fraction(self._venue.margin.unrealised_haircut_e6, 10**6)
+        return max(share * Fraction(gained * self._units[market][bucket], 10**16), Fraction(0))
 
     def _maintenance(self, bucket: int) -> Fraction:
         return sum((self._maintenance_of(m, bucket) for m in self._legs(bucket)), Fraction(0))
@@ -322,6 +329,13 @@ class Auditor:
     def _maintenance_of(self, market: int, bucket: int, less: int = 0) -> Fraction:
         size = abs(self._units[market][bucket]) - less
         tiers = self._tiers(market)
+        if self._markets[market].maintenance_usd:
+            left, asked = Fraction(size * self._marks[market][0], 10**16), Fraction(0)
+            for start, rate in reversed(tiers):  # From the top: each tier takes what is above it.
+                above = max(left - Fraction(start, 10**6), Fraction(0))
+                asked += above * Fraction(int(rate), 10**6)
+                left -= above
+            return asked
         ends = [*(start for start, _ in tiers[1:]), max(size, tiers[-1][0])]
         asked = sum(
             Fraction(max(min(size, end) - start, 0) * rate, 10**14)
@@ -332,24 +346,44 @@ class Auditor:
     def _tiers(self, market: int) -> list[tuple[int, int]]:
         """Return the tiers in force, every rate rounded up."""
         factor = Fraction(self._multipliers_e6[market], 10**6)
-        return [
-            (start, -(-rate * factor // 1)) for start, rate in self._markets[market].maintenance
-        ]
+        return [(start, -(-rate * factor // 1)) for start, rate in self._tiers_at_start(market)]
 
-    def _scaled(self, cash: int, legs: Any, prices: Any, *, of_start: bool = False) -> int:
+    def _tiers_at_start(self, market: int) -> Any:
+        return self._markets[market].maintenance or self._markets[market].maintenance_usd
+
+    def _scaled(
+        self,
+        cash: int,
+        legs: Any,
+        prices: Any,
+        *,
+        of_start: bool = False,
+        first_tier_only: bool = False,
+        haircut_e6: int | None = None,
+    ) -> int:
         """Return a margin in USD x 1e-22: tier by tier, the rate's step on what lies above."""
+        if haircut_e6 is None:
+            haircut_e6 = self._venue.margin.unrealised_haircut_e6
         margin = cash * 10**16
-        for leg, quantity in legs.items():
-            tiers = self._markets[leg].maintenance if of_start else self._tiers(leg)
+        for leg, (quantity, entry) in legs.items():
+            tiers = self._tiers_at_start(leg) if of_start else self._tiers(leg)
             before, price = 0, prices[leg]
-            for start, rate in tiers:
-                margin -= price * (rate - before) * max(abs(quantity) - start, 0)
+            for start, rate in tiers[:1] if first_tier_only else tiers:
+                if self._markets[leg].maintenance_usd:
+                    margin -= (rate - before) * max(abs(quantity) * price - start * _E16, 0)
+                else:
+                    margin -= price * (rate - before) * max(abs(quantity) - start, 0)
                 before = rate
             margin += price * quantity * 10**6
+            margin -= haircut_e6 * max(quantity * (price - entry), 0)
         return margin
 
-    def _held(self, bucket: int) -> dict[int, int]:
-        return {leg: self._units[leg][bucket] for leg in self._legs(bucket)}
+    def _held(self, bucket: int) -> dict[int, tuple[int, int]]:
+        """Return units and entry price of every leg."""
+        return {
+            leg: (self._units[leg][bucket], self._entry_price[leg, bucket])
+            for leg in self._legs(bucket)
+        }
 
     def _backing(self, market: int, bucket: int) -> int:
         """Return the cash behind one leg, in whole micro-USD: the others count at their marks."""
@@ -488,6 +522,11 @@ class Auditor:
         lost = self._scaled(cash, held, others) - margin
         assert event.other_assets_uusd == lost // 10**16
         self.census["displaced by another asset"] += lost > 0
+        plain = self._scaled(cash, held, marks, haircut_e6=0)
+        self.census["due by the haircut on profit"] += not self._is_due(Fraction(plain))
+        if any(self._markets[leg].maintenance_usd for leg in held):
+            low = self._scaled(cash, held, marks, first_tier_only=True)
+            self.census["due by a tier of notional"] += not self._is_due(Fraction(low))
         if not self._is_due(Fraction(start)):
             right = Standing.RULE_INDUCED
         elif bucket in self._crossed or self._is_due(Fraction(on_shadow)):

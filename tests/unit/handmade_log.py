@@ -126,6 +126,9 @@ executor = "{executor}"
 due_at_zero = false
 mark_max_age = "8s"
 
+[venue.margin]
+unrealised_profit_haircut = 0
+
 [venue.fees]
 taker = 0.001
 liquidation_on_mark = 0

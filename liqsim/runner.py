@@ -22,7 +22,7 @@ from liqsim.mechanics.branching import Branching, branching_at_start
 from liqsim.mechanics.extremes import market_extremes
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
-from liqsim.mechanics.listed import due_holdings, refusal_of
+from liqsim.mechanics.listed import due_holdings, refusal_of, short_holdings
 from liqsim.mechanics.margin import margin_rules
 from liqsim.mechanics.oracle import Feed
 from liqsim.mechanics.paths import ReferencePath, reference_path
@@ -207,8 +207,9 @@ def prepare(scenario: Scenario, references: Sequence[Prices] | None = None) -> P
     due = due_holdings(
         listed.holdings, scenario.markets, start_prices, rules=rules, due_at_zero=due_at_zero
     )
-    if due and listed.due_at_start == "refuse":
-        raise ScenarioError(refusal_of(due, listed.file))
+    short = short_holdings(listed.holdings, scenario.markets, rules)
+    if (due or short) and listed.due_at_start == "refuse":
+        raise ScenarioError(refusal_of(due, short, listed.file))
     return Prepared(scenario, paths, accounts, due_at_start=len(due))
 
 

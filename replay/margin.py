@@ -22,11 +22,18 @@ class LegRule:
         tiers: (start, rate_e6) of the maintenance margin, starts in 1e-8 units or in 1e-6 USD.
         is_by_notional: Whether a tier is a part of the notional, not of the size.
         unrealised_haircut_e6: Share of an unrealised profit that does not count.
+        initial: (start, rate_e6) of the initial margin, likewise; empty where there is none.
     """
 
     tiers: tuple[tuple[int, int], ...] = ()
     is_by_notional: bool = False
     unrealised_haircut_e6: int = 0
+    initial: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def as_initial(self) -> "LegRule":
+        """The rule with initial margin for maintenance."""
+        return attrs.evolve(self, tiers=self.initial)
 
     @property
     def is_straight(self) -> bool:

@@ -100,9 +100,12 @@ class MarketTerms:
     can_overtake: bool
 
     def rule_at(self, multiplier_e6: int) -> LegRule:
-        """Return the rule with every maintenance rate times a multiplier, rounded up to 1e-6."""
-        tiers = tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in self.rule.tiers)
-        return attrs.evolve(self.rule, tiers=tiers)
+        """Return the rule with every rate times a multiplier, rounded up to 1e-6."""
+        tiers, initial = (
+            tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in of)
+            for of in (self.rule.tiers, self.rule.initial)
+        )
+        return attrs.evolve(self.rule, tiers=tiers, initial=initial)
 
 
 @attrs.frozen
@@ -208,7 +211,8 @@ class Terms:
         min_uusd: A remainder worth less goes with the tranche.
         spacing_us: From the end of a tranche to the start of the next of the same bucket.
         retry_us: Least time to the next tranche after one that depth stopped.
-        restore_buffer_e6: Margin is restored at (1 + this) x maintenance.
+        restores_initial: Whether margin is restored at the initial margin, not at maintenance.
+        restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
         keepers: Keepers by name; none where the engine executes.
         first_leg: Which leg of a cross account goes first.
@@ -220,6 +224,7 @@ class Terms:
         socialise: `notional`, `equity` or `none`.
         backers: What each backer of the fund has at the start, by name.
         contributions: What they pay into it, in the order of the rules' numbers.
+        lets_short_open: Whether accounts of a file open with whatever collateral it says.
     """
 
     name: str
@@ -242,6 +247,7 @@ class Terms:
     min_uusd: int
     spacing_us: int
     retry_us: int
+    restores_initial: bool
     restore_buffer_e6: int
     fund_uusd: int
     keepers: Mapping[str, KeeperTerms]
@@ -254,6 +260,7 @@ class Terms:
     socialise: str
     backers: Mapping[str, int]
     contributions: tuple[ContributionTerms, ...]
+    lets_short_open: bool
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -311,6 +318,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         min_uusd=_scaled(tranches.get("min_usd", 0), 6),
         spacing_us=duration_us(tranches["spacing"]),
         retry_us=duration_us(executor.get("retry", 0)),
+        restores_initial=tranches["restore_to"] == "initial",
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
         keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()},
@@ -337,7 +345,13 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, backer in venue["fund"].get("backers", {}).items()
         },
         contributions=tuple(_contributions(venue["fund"], start)),
+        lets_short_open=_due_at_start(document) == "liquidate",
     )
+
+
+def _due_at_start(document: Mapping[str, Any]) -> str:
+    accounts = document.get("population", {}).get("accounts", {})
+    return str(accounts.get("due_at_start", ""))
 
 
 def _keeper(bot: Mapping[str, Any], start_unix_us: int) -> KeeperTerms:
@@ -406,10 +420,13 @@ def _market(
 
 
 def _rule(table: Mapping[str, Any], unrealised_haircut_e6: int) -> LegRule:
-    by_size, by_notional = table.get("maintenance", ()), table.get("maintenance_usd", ())
-    places = 6 if by_notional else 8
-    tiers = tuple((_scaled(s, places), _scaled(rate, 6)) for s, rate in by_notional or by_size)
-    return LegRule(tiers, bool(by_notional), unrealised_haircut_e6)
+    by_notional = bool(table.get("maintenance_usd"))
+    suffix, places = ("_usd", 6) if by_notional else ("", 8)
+    tiers, initial = (
+        tuple((_scaled(start, places), _scaled(rate, 6)) for start, rate in table.get(key, ()))
+        for key in ("maintenance" + suffix, "initial" + suffix)
+    )
+    return LegRule(tiers, by_notional, unrealised_haircut_e6, initial)
 
 
 def _depth(liquidity: Mapping[str, Any]) -> DepthTerms | LadderTerms | None:

@@ -2,7 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from liqsim.mechanics.margin import MARGIN_SCALE, MarginRule, pieces, scaled_margin
+from liqsim.mechanics.margin import (
+    MARGIN_SCALE,
+    MarginRule,
+    initial_margin_uusd,
+    pieces,
+    scaled_margin,
+)
 from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import Market
 from liqsim.units import amount_text, ceil_div, taker_cost_uusd
@@ -31,19 +37,51 @@ def due_holdings(
     return due
 
 
-def refusal_of(due: Sequence[tuple[Holding, int]], file: str) -> str:
-    """Return the message that refuses accounts which are due at the start."""
-    where = f'population.accounts.file = "{file}"'
+def short_holdings(
+    holdings: Sequence[Holding], markets: Sequence[Market], rules: Sequence[MarginRule]
+) -> list[tuple[Holding, int]]:
+    """Return the *holdings* with less collateral than initial margin, in micro-USD, with that."""
+    rule_of = {market.name: rule for market, rule in zip(markets, rules, strict=True)}
+    short = []
+    for holding in holdings:
+        needed = sum(
+            initial_margin_uusd(rule_of[name], abs(quantity_e8), entry_e8)
+            for name, quantity_e8, entry_e8 in holding.legs
+        )
+        if holding.collateral_uusd < needed:
+            short.append((holding, needed))
+    return short
+
+
+def refusal_of(
+    due: Sequence[tuple[Holding, int]], short: Sequence[tuple[Holding, int]], file: str
+) -> str:
+    """Return the message that refuses accounts which are due or short of initial margin."""
+    where, let = (
+        f'population.accounts.file = "{file}"',
+        'due_at_start = "liquidate" would let it be',
+    )
     lines = [
         f"{where} at {holding.place}: {holding.name} is due at the start, its margin is "
-        f'{amount_text(margin_uusd)} USD; due_at_start = "liquidate" would let it be'
+        f"{amount_text(margin_uusd)} USD; {let}"
         for holding, margin_uusd in due[:_NAMED_MAX]
     ]
-    if len(due) > _NAMED_MAX:
-        more = len(due) - _NAMED_MAX
-        accounts = "account that is" if more == 1 else "accounts that are"
-        lines.append(f"{where} has {more} more {accounts} due at the start")
+    lines += _more(where, len(due), "due at the start")
+    lines += [
+        f"{where} at {holding.place}: {holding.name} has {amount_text(holding.collateral_uusd)} "
+        f"USD of collateral, must have the initial margin, {amount_text(needed_uusd)} USD; {let}"
+        for holding, needed_uusd in short[:_NAMED_MAX]
+    ]
+    lines += _more(where, len(short), "short of initial margin")
     return "\n".join(lines)
+
+
+def _more(where: str, count: int, what: str) -> list[str]:
+    if count <= _NAMED_MAX:
+        return []
+    more = count - _NAMED_MAX
+    accounts = "account that is" if more == 1 else "accounts that are"
+    return [f"{where} has {more} more {accounts} {what}"]
 
 
 def _scaled_margin(holding: Holding, terms: Mapping[str, tuple[MarginRule, int]]) -> int:

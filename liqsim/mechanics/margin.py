@@ -54,19 +54,24 @@ class MarginRule:
         is_by_notional: Whether they start at notionals in 1e-6 USD, at the price that counts, not
             at sizes in 1e-8 units.
         unrealised_haircut_e6: Share of an unrealised profit that does not count.
+        initial: Tiers of the initial margin, which start likewise; empty where none is asked for.
     """
 
     tiers: Tiers
     is_by_notional: bool = False
     unrealised_haircut_e6: int = 0
+    initial: Tiers = ()
 
 
 def margin_rule(market: Market, unrealised_haircut_e6: int) -> MarginRule:
     """Return the rule of a market at the start."""
-    tiers, is_by_notional = market.maintenance, False
-    if not tiers:
-        tiers, is_by_notional = market.maintenance_usd, True
-    return MarginRule(tiers, is_by_notional, unrealised_haircut_e6)
+    is_by_notional = not market.maintenance
+    return MarginRule(
+        tiers=market.maintenance_usd if is_by_notional else market.maintenance,
+        is_by_notional=is_by_notional,
+        unrealised_haircut_e6=unrealised_haircut_e6,
+        initial=market.initial_usd if is_by_notional else market.initial,
+    )
 
 
 def margin_rules(scenario: Scenario) -> tuple[MarginRule, ...]:
@@ -78,7 +83,7 @@ def margin_rules(scenario: Scenario) -> tuple[MarginRule, ...]:
 @cache
 def rule_in_force(rule: MarginRule, multiplier_e6: int) -> MarginRule:
     """
-    Return *rule* with every maintenance rate times a multiplier, rounded up.
+    Return *rule* with every rate times a multiplier, rounded up.
 
     >>> rule_in_force(MarginRule(((0, 5_000), (200 * 10**8, 10_001))), 1_500_000).tiers
     ((0, 7500), (20000000000, 15002))
@@ -86,7 +91,14 @@ def rule_in_force(rule: MarginRule, multiplier_e6: int) -> MarginRule:
     tiers = tuple(
         (start, ceil_div(rate * multiplier_e6, RATIO_SCALE)) for start, rate in rule.tiers
     )
-    return attrs.evolve(rule, tiers=tiers)
+    initial = tuple((start, ceil_div(r * multiplier_e6, RATIO_SCALE)) for start, r in rule.initial)
+    return attrs.evolve(rule, tiers=tiers, initial=initial)
+
+
+@cache
+def initial_rule(rule: MarginRule) -> MarginRule:
+    """Return *rule* with initial margin in the place of maintenance."""
+    return attrs.evolve(rule, tiers=rule.initial)
 
 
 def credits_of(tiers: Tiers) -> tuple[int, ...]:
@@ -147,6 +159,22 @@ def phi(of: Pieces, price_e8: int) -> int:
 def maintenance_at(rule: MarginRule, size_e8: int, price_e8: int) -> int:
     """Return the maintenance margin of a position of *size_e8* >= 0, in USD x 1e-22."""
     return max(weight * price_e8 - credit for weight, credit in _asked(rule, size_e8, 0))
+
+
+def initial_margin_uusd(rule: MarginRule, size_e8: int, price_e8: int) -> int:
+    """
+    Return what an account must have to open a position of *size_e8* >= 0, in 1e-6 USD, rounded up.
+
+    Of several legs, the sum; equity at the prices of their entry must not be below it. Zero where
+    the market asks for none.
+
+    >>> rule = MarginRule(((0, 10_000),), initial=((0, 20_000), (5 * 10**8, 50_000)))
+    >>> initial_margin_uusd(rule, 10 * 10**8, 100 * 10**8) / 10**6  # 2 % of 500, 5 % of 500.
+    35.0
+    """
+    if not rule.initial:
+        return 0
+    return ceil_div(maintenance_at(initial_rule(rule), size_e8, price_e8), MARGIN_SCALE)
 
 
 def scaled_margin(cash_uusd: int, legs: Iterable[tuple[Pieces, int]]) -> int:

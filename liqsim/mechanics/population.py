@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.errors import ScenarioError
-from liqsim.mechanics.margin import MarginRule, pieces, scaled_margin
+from liqsim.mechanics.margin import MarginRule, initial_margin_uusd, pieces, scaled_margin
 from liqsim.rng import Stream
 from liqsim.scenario.model import Cohort, Leg, Market, Population
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, taker_cost_uusd
@@ -159,7 +159,12 @@ def _draw_cohort(
                 )
                 quantity = size_uusd * leg.share_e6 // RATIO_SCALE * NOTIONAL_DIVISOR // entry
                 positions.append((leg.market_id, quantity if side else -quantity, entry))
-            account = math.ceil(size_uusd / leverage), positions
+            # What the venue asks of whoever opens caps the leverage that was drawn.
+            needed = sum(
+                initial_margin_uusd(leg.rule, abs(quantity), entry)
+                for leg, (_, quantity, entry) in zip(legs, positions, strict=True)
+            )
+            account = max(math.ceil(size_uusd / leverage), needed), positions
             if not _is_due(account, legs, due_at_zero=due_at_zero):
                 break
         if not all(quantity for _, quantity, _ in account[1]):

@@ -15,6 +15,7 @@ from liqsim.mechanics.margin import (
     MARGIN_SCALE,
     MarginRule,
     Pieces,
+    initial_rule,
     maintenance_at,
     pieces,
     restore_price_e8,
@@ -31,6 +32,9 @@ from liqsim.world.world import World
 
 CROSS: Final = -1
 """The home of a cross bucket, which has legs in several markets."""
+
+_RULE = attrgetter("rule")
+_START_RULE = attrgetter("start_rule")
 
 _ROOM_ERROR: Final = 2.0 * MARGIN_ERROR
 """More than what float margins err by, per market, as a share of cash and legs."""
@@ -113,7 +117,9 @@ class Margins:
         self._holdings = holdings
         self._mark = mark
         self._due_at_zero = context.scenario.venue.due_at_zero
-        self._buffer_e6 = context.scenario.venue.tranches.restore_buffer_e6
+        tranches = context.scenario.venue.tranches
+        self._buffer_e6 = tranches.restore_buffer_e6
+        self._restores_initial = tranches.restore_to == "initial"
         self._due = [CrossingIndex() for _ in context.markets]
         self._restored = [CrossingIndex() for _ in context.markets]
         # The market of an isolated bucket, any market without a leg; `CROSS` of a cross bucket.
@@ -194,13 +200,13 @@ class Margins:
             return [desks[home]] if views[home][bucket] else []
         return [desk for desk in desks if views[desk.market_id][bucket]]
 
-    def margin(self, bucket: int, buffer_e6: int = 0) -> int:
+    def margin(self, bucket: int) -> int:
         """Return its margin at the marks, in USD x 1e-22, exact."""
-        return self._margin(bucket, buffer_e6, attrgetter("rule"))
+        return self._margin(bucket, 0, _RULE)
 
     def start_margin(self, bucket: int) -> int:
         """Return its margin at the marks under the maintenance of the start, likewise."""
-        return self._margin(bucket, 0, attrgetter("start_rule"))
+        return self._margin(bucket, 0, _START_RULE)
 
     def _margin(
         self, bucket: int, buffer_e6: int, rule_of: Callable[[MarketDesk], MarginRule]
@@ -269,7 +275,7 @@ class Margins:
 
     def rooms_at_least(self, buckets: Ints) -> Floats:
         """Return floats that are not above `room_uusd` of many buckets, nor far below."""
-        margin, value, _ = self._margins_of(buckets, buffer_e6=0)
+        margin, value, _ = self._margins_of(buckets, 0, _RULE)
         scale = np.abs(self._holdings.cash[buckets]) + value
         rooms = margin - scale * (_ROOM_ERROR * len(self._context.markets)) - 2.0
         if not self._are_marks_complete():
@@ -280,8 +286,11 @@ class Margins:
         return all(self._mark(desk.state) for desk in self._context.markets)
 
     def is_restored(self, bucket: int) -> bool:
-        """Return whether its margin, above the buffer, is not due."""
-        return not self.is_due(self.margin(bucket, self._buffer_e6))
+        """Return whether its margin, above the buffer, is that of an end of its liquidation."""
+        return not self.is_due(self._margin(bucket, self._buffer_e6, self._restore_rule))
+
+    def _restore_rule(self, desk: MarketDesk) -> MarginRule:
+        return initial_rule(desk.rule) if self._restores_initial else desk.rule
 
     # All buckets --------------------------------------------------------------------------------
 
@@ -379,7 +388,7 @@ class Margins:
         quantity = self.position(desk, bucket)
         level = restore_price_e8(
             self._holdings.cash_view[bucket],
-            self._pieces(desk, bucket, desk.rule, self._buffer_e6),
+            self._pieces(desk, bucket, self._restore_rule(desk), self._buffer_e6),
             is_long=quantity > 0,
             due_at_zero=self._due_at_zero,
         )
@@ -402,19 +411,21 @@ class Margins:
         )
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
-        margin, value, _ = self._margins_of(buckets, buffer_e6=0)
+        margin, value, _ = self._margins_of(buckets, 0, _RULE)
         radius = safe_radius(margin, value)
         radius[margin < 1.0] = 0.0
         return radius
 
     def _radii_to_restored(self, buckets: Ints) -> Floats:
-        margin, value, error = self._margins_of(buckets, buffer_e6=self._buffer_e6)
+        margin, value, error = self._margins_of(buckets, self._buffer_e6, self._restore_rule)
         margin += error  # Here an error towards danger would come too late.
         radius = safe_radius(margin, value)
         radius[margin > -1.0] = 0.0
         return radius
 
-    def _margins_of(self, buckets: Ints, *, buffer_e6: int) -> tuple[Floats, Floats, Floats]:
+    def _margins_of(
+        self, buckets: Ints, buffer_e6: int, rule_of: Callable[[MarketDesk], MarginRule]
+    ) -> tuple[Floats, Floats, Floats]:
         """
         Return margins, how much the legs may move in them, and their error, in micro-USD.
 
@@ -428,7 +439,7 @@ class Margins:
             units = holdings.units[desk.market_id, buckets]
             entries = holdings.entry_e8[desk.market_id, buckets]
             factor = self._mark(desk.state) / NOTIONAL_DIVISOR
-            found = pieces_of(units, entries, desk.rule, buffer_e6)
+            found = pieces_of(units, entries, rule_of(desk), buffer_e6)
             rises = [slopes * factor for slopes, _ in found]
             shares = [rise + constants for rise, (_, constants) in zip(rises, found, strict=True)]
             margin += np.minimum.reduce(shares)

@@ -167,7 +167,26 @@ def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]
         yield (*path, "maintenance"), "must have at least one tier, or maintenance_usd must"
     yield from _tiers((*path, "maintenance"), market.maintenance)
     yield from _tiers((*path, "maintenance_usd"), market.maintenance_usd)
+    yield from _initial(path, market)
     yield from _maintenance_changes((*path, "maintenance_changes"), market)
+
+
+def _initial(path: Path, market: Market) -> Iterator[Problem]:
+    for key, tiers, beside, floor in (
+        ("initial", market.initial, "maintenance", market.maintenance),
+        ("initial_usd", market.initial_usd, "maintenance_usd", market.maintenance_usd),
+    ):
+        if tiers and not floor:
+            yield (*path, key), f"must not be there without {beside}, whose tiers are like these"
+            continue
+        yield from _tiers((*path, key), tiers)
+        for row, (start, rate_e6) in enumerate(tiers):
+            end = tiers[row + 1][0] if row + 1 < len(tiers) else BOUND
+            # Rates do not fall, so within a tier the last of maintenance is the highest.
+            least = max((rate for other, rate in floor if other < end), default=0)
+            if rate_e6 < least and start < end:
+                number = _number(least, RATIO_SCALE)
+                yield (*path, key, row, 1), f"must be at least that of {beside} there, {number}"
 
 
 def _tiers(here: Path, tiers: Sequence[tuple[int, int]]) -> Iterator[Problem]:
@@ -187,7 +206,7 @@ def _tiers(here: Path, tiers: Sequence[tuple[int, int]]) -> Iterator[Problem]:
 def _maintenance_changes(path: Path, market: Market) -> Iterator[Problem]:
     changes = market.maintenance_changes
     yield from _increasing(path, [change.at_us for change in changes], "at")
-    tiers = market.maintenance + market.maintenance_usd
+    tiers = market.maintenance + market.maintenance_usd + market.initial + market.initial_usd
     highest_e6 = max((rate_e6 for _, rate_e6 in tiers), default=0)
     for row, change in enumerate(changes):
         if ceil_div(highest_e6 * change.multiplier_e6, RATIO_SCALE) >= RATIO_SCALE > highest_e6:
@@ -195,7 +214,7 @@ def _maintenance_changes(path: Path, market: Market) -> Iterator[Problem]:
             yield (
                 (*path, row, "multiplier"),
                 (
-                    f"must be at most {_number(bound, RATIO_SCALE)}, or the highest maintenance "
+                    f"must be at most {_number(bound, RATIO_SCALE)}, or the highest margin "
                     f"rate, {_number(highest_e6, RATIO_SCALE)}, does not stay below 1"
                 ),
             )
@@ -276,13 +295,17 @@ def _venue(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
 def _kinks(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
     """Check that the margin of a long rises with the price on all of its pieces."""
     haircut_e6, buffer_e6 = venue.margin.unrealised_haircut_e6, venue.tranches.restore_buffer_e6
+    is_initial = venue.tranches.restore_to == "initial"
     for market in scenario.markets:
-        rate_e6 = market.highest_rate_e6
+        if is_initial and not market.initial + market.initial_usd:
+            bound = f'must be "maintenance": {market.name} asks for no initial margin'
+            yield (*path, "tranches", "restore_to"), bound
+        rate_e6 = market.highest_rate_e6(is_initial=is_initial)
         # Where there is one piece, a rate that the buffer takes to 1 is a margin never restored.
         if rate_e6 >= RATIO_SCALE or not (haircut_e6 or market.maintenance_usd):
             continue
         raised_e6 = ceil_div(rate_e6 * (RATIO_SCALE + buffer_e6), RATIO_SCALE)
-        why = f"the highest maintenance rate of {market.name}, {_number(rate_e6, RATIO_SCALE)},"
+        why = f"the highest margin rate of {market.name}, {_number(rate_e6, RATIO_SCALE)},"
         if raised_e6 >= RATIO_SCALE:
             most = (RATIO_SCALE - 1) * RATIO_SCALE // rate_e6 - RATIO_SCALE
             bound = f"must be at most {_number(most, RATIO_SCALE)}, or {why} is raised to 1 or more"

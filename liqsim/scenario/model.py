@@ -288,7 +288,10 @@ class Market:
             empty if tiers go by notional.
         maintenance_usd: (from_uusd, rate_e6): the rate on the part of a position's notional, at the
             price that counts, above that; empty if tiers go by size.
-        maintenance_changes: Changes of these rates over time.
+        initial: (from_units_e8, rate_e6): what an account must have of a position when it opens it,
+            in tiers like those of `maintenance`; empty asks for nothing.
+        initial_usd: Likewise beside `maintenance_usd`.
+        maintenance_changes: Changes of all these rates over time.
         path: The reference path.
         shocks: Scripted moves on top of it.
         liquidity: The book.
@@ -302,17 +305,22 @@ class Market:
     maintenance_usd: tuple[tuple[int, int], ...] = pairs(
         "maintenance_usd", _TIER_START_USD, _TIER_RATE, default=[]
     )
+    initial: tuple[tuple[int, int], ...] = pairs("initial", _TIER_START, _TIER_RATE, default=[])
+    initial_usd: tuple[tuple[int, int], ...] = pairs(
+        "initial_usd", _TIER_START_USD, _TIER_RATE, default=[]
+    )
     maintenance_changes: tuple[MaintenanceChange, ...] = rows("maintenance_changes", default=[])
     path: KnotsPath | GbmPath | FilePath = table("path")
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
 
-    @property
-    def highest_rate_e6(self) -> int:
-        """The highest maintenance rate that is ever in force."""
-        rate_e6 = max((rate for _, rate in self.maintenance + self.maintenance_usd), default=0)
+    def highest_rate_e6(self, *, is_initial: bool) -> int:
+        """Return the highest rate, of initial or of maintenance margin, that is ever in force."""
+        of_maintenance = self.maintenance + self.maintenance_usd
+        tiers = self.initial + self.initial_usd if is_initial else of_maintenance
         multipliers = [change.multiplier_e6 for change in self.maintenance_changes]
+        rate_e6 = max((rate for _, rate in tiers), default=0)
         return ceil_div(rate_e6 * max([RATIO_SCALE, *multipliers]), RATIO_SCALE)
 
 
@@ -354,13 +362,15 @@ class Tranches:
         max_uusd: Largest tranche, at the mark price.
         min_uusd: What would be left of a position worth less than this goes with the tranche.
         spacing_us: Time from the end of one tranche of a bucket to the start of the next.
-        restore_buffer_e6: Liquidation stops at margin >= 0 under (1 + this) x maintenance.
+        restore_to: Which margin must be there again for a liquidation to stop.
+        restore_buffer_e6: Liquidation stops at margin >= 0 under (1 + this) x that.
     """
 
     share_e6: int = ratio("share", "0", "1", low_open=True, default=1)
     max_uusd: int = usd("max_usd", "0.01", default=Decimal(999_999_999_999))
     min_uusd: int = usd("min_usd", default=0)
     spacing_us: int = duration("spacing", "0.000001", default="1s")
+    restore_to: str = choice("restore_to", "maintenance", "initial", default="maintenance")
     restore_buffer_e6: int = ratio("restore_buffer", "0", "10", default=0)
 
 

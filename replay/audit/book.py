@@ -6,7 +6,7 @@ The checks themselves are functions of (book, entry, event), one module per subj
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -28,7 +28,7 @@ from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
-from replay.margin import LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
+from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import KeeperTerms, Terms
 
 IntArray = npt.NDArray[np.int64]
@@ -339,30 +339,38 @@ class Book:
         markets = range(len(self.terms.markets)) if home is None else (home,)
         return all(market in self.fold.marks_e8 for market in markets)
 
-    def margin(self, bucket: int, *, buffer_e6: int = 0) -> int:
+    def margin(self, bucket: int) -> int:
         """Return the margin at the folded marks, in 1e-22 USD."""
-        legs = [
+        return margin_e22(self.cash(bucket), self._legs_under(bucket, self.rule))
+
+    def is_restored(self, bucket: int) -> bool:
+        """Return whether the margin at the folded marks ends a liquidation."""
+        return not self.is_due(self.restored_margin(bucket))
+
+    def restored_margin(self, bucket: int) -> int:
+        """Return the margin, under what a liquidation restores it to, with the buffer."""
+
+        def rule(market: int) -> LegRule:
+            stands = self.rule(market)
+            return stands.as_initial if self.terms.restores_initial else stands
+
+        legs, buffer_e6 = self._legs_under(bucket, rule), self.terms.restore_buffer_e6
+        return margin_e22(self.cash(bucket), legs, buffer_e6=buffer_e6)
+
+    def _legs_under(self, bucket: int, rule: Callable[[int], LegRule]) -> list[Leg]:
+        return [
             (
-                self.rule(market),
+                rule(market),
                 self.position(market, bucket),
                 self.entry_price(market, bucket),
                 self.mark(market),
             )
             for market in self.legs(bucket)
         ]
-        return margin_e22(self.cash(bucket), legs, buffer_e6=buffer_e6)
 
     def start_margin(self, bucket: int) -> int:
         """Return the margin at the folded marks under the maintenance of the start, likewise."""
-        legs = [
-            (
-                self.terms.markets[market].rule,
-                self.position(market, bucket),
-                self.entry_price(market, bucket),
-                self.mark(market),
-            )
-            for market in self.legs(bucket)
-        ]
+        legs = self._legs_under(bucket, lambda market: self.terms.markets[market].rule)
         return margin_e22(self.cash(bucket), legs)
 
     def shadow_margin(self, cash_uusd: int, held: Mapping[int, Position]) -> int:

@@ -15,6 +15,7 @@ import attrs
 import pytest
 from support.scenarios import (
     Raw,
+    asking,
     at,
     bars,
     changed,
@@ -135,6 +136,15 @@ def fall(**overrides: Any) -> Raw:
     """One account that is sold a little above its bankruptcy price, in a calm market."""
     path = knots((0, 100), (9, 100), (10, 90.5), (60, 90.5))
     return changed(small_scenario(markets__ETH__path=path), overrides)
+
+
+def asking_by_notional() -> Raw:
+    """The same account at a venue that asks for more at the opening, by notional."""
+    raw = fall()
+    del raw["markets"]["ETH"]["maintenance"]
+    rates = [[0, Decimal("0.12")], [500, Decimal("0.2")]]
+    raw["markets"]["ETH"] |= {"maintenance_usd": [[0, Decimal("0.01")]], "initial_usd": rates}
+    return raw
 
 
 def fall_apart(**overrides: Any) -> Raw:
@@ -296,6 +306,26 @@ ROWS: Final[dict[str, Row]] = {
         f"{ETH}.maintenance.0.1",
         Decimal("0.01"),
         Decimal("0.005"),
+    ),
+    "markets.*.initial.[].from_units": (asking, f"{ETH}.initial.1.0", 50, 10),
+    "markets.*.initial.[].rate": (
+        asking,
+        f"{ETH}.initial.0.1",
+        Decimal("0.05"),
+        Decimal("0.055"),
+    ),
+    "markets.*.initial_usd.[].from_usd": (asking_by_notional, f"{ETH}.initial_usd.1.0", 500, 800),
+    "markets.*.initial_usd.[].rate": (
+        asking_by_notional,
+        f"{ETH}.initial_usd.0.1",
+        Decimal("0.12"),
+        Decimal("0.15"),
+    ),
+    "venue.tranches.restore_to": (
+        asking,
+        "venue.tranches.restore_to",
+        "initial",
+        "maintenance",
     ),
     "markets.*.maintenance_usd.[].from_usd": (
         kinked,

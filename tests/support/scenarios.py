@@ -516,6 +516,15 @@ def kinked(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def asking(**overrides: Any) -> Raw:
+    """The crash through a thin book at a venue that asks for 5 % and more at the opening."""
+    initial = [[0, Decimal("0.05")], [50, Decimal("0.06")], [200, Decimal("0.08")]]
+    raw = engine_cascade(
+        name="asking", markets__ETH__initial=initial, venue__tranches__restore_to="initial"
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -561,6 +570,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "tightened": tightened,
     "bought_back": bought_back,
     "kinked": kinked,
+    "asking": asking,
 }
 """The hand-written scenarios, by name."""
 
@@ -965,6 +975,16 @@ def _kinks(draw: st.DrawFn, raw: Raw) -> None:
             market["maintenance_usd"] = [list(tier) for tier in zip(starts, rates, strict=False)]
     share = draw(_of(0, 0, Decimal("0.2"), Decimal("0.35")))
     raw["venue"]["margin"] = {"unrealised_profit_haircut": share}
+    if draw(_of(False, False, True)):
+        for market in raw["markets"].values():
+            for key in ("maintenance", "maintenance_usd"):
+                market[key.replace("maintenance", "initial")] = [
+                    [start, max(rate * Decimal("1.4"), Decimal("0.05"))]
+                    for start, rate in market.get(key, ())
+                ]
+        # A long's margin must rise with its price.
+        if draw(st.booleans()) and not share:
+            raw["venue"]["tranches"]["restore_to"] = "initial"
 
 
 @st.composite

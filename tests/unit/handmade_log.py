@@ -138,6 +138,7 @@ liquidation_on_execution = 0
 share = 0.5
 max_usd = 1000
 spacing = "1s"
+restore_to = "maintenance"
 restore_buffer = 0
 
 [venue.fund]

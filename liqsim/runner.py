@@ -22,7 +22,8 @@ from liqsim.mechanics.branching import Branching, branching_at_start
 from liqsim.mechanics.extremes import market_extremes
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
-from liqsim.mechanics.listed import due_holdings, refusal_of
+from liqsim.mechanics.listed import due_holdings, refusal_of, short_holdings
+from liqsim.mechanics.margin import margin_rules
 from liqsim.mechanics.oracle import Feed
 from liqsim.mechanics.paths import ReferencePath, reference_path
 from liqsim.mechanics.population import Accounts, draw_accounts
@@ -121,6 +122,7 @@ class Prepared:
                 for market in scenario.markets
             ],
             starts,
+            rules=margin_rules(scenario),
             due_at_zero=scenario.venue.due_at_zero,
         )
 
@@ -190,19 +192,24 @@ def prepare(scenario: Scenario, references: Sequence[Prices] | None = None) -> P
         )
     )
     start_prices, due_at_zero = [path.at(0) for path in paths], scenario.venue.due_at_zero
+    rules = margin_rules(scenario)
     accounts = draw_accounts(
         scenario.population,
         scenario.markets,
         start_prices,
+        rules=rules,
         seed=scenario.seed,
         due_at_zero=due_at_zero,
     )
     listed = scenario.population.accounts
     if listed is None:
         return Prepared(scenario, paths, accounts)
-    due = due_holdings(listed.holdings, scenario.markets, start_prices, due_at_zero=due_at_zero)
-    if due and listed.due_at_start == "refuse":
-        raise ScenarioError(refusal_of(due, listed.file))
+    due = due_holdings(
+        listed.holdings, scenario.markets, start_prices, rules=rules, due_at_zero=due_at_zero
+    )
+    short = short_holdings(listed.holdings, scenario.markets, rules)
+    if (due or short) and listed.due_at_start == "refuse":
+        raise ScenarioError(refusal_of(due, short, listed.file))
     return Prepared(scenario, paths, accounts, due_at_start=len(due))
 
 
@@ -362,11 +369,11 @@ class Simulation:
 
 def _desk(number: int, prepared: Prepared, state: MarketState) -> MarketDesk:
     market, path = prepared.scenario.markets[number], prepared.paths[number]
-    liquidity = _liquidity(market, path.at(0))
+    liquidity, rule = _liquidity(market, path.at(0)), margin_rules(prepared.scenario)[number]
     if not prepared.scenario.is_purging:
-        return MarketDesk(number, market, path, state, liquidity)
+        return MarketDesk(number, market, rule, path, state, liquidity)
     purged = PurgedPath(market.name, path, state, liquidity.displacement)
-    return MarketDesk(number, market, purged, state, liquidity)
+    return MarketDesk(number, market, rule, purged, state, liquidity)
 
 
 def _half_life_us(market: Market) -> int:

@@ -167,20 +167,26 @@ def statements(terms: Terms | None) -> Iterator[str]:
     markets = terms.markets if terms is not None else ()
     due_at_zero = terms is not None and terms.due_at_zero
     books = [
-        (number, market.depth is not None, due_at_zero) for number, market in enumerate(markets)
-    ]
-    tiers = [
-        (number, multiplier_e6, start, rate - before)
+        (number, market.depth is not None, due_at_zero, market.rule.unrealised_haircut_e6)
         for number, market in enumerate(markets)
-        for multiplier_e6 in sorted({10**6, *(m for _, m in market.maintenance_changes)})
-        for in_force in [market.tiers_at(multiplier_e6)]
-        for (start, rate), before in zip(
-            in_force, (0, *(rate for _, rate in in_force)), strict=False
-        )
     ]
-    yield _table("scenario_books", "market_id int, has_impact bool, due_at_zero bool", books)
+    columns = "market_id int, has_impact bool, due_at_zero bool, unrealised_haircut_e6 hugeint"
+    yield _table("scenario_books", columns, books)
+    by_size, by_notional = [], []
+    for number, market in enumerate(markets):
+        for multiplier_e6 in sorted({10**6, *(m for _, m in market.maintenance_changes)}):
+            below = less_e22 = 0
+            for start, rate in market.rule_at(multiplier_e6).tiers:
+                less_e22 += (rate - below) * start * 10**10
+                if market.rule.is_by_notional:
+                    by_notional.append((number, multiplier_e6, rate, less_e22))
+                else:
+                    by_size.append((number, multiplier_e6, start, rate - below))
+                below = rate
     columns = "market_id int, multiplier_e6 bigint, start_e8 hugeint, step_e6 hugeint"
-    yield _table("scenario_tiers", columns, tiers)
+    yield _table("scenario_tiers", columns, by_size)
+    columns = "market_id int, multiplier_e6 bigint, rate_e6 hugeint, less_e22 hugeint"
+    yield _table("scenario_notional_tiers", columns, by_notional)
 
 
 def _table(name: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> str:

@@ -7,55 +7,91 @@ Everything is exact: margins are integers of 1e-22 USD (price 1e-8 x units 1e-8 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import attrs
+
 E22_PER_UUSD: Final = 10**16
 _E6: Final = 10**6
 
 
-def maintenance_e22(tiers: Sequence[tuple[int, int]], quantity_e8: int, price_e8: int) -> int:
+@attrs.frozen
+class LegRule:
+    """
+    How a position counts in a margin.
+
+    Attributes:
+        tiers: (start, rate_e6) of the maintenance margin, starts in 1e-8 units or in 1e-6 USD.
+        is_by_notional: Whether a tier is a part of the notional, not of the size.
+        unrealised_haircut_e6: Share of an unrealised profit that does not count.
+        initial: (start, rate_e6) of the initial margin, likewise; empty where there is none.
+    """
+
+    tiers: tuple[tuple[int, int], ...] = ()
+    is_by_notional: bool = False
+    unrealised_haircut_e6: int = 0
+    initial: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def as_initial(self) -> "LegRule":
+        """The rule with initial margin for maintenance."""
+        return attrs.evolve(self, tiers=self.initial)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether what a position adds to a margin is in proportion to its price."""
+        return not (self.is_by_notional or self.unrealised_haircut_e6)
+
+
+Leg = tuple[LegRule, int, int, int]
+"""Rule, quantity_e8, entry price, price."""
+
+
+def maintenance_e22(rule: LegRule, quantity_e8: int, price_e8: int) -> int:
     """
     Return the maintenance margin of a position.
 
     Each tier's rate counts from its start upwards, in place of the rate below it.
 
-    >>> maintenance_e22([(0, 5_000), (200 * 10**8, 10_000)], -300 * 10**8, 10**8) // 10**22
+    >>> maintenance_e22(LegRule(((0, 5_000), (200 * 10**8, 10_000))), -300 * 10**8, 10**8) // 10**22
+    2
+    >>> by_notional = LegRule(((0, 5_000), (200 * 10**6, 10_000)), is_by_notional=True)
+    >>> maintenance_e22(by_notional, -150 * 10**8, 2 * 10**8) // 10**22
     2
     """
-    return _asked_e14(tiers, abs(quantity_e8)) * price_e8
+    if rule.is_by_notional:
+        notional_e16 = abs(quantity_e8) * price_e8
+        return _asked([(start * 10**10, rate) for start, rate in rule.tiers], notional_e16)
+    return _asked(rule.tiers, abs(quantity_e8)) * price_e8
 
 
-def slope_e14(tiers: Sequence[tuple[int, int]], quantity_e8: int) -> int:
+def slope_e14(rule: LegRule, quantity_e8: int) -> int:
     """
-    Return what a leg adds to the margin per unit of its price, in 1e-14 units.
+    Return what a leg under a straight rule adds to the margin per unit of its price.
 
-    >>> slope_e14([(0, 5_000)], -(10**8))
+    >>> slope_e14(LegRule(((0, 5_000),)), -(10**8))
     -100500000000000
     """
-    return quantity_e8 * _E6 - _asked_e14(tiers, abs(quantity_e8))
+    return quantity_e8 * _E6 - _asked(rule.tiers, abs(quantity_e8))
 
 
-def _asked_e14(tiers: Sequence[tuple[int, int]], size_e8: int) -> int:
+def _asked(tiers: Sequence[tuple[int, int]], size: int) -> int:
     total, below = 0, 0
     for start, rate in tiers:
-        total += (rate - below) * max(size_e8 - start, 0)
+        total += (rate - below) * max(size - start, 0)
         below = rate
     return total
 
 
-def margin_e22(
-    cash_uusd: int,
-    legs: Iterable[tuple[Sequence[tuple[int, int]], int, int]],
-    *,
-    buffer_e6: int = 0,
-) -> int:
+def margin_e22(cash_uusd: int, legs: Iterable[Leg], *, buffer_e6: int = 0) -> int:
     """
-    Return cash + position values - maintenance x (1 + buffer), rounded down for the buffer.
+    Return cash + position values - maintenance x (1 + buffer) - what of profits does not count.
 
-    A leg is (tiers, quantity_e8, price_e8).
+    Rounded down for the buffer.
     """
     total = cash_uusd * E22_PER_UUSD
-    for tiers, quantity, price in legs:
-        maintenance = maintenance_e22(tiers, quantity, price)
+    for rule, quantity, entry, price in legs:
+        maintenance = maintenance_e22(rule, quantity, price)
         total += quantity * price * _E6 - -(-maintenance * (_E6 + buffer_e6) // _E6)
+        total -= rule.unrealised_haircut_e6 * max(quantity * (price - entry), 0)
     return total
 
 

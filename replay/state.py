@@ -118,6 +118,23 @@ class State:
         )
         return [Mark(name, price, at.replace(tzinfo=UTC), *rest) for name, price, at, *rest in rows]
 
+    def entry_prices(self, bucket_id: int) -> dict[str, Decimal]:
+        """Return the entry price, in USD, of each position that an account ever had, by market."""
+        rows = self.log.rows(
+            f"""
+            select a.name, arg_max(e.price, e.seq)
+            from (
+                select seq, market_id, price from position_opened where bucket_id = {bucket_id}
+                union all
+                select seq, market_id, entry_price from profit_cut where payer_id = {bucket_id}
+            ) as e
+            join assets as a on a.market_id = e.market_id
+            where e.seq <= {self.seq}
+            group by a.name
+            """
+        )
+        return dict(rows)
+
     def fund_usd(self) -> Decimal:
         """Return what the insurance fund holds, in USD."""
         return self._total(

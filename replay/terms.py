@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import attrs
 
+from replay.margin import LegRule
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_US: Final = {
     "us": 1,
@@ -73,7 +75,7 @@ class MarketTerms:
 
     Attributes:
         name: Its name.
-        tiers: (from_units_e8, rate_e6) of the maintenance margin at the start.
+        rule: How positions count in a margin at the start.
         maintenance_changes: (at_us, multiplier_e6) of every change of these rates.
         step_us: Resolution of its reference path.
         depth: Its book; None where orders have no impact.
@@ -86,7 +88,7 @@ class MarketTerms:
     """
 
     name: str
-    tiers: tuple[tuple[int, int], ...]
+    rule: LegRule
     maintenance_changes: tuple[tuple[int, int], ...]
     step_us: int
     depth: DepthTerms | LadderTerms | None
@@ -97,9 +99,13 @@ class MarketTerms:
     catch_ups_us: tuple[int | None, ...]
     can_overtake: bool
 
-    def tiers_at(self, multiplier_e6: int) -> tuple[tuple[int, int], ...]:
-        """Return the tiers with every rate times a multiplier, rounded up to 1e-6."""
-        return tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in self.tiers)
+    def rule_at(self, multiplier_e6: int) -> LegRule:
+        """Return the rule with every rate times a multiplier, rounded up to 1e-6."""
+        tiers, initial = (
+            tuple((start, -(-rate * multiplier_e6 // 10**6)) for start, rate in of)
+            for of in (self.rule.tiers, self.rule.initial)
+        )
+        return attrs.evolve(self.rule, tiers=tiers, initial=initial)
 
 
 @attrs.frozen
@@ -205,7 +211,8 @@ class Terms:
         min_uusd: A remainder worth less goes with the tranche.
         spacing_us: From the end of a tranche to the start of the next of the same bucket.
         retry_us: Least time to the next tranche after one that depth stopped.
-        restore_buffer_e6: Margin is restored at (1 + this) x maintenance.
+        restores_initial: Whether margin is restored at the initial margin, not at maintenance.
+        restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
         keepers: Keepers by name; none where the engine executes.
         first_leg: Which leg of a cross account goes first.
@@ -217,6 +224,7 @@ class Terms:
         socialise: `notional`, `equity` or `none`.
         backers: What each backer of the fund has at the start, by name.
         contributions: What they pay into it, in the order of the rules' numbers.
+        lets_short_open: Whether accounts of a file open with whatever collateral it says.
     """
 
     name: str
@@ -239,6 +247,7 @@ class Terms:
     min_uusd: int
     spacing_us: int
     retry_us: int
+    restores_initial: bool
     restore_buffer_e6: int
     fund_uusd: int
     keepers: Mapping[str, KeeperTerms]
@@ -251,6 +260,7 @@ class Terms:
     socialise: str
     backers: Mapping[str, int]
     contributions: tuple[ContributionTerms, ...]
+    lets_short_open: bool
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -291,7 +301,10 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         baseline=document["baseline"],
         start_unix_us=start,
         end_us=_instant(document["end"]) - start,
-        markets=tuple(_market(name, table, start) for name, table in document["markets"].items()),
+        markets=tuple(
+            _market(name, table, start, _scaled(venue["margin"]["unrealised_profit_haircut"], 6))
+            for name, table in document["markets"].items()
+        ),
         executor=venue["executor"],
         reaction_us=duration_us(executor["reaction"]),
         discount_e6=_scaled(executor.get("discount", 0), 6),
@@ -305,6 +318,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         min_uusd=_scaled(tranches.get("min_usd", 0), 6),
         spacing_us=duration_us(tranches["spacing"]),
         retry_us=duration_us(executor.get("retry", 0)),
+        restores_initial=tranches["restore_to"] == "initial",
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
         keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()},
@@ -331,7 +345,13 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, backer in venue["fund"].get("backers", {}).items()
         },
         contributions=tuple(_contributions(venue["fund"], start)),
+        lets_short_open=_due_at_start(document) == "liquidate",
     )
+
+
+def _due_at_start(document: Mapping[str, Any]) -> str:
+    accounts = document.get("population", {}).get("accounts", {})
+    return str(accounts.get("due_at_start", ""))
 
 
 def _keeper(bot: Mapping[str, Any], start_unix_us: int) -> KeeperTerms:
@@ -366,12 +386,14 @@ def _contributions(fund: Mapping[str, Any], start_unix_us: int) -> Iterator[Cont
         )
 
 
-def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTerms:
+def _market(
+    name: str, table: Mapping[str, Any], start_unix_us: int, unrealised_haircut_e6: int
+) -> MarketTerms:
     liquidity, oracle = table["liquidity"], table["oracle"]
     landing = oracle["landing"]
     return MarketTerms(
         name=name,
-        tiers=tuple((_scaled(start, 8), _scaled(rate, 6)) for start, rate in table["maintenance"]),
+        rule=_rule(table, unrealised_haircut_e6),
         maintenance_changes=tuple(
             (_instant(change["at"]) - start_unix_us, _scaled(change["multiplier"], 6))
             for change in table.get("maintenance_changes", ())
@@ -395,6 +417,16 @@ def _market(name: str, table: Mapping[str, Any], start_unix_us: int) -> MarketTe
         ),
         can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
     )
+
+
+def _rule(table: Mapping[str, Any], unrealised_haircut_e6: int) -> LegRule:
+    by_notional = bool(table.get("maintenance_usd"))
+    suffix, places = ("_usd", 6) if by_notional else ("", 8)
+    tiers, initial = (
+        tuple((_scaled(start, places), _scaled(rate, 6)) for start, rate in table.get(key, ()))
+        for key in ("maintenance" + suffix, "initial" + suffix)
+    )
+    return LegRule(tiers, by_notional, unrealised_haircut_e6, initial)
 
 
 def _depth(liquidity: Mapping[str, Any]) -> DepthTerms | LadderTerms | None:

@@ -31,6 +31,7 @@ VIEWS: Final = (
     "bad_debt",
     "depth_changes",
     "maintenance_changes",
+    "entry_prices",
     "shadow_crossings",
     "liquidation_classes",
     "extremes",

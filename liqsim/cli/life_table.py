@@ -10,7 +10,7 @@ from liqsim.cli.state_table import owner_named
 from liqsim.cli.text import layout, price, printable, terminal_width, usd
 from liqsim.errors import QueryError
 from replay.log import Log
-from replay.margin import E22_PER_UUSD, margin_e22
+from replay.margin import E22_PER_UUSD, LegRule, margin_e22
 from replay.terms import read_terms
 
 _MICRO: Final = Decimal("0.000001")
@@ -43,7 +43,13 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
         f"where account_id = {owner.owner_id} order by seq, market_id"
     ).fetchall():
         held.setdefault(seq, {})[market_id] = (quantity, mark)
-    tiers = [market.tiers for market in read_terms(log.manifest.scenario_toml).markets]
+    rules = [market.rule for market in read_terms(log.manifest.scenario_toml).markets]
+    entries: dict[int, dict[int, Decimal]] = {}
+    for seq, market_id, entry_price in log.sql(
+        f"select seq, market_id, entry_price from entry_prices where bucket_id = {owner.owner_id}"
+    ).fetchall():
+        entries.setdefault(seq, {})[market_id] = entry_price
+    entered: dict[int, Decimal] = {}
     lives = log.sql(
         "select seq, sim_time, what, market, quantity, price, cash_change_usd, fee_usd, "
         "cash_after_usd, mark_price, equity_usd, cause_seq, note "
@@ -55,7 +61,8 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
         event = dict(zip(lives.columns, row, strict=True))
         legs = {m: leg for m, leg in held.get(event["seq"], {}).items() if leg[0]}
         equity = event.pop("equity_usd")
-        margin = _margin_usd(tiers, event["cash_after_usd"], legs)
+        entered |= entries.get(event["seq"], {})
+        margin = _margin_usd(rules, event["cash_after_usd"], legs, entered)
         events.append(
             {
                 **event,
@@ -77,16 +84,18 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
 
 
 def _margin_usd(
-    tiers: Sequence[Sequence[tuple[int, int]]],
+    rules: Sequence[LegRule],
     cash: Decimal,
     legs: Mapping[int, tuple[Decimal, Decimal | None]],
+    entered: Mapping[int, Decimal],
 ) -> Decimal | None:
     """Return the margin in exact arithmetic, rounded down; None where it is not defined."""
     exact = []
     for market_id, (quantity, mark) in legs.items():
         if mark is None:
             return None
-        exact.append((tiers[market_id], int(quantity.scaleb(8)), int(mark.scaleb(8))))
+        entry = int(entered[market_id].scaleb(8))
+        exact.append((rules[market_id], int(quantity.scaleb(8)), entry, int(mark.scaleb(8))))
     margin = margin_e22(int(cash.scaleb(6)), exact) // E22_PER_UUSD
     return Decimal(margin).scaleb(-6) if legs else None
 

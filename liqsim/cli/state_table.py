@@ -50,7 +50,7 @@ def describe_owner(log: Log, state: State, name: str) -> dict[str, Any]:
         "kind": owner.kind,
         "cohort": owner.cohort,
         "balances": balances,
-        **_positions(log, state, balances, is_bucket=owner.kind == "bucket"),
+        **_positions(log, state, balances, owner),
         "liquidation": next(
             (
                 liquidation
@@ -117,7 +117,7 @@ def _rows(relation: Any) -> list[dict[str, Any]]:
 
 
 def _positions(
-    log: Log, state: State, balances: Sequence[Mapping[str, Any]], *, is_bucket: bool
+    log: Log, state: State, balances: Sequence[Mapping[str, Any]], owner: OwnerRow
 ) -> dict[str, Any]:
     """Return the legs of an account and its margin, exact; no margin without legs and marks."""
     held = {row["asset"]: row["balance"] for row in balances}
@@ -125,17 +125,26 @@ def _positions(
     stated = {mark.market: mark for mark in state.marks()}
     marks = {name: mark.price for name, mark in stated.items()}
     markets = read_terms(log.manifest.scenario_toml).markets
-    tiers = {
-        market.name: market.tiers_at(int(stated[market.name].maintenance.scaleb(6)))
+    rules = {
+        market.name: market.rule_at(int(stated[market.name].maintenance.scaleb(6)))
         for market in markets
         if market.name in stated
     }
-    open_legs = [market.name for market in markets if is_bucket and held.get(market.name)]
+    open_legs = [
+        market.name for market in markets if owner.kind == "bucket" and held.get(market.name)
+    ]
     if not open_legs or not all(name in marks for name in open_legs):
         return {"legs": [], "margin": None}
     value = {name: held[name] * marks[name] for name in open_legs}
+    entries = state.entry_prices(owner.owner_id)
     exact = [
-        (tiers[name], int(held[name].scaleb(8)), int(marks[name].scaleb(8))) for name in open_legs
+        (
+            rules[name],
+            int(held[name].scaleb(8)),
+            int(entries[name].scaleb(8)),
+            int(marks[name].scaleb(8)),
+        )
+        for name in open_legs
     ]
     legs = []
     for name, leg in zip(open_legs, exact, strict=True):
@@ -150,7 +159,9 @@ def _positions(
                 "bankruptcy_price": Decimal(bankruptcy_price_e8(backing, leg[1])).scaleb(-8),
             }
         )
-    maintenance = Decimal(sum(maintenance_e22(*leg) for leg in exact)).scaleb(-22)
+    maintenance = Decimal(
+        sum(maintenance_e22(rule, units, mark) for rule, units, _, mark in exact)
+    ).scaleb(-22)
     margin = margin_e22(int(cash.scaleb(6)), exact) // E22_PER_UUSD
     return {
         "legs": legs,

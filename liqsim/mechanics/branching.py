@@ -7,7 +7,7 @@ cent is. Above 1, what becomes due moves the price on to more than made it due.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.mechanics.liquidity import Liquidity
-from liqsim.mechanics.margin import scaled_margin, weight_e14
+from liqsim.mechanics.margin import MarginRule, Pieces, phi, pieces, scaled_margin
 from liqsim.mechanics.population import Accounts
-from liqsim.mechanics.scan import slopes_of
+from liqsim.mechanics.scan import pieces_of
 from liqsim.scenario.model import Market
-from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div, taker_cost_uusd
+from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
 from liqsim.world.markets import BookState
 
 STEPS: Final = 30
@@ -63,6 +63,7 @@ def branching_at_start(
     calm: Sequence[BookState],
     start_prices_e8: Sequence[int],
     *,
+    rules: Sequence[MarginRule],
     due_at_zero: bool,
 ) -> list[Branching]:
     """
@@ -74,9 +75,10 @@ def branching_at_start(
         books: Their books.
         calm: The state of each book at the start.
         start_prices_e8: Their reference prices at the start.
+        rules: How positions in them count in a margin.
         due_at_zero: Whether a margin of exactly zero is due.
     """
-    ladder = units_due(accounts, markets, start_prices_e8, due_at_zero=due_at_zero)
+    ladder = units_due(accounts, rules, start_prices_e8, due_at_zero=due_at_zero)
     found = []
     for number, market in enumerate(markets):
         for is_long in (True, False):
@@ -108,7 +110,7 @@ def _ratio(book: Liquidity, calm: BookState, units_e8: int, step: int, *, is_lon
 
 def units_due(
     accounts: Accounts,
-    markets: Sequence[Market],
+    rules: Sequence[MarginRule],
     start_prices_e8: Sequence[int],
     *,
     due_at_zero: bool,
@@ -118,26 +120,29 @@ def units_due(
 
     One market's price moves while the others stand. Entry k counts accounts whose margin is first
     below zero (or at zero, if that is due) k whole per cents away; entry 0 those that are due at
-    the start price.
+    the start price. There is one rule per market.
     """
     ladder = {
         (number, is_long): [0] * (STEPS + 1)
-        for number in range(len(markets))
+        for number in range(len(rules))
         for is_long in (True, False)
     }
     if not len(accounts.rows):
         return ladder
     cash = _cash(accounts)
-    prices = np.array(start_prices_e8, dtype=np.float64)[accounts.market_ids]
-    shares = _slopes(accounts, markets) * prices / NOTIONAL_DIVISOR
+    # One row per piece of a leg; a leg with fewer than others has its last one several times.
+    shares, rises = _shares(accounts, rules, start_prices_e8)
+    least = shares.min(axis=0)
     margins, scale = cash.astype(np.float64), np.abs(cash).astype(np.float64)
-    np.add.at(margins, accounts.rows, shares)
-    np.add.at(scale, accounts.rows, np.abs(shares))
+    np.add.at(margins, accounts.rows, least)
+    np.add.at(scale, accounts.rows, np.abs(shares).max(axis=0) + np.abs(rises).max(axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = _PERCENT * margins[accounts.rows] / np.abs(shares)
-        slack = _STEP_ERROR * _PERCENT * scale[accounts.rows] / np.abs(shares)
+        # Beyond its kinks a margin follows another piece: the first one below zero decides.
+        rooms = margins[accounts.rows] - least + shares
+        steps = (_PERCENT * rooms / np.abs(rises)).min(axis=0)
+        slack = _STEP_ERROR * _PERCENT * scale[accounts.rows] / np.abs(rises).min(axis=0)
     first = np.searchsorted(accounts.rows, np.arange(len(accounts.names) + 1))
-    exact = _exact_step(accounts, cash, markets, start_prices_e8, first, due_at_zero=due_at_zero)
+    exact = _exact_step(accounts, cash, rules, start_prices_e8, first, due_at_zero=due_at_zero)
     # A float can tell the step unless it is about as near to a whole one as it errs.
     near = ~(np.abs(steps - np.round(steps)) > slack)
     whole = np.clip(np.floor(np.nan_to_num(steps, posinf=_PERCENT)), -1, _PERCENT).astype(int) + 1
@@ -156,18 +161,29 @@ def _cash(accounts: Accounts) -> _Ints:
     return cash
 
 
-def _slopes(accounts: Accounts, markets: Sequence[Market]) -> _Floats:
-    slopes = np.zeros(len(accounts.rows))
-    for number, market in enumerate(markets):
-        legs = accounts.market_ids == number
-        slopes[legs] = slopes_of(accounts.quantities_e8[None, legs], [market.maintenance])[0]
-    return slopes
+def _shares(
+    accounts: Accounts, rules: Sequence[MarginRule], start_prices_e8: Sequence[int]
+) -> tuple[_Floats, _Floats]:
+    """Return each piece of each leg at its price, and what it gains if the price doubles."""
+    by_market = []
+    for number, rule in enumerate(rules):
+        legs = np.flatnonzero(accounts.market_ids == number)
+        found = pieces_of(accounts.quantities_e8[legs], accounts.entries_e8[legs], rule)
+        by_market.append((legs, start_prices_e8[number] / NOTIONAL_DIVISOR, found))
+    count = max(len(found) for _, _, found in by_market)
+    shares, rises = np.zeros((2, count, len(accounts.rows)))
+    for legs, price, found in by_market:
+        for row in range(count):
+            slopes, constants = found[min(row, len(found) - 1)]
+            rises[row, legs] = slopes * price
+            shares[row, legs] = rises[row, legs] + constants
+    return shares, rises
 
 
 def _exact_step(
     accounts: Accounts,
     cash: _Ints,
-    markets: Sequence[Market],
+    rules: Sequence[MarginRule],
     start_prices_e8: Sequence[int],
     first: _Ints,
     *,
@@ -175,22 +191,24 @@ def _exact_step(
 ) -> Callable[[int], int]:
     """Return what gives the step of a leg, in integers."""
 
-    def legs_of(row: int) -> Iterator[tuple[int, int, int]]:
-        for leg in range(int(first[row]), int(first[row + 1])):
-            market, quantity = int(accounts.market_ids[leg]), int(accounts.quantities_e8[leg])
-            weight = weight_e14(markets[market].maintenance, abs(quantity))
-            yield quantity, weight, start_prices_e8[market]
+    def pieces_at(leg: int) -> tuple[Pieces, int]:
+        market, quantity = int(accounts.market_ids[leg]), int(accounts.quantities_e8[leg])
+        of = pieces(rules[market], quantity, int(accounts.entries_e8[leg]))
+        return of, start_prices_e8[market]
 
     def step(leg: int) -> int:
         row = int(accounts.rows[leg])
-        legs = list(legs_of(row))
+        legs = [pieces_at(other) for other in range(int(first[row]), int(first[row + 1]))]
         margin = scaled_margin(int(cash[row]), legs)
-        quantity, weight, price = legs[leg - int(first[row])]
         if margin < 0 or (margin == 0 and due_at_zero):
             return 0
-        share = price * abs(quantity * RATIO_SCALE - weight)
-        if due_at_zero:
-            return ceil_div(margin * _PERCENT, share)
-        return margin * _PERCENT // share + 1
+        of, price = legs[leg - int(first[row])]
+        others = margin - phi(of, price)
+        return min(
+            ceil_div((others + slope * price + constant) * _PERCENT, abs(slope) * price)
+            if due_at_zero
+            else (others + slope * price + constant) * _PERCENT // (abs(slope) * price) + 1
+            for slope, constant in of
+        )
 
     return step

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from liqsim.events import Standing
-from liqsim.mechanics.margin import MARGIN_SCALE, Tiers, scaled_margin, weight_e14
+from liqsim.mechanics.margin import MARGIN_SCALE, Pieces, phi
 from liqsim.world.markets import BookState, Flow
 
 LOG_SCALE: Final = 10**9
@@ -38,8 +38,7 @@ def other_assets_uusd(
     *,
     margin: int,
     shadow_margin: int,
-    quantity_e8: int,
-    tiers: Tiers,
+    pieces: Pieces,
     mark_e8: int,
     shadow_e8: int,
 ) -> int:
@@ -49,16 +48,14 @@ def other_assets_uusd(
     Args:
         margin: At the marks, in USD x 1e-22.
         shadow_margin: At the shadow marks, likewise.
-        quantity_e8: Its leg in the market that made it due.
-        tiers: Maintenance of that market.
+        pieces: Its leg in the market that made it due.
         mark_e8: Mark there.
         shadow_e8: Shadow mark there.
 
     Returns:
         Micro-USD, rounded down; negative is gained.
     """
-    weight = weight_e14(tiers, abs(quantity_e8))
-    lost_here = scaled_margin(0, [(quantity_e8, weight, shadow_e8 - mark_e8)])
+    lost_here = phi(pieces, shadow_e8) - phi(pieces, mark_e8)
     return (shadow_margin - margin - lost_here) // MARGIN_SCALE
 
 

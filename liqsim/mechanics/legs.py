@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from liqsim.mechanics.liquidity import Fill
-from liqsim.mechanics.margin import MARGIN_SCALE, Tiers, weight_e14
+from liqsim.mechanics.margin import MARGIN_SCALE, MarginRule, maintenance_at
 from liqsim.units import NOTIONAL_DIVISOR
 
 
@@ -34,7 +34,7 @@ def leg_view(
     position_e8: int,
     entry_e8: int,
     mark_e8: int,
-    tiers: Tiers,
+    rule: MarginRule,
     market_price_e8: int,
     fill: Fill | None,
 ) -> LegView:
@@ -42,19 +42,19 @@ def leg_view(
     Return the view of a leg of which the book would take *fill* now.
 
     >>> leg_view(position_e8=10 * 10**8, entry_e8=100 * 10**8, mark_e8=90 * 10**8,
-    ...          tiers=((0, 10_000),), market_price_e8=89 * 10**8,
+    ...          rule=MarginRule(((0, 10_000),)), market_price_e8=89 * 10**8,
     ...          fill=Fill(-4 * 10**8, 88 * 10**8, 87 * 10**8))
     LegView(loss_uusd=100000000, value_uusd=356000000, slippage_uusd=4000000, release_uusd=3600000)
     """
     taken = 0 if fill is None else abs(fill.quantity_e8)
     slippage = 0 if fill is None else taken * abs(fill.price_e8 - market_price_e8)
     size = abs(position_e8)
-    release = weight_e14(tiers, size) - weight_e14(tiers, size - taken)
+    release = maintenance_at(rule, size, mark_e8) - maintenance_at(rule, size - taken, mark_e8)
     return LegView(
         loss_uusd=position_e8 * (entry_e8 - mark_e8) // NOTIONAL_DIVISOR,
         value_uusd=taken * market_price_e8 // NOTIONAL_DIVISOR,
         slippage_uusd=slippage // NOTIONAL_DIVISOR,
-        release_uusd=release * mark_e8 // MARGIN_SCALE,
+        release_uusd=release // MARGIN_SCALE,
     )
 
 

@@ -2,7 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from liqsim.mechanics.margin import MARGIN_SCALE, scaled_margin, weight_e14
+from liqsim.mechanics.margin import (
+    MARGIN_SCALE,
+    MarginRule,
+    initial_margin_uusd,
+    pieces,
+    scaled_margin,
+)
 from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import Market
 from liqsim.units import amount_text, ceil_div, taker_cost_uusd
@@ -15,38 +21,74 @@ def due_holdings(
     markets: Sequence[Market],
     start_prices_e8: Sequence[int],
     *,
+    rules: Sequence[MarginRule],
     due_at_zero: bool,
 ) -> list[tuple[Holding, int]]:
     """Return the *holdings* that are due at the start prices, each with its margin in micro-USD."""
-    prices = {m.name: (m, price) for m, price in zip(markets, start_prices_e8, strict=True)}
+    terms = {
+        market.name: (rule, price)
+        for market, rule, price in zip(markets, rules, start_prices_e8, strict=True)
+    }
     due = []
     for holding in holdings:
-        margin = _scaled_margin(holding, prices)
+        margin = _scaled_margin(holding, terms)
         if margin < 0 or (due_at_zero and margin == 0):
             due.append((holding, -ceil_div(-margin, MARGIN_SCALE)))
     return due
 
 
-def refusal_of(due: Sequence[tuple[Holding, int]], file: str) -> str:
-    """Return the message that refuses accounts which are due at the start."""
-    where = f'population.accounts.file = "{file}"'
+def short_holdings(
+    holdings: Sequence[Holding], markets: Sequence[Market], rules: Sequence[MarginRule]
+) -> list[tuple[Holding, int]]:
+    """Return the *holdings* with less collateral than initial margin, in micro-USD, with that."""
+    rule_of = {market.name: rule for market, rule in zip(markets, rules, strict=True)}
+    short = []
+    for holding in holdings:
+        needed = sum(
+            initial_margin_uusd(rule_of[name], abs(quantity_e8), entry_e8)
+            for name, quantity_e8, entry_e8 in holding.legs
+        )
+        if holding.collateral_uusd < needed:
+            short.append((holding, needed))
+    return short
+
+
+def refusal_of(
+    due: Sequence[tuple[Holding, int]], short: Sequence[tuple[Holding, int]], file: str
+) -> str:
+    """Return the message that refuses accounts which are due or short of initial margin."""
+    where, let = (
+        f'population.accounts.file = "{file}"',
+        'due_at_start = "liquidate" would let it be',
+    )
     lines = [
         f"{where} at {holding.place}: {holding.name} is due at the start, its margin is "
-        f'{amount_text(margin_uusd)} USD; due_at_start = "liquidate" would let it be'
+        f"{amount_text(margin_uusd)} USD; {let}"
         for holding, margin_uusd in due[:_NAMED_MAX]
     ]
-    if len(due) > _NAMED_MAX:
-        more = len(due) - _NAMED_MAX
-        accounts = "account that is" if more == 1 else "accounts that are"
-        lines.append(f"{where} has {more} more {accounts} due at the start")
+    lines += _more(where, len(due), "due at the start")
+    lines += [
+        f"{where} at {holding.place}: {holding.name} has {amount_text(holding.collateral_uusd)} "
+        f"USD of collateral, must have the initial margin, {amount_text(needed_uusd)} USD; {let}"
+        for holding, needed_uusd in short[:_NAMED_MAX]
+    ]
+    lines += _more(where, len(short), "short of initial margin")
     return "\n".join(lines)
 
 
-def _scaled_margin(holding: Holding, prices: Mapping[str, tuple[Market, int]]) -> int:
+def _more(where: str, count: int, what: str) -> list[str]:
+    if count <= _NAMED_MAX:
+        return []
+    more = count - _NAMED_MAX
+    accounts = "account that is" if more == 1 else "accounts that are"
+    return [f"{where} has {more} more {accounts} {what}"]
+
+
+def _scaled_margin(holding: Holding, terms: Mapping[str, tuple[MarginRule, int]]) -> int:
     cash_uusd = holding.collateral_uusd
     legs = []
     for name, quantity_e8, entry_e8 in holding.legs:
-        market, price_e8 = prices[name]
+        rule, price_e8 = terms[name]
         cash_uusd -= taker_cost_uusd(quantity_e8, entry_e8)
-        legs.append((quantity_e8, weight_e14(market.maintenance, abs(quantity_e8)), price_e8))
+        legs.append((pieces(rule, quantity_e8, entry_e8), price_e8))
     return scaled_margin(cash_uusd, legs)

@@ -1,18 +1,27 @@
 """
 The margin equation of a bucket and the prices that follow from it.
 
-margin = cash + sum over legs of phi(quantity, price), with phi = price x (quantity - weight) for a
-perp under marginal maintenance tiers, weight = sum of tier rate x the part of |quantity| in it.
+margin = cash + sum over legs of phi(price). Of a perp, phi is concave in its own price: it is the
+least of a few lines, its *pieces*. Maintenance by units makes one piece, price x (quantity -
+weight) with weight = sum of tier rate x the part of |quantity| in it; every tier by notional is a
+piece, and a haircut on unrealised profit makes two of each. So a bucket with one leg is due from
+the first price at which one of its pieces is.
 All tests are exact: margins are compared in USD x 1e-22 as Python integers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 
+import attrs
+
+from liqsim.scenario.model import Market, Scenario
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
 Tiers = tuple[tuple[int, int], ...]
-"""(from_units_e8, rate_e6), the first from 0, rates not falling."""
+"""(start, rate_e6), the first from 0, rates not falling; starts in 1e-8 units or 1e-6 USD."""
+
+Pieces = tuple[tuple[int, int], ...]
+"""(slope, constant) of lines in the price: slopes in 1e-14 units, constants in USD x 1e-22."""
 
 MARGIN_SCALE = NOTIONAL_DIVISOR * RATIO_SCALE
 """Scaled margins per micro-USD."""
@@ -35,23 +44,142 @@ def weight_e14(tiers: Tiers, size_e8: int) -> int:
     return weight
 
 
-@cache
-def tiers_in_force(tiers: Tiers, multiplier_e6: int) -> Tiers:
+@attrs.frozen
+class MarginRule:
     """
-    Return *tiers* with every rate times a multiplier, rounded up.
+    How positions in a market count in a margin.
 
-    >>> tiers_in_force(((0, 5_000), (200 * 10**8, 10_001)), 1_500_000)
+    Attributes:
+        tiers: Maintenance tiers.
+        is_by_notional: Whether they start at notionals in 1e-6 USD, at the price that counts, not
+            at sizes in 1e-8 units.
+        unrealised_haircut_e6: Share of an unrealised profit that does not count.
+        initial: Tiers of the initial margin, which start likewise; empty where none is asked for.
+    """
+
+    tiers: Tiers
+    is_by_notional: bool = False
+    unrealised_haircut_e6: int = 0
+    initial: Tiers = ()
+
+
+def margin_rule(market: Market, unrealised_haircut_e6: int) -> MarginRule:
+    """Return the rule of a market at the start."""
+    is_by_notional = not market.maintenance
+    return MarginRule(
+        tiers=market.maintenance_usd if is_by_notional else market.maintenance,
+        is_by_notional=is_by_notional,
+        unrealised_haircut_e6=unrealised_haircut_e6,
+        initial=market.initial_usd if is_by_notional else market.initial,
+    )
+
+
+def margin_rules(scenario: Scenario) -> tuple[MarginRule, ...]:
+    """Return the rule of every market at the start."""
+    haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
+    return tuple(margin_rule(market, haircut_e6) for market in scenario.markets)
+
+
+@cache
+def rule_in_force(rule: MarginRule, multiplier_e6: int) -> MarginRule:
+    """
+    Return *rule* with every rate times a multiplier, rounded up.
+
+    >>> rule_in_force(MarginRule(((0, 5_000), (200 * 10**8, 10_001))), 1_500_000).tiers
     ((0, 7500), (20000000000, 15002))
     """
-    return tuple((start, ceil_div(rate * multiplier_e6, RATIO_SCALE)) for start, rate in tiers)
+    tiers = tuple(
+        (start, ceil_div(rate * multiplier_e6, RATIO_SCALE)) for start, rate in rule.tiers
+    )
+    initial = tuple((start, ceil_div(r * multiplier_e6, RATIO_SCALE)) for start, r in rule.initial)
+    return attrs.evolve(rule, tiers=tiers, initial=initial)
 
 
-def scaled_margin(cash_uusd: int, legs: Sequence[tuple[int, int, int]]) -> int:
-    """Return margin x MARGIN_SCALE of *cash* and *legs* (quantity_e8, weight_e14, price_e8)."""
-    margin = cash_uusd * MARGIN_SCALE
-    for quantity, weight, price in legs:
-        margin += price * (quantity * RATIO_SCALE - weight)
-    return margin
+@cache
+def initial_rule(rule: MarginRule) -> MarginRule:
+    """Return *rule* with initial margin in the place of maintenance."""
+    return attrs.evolve(rule, tiers=rule.initial)
+
+
+def credits_of(tiers: Tiers) -> tuple[int, ...]:
+    """
+    Return what each tier by notional takes off rate x notional, in USD x 1e-22.
+
+    Maintenance is the largest over tiers of rate x notional - credit: rates do not fall.
+    """
+    credit = previous = 0
+    taken_off = []
+    for start, rate in tiers:
+        credit += (rate - previous) * start * NOTIONAL_DIVISOR
+        previous = rate
+        taken_off.append(credit)
+    return tuple(taken_off)
+
+
+def _asked(rule: MarginRule, size_e8: int, buffer_e6: int) -> Iterable[tuple[int, int]]:
+    """Yield (weight, credit): maintenance is the largest of price x weight - credit."""
+    if not rule.is_by_notional:
+        weight = weight_e14(rule.tiers, size_e8)
+        return ((with_buffer(weight, buffer_e6) if buffer_e6 else weight, 0),)
+    lines = zip(rule.tiers, credits_of(rule.tiers), strict=True)
+    if not buffer_e6:
+        return [(rate * size_e8, credit) for (_, rate), credit in lines]
+    raised = RATIO_SCALE + buffer_e6
+    return [
+        (with_buffer(rate * size_e8, buffer_e6), credit * raised // RATIO_SCALE)
+        for (_, rate), credit in lines
+    ]
+
+
+def pieces(rule: MarginRule, quantity_e8: int, entry_e8: int, buffer_e6: int = 0) -> Pieces:
+    """
+    Return what a position adds to its bucket's margin, with maintenance raised by a buffer.
+
+    >>> usd = 10**22
+    >>> by_notional = MarginRule(((0, 10_000), (500 * 10**6, 50_000)), is_by_notional=True)
+    >>> [(s / 10**14, c / usd) for s, c in pieces(by_notional, 10 * 10**8, 0)]
+    [(9.9, 0.0), (9.5, 20.0)]
+    """
+    held = quantity_e8 * RATIO_SCALE
+    plain = tuple(
+        (held - weight, credit) for weight, credit in _asked(rule, abs(quantity_e8), buffer_e6)
+    )
+    if not rule.unrealised_haircut_e6:
+        return plain
+    # Of a profit quantity x (price - entry) a share does not count: lower only if there is one.
+    cut = rule.unrealised_haircut_e6 * quantity_e8
+    return plain + tuple((slope - cut, constant + cut * entry_e8) for slope, constant in plain)
+
+
+def phi(of: Pieces, price_e8: int) -> int:
+    """Return what a position of these pieces adds to a margin at a price, in USD x 1e-22."""
+    return min(slope * price_e8 + constant for slope, constant in of)
+
+
+def maintenance_at(rule: MarginRule, size_e8: int, price_e8: int) -> int:
+    """Return the maintenance margin of a position of *size_e8* >= 0, in USD x 1e-22."""
+    return max(weight * price_e8 - credit for weight, credit in _asked(rule, size_e8, 0))
+
+
+def initial_margin_uusd(rule: MarginRule, size_e8: int, price_e8: int) -> int:
+    """
+    Return what an account must have to open a position of *size_e8* >= 0, in 1e-6 USD, rounded up.
+
+    Of several legs, the sum; equity at the prices of their entry must not be below it. Zero where
+    the market asks for none.
+
+    >>> rule = MarginRule(((0, 10_000),), initial=((0, 20_000), (5 * 10**8, 50_000)))
+    >>> initial_margin_uusd(rule, 10 * 10**8, 100 * 10**8) / 10**6  # 2 % of 500, 5 % of 500.
+    35.0
+    """
+    if not rule.initial:
+        return 0
+    return ceil_div(maintenance_at(initial_rule(rule), size_e8, price_e8), MARGIN_SCALE)
+
+
+def scaled_margin(cash_uusd: int, legs: Iterable[tuple[Pieces, int]]) -> int:
+    """Return margin x MARGIN_SCALE of *cash* and *legs* (pieces, price_e8)."""
+    return cash_uusd * MARGIN_SCALE + sum(phi(of, price) for of, price in legs)
 
 
 def with_buffer(weight: int, buffer_e6: int) -> int:
@@ -60,42 +188,54 @@ def with_buffer(weight: int, buffer_e6: int) -> int:
 
 
 def trigger_price_e8(
-    cash_uusd: int, quantity_e8: int, weight: int, *, due_at_zero: bool = False
+    cash_uusd: int, of: Pieces, *, is_long: bool, due_at_zero: bool = False
 ) -> int | None:
     """
     Return the price nearest to safety at which a one-leg bucket is due; None if no price makes it.
 
     A long is due at that price and every lower one, a short at it and every higher one.
 
-    >>> trigger_price_e8(-900 * 10**6, 10 * 10**8, 10**13)  # 10 units, 1 %: 900 / 9.9
+    >>> ten = pieces(MarginRule(((0, 10_000),)), 10 * 10**8, 0)
+    >>> trigger_price_e8(-900 * 10**6, ten, is_long=True)  # 10 units, 1 %: 900 / 9.9
     9090909090
     """
-    slope = quantity_e8 * RATIO_SCALE - weight
-    amount = cash_uusd * MARGIN_SCALE
-    if quantity_e8 > 0:
+    cash = cash_uusd * MARGIN_SCALE
+    if is_long:
         # Due iff price x slope < -amount, with slope > 0 because rates stay below one.
-        level = -amount // slope if due_at_zero else ceil_div(-amount, slope) - 1
+        level = max(
+            -(cash + constant) // slope if due_at_zero else ceil_div(-(cash + constant), slope) - 1
+            for slope, constant in of
+        )
         return level if level >= 1 else None
-    level = ceil_div(amount, -slope) if due_at_zero else amount // -slope + 1
+    level = min(
+        ceil_div(cash + constant, -slope) if due_at_zero else (cash + constant) // -slope + 1
+        for slope, constant in of
+    )
     return max(level, 1)
 
 
 def restore_price_e8(
-    cash_uusd: int, quantity_e8: int, weight: int, *, due_at_zero: bool = False
+    cash_uusd: int, of: Pieces, *, is_long: bool, due_at_zero: bool = False
 ) -> int | None:
     """
     Return the price nearest to danger at which a bucket is not due; None if there is none.
 
-    *weight* carries the buffer. A long is restored at that price and above, a short at it and
+    The pieces carry the buffer. A long is restored at that price and above, a short at it and
     below.
     """
-    slope = quantity_e8 * RATIO_SCALE - weight
-    amount = cash_uusd * MARGIN_SCALE
-    if quantity_e8 > 0:
-        if slope <= 0:
+    cash = cash_uusd * MARGIN_SCALE
+    if is_long:
+        if any(slope <= 0 for slope, _ in of):
             return None
-        return max(-amount // slope + 1 if due_at_zero else ceil_div(-amount, slope), 1)
-    level = ceil_div(amount, -slope) - 1 if due_at_zero else amount // -slope
+        level = max(
+            -(cash + constant) // slope + 1 if due_at_zero else ceil_div(-(cash + constant), slope)
+            for slope, constant in of
+        )
+        return max(level, 1)
+    level = min(
+        ceil_div(cash + constant, -slope) - 1 if due_at_zero else (cash + constant) // -slope
+        for slope, constant in of
+    )
     return level if level >= 1 else None
 
 

@@ -1,6 +1,7 @@
 """Who holds what at the start: cohorts drawn into isolated and cross buckets."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import attrs
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.errors import ScenarioError
-from liqsim.mechanics.margin import scaled_margin, weight_e14
+from liqsim.mechanics.margin import MarginRule, initial_margin_uusd, pieces, scaled_margin
 from liqsim.rng import Stream
 from liqsim.scenario.model import Cohort, Leg, Market, Population
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, taker_cost_uusd
@@ -52,9 +53,10 @@ class Accounts:
 
 @attrs.frozen
 class _Leg:
-    """One leg of a cohort: market, its number and start price, and what the cohort says of it."""
+    """One leg of a cohort: market, its number, rule, start price, and what the cohort says."""
 
     market: Market
+    rule: MarginRule
     market_id: int
     start_e8: int
     share_e6: int
@@ -70,11 +72,20 @@ def draw_accounts(
     markets: tuple[Market, ...],
     start_prices_e8: list[int],
     *,
+    rules: Sequence[MarginRule],
     seed: int,
     due_at_zero: bool,
 ) -> Accounts:
     """
     Draw every cohort's accounts, in scenario order; then come those of a file, in its order.
+
+    Args:
+        population: Who is to be there.
+        markets: The markets, by number.
+        start_prices_e8: Their reference prices at the start.
+        rules: How positions in them count in a margin.
+        seed: Seed of every draw.
+        due_at_zero: Whether a margin of exactly zero is due.
 
     Raises:
         ScenarioError: A position is smaller than one unit of the quantity scale.
@@ -88,6 +99,7 @@ def draw_accounts(
         legs = [
             _Leg(
                 markets[numbers[spec.market]],
+                rules[numbers[spec.market]],
                 numbers[spec.market],
                 start_prices_e8[numbers[spec.market]],
                 spec.share_e6,
@@ -147,7 +159,12 @@ def _draw_cohort(
                 )
                 quantity = size_uusd * leg.share_e6 // RATIO_SCALE * NOTIONAL_DIVISOR // entry
                 positions.append((leg.market_id, quantity if side else -quantity, entry))
-            account = math.ceil(size_uusd / leverage), positions
+            # What the venue asks of whoever opens caps the leverage that was drawn.
+            needed = sum(
+                initial_margin_uusd(leg.rule, abs(quantity), entry)
+                for leg, (_, quantity, entry) in zip(legs, positions, strict=True)
+            )
+            account = max(math.ceil(size_uusd / leverage), needed), positions
             if not _is_due(account, legs, due_at_zero=due_at_zero):
                 break
         if not all(quantity for _, quantity, _ in account[1]):
@@ -213,8 +230,8 @@ def _is_due(account: _Account, legs: list[_Leg], *, due_at_zero: bool) -> bool:
     margin = scaled_margin(
         cash,
         [
-            (quantity, weight_e14(leg.market.maintenance, abs(quantity)), leg.start_e8)
-            for leg, (_, quantity, _) in zip(legs, positions, strict=True)
+            (pieces(leg.rule, quantity, entry), leg.start_e8)
+            for leg, (_, quantity, entry) in zip(legs, positions, strict=True)
         ],
     )
     return margin < 0 or (due_at_zero and margin == 0)

@@ -10,9 +10,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from liqsim.mechanics.margin import MARGIN_SCALE, MarginRule, credits_of
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
 
 MARGIN_ERROR: Final = 1e-12
+_NO_LEVEL: Final = 9e18
 _BLOCK: Final = 16_384
 """Buckets per pass: small enough for temporaries to stay in cache."""
 
@@ -70,17 +72,56 @@ def slopes_of(units: Ints, tiers: list[tuple[tuple[int, int], ...]]) -> Floats:
     return slopes - np.abs(units) * MARGIN_ERROR
 
 
-def trigger_levels(cash: Ints, units: Ints, slopes: Floats) -> tuple[Ints, Ints]:
+def pieces_of(
+    units: Ints, entries_e8: Ints, rule: MarginRule, buffer_e6: int = 0
+) -> list[tuple[Floats, Floats]]:
+    """
+    Return the pieces of many positions in one market: (slopes, constants) each.
+
+    Slopes are in 1e-8 units, constants in micro-USD; both err towards danger, by `MARGIN_ERROR`
+    of the quantity and of the haircut at entry.
+    """
+    raised = 1.0 + buffer_e6 / RATIO_SCALE
+    if rule.is_by_notional:
+        held, size = units.astype(np.float64), np.abs(units).astype(np.float64)
+        plain = [
+            (
+                held - size * (rate / RATIO_SCALE * raised + MARGIN_ERROR * raised),
+                np.full(len(units), credit / MARGIN_SCALE * raised),
+            )
+            for (_, rate), credit in zip(rule.tiers, credits_of(rule.tiers), strict=True)
+        ]
+    else:
+        slopes = slopes_of(units[None, :], [rule.tiers])[0]
+        if buffer_e6:
+            slopes -= (units - slopes) * (buffer_e6 / RATIO_SCALE)
+        plain = [(slopes, np.zeros(len(units)))]
+    if not rule.unrealised_haircut_e6:
+        return plain
+    cut = units * (rule.unrealised_haircut_e6 / RATIO_SCALE)
+    at_entry = cut * (entries_e8 / NOTIONAL_DIVISOR)
+    at_entry -= np.abs(at_entry) * MARGIN_ERROR
+    return plain + [(slopes - cut, constants + at_entry) for slopes, constants in plain]
+
+
+def trigger_levels(
+    cash: Ints, units: Ints, pieces: list[tuple[Floats, Floats]]
+) -> tuple[Ints, Ints]:
     """
     Return (rows, levels): one-leg buckets and prices not safer than their trigger.
 
     Levels err on the early side by a relative `MARGIN_ERROR` and one unit, so that an index over
-    them proposes in time. Shapes as in `margin_candidates`, for one leg.
+    them proposes in time. All arrays have one item per bucket.
     """
     rows = np.flatnonzero(units)
-    level = -cash[rows].astype(np.float64) * NOTIONAL_DIVISOR / slopes[rows]
-    is_long = units[rows] > 0
-    slack = 2.0 * np.abs(level) * MARGIN_ERROR + 1.0
-    level = np.where(is_long, np.ceil(level + slack), np.floor(level - slack))
-    level = np.clip(level, -1.0, 9e18)
-    return rows, level.astype(np.int64)
+    is_long, own_cash = units[rows] > 0, cash[rows].astype(np.float64)
+    levels = np.where(is_long, -1.0, _NO_LEVEL)
+    for slopes, constants in pieces:
+        slope, constant = slopes[rows], constants[rows]
+        level = -(own_cash + constant) * NOTIONAL_DIVISOR / slope
+        scale = (np.abs(own_cash) + np.abs(constant)) * NOTIONAL_DIVISOR / np.abs(slope)
+        slack = 2.0 * scale * MARGIN_ERROR + 1.0
+        # The piece nearest to safety is the one that decides.
+        early = np.where(is_long, np.ceil(level + slack), np.floor(level - slack))
+        levels = np.where(is_long, np.maximum(levels, early), np.minimum(levels, early))
+    return rows, np.clip(levels, -1.0, _NO_LEVEL).astype(np.int64)

@@ -11,7 +11,7 @@ import structlog
 
 from liqsim.journal import Journal
 from liqsim.mechanics.liquidity import Liquidity
-from liqsim.mechanics.margin import Tiers, tiers_in_force
+from liqsim.mechanics.margin import MarginRule, rule_in_force
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.purged import PurgedPath
 from liqsim.processes.commentary import commentary
@@ -74,6 +74,7 @@ class MarketDesk:
     Attributes:
         market_id: Its number.
         spec: Its parameters.
+        start_rule: How positions count in a margin at the start.
         path: Its reference path, or what finds it as the run goes; processes read it at the
             present instant only.
         state: Its state in the world.
@@ -82,15 +83,16 @@ class MarketDesk:
 
     market_id: int
     spec: MarketSpec
+    start_rule: MarginRule
     path: ReferencePath | PurgedPath
     state: Market
     liquidity: Liquidity
 
     @property
-    def tiers(self) -> Tiers:
-        """The maintenance tiers in force."""
-        tiers, multiplier_e6 = self.spec.maintenance, self.state.maintenance_e6
-        return tiers if multiplier_e6 == RATIO_SCALE else tiers_in_force(tiers, multiplier_e6)
+    def rule(self) -> MarginRule:
+        """How positions count in a margin, under the maintenance in force."""
+        rule, multiplier_e6 = self.start_rule, self.state.maintenance_e6
+        return rule if multiplier_e6 == RATIO_SCALE else rule_in_force(rule, multiplier_e6)
 
 
 class Context:

@@ -3,37 +3,45 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from operator import attrgetter
 from typing import Final, Protocol
 
+import attrs
 import numpy as np
 
 from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.exact import divmod_exact
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
-    Tiers,
+    MarginRule,
+    Pieces,
+    initial_rule,
+    maintenance_at,
+    pieces,
     restore_price_e8,
     scaled_margin,
     trigger_price_e8,
-    weight_e14,
-    with_buffer,
 )
 from liqsim.mechanics.radius import Floats, Ints, RadiusIndex, safe_radius
-from liqsim.mechanics.scan import MARGIN_ERROR, slopes_of, trigger_levels
+from liqsim.mechanics.scan import MARGIN_ERROR, pieces_of, trigger_levels
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
 from liqsim.world.markets import Market
 from liqsim.world.views import int_view
+from liqsim.world.world import World
 
 CROSS: Final = -1
 """The home of a cross bucket, which has legs in several markets."""
+
+_RULE = attrgetter("rule")
+_START_RULE = attrgetter("start_rule")
 
 _ROOM_ERROR: Final = 2.0 * MARGIN_ERROR
 """More than what float margins err by, per market, as a share of cash and legs."""
 
 
 class Holdings(Protocol):
-    """Cash and units of members, as the ledger has them of owners."""
+    """Cash, units and entry prices of members, as the world has them of owners."""
 
     @property
     def cash(self) -> Ints:
@@ -50,6 +58,44 @@ class Holdings(Protocol):
     @property
     def unit_views(self) -> "tuple[memoryview[int], ...]":
         """The same units, one view per market."""
+
+    @property
+    def entry_e8(self) -> Ints:
+        """Entry prices, shape (markets, members)."""
+
+    @property
+    def entry_views(self) -> "tuple[memoryview[int], ...]":
+        """The same entry prices, one view per market."""
+
+
+@attrs.frozen(eq=False)
+class LiveHoldings:
+    """
+    The balances of a world as they stand; its arrays are never replaced.
+
+    Attributes:
+        cash: As `Holdings`, and so are the others.
+        units: Likewise.
+        cash_view: Likewise.
+        unit_views: Likewise.
+        entry_e8: Likewise.
+        entry_views: Likewise.
+    """
+
+    cash: Ints
+    units: Ints
+    cash_view: "memoryview[int]"
+    unit_views: "tuple[memoryview[int], ...]"
+    entry_e8: Ints
+    entry_views: "tuple[memoryview[int], ...]"
+
+    @classmethod
+    def of(cls, world: World) -> "LiveHoldings":
+        """Return those of *world*."""
+        ledger, views = world.ledger, tuple(int_view(row) for row in world.entry_e8)
+        return cls(
+            ledger.cash, ledger.units, ledger.cash_view, ledger.unit_views, world.entry_e8, views
+        )
 
 
 class Margins:
@@ -71,7 +117,9 @@ class Margins:
         self._holdings = holdings
         self._mark = mark
         self._due_at_zero = context.scenario.venue.due_at_zero
-        self._buffer_e6 = context.scenario.venue.tranches.restore_buffer_e6
+        tranches = context.scenario.venue.tranches
+        self._buffer_e6 = tranches.restore_buffer_e6
+        self._restores_initial = tranches.restore_to == "initial"
         self._due = [CrossingIndex() for _ in context.markets]
         self._restored = [CrossingIndex() for _ in context.markets]
         # The market of an isolated bucket, any market without a leg; `CROSS` of a cross bucket.
@@ -98,8 +146,10 @@ class Margins:
     def _load(self, desk: MarketDesk, isolated: Ints) -> None:
         """Index those of *isolated* buckets that have a position in one market."""
         held = self._holdings.units[desk.market_id, isolated]
-        slopes = slopes_of(held[None, :], [desk.tiers])[0]
-        rows, levels = trigger_levels(self._holdings.cash[isolated], held, slopes)
+        entries = self._holdings.entry_e8[desk.market_id, isolated]
+        rows, levels = trigger_levels(
+            self._holdings.cash[isolated], held, pieces_of(held, entries, desk.rule)
+        )
         longs = held[rows] > 0
         index = self._due[desk.market_id]
         index.load(isolated[rows[longs]], levels[longs], is_falling=True)
@@ -150,23 +200,30 @@ class Margins:
             return [desks[home]] if views[home][bucket] else []
         return [desk for desk in desks if views[desk.market_id][bucket]]
 
-    def margin(self, bucket: int, buffer_e6: int = 0) -> int:
+    def margin(self, bucket: int) -> int:
         """Return its margin at the marks, in USD x 1e-22, exact."""
-        return self._margin(bucket, buffer_e6, lambda desk: desk.tiers)
+        return self._margin(bucket, 0, _RULE)
 
     def start_margin(self, bucket: int) -> int:
         """Return its margin at the marks under the maintenance of the start, likewise."""
-        return self._margin(bucket, 0, lambda desk: desk.spec.maintenance)
+        return self._margin(bucket, 0, _START_RULE)
 
-    def _margin(self, bucket: int, buffer_e6: int, tiers: Callable[[MarketDesk], Tiers]) -> int:
+    def _margin(
+        self, bucket: int, buffer_e6: int, rule_of: Callable[[MarketDesk], MarginRule]
+    ) -> int:
         legs = []
         for desk in self.legs(bucket):
-            quantity = self.position(desk, bucket)
-            weight = weight_e14(tiers(desk), abs(quantity))
-            if buffer_e6:
-                weight = with_buffer(weight, buffer_e6)
-            legs.append((quantity, weight, self._mark(desk.state)))
+            of = self._pieces(desk, bucket, rule_of(desk), buffer_e6)
+            legs.append((of, self._mark(desk.state)))
         return scaled_margin(self._holdings.cash_view[bucket], legs)
+
+    def pieces(self, desk: MarketDesk, bucket: int) -> Pieces:
+        """Return what one of its legs adds to its margin."""
+        return self._pieces(desk, bucket, desk.rule, 0)
+
+    def _pieces(self, desk: MarketDesk, bucket: int, rule: MarginRule, buffer_e6: int) -> Pieces:
+        entry = self._holdings.entry_views[desk.market_id][bucket]
+        return pieces(rule, self.position(desk, bucket), entry, buffer_e6)
 
     def is_due(self, margin: int) -> bool:
         """Return whether *margin* makes a bucket due."""
@@ -175,7 +232,7 @@ class Margins:
     def maintenance(self, bucket: int) -> int:
         """Return its maintenance margin at the marks, in USD x 1e-22."""
         return sum(
-            weight_e14(desk.tiers, abs(self.position(desk, bucket))) * self._mark(desk.state)
+            maintenance_at(desk.rule, abs(self.position(desk, bucket)), self._mark(desk.state))
             for desk in self.legs(bucket)
         )
 
@@ -218,7 +275,7 @@ class Margins:
 
     def rooms_at_least(self, buckets: Ints) -> Floats:
         """Return floats that are not above `room_uusd` of many buckets, nor far below."""
-        margin, value, _ = self._margins_of(buckets, buffer_e6=0)
+        margin, value, _ = self._margins_of(buckets, 0, _RULE)
         scale = np.abs(self._holdings.cash[buckets]) + value
         rooms = margin - scale * (_ROOM_ERROR * len(self._context.markets)) - 2.0
         if not self._are_marks_complete():
@@ -229,8 +286,11 @@ class Margins:
         return all(self._mark(desk.state) for desk in self._context.markets)
 
     def is_restored(self, bucket: int) -> bool:
-        """Return whether its margin, above the buffer, is not due."""
-        return not self.is_due(self.margin(bucket, self._buffer_e6))
+        """Return whether its margin, above the buffer, is that of an end of its liquidation."""
+        return not self.is_due(self._margin(bucket, self._buffer_e6, self._restore_rule))
+
+    def _restore_rule(self, desk: MarketDesk) -> MarginRule:
+        return initial_rule(desk.rule) if self._restores_initial else desk.rule
 
     # All buckets --------------------------------------------------------------------------------
 
@@ -290,8 +350,8 @@ class Margins:
         index = self._due[desk.market_id]
         level = quantity and trigger_price_e8(
             self._holdings.cash_view[bucket],
-            quantity,
-            weight_e14(desk.tiers, abs(quantity)),
+            self.pieces(desk, bucket),
+            is_long=quantity > 0,
             due_at_zero=self._due_at_zero,
         )
         if level:
@@ -326,9 +386,11 @@ class Margins:
             return
         desk = self._context.markets[home]
         quantity = self.position(desk, bucket)
-        weight = with_buffer(weight_e14(desk.tiers, abs(quantity)), self._buffer_e6)
         level = restore_price_e8(
-            self._holdings.cash_view[bucket], quantity, weight, due_at_zero=self._due_at_zero
+            self._holdings.cash_view[bucket],
+            self._pieces(desk, bucket, self._restore_rule(desk), self._buffer_e6),
+            is_long=quantity > 0,
+            due_at_zero=self._due_at_zero,
         )
         if level is None:
             self._restored[home].remove(bucket)
@@ -349,37 +411,44 @@ class Margins:
         )
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
-        margin, value, _ = self._margins_of(buckets, buffer_e6=0)
+        margin, value, _ = self._margins_of(buckets, 0, _RULE)
         radius = safe_radius(margin, value)
         radius[margin < 1.0] = 0.0
         return radius
 
     def _radii_to_restored(self, buckets: Ints) -> Floats:
-        margin, value, error = self._margins_of(buckets, buffer_e6=self._buffer_e6)
+        margin, value, error = self._margins_of(buckets, self._buffer_e6, self._restore_rule)
         margin += error  # Here an error towards danger would come too late.
         radius = safe_radius(margin, value)
         radius[margin > -1.0] = 0.0
         return radius
 
-    def _margins_of(self, buckets: Ints, *, buffer_e6: int) -> tuple[Floats, Floats, Floats]:
+    def _margins_of(
+        self, buckets: Ints, buffer_e6: int, rule_of: Callable[[MarketDesk], MarginRule]
+    ) -> tuple[Floats, Floats, Floats]:
         """
-        Return margins, the sum of the legs' absolute shares in them, and their error, in micro-USD.
+        Return margins, how much the legs may move in them, and their error, in micro-USD.
 
-        Near zero a margin is too low, by less than the error; the shares are not too small.
+        Near zero a margin is too low, by less than the error. A leg's price that rises or falls by
+        its whole moves the margin by no more than the leg's part of the second.
         """
-        units = self._holdings.units[:, buckets]
-        slopes = slopes_of(units, [desk.tiers for desk in self._context.markets])
-        if buffer_e6:
-            slopes -= (units - slopes) * (buffer_e6 / RATIO_SCALE)
-        marks = np.array(
-            [self._mark(desk.state) for desk in self._context.markets], dtype=np.float64
-        )
-        factors = (marks / NOTIONAL_DIVISOR)[:, None]
-        shares = slopes * factors
-        margin = self._holdings.cash[buckets].astype(np.float64)
-        for share in shares:  # One after another, for the same sum whatever numpy does with axes.
-            margin += share
-        # Of the positions, not of the shares: under rates near one these are a small part.
-        gross = (np.abs(units) * factors).sum(axis=0)
-        error = gross * (2.0 * MARGIN_ERROR * (1.0 + buffer_e6 / RATIO_SCALE))
-        return margin, np.abs(shares).sum(axis=0) + error, error
+        holdings, raised = self._holdings, 1.0 + buffer_e6 / RATIO_SCALE
+        margin = holdings.cash[buckets].astype(np.float64)
+        moved, gross = np.zeros_like(margin), np.zeros_like(margin)
+        for desk in self._context.markets:
+            units = holdings.units[desk.market_id, buckets]
+            entries = holdings.entry_e8[desk.market_id, buckets]
+            factor = self._mark(desk.state) / NOTIONAL_DIVISOR
+            found = pieces_of(units, entries, rule_of(desk), buffer_e6)
+            rises = [slopes * factor for slopes, _ in found]
+            shares = [rise + constants for rise, (_, constants) in zip(rises, found, strict=True)]
+            margin += np.minimum.reduce(shares)
+            # A leg is on one piece here and on another there: the steepest bounds its move.
+            moved += np.maximum.reduce([np.abs(rise) for rise in rises])
+            # Of the positions, not of the shares: under rates near one these are a small part.
+            gross += np.abs(units) * factor
+            haircut_e6 = desk.rule.unrealised_haircut_e6
+            if haircut_e6:
+                gross += np.abs(units) * (entries / NOTIONAL_DIVISOR) * (haircut_e6 / RATIO_SCALE)
+        error = gross * (2.0 * MARGIN_ERROR * raised)
+        return margin, moved + error, error

@@ -8,8 +8,7 @@ from liqsim.events import NO_CAUSE, ShadowCrossed
 from liqsim.mechanics.margin import MARGIN_SCALE
 from liqsim.mechanics.radius import Ints
 from liqsim.processes.context import Context, MarketDesk, Priority
-from liqsim.processes.margins import Margins
-from liqsim.world.ledger import Ledger
+from liqsim.processes.margins import Holdings, LiveHoldings, Margins
 from liqsim.world.views import int_view
 
 _SHADOW = attrgetter("shadow_e8")
@@ -29,8 +28,8 @@ class Shadow:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._ledger = context.world.ledger
-        self._live = Margins(context, self._ledger, _SHADOW)
+        self._holdings = LiveHoldings.of(context.world)
+        self._live = Margins(context, self._holdings, _SHADOW)
         self._snapshots = _Snapshots(len(context.markets))
         self._open = Margins(context, self._snapshots, _SHADOW)
         self._crossed: dict[int, None] = {}
@@ -53,7 +52,7 @@ class Shadow:
         """Watch the balances of a trigger, if it *is_open* why they are due, not the bucket's."""
         self._live.forget(bucket)
         if is_open:
-            member = self._snapshots.take(self._ledger, bucket)
+            member = self._snapshots.take(self._holdings, bucket)
             self._triggers[member] = bucket, seq
             self._open.enter(member, self._live.home(bucket))
 
@@ -115,25 +114,27 @@ class _Snapshots:
 
     def __init__(self, market_count: int) -> None:
         self._count = 0
-        self._set(np.zeros(0, dtype=np.int64), np.zeros((market_count, 0), dtype=np.int64))
+        empty = np.zeros((market_count, 0), dtype=np.int64)
+        self._set(np.zeros(0, dtype=np.int64), empty, empty)
 
-    def _set(self, cash: Ints, units: Ints) -> None:
-        self.cash, self.units = cash, units
+    def _set(self, cash: Ints, units: Ints, entry_e8: Ints) -> None:
+        self.cash, self.units, self.entry_e8 = cash, units, entry_e8
         self.cash_view = int_view(cash)
         self.unit_views = tuple(int_view(row) for row in units)
+        self.entry_views = tuple(int_view(row) for row in entry_e8)
 
-    def take(self, ledger: Ledger, bucket: int) -> int:
+    def take(self, holdings: Holdings, bucket: int) -> int:
         """Keep the balances that *bucket* has now; return the number of the member."""
         member = self._count
         if member == len(self.cash):
-            more = max(member, 64)
+            room = np.zeros((len(self.units), max(member, 64)), dtype=np.int64)
             self._set(
-                np.concatenate([self.cash, np.zeros(more, dtype=np.int64)]),
-                np.concatenate(
-                    [self.units, np.zeros((len(self.units), more), dtype=np.int64)], axis=1
-                ),
+                np.concatenate([self.cash, np.zeros(room.shape[1], dtype=np.int64)]),
+                np.concatenate([self.units, room], axis=1),
+                np.concatenate([self.entry_e8, room], axis=1),
             )
-        self.cash[member] = ledger.cash[bucket]
-        self.units[:, member] = ledger.units[:, bucket]
+        self.cash[member] = holdings.cash[bucket]
+        self.units[:, member] = holdings.units[:, bucket]
+        self.entry_e8[:, member] = holdings.entry_e8[:, bucket]
         self._count = member + 1
         return member

@@ -43,7 +43,7 @@ from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
-from liqsim.processes.margins import Margins
+from liqsim.processes.margins import LiveHoldings, Margins
 from liqsim.processes.shadow import Shadow
 from liqsim.scenario.model import NoImpact
 from liqsim.units import ceil_div, format_usd, taker_cost_uusd
@@ -85,7 +85,7 @@ class Venue:
         self._keepers = keepers
         self._engine = Engine(context, self) if keepers is None else None
         self._ledger = context.world.ledger
-        self._margins = Margins(context, self._ledger, attrgetter("mark_e8"))
+        self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -187,8 +187,7 @@ class Venue:
             other_assets_uusd=other_assets_uusd(
                 margin=margin,
                 shadow_margin=shadow_margin,
-                quantity_e8=quantity,
-                tiers=desk.tiers,
+                pieces=margins.pieces(desk, bucket),
                 mark_e8=desk.state.mark_e8,
                 shadow_e8=desk.state.shadow_e8,
             ),
@@ -313,7 +312,7 @@ class Venue:
             position_e8=position,
             entry_e8=int(self._context.world.entry_e8[desk.market_id, bucket]),
             mark_e8=desk.state.mark_e8,
-            tiers=desk.tiers,
+            rule=desk.rule,
             market_price_e8=displaced_price_e8(reference, desk.liquidity.displacement(book, now)),
             fill=desk.liquidity.fill(book, now, reference, order, None),
         )

@@ -160,34 +160,61 @@ def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]
         least = duration_text(ceil_div(scenario.end_us, PATH_POINTS_MAX))
         bound = f"must be at least {least}, for a path of at most {PATH_POINTS_MAX} steps"
         yield (*path, "path", "step"), bound
-    here = (*path, "maintenance")
-    if not market.maintenance:
-        yield here, "must have at least one tier"
-    elif market.maintenance[0][0] != 0:
+    if market.maintenance and market.maintenance_usd:
+        bound = "must not be there beside maintenance: tiers go by size or by notional"
+        yield (*path, "maintenance_usd"), bound
+    elif not market.maintenance + market.maintenance_usd:
+        yield (*path, "maintenance"), "must have at least one tier, or maintenance_usd must"
+    yield from _tiers((*path, "maintenance"), market.maintenance)
+    yield from _tiers((*path, "maintenance_usd"), market.maintenance_usd)
+    yield from _initial(path, market)
+    yield from _maintenance_changes((*path, "maintenance_changes"), market)
+
+
+def _initial(path: Path, market: Market) -> Iterator[Problem]:
+    for key, tiers, beside, floor in (
+        ("initial", market.initial, "maintenance", market.maintenance),
+        ("initial_usd", market.initial_usd, "maintenance_usd", market.maintenance_usd),
+    ):
+        if tiers and not floor:
+            yield (*path, key), f"must not be there without {beside}, whose tiers are like these"
+            continue
+        yield from _tiers((*path, key), tiers)
+        for row, (start, rate_e6) in enumerate(tiers):
+            end = tiers[row + 1][0] if row + 1 < len(tiers) else BOUND
+            # Rates do not fall, so within a tier the last of maintenance is the highest.
+            least = max((rate for other, rate in floor if other < end), default=0)
+            if rate_e6 < least and start < end:
+                number = _number(least, RATIO_SCALE)
+                yield (*path, key, row, 1), f"must be at least that of {beside} there, {number}"
+
+
+def _tiers(here: Path, tiers: Sequence[tuple[int, int]]) -> Iterator[Problem]:
+    if tiers and tiers[0][0] != 0:
         yield (*here, 0, 0), "must be 0: the first tier begins there"
-    yield from _increasing(here, [units for units, _ in market.maintenance], 0)
-    for row, (before, after) in enumerate(pairwise(market.maintenance), start=1):
+    yield from _increasing(here, [start for start, _ in tiers], 0)
+    for row, (before, after) in enumerate(pairwise(tiers), start=1):
         if after[1] < before[1]:
             bound = f"must be at least the rate before it, {_number(before[1], RATIO_SCALE)}"
             yield (*here, row, 1), bound
-    for row, (_, rate_e6) in enumerate(market.maintenance):
+    for row, (_, rate_e6) in enumerate(tiers):
         if rate_e6 >= RATIO_SCALE:
             # Below 1, a position is always worth more than its own maintenance.
             yield (*here, row, 1), "must be below 1"
-    yield from _maintenance_changes((*path, "maintenance_changes"), market)
 
 
 def _maintenance_changes(path: Path, market: Market) -> Iterator[Problem]:
     changes = market.maintenance_changes
     yield from _increasing(path, [change.at_us for change in changes], "at")
-    highest_e6 = max((rate_e6 for _, rate_e6 in market.maintenance), default=0)
+    tiers = market.maintenance + market.maintenance_usd + market.initial + market.initial_usd
+    highest_e6 = max((rate_e6 for _, rate_e6 in tiers), default=0)
     for row, change in enumerate(changes):
         if ceil_div(highest_e6 * change.multiplier_e6, RATIO_SCALE) >= RATIO_SCALE > highest_e6:
             bound = (RATIO_SCALE - 1) * RATIO_SCALE // highest_e6
             yield (
                 (*path, row, "multiplier"),
                 (
-                    f"must be at most {_number(bound, RATIO_SCALE)}, or the highest maintenance "
+                    f"must be at most {_number(bound, RATIO_SCALE)}, or the highest margin "
                     f"rate, {_number(highest_e6, RATIO_SCALE)}, does not stay below 1"
                 ),
             )
@@ -249,6 +276,7 @@ def _oracle(path: Path, oracle: Oracle, end_us: int) -> Iterator[Problem]:
 
 
 def _venue(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
+    yield from _kinks(path, venue, scenario)
     needed = f"as {'.'.join(map(str, path))}.executor is {inline(venue.executor)}"
     if venue.executor == "engine" and venue.engine is None:
         yield (*path, "engine"), f"must be a table, {needed}"
@@ -262,6 +290,32 @@ def _venue(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
     for bot in venue.keepers.bots:
         if refusal := names.refusal(bot.name, "keeper"):
             yield (*path, "keepers", "bots", bot.name), refusal
+
+
+def _kinks(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
+    """Check that the margin of a long rises with the price on all of its pieces."""
+    haircut_e6, buffer_e6 = venue.margin.unrealised_haircut_e6, venue.tranches.restore_buffer_e6
+    is_initial = venue.tranches.restore_to == "initial"
+    for market in scenario.markets:
+        if is_initial and not market.initial + market.initial_usd:
+            bound = f'must be "maintenance": {market.name} asks for no initial margin'
+            yield (*path, "tranches", "restore_to"), bound
+        rate_e6 = market.highest_rate_e6(is_initial=is_initial)
+        # Where there is one piece, a rate that the buffer takes to 1 is a margin never restored.
+        if rate_e6 >= RATIO_SCALE or not (haircut_e6 or market.maintenance_usd):
+            continue
+        raised_e6 = ceil_div(rate_e6 * (RATIO_SCALE + buffer_e6), RATIO_SCALE)
+        why = f"the highest margin rate of {market.name}, {_number(rate_e6, RATIO_SCALE)},"
+        if raised_e6 >= RATIO_SCALE:
+            most = (RATIO_SCALE - 1) * RATIO_SCALE // rate_e6 - RATIO_SCALE
+            bound = f"must be at most {_number(most, RATIO_SCALE)}, or {why} is raised to 1 or more"
+            yield (*path, "tranches", "restore_buffer"), bound
+        elif raised_e6 + haircut_e6 >= RATIO_SCALE:
+            most = RATIO_SCALE - 1 - raised_e6
+            bound = (
+                f"must be at most {_number(most, RATIO_SCALE)}, or {why} with the restore buffer"
+            )
+            yield (*path, "margin", "unrealised_profit_haircut"), f"{bound} and it sum to 1 or more"
 
 
 def _engine(path: Path, engine: Engine) -> Iterator[Problem]:
@@ -306,7 +360,9 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
         yield (*path, "market"), f"must be a market{nearest(cohort.market, markets)}"
     held = [name for name in legs_of(cohort) if name in markets]
     first_rates = {
-        name: markets[name].maintenance[0][1] for name in held if markets[name].maintenance
+        name: tiers[0][1]
+        for name in held
+        if (tiers := markets[name].maintenance + markets[name].maintenance_usd)
     }
     if first_rates:
         name = max(first_rates, key=lambda name: first_rates[name])

@@ -31,7 +31,7 @@ from liqsim.scenario.fields import (
     usd,
 )
 from liqsim.scenario.holdings import Holding
-from liqsim.units import RATIO_SCALE, UNIT_SCALE
+from liqsim.units import RATIO_SCALE, UNIT_SCALE, USD_SCALE, ceil_div
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
 _WINDOW_END = Scalar("to", Form.INSTANT)
@@ -40,6 +40,9 @@ PRICE = Scalar(
 )
 _TIER_START = Scalar(
     "from_units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), scale=UNIT_SCALE
+)
+_TIER_START_USD = Scalar(
+    "from_usd", Form.SCALED, Decimal(0), Decimal(999_999_999_999), scale=USD_SCALE
 )
 _TIER_RATE = Scalar("rate", Form.SCALED, Decimal(0), Decimal(1), scale=RATIO_SCALE)
 
@@ -281,8 +284,14 @@ class Market:
 
     Attributes:
         name: Its name, which ends per-asset outcome keys.
-        maintenance: (from_units_e8, rate_e6): the rate on the part of a position above that size.
-        maintenance_changes: Changes of these rates over time.
+        maintenance: (from_units_e8, rate_e6): the rate on the part of a position above that size;
+            empty if tiers go by notional.
+        maintenance_usd: (from_uusd, rate_e6): the rate on the part of a position's notional, at the
+            price that counts, above that; empty if tiers go by size.
+        initial: (from_units_e8, rate_e6): what an account must have of a position when it opens it,
+            in tiers like those of `maintenance`; empty asks for nothing.
+        initial_usd: Likewise beside `maintenance_usd`.
+        maintenance_changes: Changes of all these rates over time.
         path: The reference path.
         shocks: Scripted moves on top of it.
         liquidity: The book.
@@ -290,12 +299,29 @@ class Market:
     """
 
     name: str
-    maintenance: tuple[tuple[int, int], ...] = pairs("maintenance", _TIER_START, _TIER_RATE)
+    maintenance: tuple[tuple[int, int], ...] = pairs(
+        "maintenance", _TIER_START, _TIER_RATE, default=[]
+    )
+    maintenance_usd: tuple[tuple[int, int], ...] = pairs(
+        "maintenance_usd", _TIER_START_USD, _TIER_RATE, default=[]
+    )
+    initial: tuple[tuple[int, int], ...] = pairs("initial", _TIER_START, _TIER_RATE, default=[])
+    initial_usd: tuple[tuple[int, int], ...] = pairs(
+        "initial_usd", _TIER_START_USD, _TIER_RATE, default=[]
+    )
     maintenance_changes: tuple[MaintenanceChange, ...] = rows("maintenance_changes", default=[])
     path: KnotsPath | GbmPath | FilePath = table("path")
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
+
+    def highest_rate_e6(self, *, is_initial: bool) -> int:
+        """Return the highest rate, of initial or of maintenance margin, that is ever in force."""
+        of_maintenance = self.maintenance + self.maintenance_usd
+        tiers = self.initial + self.initial_usd if is_initial else of_maintenance
+        multipliers = [change.multiplier_e6 for change in self.maintenance_changes]
+        rate_e6 = max((rate for _, rate in tiers), default=0)
+        return ceil_div(rate_e6 * max([RATIO_SCALE, *multipliers]), RATIO_SCALE)
 
 
 @attrs.frozen
@@ -315,6 +341,18 @@ class Fees:
 
 
 @attrs.frozen
+class MarginTerms:
+    """
+    What counts in a margin, beside cash and maintenance.
+
+    Attributes:
+        unrealised_haircut_e6: Share of a leg's unrealised profit that does not count.
+    """
+
+    unrealised_haircut_e6: int = ratio("unrealised_profit_haircut", "0", "0.999999", default=0)
+
+
+@attrs.frozen
 class Tranches:
     """
     How a due position is cut.
@@ -324,13 +362,15 @@ class Tranches:
         max_uusd: Largest tranche, at the mark price.
         min_uusd: What would be left of a position worth less than this goes with the tranche.
         spacing_us: Time from the end of one tranche of a bucket to the start of the next.
-        restore_buffer_e6: Liquidation stops at margin >= 0 under (1 + this) x maintenance.
+        restore_to: Which margin must be there again for a liquidation to stop.
+        restore_buffer_e6: Liquidation stops at margin >= 0 under (1 + this) x that.
     """
 
     share_e6: int = ratio("share", "0", "1", low_open=True, default=1)
     max_uusd: int = usd("max_usd", "0.01", default=Decimal(999_999_999_999))
     min_uusd: int = usd("min_usd", default=0)
     spacing_us: int = duration("spacing", "0.000001", default="1s")
+    restore_to: str = choice("restore_to", "maintenance", "initial", default="maintenance")
     restore_buffer_e6: int = ratio("restore_buffer", "0", "10", default=0)
 
 
@@ -538,6 +578,7 @@ class Venue:
         executor: Who executes tranches.
         due_at_zero: Whether a margin of exactly zero is due (else strictly below).
         mark_max_age_us: Tranches wait while the mark price is older; 0 never waits.
+        margin: Margin.
         fees: Fees.
         tranches: Tranches.
         fund: Insurance fund.
@@ -550,6 +591,7 @@ class Venue:
     executor: str = choice("executor", "engine", "keepers")
     due_at_zero: bool = flag("due_at_zero", default=False)
     mark_max_age_us: int = duration("mark_max_age", default="0s")
+    margin: MarginTerms = table("margin")
     fees: Fees = table("fees")
     tranches: Tranches = table("tranches")
     fund: Fund = table("fund")

@@ -6,7 +6,7 @@ The checks themselves are functions of (book, entry, event), one module per subj
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -28,7 +28,7 @@ from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
-from replay.margin import bankruptcy_price_e8, maintenance_e22, margin_e22
+from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import KeeperTerms, Terms
 
 IntArray = npt.NDArray[np.int64]
@@ -170,6 +170,10 @@ class Hole:
     due: deque[ProfitCut | LossSocialised] = attrs.Factory(deque)
 
 
+Position = tuple[int, int]
+"""Units and entry price."""
+
+
 @attrs.frozen
 class Snapshot:
     """
@@ -178,12 +182,12 @@ class Snapshot:
     Attributes:
         bucket_id: Whose.
         cash_uusd: Cash.
-        units_e8: Units by market.
+        held: Units and entry prices by market.
     """
 
     bucket_id: int
     cash_uusd: int
-    units_e8: dict[int, int]
+    held: dict[int, Position]
 
 
 @attrs.define
@@ -280,12 +284,16 @@ class Book:
         """Return folded cash."""
         return self.fold.cash_uusd.get(owner, 0)
 
-    def tiers(self, market: int) -> tuple[tuple[int, int], ...]:
-        """Return the maintenance tiers in force; none for a market that is not there."""
+    def rule(self, market: int) -> LegRule:
+        """Return how positions count under the maintenance in force; in full in no market."""
         if market >= len(self.terms.markets):
-            return ()
+            return LegRule()
         terms, multiplier_e6 = self.terms.markets[market], self.fold.maintenance_e6.get(market)
-        return terms.tiers if multiplier_e6 is None else terms.tiers_at(multiplier_e6)
+        return terms.rule if multiplier_e6 is None else terms.rule_at(multiplier_e6)
+
+    def entry_price(self, market: int, bucket: int) -> int:
+        """Return the folded entry price of a leg."""
+        return self.fold.entry_prices_e8.get((market, bucket), 0)
 
     def legs(self, bucket: int) -> list[int]:
         """Return the markets in which an owner has units."""
@@ -331,38 +339,59 @@ class Book:
         markets = range(len(self.terms.markets)) if home is None else (home,)
         return all(market in self.fold.marks_e8 for market in markets)
 
-    def margin(self, bucket: int, *, buffer_e6: int = 0) -> int:
+    def margin(self, bucket: int) -> int:
         """Return the margin at the folded marks, in 1e-22 USD."""
-        legs = [
-            (self.tiers(market), self.position(market, bucket), self.mark(market))
+        return margin_e22(self.cash(bucket), self._legs_under(bucket, self.rule))
+
+    def is_restored(self, bucket: int) -> bool:
+        """Return whether the margin at the folded marks ends a liquidation."""
+        return not self.is_due(self.restored_margin(bucket))
+
+    def restored_margin(self, bucket: int) -> int:
+        """Return the margin, under what a liquidation restores it to, with the buffer."""
+
+        def rule(market: int) -> LegRule:
+            stands = self.rule(market)
+            return stands.as_initial if self.terms.restores_initial else stands
+
+        legs, buffer_e6 = self._legs_under(bucket, rule), self.terms.restore_buffer_e6
+        return margin_e22(self.cash(bucket), legs, buffer_e6=buffer_e6)
+
+    def _legs_under(self, bucket: int, rule: Callable[[int], LegRule]) -> list[Leg]:
+        return [
+            (
+                rule(market),
+                self.position(market, bucket),
+                self.entry_price(market, bucket),
+                self.mark(market),
+            )
             for market in self.legs(bucket)
         ]
-        return margin_e22(self.cash(bucket), legs, buffer_e6=buffer_e6)
 
     def start_margin(self, bucket: int) -> int:
         """Return the margin at the folded marks under the maintenance of the start, likewise."""
-        legs = [
-            (self.terms.markets[market].tiers, self.position(market, bucket), self.mark(market))
-            for market in self.legs(bucket)
-        ]
+        legs = self._legs_under(bucket, lambda market: self.terms.markets[market].rule)
         return margin_e22(self.cash(bucket), legs)
 
-    def shadow_margin(self, cash_uusd: int, units_e8: Mapping[int, int]) -> int:
+    def shadow_margin(self, cash_uusd: int, held: Mapping[int, Position]) -> int:
         """Return the margin of balances at the folded shadow marks, likewise."""
         legs = [
-            (self.tiers(market), quantity, self.fold.shadow_marks_e8.get(market, 0))
-            for market, quantity in units_e8.items()
+            (self.rule(market), quantity, entry, self.fold.shadow_marks_e8.get(market, 0))
+            for market, (quantity, entry) in held.items()
         ]
         return margin_e22(cash_uusd, legs)
 
-    def held(self, bucket: int) -> dict[int, int]:
-        """Return the units of a bucket by market, where it has some."""
-        return {market: self.position(market, bucket) for market in self.legs(bucket)}
+    def held(self, bucket: int) -> dict[int, Position]:
+        """Return the units and entry prices of a bucket by market, where it has some."""
+        return {
+            market: (self.position(market, bucket), self.entry_price(market, bucket))
+            for market in self.legs(bucket)
+        }
 
     def maintenance(self, bucket: int) -> int:
         """Return the maintenance margin at the folded marks, in 1e-22 USD."""
         return sum(
-            maintenance_e22(self.tiers(market), self.position(market, bucket), self.mark(market))
+            maintenance_e22(self.rule(market), self.position(market, bucket), self.mark(market))
             for market in self.legs(bucket)
         )
 

@@ -23,7 +23,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
         bucket = liquidation.trigger.bucket_id
         if book.is_stale(bucket, entry.sim_time_us):
             continue
-        if book.is_due(book.margin(bucket, buffer_e6=book.terms.restore_buffer_e6)):
+        if not book.is_restored(bucket):
             message = f"liquidation {seq} was triggered earlier, and still waits"
             book.findings.add("engine_order", entry.seq, message)
             return

@@ -57,6 +57,7 @@ CODES: Final = {
     "crossing": "Balances did not become due at the shadow marks, did so before, or unrecorded.",
     "position": "A recorded position is not the folded one.",
     "margin": "A margin or maintenance margin is not the one recomputed.",
+    "initial_margin": "A bucket has opened with less than the initial margin of its positions.",
     "not_due": "A bucket was triggered whose margin did not make it due.",
     "trigger_missing": "A bucket that a mark made due was not triggered right after it.",
     "trigger_order": "Buckets that one mark made due were not triggered weakest first.",

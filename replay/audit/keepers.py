@@ -77,7 +77,7 @@ def _check_standing(book: Book, entry: Entry, tranche_seq: int) -> None:
 
 
 def _is_restored(book: Book, bucket: int) -> bool:
-    return not book.is_due(book.margin(bucket, buffer_e6=book.terms.restore_buffer_e6))
+    return book.is_restored(bucket)
 
 
 def _is_beyond(book: Book, offer: Offer) -> bool:

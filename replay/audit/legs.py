@@ -77,8 +77,8 @@ def _in_book(
     if book.terms.first_leg == "most_liquid":
         value = max(quote.taken_e8 * quote.price_e8 / _E10 - 1.0, 1.0)
         return -most / value, -least / value
-    tiers = book.tiers(market)
+    rule = book.rule(market)
     left = abs(position) - quote.taken_e8
-    released = maintenance_e22(tiers, position, mark) - maintenance_e22(tiers, left, mark)
+    released = maintenance_e22(rule, position, mark) - maintenance_e22(rule, left, mark)
     uusd = released / E22_PER_UUSD
     return (uusd - 1.0) / max(most, 1.0), (uusd + 1.0) / max(least, 1.0)

@@ -117,7 +117,7 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
     right = LiquidationOutcome.RESTORED if is_open else LiquidationOutcome.CLOSED
     book.expect("ended_state", entry, "outcome", e.outcome.name, right.name)
     if is_open and e.market_id in book.fold.marks_e8:
-        margin = book.margin(e.bucket_id, buffer_e6=book.terms.restore_buffer_e6)
+        margin = book.restored_margin(e.bucket_id)
         if book.is_due(margin):
             message = f"margin above the buffer is {usd(margin // E22_PER_UUSD)}: not restored"
             book.findings.add("ended_state", entry.seq, message)

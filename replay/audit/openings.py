@@ -11,6 +11,7 @@ from liqsim.eventlog.reader import Columns, LogReader
 from liqsim.events import DepthChanged, Event, FundsDeposited, MaintenanceChanged, PositionOpened
 from replay.audit.findings import Findings, usd
 from replay.fold import FUND
+from replay.margin import E22_PER_UUSD, maintenance_e22
 from replay.terms import Terms
 
 _DATED: Final[Mapping[type[Event], tuple[str, tuple[str, ...]]]] = {
@@ -32,6 +33,8 @@ class Openings:
         due_uusd: Deposits that the scenario names and that have not come yet, by owner.
         opened: (market, bucket) of the positions opened so far.
         changes: (what it says, event) of the dated changes so far, by code and market.
+        given_uusd: Collateral of each bucket at the start.
+        asked_e22: Initial margin that its positions of the start ask for.
         is_open: Whether anything but deposits has happened.
         last_us: Time of the last event.
     """
@@ -44,6 +47,8 @@ class Openings:
     changes: defaultdict[tuple[str, int], list[tuple[tuple[int, ...], int]]] = attrs.Factory(
         lambda: defaultdict(list)
     )
+    given_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
+    asked_e22: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     is_open: bool = False
     last_us: int = 0
     _buckets: frozenset[int] = attrs.field(init=False)
@@ -89,6 +94,7 @@ class Openings:
             for owner, amount in self.due_uusd.items():
                 message = f"owner {owner} was never given its {usd(amount)}"
                 self.findings.add("deposit", None, message)
+        self._check_initial_margins()
         for number, market in enumerate(self.terms.markets):
             for cls, schedule in (
                 (DepthChanged, market.schedule),
@@ -102,20 +108,36 @@ class Openings:
             if at_us:
                 message = f"owner {owner} was given {usd(amount)} {at_us} us after the start"
                 self.findings.add("deposit", seq, message)
-            elif owner in self._known and owner not in self._buckets:
+            elif owner in self._buckets:
+                self.given_uusd[owner] += amount
+            elif owner in self._known:
                 right = self.due_uusd.pop(owner, 0)
                 if amount != right or not right:
                     message = f"owner {owner} was given {usd(amount)}, must be given {usd(right)}"
                     self.findings.add("deposit", seq, message)
+
+    def _check_initial_margins(self) -> None:
+        """Check that nobody has opened with less than the venue asks for."""
+        listed = {o.owner_id for o in self.log.owners if o.kind == "bucket" and not o.cohort}
+        for bucket, asked in self.asked_e22.items():
+            given = self.given_uusd[bucket]
+            is_let = self.terms.lets_short_open and bucket in listed
+            if given * E22_PER_UUSD < asked and not is_let:
+                least = usd(-(-asked // E22_PER_UUSD))
+                message = f"bucket {bucket} opened with {usd(given)}, must be at least {least}"
+                self.findings.add("initial_margin", None, message)
 
     def _check_openings(self, columns: Columns) -> None:
         late = columns["sim_time_us"] != 0
         for row in np.flatnonzero(late).tolist():
             message = f"opened at {int(columns['sim_time_us'][row])} us, must be at the start"
             self.findings.add("opening", int(columns["seq"][row]), message)
-        names = ("seq", "market_id", "bucket_id")
+        names = ("seq", "market_id", "bucket_id", "quantity_e8", "price_e8")
         for seq, *leg in zip(*(columns[name].tolist() for name in names), strict=True):
-            market, bucket = leg
+            market, bucket, quantity, price = leg
+            if market < len(self.terms.markets):
+                rule = self.terms.markets[market].rule.as_initial
+                self.asked_e22[bucket] += maintenance_e22(rule, quantity, price)
             if (market, bucket) in self.opened:
                 message = f"bucket {bucket} has opened a position in market {market} before"
                 self.findings.add("opening", seq, message)

@@ -50,8 +50,9 @@ def triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> None:
     book.expect("shadow", entry, "shadow_mark_e8", e.shadow_mark_e8, shadow_e8)
     margin, start = book.margin(e.bucket_id), book.start_margin(e.bucket_id)
     on_shadow = book.shadow_margin(book.cash(e.bucket_id), held)
-    own = {e.market_id: book.position(e.market_id, e.bucket_id)}
-    at_mark = margin_e22(0, [(book.tiers(e.market_id), own[e.market_id], book.mark(e.market_id))])
+    position = book.position(e.market_id, e.bucket_id), book.entry_price(e.market_id, e.bucket_id)
+    own = {e.market_id: position}
+    at_mark = margin_e22(0, [(book.rule(e.market_id), *position, book.mark(e.market_id))])
     lost = (on_shadow - margin) - (book.shadow_margin(0, own) - at_mark)
     for name, actual, right in (
         ("shadow_margin_uusd", e.shadow_margin_uusd, on_shadow),
@@ -100,10 +101,10 @@ def shadow_crossed(book: Book, entry: Entry, e: ShadowCrossed) -> None:
         return
     shadow_e8 = book.fold.shadow_marks_e8.get(e.market_id, 0)
     book.expect("shadow", entry, "shadow_mark_e8", e.shadow_mark_e8, shadow_e8)
-    margin = book.shadow_margin(snapshot.cash_uusd, snapshot.units_e8)
+    margin = book.shadow_margin(snapshot.cash_uusd, snapshot.held)
     floor = margin // E22_PER_UUSD
     book.expect("margin", entry, "shadow_margin_uusd", e.shadow_margin_uusd, floor)
-    if not book.is_due(margin) or e.market_id not in snapshot.units_e8:
+    if not book.is_due(margin) or e.market_id not in snapshot.held:
         message = f"balances of bucket {e.bucket_id} have a shadow margin of {usd(floor)}"
         book.findings.add("crossing", entry.seq, message)
 
@@ -122,6 +123,6 @@ def check_uncrossed(book: Book, bucket: int) -> None:
 def check_open(book: Book) -> None:
     """Check that the balances of no trigger have become due at the shadow marks unrecorded."""
     for seq, snapshot in book.shadows.open_triggers.items():
-        if book.is_due(book.shadow_margin(snapshot.cash_uusd, snapshot.units_e8)):
+        if book.is_due(book.shadow_margin(snapshot.cash_uusd, snapshot.held)):
             message = f"trigger {seq} ends due at the shadow marks, and nothing in the log says so"
             book.findings.add("crossing", None, message)

@@ -21,7 +21,7 @@ from liqsim.events import (
 )
 from replay.audit.book import Book
 from replay.fold import Move
-from replay.margin import slope_e14
+from replay.margin import LegRule, slope_e14
 
 _E10: Final = 10**10
 _E6: Final = 10**6
@@ -47,9 +47,10 @@ class Triggers:
         self._owners: Ints = np.array(sorted(buckets), dtype=np.int64)
         self._row_of = {bucket: row for row, bucket in enumerate(self._owners.tolist())}
         self._changed = set(self._row_of)
-        # A row is proposed where cash + sum of slope x mark is not positive.
+        # A row is proposed where cash + what the legs add at the marks is not positive.
         self._cash: Floats = np.full(len(self._owners), _NEVER)
         self._slopes: Floats = np.zeros((market_count, len(self._owners)))
+        self._units, self._entries = np.zeros_like(self._slopes), np.zeros_like(self._slopes)
         self._sum, self._product = np.empty_like(self._cash), np.empty_like(self._cash)
         self._due: dict[int, int] = {}  # The place of each in the order, until it is triggered.
         self._last = -1
@@ -94,8 +95,12 @@ class Triggers:
         self._refresh(book)
         np.copyto(self._sum, self._cash)
         for market, slopes in enumerate(self._slopes):
-            np.multiply(slopes, book.mark(market) / _E10, out=self._product)
-            self._sum += self._product
+            rule, mark = book.rule(market), book.mark(market)
+            if rule.is_straight:
+                np.multiply(slopes, mark / _E10, out=self._product)
+                self._sum += self._product
+            else:
+                self._sum += _added(rule, self._units[market], self._entries[market], mark)
         found = []
         for bucket in self._owners[self._sum <= 0.0].tolist():
             if not book.position(market_id, bucket):
@@ -127,10 +132,28 @@ class Triggers:
                 waiting.add(bucket)
             else:
                 cash, scale = float(book.cash(bucket)), 0.0
-                self._slopes[:, row] = 0.0
+                self._slopes[:, row] = self._units[:, row] = 0.0
                 for market in legs:
-                    slope = slope_e14(book.tiers(market), book.position(market, bucket)) / _E6
+                    units, entry_price = (
+                        book.position(market, bucket),
+                        book.entry_price(market, bucket),
+                    )
+                    slope = slope_e14(book.rule(market), units) / _E6
                     self._slopes[market, row] = slope
-                    scale += abs(slope) * book.mark(market) / _E10
+                    self._units[market, row], self._entries[market, row] = units, entry_price
+                    worth = max(book.mark(market), entry_price)
+                    scale += max(abs(slope), 2.0 * abs(units)) * worth / _E10
                 self._cash[row] = cash - (abs(cash) + scale) * _SLACK - 1.0
         self._changed = waiting
+
+
+def _added(rule: LegRule, units: Floats, entries_e8: Floats, mark_e8: int) -> Floats:
+    """Return what positions add to margins where that is not in proportion to the mark."""
+    notional, below = np.abs(units) * (mark_e8 / _E10), 0
+    added = units * (mark_e8 / _E10)
+    for start, rate in rule.tiers:
+        size, worth = (notional, 1.0) if rule.is_by_notional else (np.abs(units), mark_e8 / _E10)
+        added -= (rate - below) / _E6 * worth * np.maximum(size - start, 0.0)
+        below = rate
+    profit = units * ((mark_e8 - entries_e8) / _E10)
+    return added - rule.unrealised_haircut_e6 / _E6 * np.maximum(profit, 0.0)

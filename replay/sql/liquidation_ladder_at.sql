@@ -58,22 +58,51 @@ multipliers as (
     group by market_id
 ),
 weights as (
+    -- Maintenance is the largest of weight x price less a constant: tiers by size are one such line.
     select h.owner_id, h.market_id,
-        sum(t.step_e6 * greatest(abs(h.units_e8) - t.start_e8, 0))::hugeint as weight_e14
+        sum(t.step_e6 * greatest(abs(h.units_e8) - t.start_e8, 0))::hugeint as weight_e14,
+        0::hugeint as less_e22
     from held as h
     left join multipliers as m on m.market_id = h.market_id
     join scenario_tiers as t
         on t.market_id = h.market_id and t.multiplier_e6 = coalesce(m.multiplier_e6, 1000000)
     group by h.owner_id, h.market_id
+    union all
+    select h.owner_id, h.market_id, t.rate_e6 * abs(h.units_e8), t.less_e22
+    from held as h
+    left join multipliers as m on m.market_id = h.market_id
+    join scenario_notional_tiers as t
+        on t.market_id = h.market_id and t.multiplier_e6 = coalesce(m.multiplier_e6, 1000000)
 ),
-legs as (
-    -- What a leg adds to the margin, in 1e-22 USD; in proportion to its price.
+entries as (
+    select bucket_id as owner_id, market_id,
+        (arg_max(entry_price, seq)::decimal(28, 8) * 100000000)::hugeint as entry_e8
+    from entry_prices
+    where seq <= (select last_seq from asked)
+    group by bucket_id, market_id
+),
+haircuts as (
+    -- Profit counts in part: with the share that does not taken off its line, and as if none were.
+    select market_id, unnest([0::hugeint, unrealised_haircut_e6]) as haircut_e6
+    from scenario_books where unrealised_haircut_e6 > 0
+    union all
+    select market_id, 0 from scenario_books where unrealised_haircut_e6 = 0
+),
+pieces as (
+    -- What a leg adds to the margin is the least of lines in its price, in 1e-22 USD.
     select h.owner_id, h.market_id, h.units,
-        (h.units_e8 * 1000000 - w.weight_e14)
-            * (s.mark_price::decimal(28, 8) * 100000000)::hugeint as share_e22
+        (h.units_e8 * (1000000 - c.haircut_e6) - w.weight_e14)
+            * (s.mark_price::decimal(28, 8) * 100000000)::hugeint as slope_e22,
+        slope_e22 + w.less_e22 + c.haircut_e6 * h.units_e8 * e.entry_e8 as line_e22
     from held as h
     join weights as w on w.owner_id = h.owner_id and w.market_id = h.market_id
+    join entries as e on e.owner_id = h.owner_id and e.market_id = h.market_id
+    join haircuts as c on c.market_id = h.market_id
     join stood as s on s.market_id = h.market_id
+),
+legs as (
+    select owner_id, market_id, min(line_e22) as share_e22
+    from pieces group by owner_id, market_id
 ),
 margins as (
     select l.owner_id,
@@ -83,15 +112,21 @@ margins as (
     group by l.owner_id
 ),
 reached as (
-    -- The first whole per cent at which the margin is below zero, or at zero if that is due.
-    select l.market_id, l.units, abs(l.share_e22) as per_price_e22,
-        case when m.margin_e22 < 0 or (m.margin_e22 = 0 and b.due_at_zero) then 0
-            when b.due_at_zero then (m.margin_e22 * 100 + per_price_e22 - 1) // per_price_e22
-            else m.margin_e22 * 100 // per_price_e22 + 1 end as step
-    from legs as l
-    join margins as m on m.owner_id = l.owner_id
-    join scenario_books as b on b.market_id = l.market_id
-    where l.share_e22 <> 0
+    -- The first whole per cent at which the margin is below zero, or at zero if that is due: of the
+    -- lines on which it may be there, the first.
+    select p.market_id, p.owner_id, any_value(p.units) as units,
+        min(case when m.margin_e22 < 0 or (m.margin_e22 = 0 and b.due_at_zero) then 0
+            when b.due_at_zero
+                then ((m.margin_e22 - l.share_e22 + p.line_e22) * 100 + abs(p.slope_e22) - 1)
+                    // abs(p.slope_e22)
+            else (m.margin_e22 - l.share_e22 + p.line_e22) * 100 // abs(p.slope_e22) + 1
+            end) as step
+    from pieces as p
+    join legs as l on l.owner_id = p.owner_id and l.market_id = p.market_id
+    join margins as m on m.owner_id = p.owner_id
+    join scenario_books as b on b.market_id = p.market_id
+    where p.slope_e22 <> 0
+    group by p.market_id, p.owner_id
 ),
 sums as (
     select market_id, sign(-units) as sign, step, count(*) as accounts, sum(abs(units)) as units

@@ -23,8 +23,10 @@ from support.effort import cases
 from support.floors import assert_floors
 from support.plain_scan import (
     ONE_UUSD,
+    KinkedRule,
     Tiers,
     due_accounts,
+    due_buckets,
     is_due,
     scaled_margin,
     slope_e14,
@@ -618,7 +620,8 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         Simulation(prepared, sink).run()
         first, venue = prepared.first_bucket, prepared.scenario.venue
         markets = range(len(prepared.scenario.markets))
-        at_start = [market.maintenance for market in prepared.scenario.markets]
+        at_start = [m.maintenance or m.maintenance_usd for m in prepared.scenario.markets]
+        by_notional = [bool(m.maintenance_usd) for m in prepared.scenario.markets]
         opened = Counter(first + row for row in prepared.accounts.rows.tolist())
         triggered = defaultdict(list)
         for entry in sink.entries:
@@ -641,14 +644,25 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
             ]
             busy = {trigger.bucket_id for trigger in fold.open_liquidations.values()}
             prices = [fold.marks_e8.get(market, 0) for market in markets]
+            rules = [
+                KinkedRule(of_leg, is_by, venue.margin.unrealised_haircut_e6)
+                for of_leg, is_by in zip(tiers, by_notional, strict=True)
+            ]
             calm = {
-                bucket: (fold.cash_uusd[bucket], *(fold.units_e8[m, bucket] for m in markets))
+                bucket: (
+                    fold.cash_uusd[bucket],
+                    [
+                        (fold.units_e8[m, bucket], fold.entry_prices_e8.get((m, bucket), 0))
+                        for m in markets
+                    ],
+                )
                 for bucket, legs in opened.items()
                 if bucket not in busy and (legs == 1 or all(prices))
             }
-            expected = _due_buckets(
-                calm, event.market_id, prices, tiers, due_at_zero=venue.due_at_zero
+            expected = due_buckets(
+                calm, event.market_id, prices, rules, due_at_zero=venue.due_at_zero
             )
+            seen["kinked"] += any(by_notional) or venue.margin.unrealised_haircut_e6 > 0
             assert triggered.pop(entry.seq, []) == expected
             seen["marks"] += 1
             seen["marks that trigger"] += bool(expected)
@@ -667,5 +681,6 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         "triggered": 100,
         "triggered by new rules": 30,
         "triggered cross": 10,
+        "kinked": 150,
     }
     assert_floors(seen, floors)

@@ -15,6 +15,7 @@ import attrs
 import pytest
 from support.scenarios import (
     Raw,
+    asking,
     at,
     bars,
     changed,
@@ -24,6 +25,7 @@ from support.scenarios import (
     events_of,
     keeper,
     keeper_race,
+    kinked,
     knots,
     listed,
     market,
@@ -134,6 +136,15 @@ def fall(**overrides: Any) -> Raw:
     """One account that is sold a little above its bankruptcy price, in a calm market."""
     path = knots((0, 100), (9, 100), (10, 90.5), (60, 90.5))
     return changed(small_scenario(markets__ETH__path=path), overrides)
+
+
+def asking_by_notional() -> Raw:
+    """The same account at a venue that asks for more at the opening, by notional."""
+    raw = fall()
+    del raw["markets"]["ETH"]["maintenance"]
+    rates = [[0, Decimal("0.12")], [500, Decimal("0.2")]]
+    raw["markets"]["ETH"] |= {"maintenance_usd": [[0, Decimal("0.01")]], "initial_usd": rates}
+    return raw
 
 
 def fall_apart(**overrides: Any) -> Raw:
@@ -281,6 +292,12 @@ Row = tuple[Callable[[], Raw], str, Any, Any]
 ROWS: Final[dict[str, Row]] = {
     "start": (gbm, "start", at(0), at(1)),
     "end": (engine_cascade, "end", at(180), at(170)),
+    "venue.margin.unrealised_profit_haircut": (
+        kinked,
+        "venue.margin.unrealised_profit_haircut",
+        0,
+        Decimal("0.3"),
+    ),
     "seed": (keeper_race, "seed", 1, 2),
     "path_mode": (engine_cascade, "path_mode", "on_top", "purged"),
     "markets.*.maintenance.[].from_units": (engine_cascade, f"{ETH}.maintenance.1.0", 50, 10),
@@ -289,6 +306,38 @@ ROWS: Final[dict[str, Row]] = {
         f"{ETH}.maintenance.0.1",
         Decimal("0.01"),
         Decimal("0.005"),
+    ),
+    "markets.*.initial.[].from_units": (asking, f"{ETH}.initial.1.0", 50, 10),
+    "markets.*.initial.[].rate": (
+        asking,
+        f"{ETH}.initial.0.1",
+        Decimal("0.05"),
+        Decimal("0.055"),
+    ),
+    "markets.*.initial_usd.[].from_usd": (asking_by_notional, f"{ETH}.initial_usd.1.0", 500, 800),
+    "markets.*.initial_usd.[].rate": (
+        asking_by_notional,
+        f"{ETH}.initial_usd.0.1",
+        Decimal("0.12"),
+        Decimal("0.15"),
+    ),
+    "venue.tranches.restore_to": (
+        asking,
+        "venue.tranches.restore_to",
+        "initial",
+        "maintenance",
+    ),
+    "markets.*.maintenance_usd.[].from_usd": (
+        kinked,
+        f"{ETH}.maintenance_usd.1.0",
+        3_000,
+        6_000,
+    ),
+    "markets.*.maintenance_usd.[].rate": (
+        kinked,
+        f"{ETH}.maintenance_usd.1.1",
+        Decimal("0.02"),
+        Decimal("0.03"),
     ),
     "markets.*.maintenance_changes.[].at": (
         tightened,

@@ -25,6 +25,7 @@ from liqsim.eventlog.writer import EventLogWriter
 from liqsim.events import DepthChanged, Entry, InventorySold, OrderFilled
 from liqsim.mechanics.branching import units_due
 from liqsim.mechanics.liquidity import FrictionlessBook, Liquidity
+from liqsim.mechanics.margin import margin_rules
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.runner import Prepared, Simulation, prepare
 from liqsim.world.markets import BookState
@@ -102,10 +103,20 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
     tiers = [
         [
             (start, math.ceil(rate * Fraction(fold.maintenance_e6.get(number, 10**6), 10**6)))
-            for start, rate in market.maintenance
+            for start, rate in market.maintenance or market.maintenance_usd
         ]
         for number, market in enumerate(scenario.markets)
     ]
+    haircut = Fraction(scenario.venue.margin.unrealised_haircut_e6, 10**6)
+
+    def share(owner: int, leg: int, size: Fraction, price: Fraction) -> Fraction:
+        """Return what a leg adds to a margin."""
+        profit = size * (price - Fraction(fold.entry_prices_e8[leg, owner], 10**8))
+        counted = price * size - max(haircut * profit, Fraction(0))
+        if scenario.markets[leg].maintenance_usd:
+            return counted - _maintained(tiers[leg], size * price, 10**6)
+        return counted - price * _maintained(tiers[leg], size)
+
     held: defaultdict[int, dict[int, Fraction]] = defaultdict(dict)
     for (market, owner), units in fold.units_e8.items():
         if units and owner >= world.prepared.first_bucket:
@@ -121,8 +132,7 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
                 prices = list(marks)
                 prices[market] *= 1 + Fraction(_SIGNS[side] * step, 100)
                 margin = Fraction(fold.cash_uusd[owner], 10**6) + sum(
-                    prices[leg] * (size - _maintained(tiers[leg], size))
-                    for leg, size in legs.items()
+                    share(owner, leg, size, prices[leg]) for leg, size in legs.items()
                 )
                 if margin < 0 or (margin == 0 and scenario.venue.due_at_zero):
                     cell = found[scenario.markets[market].name, side, step]
@@ -130,25 +140,35 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
                     cell[1] += int(abs(units) * 10**8)
                     census["due at the mark" if step == 0 else "due further on"] += 1
                     census["legs of cross accounts"] += len(legs) > 1
-                    census["in a higher tier"] += _is_tiered(tiers[market], units)
+                    is_by_notional = bool(scenario.markets[market].maintenance_usd)
+                    census["in a higher tier"] += not is_by_notional and _is_tiered(
+                        tiers[market], units
+                    )
+                    census["in a higher tier of notional"] += is_by_notional and _is_tiered(
+                        tiers[market], units * prices[market], 10**6
+                    )
+                    entry = Fraction(fold.entry_prices_e8[market, owner], 10**8)
+                    census["with a profit that counts in part"] += (
+                        haircut > 0 and units * (prices[market] - entry) > 0
+                    )
                     census["under other rates"] += market in fold.maintenance_e6
                     census["a margin of zero"] += margin == 0
                     break
     return dict(found)
 
 
-def _maintained(tiers: Sequence[tuple[int, int]], units: Fraction) -> Fraction:
+def _maintained(tiers: Sequence[tuple[int, int]], units: Fraction, scale: int = 10**8) -> Fraction:
     size, total = abs(units), Fraction(0)
     ends = [*(start for start, _ in tiers[1:]), None]
     for (start_e8, rate_e6), end_e8 in zip(tiers, ends, strict=True):
-        start = Fraction(start_e8, 10**8)
-        end = size if end_e8 is None else min(size, Fraction(end_e8, 10**8))
+        start = Fraction(start_e8, scale)
+        end = size if end_e8 is None else min(size, Fraction(end_e8, scale))
         total += max(end - start, Fraction(0)) * Fraction(rate_e6, 10**6)
     return total
 
 
-def _is_tiered(tiers: Sequence[tuple[int, int]], units: Fraction) -> bool:
-    return len(tiers) > 1 and abs(units) * 10**8 > tiers[1][0]
+def _is_tiered(tiers: Sequence[tuple[int, int]], units: Fraction, scale: int = 10**8) -> bool:
+    return len(tiers) > 1 and abs(units) * scale > tiers[1][0]
 
 
 def _rows(relation: Any) -> list[dict[str, Any]]:
@@ -239,7 +259,7 @@ def check_start(world: World, census: Counter[str]) -> None:
     names = [market.name for market in world.prepared.scenario.markets]
     ladder = units_due(
         world.prepared.accounts,
-        world.prepared.scenario.markets,
+        margin_rules(world.prepared.scenario),
         starts,
         due_at_zero=world.prepared.scenario.venue.due_at_zero,
     )
@@ -290,7 +310,9 @@ def test_the_ladder_is_a_recount_in_random_runs(tmp_path_factory: pytest.TempPat
         "instants": 72,
         "due further on": 250,
         "accounts in liquidation": 150,
-        "in a higher tier": 100,
+        "in a higher tier": 50,
+        "in a higher tier of notional": 1,
+        "with a profit that counts in part": 1,
         "legs of cross accounts": 10,
         "depth within the distance": 1_000,
         "depth that is exhausted": 1_500,
@@ -304,7 +326,7 @@ def test_the_ladder_is_a_recount_in_random_runs(tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize(
-    "name", ["engine_cascade", "keeper_race", "squeeze", "cross_crash", "rungs"]
+    "name", ["engine_cascade", "keeper_race", "squeeze", "cross_crash", "rungs", "kinked"]
 )
 def test_the_ladder_is_a_recount_in_handmade_runs(name: str, tmp_path: Path) -> None:
     world = run_into(tmp_path / "run.duckdb", HANDMADE[name]())

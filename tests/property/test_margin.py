@@ -13,6 +13,7 @@ from support.floors import assert_floors
 
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
+    Pieces,
     Tiers,
     bankruptcy_price_e8,
     restore_price_e8,
@@ -51,6 +52,10 @@ class Bucket:
     def weight(self) -> int:
         return weight_e14(self.tiers, abs(self.quantity_e8))
 
+    @property
+    def pieces(self) -> Pieces:
+        return one_piece(self.quantity_e8, self.weight)
+
     def exact_weight(self) -> Fraction:
         """Return the units that maintenance asks for: each part of the size at its own rate."""
         size = abs(self.quantity_e8)
@@ -65,6 +70,10 @@ class Bucket:
         weight = self.exact_weight() if weight is None else weight
         held = Fraction(self.quantity_e8, UNIT_SCALE) - weight
         return Fraction(self.cash_uusd, USD_SCALE) + held * Fraction(price_e8, UNIT_SCALE)
+
+
+def one_piece(quantity_e8: int, weight: int) -> Pieces:
+    return ((quantity_e8 * RATIO_SCALE - weight, 0),)
 
 
 def is_due(margin: Fraction, *, due_at_zero: bool) -> bool:
@@ -105,7 +114,7 @@ def test_weight_and_margin_are_the_fractions():
         random = Random(seed)
         for _ in range(BATCH):
             bucket, price = draw_bucket(random)
-            leg = (bucket.quantity_e8, bucket.weight, price)
+            leg = (bucket.pieces, price)
 
             assert Fraction(bucket.weight, UNIT_SCALE * RATIO_SCALE) == bucket.exact_weight()
             margin = Fraction(scaled_margin(bucket.cash_uusd, [leg]), MARGIN_SCALE * USD_SCALE)
@@ -145,7 +154,7 @@ def test_a_margin_of_several_legs_is_their_sum():
     random = Random(1)
     for count in range(6):
         buckets = [draw_bucket(random) for _ in range(count)]
-        legs = [(bucket.quantity_e8, bucket.weight, price) for bucket, price in buckets]
+        legs = [(bucket.pieces, price) for bucket, price in buckets]
         cash = random.randint(-BOUND, BOUND)
 
         margin = Fraction(scaled_margin(cash, legs), MARGIN_SCALE * USD_SCALE)
@@ -175,7 +184,7 @@ def check_trigger(random: Random, census: Counter[str]) -> None:
         return is_due(bucket.margin(price, weight), due_at_zero=due_at_zero)
 
     level = trigger_price_e8(
-        bucket.cash_uusd, bucket.quantity_e8, bucket.weight, due_at_zero=due_at_zero
+        bucket.cash_uusd, bucket.pieces, is_long=is_long, due_at_zero=due_at_zero
     )
 
     if level is None:
@@ -233,7 +242,8 @@ def check_restore(random: Random, census: Counter[str]) -> None:
     def restored(price: int) -> bool:
         return not is_due(bucket.margin(price, weight), due_at_zero=due_at_zero)
 
-    level = restore_price_e8(bucket.cash_uusd, bucket.quantity_e8, raised, due_at_zero=due_at_zero)
+    of = one_piece(bucket.quantity_e8, raised)
+    level = restore_price_e8(bucket.cash_uusd, of, is_long=is_long, due_at_zero=due_at_zero)
 
     if is_long and weight >= Fraction(bucket.quantity_e8, UNIT_SCALE):
         assert level is None  # More maintenance than position: no higher price helps.
@@ -344,8 +354,9 @@ def test_every_price_of_a_small_world():
             if is_due(margin, due_at_zero=due_at_zero)
         }
 
-        trigger = trigger_price_e8(cash, leg * scale, bucket.weight, due_at_zero=due_at_zero)
-        restore = restore_price_e8(cash, leg * scale, bucket.weight, due_at_zero=due_at_zero)
+        of, is_long = bucket.pieces, leg > 0
+        trigger = trigger_price_e8(cash, of, is_long=is_long, due_at_zero=due_at_zero)
+        restore = restore_price_e8(cash, of, is_long=is_long, due_at_zero=due_at_zero)
 
         if leg > 0:
             assert due == {price for price in prices if trigger and price <= trigger}

@@ -75,6 +75,10 @@ _FLOORS_OF_BOTH = {
     "crossed by an account": 4,
     "averted": 3,
     "triggered by a change of rules": 25,
+    "due by the haircut on profit": 5,
+    "due by a tier of notional": 50,
+    "opened with no more than initial margin": 1,
+    "not restored but by maintenance": 1,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

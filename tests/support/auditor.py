@@ -126,6 +126,7 @@ class Auditor:
         self._cash = [0] * count
         self._units = [[0] * count for _ in scenario.markets]
         self._entry_price: dict[tuple[int, int], int] = {}
+        self._given: defaultdict[int, int] = defaultdict(int)
         self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
         self._judge_of: list[tuple[int, int]] = [(NO_CAUSE, 0) for _ in scenario.markets]
@@ -308,20 +309,47 @@ class Auditor:
     def _is_cross(self, bucket: int) -> bool:
         return len(self._opened_in[bucket]) > 1
 
-    def _margin(self, bucket: int, buffer_e6: int = 0) -> Fraction:
+    def _restored_margin(self, bucket: int) -> Fraction:
+        """Return the margin by which a liquidation ends, in USD, exact."""
+        tranches = self._venue.tranches
+        return self._margin(
+            bucket, tranches.restore_buffer_e6, of_initial=tranches.restore_to == "initial"
+        )
+
+    def _margin(self, bucket: int, buffer_e6: int = 0, *, of_initial: bool = False) -> Fraction:
         """Return cash plus values less maintenance, in USD, exact."""
         total = Fraction(self._cash[bucket], 10**6)
         for market in self._legs(bucket):
             mark, _, _ = self._marks[market]
             total += Fraction(self._units[market][bucket] * mark, 10**16)
-        return total - self._maintenance(bucket) * (1 + Fraction(buffer_e6, 10**6))
+            total -= self._unrealised_cut(market, bucket)
+        asked = sum(
+            (self._maintenance_of(m, bucket, of_initial=of_initial) for m in self._legs(bucket)),
+            Fraction(0),
+        )
+        return total - asked * (1 + Fraction(buffer_e6, 10**6))
+
+    def _unrealised_cut(self, market: int, bucket: int) -> Fraction:
+        """Return what does not count of the profit of a leg, in USD."""
+        gained = self._marks[market][0] - self._entry_price[market, bucket]
+        share = Fraction(self._venue.margin.unrealised_haircut_e6, 10**6)
+        return max(share * Fraction(gained * self._units[market][bucket], 10**16), Fraction(0))
 
     def _maintenance(self, bucket: int) -> Fraction:
         return sum((self._maintenance_of(m, bucket) for m in self._legs(bucket)), Fraction(0))
 
-    def _maintenance_of(self, market: int, bucket: int, less: int = 0) -> Fraction:
+    def _maintenance_of(
+        self, market: int, bucket: int, less: int = 0, *, of_initial: bool = False
+    ) -> Fraction:
         size = abs(self._units[market][bucket]) - less
-        tiers = self._tiers(market)
+        tiers = self._tiers(market, of_initial=of_initial)
+        if self._markets[market].maintenance_usd:
+            left, asked = Fraction(size * self._marks[market][0], 10**16), Fraction(0)
+            for start, rate in reversed(tiers):  # From the top: each tier takes what is above it.
+                above = max(left - Fraction(start, 10**6), Fraction(0))
+                asked += above * Fraction(int(rate), 10**6)
+                left -= above
+            return asked
         ends = [*(start for start, _ in tiers[1:]), max(size, tiers[-1][0])]
         asked = sum(
             Fraction(max(min(size, end) - start, 0) * rate, 10**14)
@@ -329,27 +357,50 @@ class Auditor:
         )
         return asked * Fraction(self._marks[market][0], 10**8)
 
-    def _tiers(self, market: int) -> list[tuple[int, int]]:
+    def _tiers(self, market: int, *, of_initial: bool = False) -> list[tuple[int, int]]:
         """Return the tiers in force, every rate rounded up."""
-        factor = Fraction(self._multipliers_e6[market], 10**6)
-        return [
-            (start, -(-rate * factor // 1)) for start, rate in self._markets[market].maintenance
-        ]
+        factor, spec = Fraction(self._multipliers_e6[market], 10**6), self._markets[market]
+        tiers = self._tiers_at_start(market)
+        if of_initial:
+            tiers = spec.initial or spec.initial_usd
+        return [(start, -(-rate * factor // 1)) for start, rate in tiers]
 
-    def _scaled(self, cash: int, legs: Any, prices: Any, *, of_start: bool = False) -> int:
+    def _tiers_at_start(self, market: int) -> Any:
+        return self._markets[market].maintenance or self._markets[market].maintenance_usd
+
+    def _scaled(
+        self,
+        cash: int,
+        legs: Any,
+        prices: Any,
+        *,
+        of_start: bool = False,
+        first_tier_only: bool = False,
+        haircut_e6: int | None = None,
+    ) -> int:
         """Return a margin in USD x 1e-22: tier by tier, the rate's step on what lies above."""
+        if haircut_e6 is None:
+            haircut_e6 = self._venue.margin.unrealised_haircut_e6
         margin = cash * 10**16
-        for leg, quantity in legs.items():
-            tiers = self._markets[leg].maintenance if of_start else self._tiers(leg)
+        for leg, (quantity, entry) in legs.items():
+            tiers = self._tiers_at_start(leg) if of_start else self._tiers(leg)
             before, price = 0, prices[leg]
-            for start, rate in tiers:
-                margin -= price * (rate - before) * max(abs(quantity) - start, 0)
+            for start, rate in tiers[:1] if first_tier_only else tiers:
+                if self._markets[leg].maintenance_usd:
+                    margin -= (rate - before) * max(abs(quantity) * price - start * _E16, 0)
+                else:
+                    margin -= price * (rate - before) * max(abs(quantity) - start, 0)
                 before = rate
             margin += price * quantity * 10**6
+            margin -= haircut_e6 * max(quantity * (price - entry), 0)
         return margin
 
-    def _held(self, bucket: int) -> dict[int, int]:
-        return {leg: self._units[leg][bucket] for leg in self._legs(bucket)}
+    def _held(self, bucket: int) -> dict[int, tuple[int, int]]:
+        """Return units and entry price of every leg."""
+        return {
+            leg: (self._units[leg][bucket], self._entry_price[leg, bucket])
+            for leg in self._legs(bucket)
+        }
 
     def _backing(self, market: int, bucket: int) -> int:
         """Return the cash behind one leg, in whole micro-USD: the others count at their marks."""
@@ -414,6 +465,7 @@ class Auditor:
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
         assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
         self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
+        self._given[event.owner_id] += event.amount_uusd
 
     def _opened(self, entry: Entry, event: PositionOpened) -> None:
         assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
@@ -421,6 +473,28 @@ class Auditor:
         self._opened_in[event.bucket_id].append(event.market_id)
         self._entry_price[event.market_id, event.bucket_id] = event.price_e8
         self._trade(event.bucket_id, MAKERS, event)
+        if self._tiers(event.market_id, of_initial=True):
+            self._pays_initial_margin(event.bucket_id)
+
+    def _pays_initial_margin(self, bucket: int) -> None:
+        """Check that what a bucket was given is enough for the positions it has opened."""
+        accounts, asked = self._prepared.accounts, Fraction(0)
+        for market in self._opened_in[bucket]:
+            size = Fraction(abs(self._units[market][bucket]), 10**8)
+            price, scale = Fraction(self._entry_price[market, bucket], 10**8), 10**8
+            if self._markets[market].initial_usd:
+                size, price, scale = size * price, Fraction(1), 10**6
+            left = size
+            for start, rate in reversed(self._tiers(market, of_initial=True)):
+                above = max(left - Fraction(start, scale), Fraction(0))
+                asked += above * price * Fraction(int(rate), 10**6)
+                left -= above
+        row = bucket - self._first_bucket
+        given, spec = Fraction(self._given[bucket], 10**6), self._prepared.scenario.population
+        if accounts.cohorts[row] or (spec.accounts and spec.accounts.due_at_start == "refuse"):
+            assert given >= asked, bucket
+        slack = Fraction(len(self._opened_in[bucket]), 10**6)
+        self.census["opened with no more than initial margin"] += asked <= given < asked + slack
 
     def _depth_changed(self, entry: Entry, event: DepthChanged) -> None:
         assert entry.cause_seq == NO_CAUSE
@@ -488,6 +562,11 @@ class Auditor:
         lost = self._scaled(cash, held, others) - margin
         assert event.other_assets_uusd == lost // 10**16
         self.census["displaced by another asset"] += lost > 0
+        plain = self._scaled(cash, held, marks, haircut_e6=0)
+        self.census["due by the haircut on profit"] += not self._is_due(Fraction(plain))
+        if any(self._markets[leg].maintenance_usd for leg in held):
+            low = self._scaled(cash, held, marks, first_tier_only=True)
+            self.census["due by a tier of notional"] += not self._is_due(Fraction(low))
         if not self._is_due(Fraction(start)):
             right = Standing.RULE_INDUCED
         elif bucket in self._crossed or self._is_due(Fraction(on_shadow)):
@@ -610,7 +689,9 @@ class Auditor:
             assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
         self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
-        assert self._is_due(self._margin(bucket, venue.tranches.restore_buffer_e6))
+        assert self._is_due(self._restored_margin(bucket))
+        by_maintenance = self._margin(bucket, venue.tranches.restore_buffer_e6)
+        self.census["not restored but by maintenance"] += not self._is_due(by_maintenance)
         liquidation.count += 1
         assert event.tranche_number == liquidation.count
         position = self._units[market][bucket]
@@ -1166,8 +1247,7 @@ class Auditor:
         assert event.cash_uusd == self._cash[bucket]
         if self._legs(bucket):
             assert event.outcome is LiquidationOutcome.RESTORED
-            buffer = self._venue.tranches.restore_buffer_e6
-            assert not self._is_due(self._margin(bucket, buffer))
+            assert not self._is_due(self._restored_margin(bucket))
             self.census["restored"] += 1
             if not liquidation.count:
                 self.census["restored before any tranche"] += 1

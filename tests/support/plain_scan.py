@@ -5,8 +5,10 @@ Written from the definition alone: margin = cash + quantity x price - price x th
 maintenance asks for. Nothing here is fast, and nothing is shared with what it judges.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+
+import attrs
 
 Tiers = Sequence[tuple[int, int]]
 """(from_units_e8, rate_e6): the rate on the part of a position above that size."""
@@ -48,4 +50,62 @@ def due_accounts(
         margin = scaled_margin(cash, quantity, price_e8, tiers)
         if quantity and is_due(margin, due_at_zero=due_at_zero):
             found.append((Fraction(margin, abs(quantity) * price_e8), number))
+    return [number for _, number in sorted(found)]
+
+
+# With kinks ---------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class KinkedRule:
+    """
+    How a position counts.
+
+    Attributes:
+        tiers: (start, rate_e6), starts in 1e-8 units or in 1e-6 USD.
+        is_by_notional: Which of the two.
+        haircut_e6: Share of an unrealised profit that does not count.
+    """
+
+    tiers: Tiers
+    is_by_notional: bool = False
+    haircut_e6: int = 0
+
+    def share(self, quantity_e8: int, entry_e8: int, price_e8: int, buffer_e6: int = 0) -> int:
+        """Return what a position adds to a margin, in USD x 1e-22."""
+        value, asked = quantity_e8 * price_e8 * 10**6, 0
+        for number, (start, rate) in enumerate(self.tiers):
+            size = abs(quantity_e8) * (price_e8 if self.is_by_notional else 1)
+            scale = 10**10 if self.is_by_notional else 1
+            end = size
+            if number < len(self.tiers) - 1:
+                end = min(self.tiers[number + 1][0] * scale, size)
+            asked += rate * max(end - start * scale, 0) * (1 if self.is_by_notional else price_e8)
+        asked += -(-asked * buffer_e6 // 10**6)
+        profit = quantity_e8 * (price_e8 - entry_e8)
+        return value - asked - (self.haircut_e6 * profit if profit > 0 else 0)
+
+
+def due_buckets(
+    buckets: Mapping[int, tuple[int, Sequence[tuple[int, int]]]],
+    market: int,
+    prices_e8: Sequence[int],
+    rules: Sequence[KinkedRule],
+    *,
+    due_at_zero: bool,
+) -> list[int]:
+    """
+    Return the due ones with a leg in *market*, weakest margin per notional first.
+
+    A bucket is (cash, (quantity, entry price) in every market).
+    """
+    found = []
+    for number, (cash, legs) in buckets.items():
+        margin = cash * ONE_UUSD + sum(
+            rule.share(quantity, entry, price)
+            for (quantity, entry), price, rule in zip(legs, prices_e8, rules, strict=True)
+        )
+        if legs[market][0] and is_due(margin, due_at_zero=due_at_zero):
+            notional = sum(abs(q) * price for (q, _), price in zip(legs, prices_e8, strict=True))
+            found.append((Fraction(margin, notional), number))
     return [number for _, number in sorted(found)]

@@ -500,6 +500,31 @@ def tightened(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def kinked(**overrides: Any) -> Raw:
+    """The crash of hedged accounts under tiers by notional, where profits count in part."""
+    raw = cross_crash(
+        name="kinked",
+        venue__margin__unrealised_profit_haircut=Decimal("0.3"),
+        markets__ETH__maintenance_changes=[{"at": at(30), "multiplier": 2}],
+    )
+    rates = [Decimal("0.01"), Decimal("0.02"), Decimal("0.05")]
+    for name in ("ETH", "BTC"):
+        table = raw["markets"][name]
+        del table["maintenance"]
+        table["maintenance_usd"] = [[s, r] for s, r in zip((0, 3_000, 9_000), rates, strict=True)]
+    raw["venue"]["tranches"]["restore_buffer"] = Decimal("0.1")
+    return changed(raw, overrides)
+
+
+def asking(**overrides: Any) -> Raw:
+    """The crash through a thin book at a venue that asks for 5 % and more at the opening."""
+    initial = [[0, Decimal("0.05")], [50, Decimal("0.06")], [200, Decimal("0.08")]]
+    raw = engine_cascade(
+        name="asking", markets__ETH__initial=initial, venue__tranches__restore_to="initial"
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -544,6 +569,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "shared_losses": shared_losses,
     "tightened": tightened,
     "bought_back": bought_back,
+    "kinked": kinked,
+    "asking": asking,
 }
 """The hand-written scenarios, by name."""
 
@@ -934,7 +961,30 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     )
     if draw(_of(False, False, True)) and is_mild:
         raw["path_mode"] = "purged"
+    draw(_kinks(raw))  # Last of all, for the same reason.
     return raw
+
+
+@st.composite
+def _kinks(draw: st.DrawFn, raw: Raw) -> None:
+    """Let tiers of *raw* go by notional, and count unrealised profits in part; mostly neither."""
+    for market in raw["markets"].values():
+        if draw(_of(False, False, True)):
+            rates = [rate for _, rate in market.pop("maintenance")]
+            starts = draw(_of((0, 2_000, 9_000), (0, 700, 40_000)))
+            market["maintenance_usd"] = [list(tier) for tier in zip(starts, rates, strict=False)]
+    share = draw(_of(0, 0, Decimal("0.2"), Decimal("0.35")))
+    raw["venue"]["margin"] = {"unrealised_profit_haircut": share}
+    if draw(_of(False, False, True)):
+        for market in raw["markets"].values():
+            for key in ("maintenance", "maintenance_usd"):
+                market[key.replace("maintenance", "initial")] = [
+                    [start, max(rate * Decimal("1.4"), Decimal("0.05"))]
+                    for start, rate in market.get(key, ())
+                ]
+        # A long's margin must rise with its price.
+        if draw(st.booleans()) and not share:
+            raw["venue"]["tranches"]["restore_to"] = "initial"
 
 
 @st.composite

@@ -7,7 +7,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from liqsim.mechanics.margin import scaled_margin, trigger_price_e8, weight_e14
+from liqsim.mechanics.margin import (
+    MarginRule,
+    Pieces,
+    pieces,
+    scaled_margin,
+    trigger_price_e8,
+)
 from liqsim.mechanics.paths import reference_path
 from liqsim.scenario.model import GbmPath, KnotsPath, Market
 from liqsim.units import YEAR_US, taker_cost_uusd
@@ -46,23 +52,23 @@ class Position:
     Attributes:
         cash_uusd: Its cash after it was opened.
         quantity_e8: Its size, negative for a short.
-        weight: What maintenance asks for.
+        pieces: What it adds to the margin.
     """
 
     cash_uusd: int
     quantity_e8: int
-    weight: int
+    pieces: Pieces
 
     @property
     def trigger_e8(self) -> int:
         """The price nearest to safety at which it is due."""
-        trigger = trigger_price_e8(self.cash_uusd, self.quantity_e8, self.weight)
+        trigger = trigger_price_e8(self.cash_uusd, self.pieces, is_long=self.quantity_e8 > 0)
         assert trigger is not None
         return trigger
 
     def is_due(self, price_e8: int) -> bool:
         """Return whether it is due at a mark price."""
-        return scaled_margin(self.cash_uusd, [(self.quantity_e8, self.weight, price_e8)]) < 0
+        return scaled_margin(self.cash_uusd, [(self.pieces, price_e8)]) < 0
 
 
 def opened(
@@ -71,8 +77,9 @@ def opened(
     """Return a position opened at *entry_e8* whose collateral is that share of its notional."""
     quantity = side * 1_000 * 10**8
     cost = taker_cost_uusd(quantity, entry_e8)
-    weight = weight_e14(((0, int(Decimal(maintenance) * 10**6)),), abs(quantity))
-    return Position(round(abs(cost) * margin_share) - cost, quantity, weight)
+    rule = MarginRule(((0, int(Decimal(maintenance) * 10**6)),))
+    held = pieces(rule, quantity, entry_e8)
+    return Position(round(abs(cost) * margin_share) - cost, quantity, held)
 
 
 def gbm(volatility: float, step_us: int, *, log_drift: float = 0.0) -> Market:

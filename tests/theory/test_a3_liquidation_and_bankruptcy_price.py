@@ -7,7 +7,7 @@ import pytest
 from support.single import account, frictionless
 
 from liqsim.api import run_to_log
-from liqsim.mechanics.margin import bankruptcy_price_e8, trigger_price_e8, weight_e14
+from liqsim.mechanics.margin import MarginRule, bankruptcy_price_e8, pieces, trigger_price_e8
 from liqsim.scenario import scenario_from_dict
 from liqsim.units import taker_cost_uusd
 from replay.log import Log
@@ -36,9 +36,10 @@ def test_a3_closed_form(leverage: str, maintenance: str, side: int, expected: fl
     quantity = side * 1_000 * 10**8
     cost = taker_cost_uusd(quantity, ENTRY_E8)
     collateral = int(Decimal(abs(cost)) / Decimal(leverage))
-    weight = weight_e14(((0, int(Decimal(maintenance) * 10**6)),), abs(quantity))
+    rule = MarginRule(((0, int(Decimal(maintenance) * 10**6)),))
 
-    trigger = trigger_price_e8(collateral - cost, quantity, weight)
+    held = pieces(rule, quantity, ENTRY_E8)
+    trigger = trigger_price_e8(collateral - cost, held, is_long=side > 0)
     bankruptcy = bankruptcy_price_e8(collateral - cost, quantity)
 
     assert trigger is not None

@@ -126,6 +126,9 @@ executor = "{executor}"
 due_at_zero = false
 mark_max_age = "8s"
 
+[venue.margin]
+unrealised_profit_haircut = 0
+
 [venue.fees]
 taker = 0.001
 liquidation_on_mark = 0
@@ -135,6 +138,7 @@ liquidation_on_execution = 0
 share = 0.5
 max_usd = 1000
 spacing = "1s"
+restore_to = "maintenance"
 restore_buffer = 0
 
 [venue.fund]

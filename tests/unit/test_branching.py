@@ -5,6 +5,7 @@ import pytest
 from support.scenarios import small_scenario
 
 from liqsim.mechanics.branching import STEPS, units_due
+from liqsim.mechanics.margin import margin_rules
 from liqsim.mechanics.population import Accounts
 from liqsim.scenario import scenario_from_dict
 
@@ -31,8 +32,8 @@ def accounts(*positions: tuple[int, int, int]) -> Accounts:
 def due(drawn: Accounts, *, due_at_zero: bool = False) -> dict[tuple[bool, int], int]:
     """Return units by side and step, zeros left out, at a start price of 100."""
     raw = small_scenario(markets__ETH__maintenance=[[0, 0]])
-    markets = scenario_from_dict(raw, source="test").markets
-    ladder = units_due(drawn, markets, [100 * UNIT], due_at_zero=due_at_zero)
+    rules = margin_rules(scenario_from_dict(raw, source="test"))
+    ladder = units_due(drawn, rules, [100 * UNIT], due_at_zero=due_at_zero)
     return {
         (is_long, step): units // UNIT
         for (_, is_long), row in ladder.items()

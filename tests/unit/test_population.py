@@ -11,6 +11,7 @@ import pytest
 from support.scenarios import changed, cohort, load, market, small_scenario
 
 from liqsim.errors import ScenarioError
+from liqsim.mechanics.margin import margin_rules
 from liqsim.mechanics.population import Accounts, draw_accounts
 from liqsim.units import NOTIONAL_DIVISOR, UNIT_SCALE, USD_SCALE
 
@@ -39,7 +40,12 @@ def draw(cohorts, *, seed=1, attempts=100, due_at_zero=False, markets=None) -> A
     scenario = load(changed(raw, {"markets": markets} if markets else {}))
     starts = [START_E8] * len(scenario.markets)
     return draw_accounts(
-        scenario.population, scenario.markets, starts, seed=seed, due_at_zero=due_at_zero
+        scenario.population,
+        scenario.markets,
+        starts,
+        rules=margin_rules(scenario),
+        seed=seed,
+        due_at_zero=due_at_zero,
     )
 
 
@@ -384,6 +390,7 @@ def test_a_position_below_one_unit_of_quantity_is_refused():
             scenario.population,
             scenario.markets,
             [9_999_999_999 * UNIT_SCALE // 11],
+            rules=margin_rules(scenario),
             seed=1,
             due_at_zero=False,
         )

@@ -934,7 +934,29 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     )
     if draw(_of(False, False, True)) and is_mild:
         raw["path_mode"] = "purged"
+    for name in names:
+        raw["markets"][name]["mark"] = draw(_mark_rules())
     return raw
+
+
+@st.composite
+def _mark_rules(draw: st.DrawFn) -> Raw:
+    """Draw a mark rule; half the time the mark is the index."""
+    if draw(_of(True, False)):
+        return {}
+    rule = {
+        "book_weight": draw(_of(0, Decimal("0.3"), Decimal("0.5"), 1)),
+        "guard": draw(_of(None, None, Decimal("0.0005"), Decimal("0.01"))),
+        "max_step": draw(_of(None, None, Decimal("0.003"), Decimal("0.03"))),
+        "min_depth": draw(_of(0, 0, Decimal("0.9"), 100)),
+        "smoothing": draw(_of("0s", "4s", "30s")),
+        "max_index_age": draw(_of("0s", "0s", "1500ms", "6s")),
+        "band": draw(_of(Decimal("0.0001"), Decimal("0.05"))),
+        "period": draw(_of("1s", "1s", "2500ms")),
+        "deviation": draw(_of(Decimal("0.0005"), Decimal("0.005"))),
+        "heartbeat": draw(_of("4s", "30s")),
+    }
+    return {key: value for key, value in rule.items() if value is not None}
 
 
 @st.composite

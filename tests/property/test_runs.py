@@ -75,6 +75,14 @@ _FLOORS_OF_BOTH = {
     "crossed by an account": 4,
     "averted": 3,
     "triggered by a change of rules": 25,
+    "mark: blend": 800,
+    "mark: guarded": 300,
+    "mark: model": 400,
+    "mark: book": 60,
+    "mark: banded": 60,
+    "mark: clamped": 400,
+    "book_sampled because of a fill": 80,
+    "shadow sample by itself": 20,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

@@ -500,6 +500,31 @@ def tightened(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def own_marks(**overrides: Any) -> Raw:
+    """A mark blended with the venue's own book, through a thin book and a silent oracle."""
+    silent = [[at(125), at(155)]]
+    sources = {
+        name: spec | {"outages": [*spec.get("outages", []), *silent]}
+        for name, spec in _noisy_oracle()["sources"].items()
+    }
+    raw = engine_cascade(
+        name="own_marks",
+        markets__ETH__oracle__sources=sources,
+        markets__ETH__mark={
+            "book_weight": Decimal("0.5"),
+            "guard": Decimal("0.003"),
+            "max_step": Decimal("0.01"),
+            "min_depth": Decimal("0.5"),
+            "smoothing": "10s",
+            "max_index_age": "6s",
+            "band": Decimal("0.01"),
+            "deviation": Decimal("0.0005"),
+            "heartbeat": "5s",
+        },
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -544,6 +569,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "shared_losses": shared_losses,
     "tightened": tightened,
     "bought_back": bought_back,
+    "own_marks": own_marks,
 }
 """The hand-written scenarios, by name."""
 

@@ -137,8 +137,9 @@ def test_without_impact_and_new_rules_every_liquidation_is_of_first_order() -> N
 
 
 def unseen(raw: Raw) -> Raw:
-    """Return *raw* with books that orders move, and sources that see nothing of it."""
+    """Return *raw* with books that orders move, and marks that see nothing of it."""
     for table in raw["markets"].values():
+        table["mark"] = {}
         for one in table["oracle"]["sources"].values():
             one["pass_through"] = 0
     return without_changes(raw)

@@ -701,6 +701,6 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
             "fills": 300,
             "published: deviation": 300,
             "samples of a book": 200,
-            "caused a sample of a book": 15,
+            "caused a sample of a book": 2,
         },
     )

@@ -291,7 +291,8 @@ def measures_of(raw: Raw) -> dict[str, float]:
                 "from executions"
             ).fetchall()
             ((deleveraged,),) = log.sql(
-                "select coalesce(sum(value_usd), 0)::double from executions where route = 'deleveraged'"
+                "select coalesce(sum(value_usd), 0)::double from executions "
+                "where route = 'deleveraged'"
             ).fetchall()
     return {
         "deleveraged, M USD": deleveraged / 1e6,

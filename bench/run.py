@@ -35,6 +35,7 @@ from liqsim.eventlog.writer import BATCH_EVENTS, EventLogWriter
 from liqsim.events import (
     EVENT_CLASSES,
     FundsDeposited,
+    MarkBasis,
     OracleUpdated,
     Owner,
     TrancheTakenOver,
@@ -323,7 +324,10 @@ def price_update(_folder: Path) -> dict[str, Any]:
         updates, journal = 400, simulation.journal
 
         def land(market: int, price: int) -> None:
-            event = OracleUpdated(market, price, UpdateReason.DEVIATION, 1, 0, 0, 0, price)
+            event = OracleUpdated(
+                market, price, UpdateReason.DEVIATION, 1, 0, 0, 0, price,
+                price, MarkBasis.INDEX, 0, 0, price,
+            )  # fmt: skip
             venue.mark_landed(market, journal.append(event))
 
         def work() -> None:

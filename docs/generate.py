@@ -61,6 +61,19 @@ MEMBERS: Final = {
         "closed": "The position is gone.",
         "restored": "The margin is restored.",
     },
+    "MarkBasis": {
+        "index": "The oracle's price: the rule uses no other, or nothing else has been sampled.",
+        "blend": "The mean of the oracle's price and the book's, by `book_weight`.",
+        "guarded": "The bound at `guard` from the book's price.",
+        "model": "The index with the smoothed premium: the book was thinner than `min_depth`.",
+        "book": "The book's price: the index was older than `max_index_age`, or there was none.",
+        "banded": "The same, and the bound at `band` from the last index.",
+        "clamped": "The bound at `max_step` from the last mark.",
+    },
+    "MarkFeed": {
+        "oracle": "The market's oracle.",
+        "book": "Samples of the venue's own book.",
+    },
     "Standing": {
         "first_order": "Due at the shadow marks too, or before with the same balances.",
         "rule_induced": "Not due at the marks under the maintenance of the start.",

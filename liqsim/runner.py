@@ -15,7 +15,7 @@ import simpy
 from liqsim.errors import ResumeError, ScenarioError
 from liqsim.eventlog.baseline import Baseline, logged_references, read_baseline
 from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow, Prices, prices_digest
-from liqsim.events import FundsDeposited, Owner, OwnerKind, PositionOpened
+from liqsim.events import FundsDeposited, MarkFeed, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
 from liqsim.journal import Journal, Sink
 from liqsim.mechanics.branching import Branching, branching_at_start
@@ -34,10 +34,11 @@ from liqsim.processes.contributions import Contributions
 from liqsim.processes.depth import depth_schedule
 from liqsim.processes.keepers import Keepers
 from liqsim.processes.maintenance import maintenance_schedule
-from liqsim.processes.oracle import Marks
+from liqsim.processes.marks import Marks
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Ladder, Market, NoImpact
+from liqsim.scenario.model import Oracle as OracleSpec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
 from liqsim.world.markets import BookState
 from liqsim.world.markets import Market as MarketState
@@ -341,25 +342,23 @@ class Simulation:
         venue.open_books()
         Contributions(context, self._prepared.first_backer).start()
         for desk, path in zip(context.markets, self._prepared.paths, strict=True):
-            feed = Feed(
-                desk.spec.oracle,
-                desk.spec.name,
-                seed=scenario.seed,
-                path=path,
-                end_us=scenario.end_us,
-                market=desk.state,
-                displacement=desk.liquidity.displacement,
-                purged=desk.path if isinstance(desk.path, PurgedPath) else None,
+            marks = Marks(
+                context, desk, mark_landed=venue.mark_landed, shadow_landed=venue.shadow_landed
             )
             has_impact = not isinstance(desk.spec.liquidity, NoImpact)
-            Marks(
-                context,
-                desk,
-                feed,
-                feed.undisplaced() if has_impact else None,
-                mark_landed=venue.mark_landed,
-                shadow_landed=venue.shadow_landed,
-            ).start()
+            for kind, spec in _feeds(desk.spec):
+                feed = Feed(
+                    spec,
+                    desk.spec.name,
+                    seed=scenario.seed,
+                    path=path,
+                    end_us=scenario.end_us,
+                    market=desk.state,
+                    displacement=desk.liquidity.displacement,
+                    purged=desk.path if isinstance(desk.path, PurgedPath) else None,
+                )
+                marks.add(kind, feed, feed.undisplaced() if has_impact else None)
+            marks.start()
             context.start(depth_schedule(context, desk))
             context.start(maintenance_schedule(context, desk, venue))
         for actor in self._actors:
@@ -374,6 +373,14 @@ def _desk(number: int, prepared: Prepared, state: MarketState) -> MarketDesk:
         return MarketDesk(number, market, rule, path, state, liquidity)
     purged = PurgedPath(market.name, path, state, liquidity.displacement)
     return MarketDesk(number, market, rule, purged, state, liquidity)
+
+
+def _feeds(market: Market) -> list[tuple[MarkFeed, OracleSpec]]:
+    """Return what the mark of a market is made of, the oracle first."""
+    feeds = [(MarkFeed.ORACLE, market.oracle)]
+    if market.mark.uses_book:
+        feeds.append((MarkFeed.BOOK, market.mark.book_oracle))
+    return feeds
 
 
 def _half_life_us(market: Market) -> int:

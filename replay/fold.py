@@ -14,6 +14,7 @@ import attrs
 
 from liqsim.events import (
     BadDebtRecorded,
+    BookSampled,
     ContributionPaid,
     Entry,
     Event,
@@ -211,14 +212,14 @@ def _note_cut(fold: Fold, _seq: int, e: ProfitCut) -> None:
     fold.entry_prices_e8[e.market_id, e.payer_id] = e.entry_price_e8
 
 
-def _note_mark(fold: Fold, _seq: int, e: OracleUpdated) -> None:
-    fold.marks_e8[e.market_id] = e.price_e8
+def _note_mark(fold: Fold, _seq: int, e: OracleUpdated | BookSampled) -> None:
+    fold.marks_e8[e.market_id] = e.mark_price_e8
     fold.marked_at_us[e.market_id] = fold.sim_time_us
     fold.shadow_marks_e8[e.market_id] = e.shadow_mark_e8
 
 
 def _note_shadow(fold: Fold, _seq: int, e: ShadowUpdated) -> None:
-    fold.shadow_marks_e8[e.market_id] = e.price_e8
+    fold.shadow_marks_e8[e.market_id] = e.shadow_mark_e8
 
 
 def _note_maintenance(fold: Fold, _seq: int, e: MaintenanceChanged) -> None:
@@ -249,6 +250,7 @@ _NOTES: Final[dict[type[Event], Callable[[Fold, int, Any], None]]] = {
     PositionOpened: _note_opened,
     ProfitCut: _note_cut,
     OracleUpdated: _note_mark,
+    BookSampled: _note_mark,
     ShadowUpdated: _note_shadow,
     MaintenanceChanged: _note_maintenance,
     LiquidationTriggered: _note_triggered,

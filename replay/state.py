@@ -94,12 +94,9 @@ class State:
         """Return the mark price of every market that has one, in market order."""
         rows = self.log.rows(
             f"""
-            select a.name, u.price, u.sim_time, u.seq, coalesce(
-                (
-                    select arg_max(s.price, s.seq) from shadow_updated as s
-                    where s.market_id = u.market_id and s.seq between u.seq and {self.seq}
-                ),
-                u.shadow_mark
+            select a.name, u.price, u.sim_time, u.seq, (
+                select arg_max(s.price, s.seq) from shadow_marks as s
+                where s.market_id = u.market_id and s.seq <= {self.seq}
             ), coalesce(
                 (
                     select arg_max(c.multiplier, c.seq) from maintenance_changed as c
@@ -108,10 +105,10 @@ class State:
                 1
             )
             from (
-                select market_id, max(seq) as seq from oracle_updated
+                select market_id, max(seq) as seq from marks
                 where seq <= {self.seq} group by market_id
             ) as newest
-            join oracle_updated as u on u.seq = newest.seq
+            join marks as u on u.seq = newest.seq
             join assets as a on a.market_id = u.market_id
             order by u.market_id
             """

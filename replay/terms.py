@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import attrs
@@ -69,6 +70,42 @@ class LadderTerms:
 
 
 @attrs.frozen
+class MarkTerms:
+    """
+    How one market's mark is made of the index and the price of the venue's book.
+
+    Attributes:
+        weight: Share of the book's price.
+        guard: Largest distance from the book's price, as a share of it; None without a bound.
+        step: Largest distance from the last mark, as a share of it; None without a bound.
+        min_depth_e6: The book's price does not count while the depth multiplier is below.
+        smoothing_us: Half-life of the smoothed premium.
+        max_index_age_us: The index does not count once it is older; 0 is never.
+        band: Largest distance of the mark from an index that does not count, as a share of it.
+        period_us: Time between looks at the book's price.
+        deviation: Relative change of it that counts.
+        heartbeat_us: Longest time without a sample.
+    """
+
+    weight: Fraction
+    guard: Fraction | None
+    step: Fraction | None
+    min_depth_e6: int
+    smoothing_us: int
+    max_index_age_us: int
+    band: Fraction
+    period_us: int
+    deviation: Fraction
+    heartbeat_us: int
+
+    @property
+    def has_book(self) -> bool:
+        """Whether the book is sampled."""
+        rules = (self.weight, self.min_depth_e6, self.max_index_age_us, self.guard is not None)
+        return any(rules)
+
+
+@attrs.frozen
 class MarketTerms:
     """
     One market's terms.
@@ -85,6 +122,7 @@ class MarketTerms:
         heartbeat_us: No update by heartbeat follows the one before it sooner.
         catch_ups_us: Time that displacement takes to reach each source; None where it never does.
         can_overtake: Whether an update can land after a newer one, and is then dropped.
+        mark: How its mark is made.
     """
 
     name: str
@@ -98,6 +136,7 @@ class MarketTerms:
     heartbeat_us: int
     catch_ups_us: tuple[int | None, ...]
     can_overtake: bool
+    mark: MarkTerms
 
     def rule_at(self, multiplier_e6: int) -> LegRule:
         """Return the rule with every rate times a multiplier, rounded up to 1e-6."""
@@ -416,6 +455,23 @@ def _market(
             for source in oracle["sources"].values()
         ),
         can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
+        mark=_mark(table["mark"]),
+    )
+
+
+def _mark(mark: Mapping[str, Any]) -> MarkTerms:
+    guard, step = mark.get("guard"), mark.get("max_step")
+    return MarkTerms(
+        weight=Fraction(mark["book_weight"]),
+        guard=None if guard is None else Fraction(guard),
+        step=None if step is None else Fraction(step),
+        min_depth_e6=_scaled(mark["min_depth"], 6),
+        smoothing_us=duration_us(mark["smoothing"]),
+        max_index_age_us=duration_us(mark["max_index_age"]),
+        band=Fraction(mark["band"]),
+        period_us=duration_us(mark["period"]),
+        deviation=Fraction(mark["deviation"]),
+        heartbeat_us=duration_us(mark["heartbeat"]),
     )
 
 

@@ -18,6 +18,7 @@ from liqsim.eventlog.schema import MANIFEST_TABLES, statements
 from liqsim.events import (
     EVENT_CLASSES,
     BadDebtRecorded,
+    BookSampled,
     ContributionPaid,
     DepthChanged,
     Entry,
@@ -33,7 +34,9 @@ from liqsim.events import (
     LiquidationUnresolved,
     LossSocialised,
     MaintenanceChanged,
+    MarkBasis,
     MarketExtremes,
+    MarkFeed,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
@@ -76,6 +79,7 @@ KIND_IN: Final[dict[type[Any], str]] = {
     ShadowUpdated: "engine_cascade",
     ShadowCrossed: "engine_cascade",
     MaintenanceChanged: "tightened",
+    BookSampled: "own_marks",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -94,6 +98,10 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Standing.FIRST_ORDER, "engine_cascade"),
     (Standing.RULE_INDUCED, "tightened"),
     (Standing.OPEN, "engine_cascade"),
+    (MarkFeed.ORACLE, "engine_cascade"),
+    (MarkFeed.BOOK, "own_marks"),
+    (MarkBasis.INDEX, "quiet"),
+    *((basis, "own_marks") for basis in MarkBasis if basis is not MarkBasis.INDEX),
     (UnresolvedReason.NO_EXECUTOR, "no_executor"),
     (UnresolvedReason.NO_DEPTH, "no_depth"),
     (UnresolvedReason.NO_FRESH_PRICE, "no_fresh_price"),

@@ -23,9 +23,12 @@ from liqsim.events.liquidation import (
     UnresolvedReason,
 )
 from liqsim.events.market import (
+    BookSampled,
     DepthChanged,
     MaintenanceChanged,
+    MarkBasis,
     MarketExtremes,
+    MarkFeed,
     OracleUpdated,
     ShadowUpdated,
     UpdateReason,
@@ -50,6 +53,7 @@ Event = (
     | DepthChanged
     | MaintenanceChanged
     | OracleUpdated
+    | BookSampled
     | ShadowUpdated
     | LiquidationTriggered
     | ShadowCrossed
@@ -97,6 +101,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "USD_ASSET",
     "BadDebtRecorded",
+    "BookSampled",
     "ContributionPaid",
     "DepthChanged",
     "Entry",
@@ -113,6 +118,8 @@ __all__ = [
     "LiquidationUnresolved",
     "LossSocialised",
     "MaintenanceChanged",
+    "MarkBasis",
+    "MarkFeed",
     "MarketExtremes",
     "OracleUpdated",
     "OrderFilled",

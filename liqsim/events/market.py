@@ -5,7 +5,17 @@ from typing import ClassVar
 
 import attrs
 
-from liqsim.events.schema import Transfer, duration, identifier, instant, member, price, ranged
+from liqsim.events.schema import (
+    Transfer,
+    amount,
+    duration,
+    identifier,
+    instant,
+    member,
+    premium,
+    price,
+    ranged,
+)
 
 
 class UpdateReason(IntEnum):
@@ -14,6 +24,31 @@ class UpdateReason(IntEnum):
     FIRST = 0
     DEVIATION = 1
     HEARTBEAT = 2
+
+
+class MarkFeed(IntEnum):
+    """Which price of a market: of its oracle, or of the venue's own book."""
+
+    ORACLE = 0
+    BOOK = 1
+
+
+class MarkBasis(IntEnum):
+    """
+    Which part of the mark rule decided.
+
+    `INDEX`: the oracle's price; `BLEND`: a mean of it and the book's price; `GUARDED`: the bound
+    around the book's price; `MODEL`: the index and the smoothed premium; `BOOK`: the book's price;
+    `BANDED`: the bound around the last index; `CLAMPED`: the bound around the last mark.
+    """
+
+    INDEX = 0
+    BLEND = 1
+    GUARDED = 2
+    MODEL = 3
+    BOOK = 4
+    BANDED = 5
+    CLAMPED = 6
 
 
 @attrs.frozen
@@ -38,7 +73,7 @@ class DepthChanged:
 @attrs.frozen
 class OracleUpdated:
     """
-    An oracle update reached the venue and became its mark price.
+    An oracle update, the index of the market, reached the venue and gave it a mark price.
 
     The cause is the newest forced fill inside the median report, if the update would not have
     been published on prices without displacement.
@@ -53,6 +88,12 @@ class OracleUpdated:
         shows_at_us: Just before this the displacement stood that the median report shows; of two
             in the middle, the later; the start of the run if it shows none.
         shadow_mark_e8: The shadow mark from then on: what the mark would be without displacement.
+        mark_price_e8: The mark price from then on, made of the index and the book's price.
+        basis: Which part of the mark rule decided.
+        mark_shows_at_us: Just before this the displacement stood that the mark shows.
+        book_price_e8: The book's price as last sampled; 0 before the first sample, and where the
+            mark does not use it.
+        shadow_price_e8: The update without displacement that landed with it; 0 if none did.
     """
 
     TAG: ClassVar[str] = "oracle_updated"
@@ -66,21 +107,71 @@ class OracleUpdated:
     published_at_us: int = instant()
     shows_at_us: int = instant()
     shadow_mark_e8: int = price()
+    mark_price_e8: int = price()
+    basis: MarkBasis = member()
+    mark_shows_at_us: int = instant()
+    book_price_e8: int = amount()
+    shadow_price_e8: int = amount()
+
+
+@attrs.frozen
+class BookSampled:
+    """
+    The venue sampled the market price of its own book, and it gave the market a mark price.
+
+    The cause is the newest forced fill before it, if it would not have been sampled on prices
+    without displacement.
+
+    Attributes:
+        market_id: Which market.
+        price_e8: Market price just before.
+        reason: Why it was sampled.
+        sampled_at_us: When.
+        published_at_us: When it was found to be due.
+        index_price_e8: The newest oracle update that has landed; 0 before the first.
+        premium_e9: Smoothed premium of the book's price over the index, as a share of the index.
+        mark_price_e8: The mark price from then on.
+        basis: Which part of the mark rule decided.
+        mark_shows_at_us: Just before this the displacement stood that the mark shows.
+        shadow_price_e8: The sample without displacement that landed with it; 0 if none did.
+        shadow_premium_e9: Smoothed premium without displacement from then on.
+        shadow_mark_e8: The shadow mark from then on.
+    """
+
+    TAG: ClassVar[str] = "book_sampled"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    price_e8: int = price()
+    reason: UpdateReason = member()
+    sampled_at_us: int = instant()
+    published_at_us: int = instant()
+    index_price_e8: int = amount()
+    premium_e9: int = premium()
+    mark_price_e8: int = price()
+    basis: MarkBasis = member()
+    mark_shows_at_us: int = instant()
+    shadow_price_e8: int = amount()
+    shadow_premium_e9: int = premium()
+    shadow_mark_e8: int = price()
 
 
 @attrs.frozen
 class ShadowUpdated:
     """
-    The shadow mark of a market moved while no oracle update of the market landed.
+    The shadow mark of a market moved while no update of the same feed landed.
 
     It is what the same sources, draws, delays and thresholds make of prices without displacement.
 
     Attributes:
         market_id: Which market.
-        price_e8: The shadow mark from then on.
+        price_e8: What landed: without a mark rule, the shadow mark from then on.
         reason: Why it was published.
         sampled_at_us: When its median report was sampled; of two in the middle, the newer.
         published_at_us: When it was published.
+        feed: Whether it is of the oracle or of the book.
+        premium_e9: Smoothed premium without displacement from then on.
+        shadow_mark_e8: The shadow mark from then on.
     """
 
     TAG: ClassVar[str] = "shadow_updated"
@@ -91,6 +182,9 @@ class ShadowUpdated:
     reason: UpdateReason = member()
     sampled_at_us: int = instant()
     published_at_us: int = instant()
+    feed: MarkFeed = member()
+    premium_e9: int = premium()
+    shadow_mark_e8: int = price()
 
 
 @attrs.frozen

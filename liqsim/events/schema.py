@@ -21,6 +21,10 @@ USD_ASSET: Final = 0
 """Asset id of USD; the contract of market m is asset m + 1."""
 
 
+PREMIUM_MOST_E9: Final = 10**15
+"""A premium is recorded as at most a million times the price that it is over."""
+
+
 class Owner(IntEnum):
     """The owners every run has; keepers, backers of the fund and account buckets follow."""
 
@@ -113,6 +117,11 @@ def optional_sequence() -> Any:
 def log_points() -> Any:
     """Return a field for a difference of log prices, far beyond any that a run can show."""
     return ranged(-(10**12), 10**12)
+
+
+def premium() -> Any:
+    """Return a field for the premium of one price over another, as a share of it."""
+    return ranged(-(10**9), PREMIUM_MOST_E9)
 
 
 def instant() -> Any:

@@ -25,6 +25,7 @@ from liqsim.scenario.model import (
     Ladder,
     Latency,
     Leverage,
+    Mark,
     Market,
     Oracle,
     PowerBook,
@@ -89,6 +90,8 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _increasing((*path, "schedule"), changes, "at")
             case Oracle():
                 yield from _oracle(path, node, scenario.end_us)
+            case Mark():
+                yield from _mark(path, node, scenario.end_us)
             case Engine():
                 yield from _engine(path, node)
             case Venue():
@@ -201,6 +204,12 @@ def _tiers(here: Path, tiers: Sequence[tuple[int, int]]) -> Iterator[Problem]:
         if rate_e6 >= RATIO_SCALE:
             # Below 1, a position is always worth more than its own maintenance.
             yield (*here, row, 1), "must be below 1"
+
+
+def _mark(path: Path, mark: Mark, end_us: int) -> Iterator[Problem]:
+    if mark.uses_book and ceil_div(end_us, mark.period_us) > SAMPLES_MAX:
+        least = duration_text(ceil_div(end_us, SAMPLES_MAX))
+        yield (*path, "period"), f"must be at least {least}, for at most {SAMPLES_MAX} samples"
 
 
 def _maintenance_changes(path: Path, market: Market) -> Iterator[Problem]:

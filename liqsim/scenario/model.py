@@ -264,6 +264,54 @@ class Oracle:
 
 
 @attrs.frozen
+class Mark:
+    """
+    How a mark price is made of the oracle's price, the index, and the price of the venue's book.
+
+    Attributes:
+        book_weight_e6: Share of the book's price in the mark; the index has the rest.
+        guard_e6: The mark lies at most this share of the book's price from it; None: anywhere.
+        max_step_e6: A new mark lies at most this share of the last one from it; None: anywhere.
+        min_depth_e6: While the depth multiplier is below this, the book's price does not count:
+            the mark is the index with the smoothed premium.
+        smoothing_us: Half-life of the smoothed premium; 0 is the newest one.
+        max_index_age_us: Once the index is older, the mark is the book's price; 0: never.
+        band_e6: Share of the last index within which that one lies.
+        period_us: Time between looks at the book's price.
+        deviation_e6: Relative change of it that counts.
+        heartbeat_us: Longest time without a sample.
+    """
+
+    book_weight_e6: int = ratio("book_weight", "0", "1", default=0)
+    guard_e6: int | None = ratio("guard", "0", "1", default=None)
+    max_step_e6: int | None = ratio("max_step", "0", "1", low_open=True, default=None)
+    min_depth_e6: int = ratio("min_depth", "0", "1000000", default=0)
+    smoothing_us: int = duration("smoothing", default="0s")
+    max_index_age_us: int = duration("max_index_age", default="0s")
+    band_e6: int = ratio("band", "0", "1", default=Decimal("0.1"))
+    period_us: int = duration("period", "0.001", "86400", default="1s")
+    deviation_e6: int = ratio("deviation", "0", "1", default=Decimal("0.001"))
+    heartbeat_us: int = duration("heartbeat", "0.001", default="60s")
+
+    @property
+    def uses_book(self) -> bool:
+        """Whether the price of the venue's own book is looked at at all."""
+        return bool(
+            self.book_weight_e6
+            or self.guard_e6 is not None
+            or self.min_depth_e6
+            or self.max_index_age_us
+        )
+
+    @property
+    def book_oracle(self) -> Oracle:
+        """How the book's price is sampled: an oracle of one source that nothing delays."""
+        at_once = Latency(0, 0)
+        book = Source("book", self.period_us, 0, at_once, 0, RATIO_SCALE, 0, ())
+        return Oracle(self.deviation_e6, self.heartbeat_us, 0, 1, at_once, (book,))
+
+
+@attrs.frozen
 class MaintenanceChange:
     """
     A change of a market's maintenance rates from an instant on.
@@ -296,6 +344,7 @@ class Market:
         shocks: Scripted moves on top of it.
         liquidity: The book.
         oracle: The oracle.
+        mark: How the mark price is made.
     """
 
     name: str
@@ -314,6 +363,7 @@ class Market:
     shocks: tuple[Shock, ...] = rows("shocks", default=[])
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
+    mark: Mark = table("mark")
 
     def highest_rate_e6(self, *, is_initial: bool) -> int:
         """Return the highest rate, of initial or of maintenance margin, that is ever in force."""

@@ -107,16 +107,56 @@ class BookState:
         )
 
 
+@attrs.frozen
+class MarkInputs:
+    """
+    The newest prices of a market that have landed, of which its mark is made.
+
+    Attributes:
+        index_e8: Oracle's price; 0 before the first update.
+        index_at_us: When it landed.
+        index_shows_us: The instant just before which the displacement stood that it shows.
+        book_e8: The book's price; 0 before the first sample.
+        book_at_us: When it was sampled.
+        book_shows_us: The instant just before which it stood.
+        premium_e9: Smoothed premium of the book's price over the index.
+    """
+
+    index_e8: int = 0
+    index_at_us: int = 0
+    index_shows_us: int = 0
+    book_e8: int = 0
+    book_at_us: int = 0
+    book_shows_us: int = 0
+    premium_e9: int = 0
+
+    def with_index(self, price_e8: int, at_us: int, shows_us: int) -> "MarkInputs":
+        """Return what there is once an oracle update has landed."""
+        return attrs.evolve(self, index_e8=price_e8, index_at_us=at_us, index_shows_us=shows_us)
+
+    def with_book(self, price_e8: int, at_us: int, shows_us: int, premium_e9: int) -> "MarkInputs":
+        """Return what there is once the book's price has been sampled."""
+        return attrs.evolve(
+            self,
+            book_e8=price_e8,
+            book_at_us=at_us,
+            book_shows_us=shows_us,
+            premium_e9=premium_e9,
+        )
+
+
 class Market:
     """
     State of one market.
 
     Attributes:
         mark_e8: Mark price at the venue; 0 before the first oracle update.
-        mark_seq: The update that set it, or `NO_CAUSE`.
+        mark_seq: The event that set it, or `NO_CAUSE`.
         mark_at_us: When it landed.
         mark_shows_us: The instant just before which the displacement stood that it shows.
         shadow_e8: Shadow mark: what the mark would be without displacement; 0 before the first.
+        inputs: Of what the mark is made.
+        shadow_inputs: Of what the shadow mark is made.
         maintenance_e6: Maintenance rates in force as a multiple of those at the start.
         history: Every state of the book, oldest first.
     """
@@ -127,6 +167,7 @@ class Market:
         self.mark_at_us = 0
         self.mark_shows_us = 0
         self.shadow_e8 = 0
+        self.inputs = self.shadow_inputs = MarkInputs()
         self.maintenance_e6 = RATIO_SCALE
         self.history = [BookState(0, 0.0, 0, RATIO_SCALE, half_life_us)]
         self._history_at = [-1]  # The calm start precedes even the samples taken at time 0.

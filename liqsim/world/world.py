@@ -9,12 +9,14 @@ import numpy.typing as npt
 from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
+    BookSampled,
     DepthChanged,
     Event,
     InventorySold,
     LiquidationEnded,
     LiquidationTriggered,
     MaintenanceChanged,
+    MarkFeed,
     OracleUpdated,
     OrderFilled,
     PositionOpened,
@@ -99,12 +101,34 @@ def _depth_changed(world: World, event: DepthChanged, _seq: int, at_us: int) -> 
 
 def _marked(world: World, event: OracleUpdated, seq: int, at_us: int) -> None:
     market = world.markets[event.market_id]
-    market.set_mark(event.price_e8, seq, at_us, event.shows_at_us)
+    market.inputs = market.inputs.with_index(event.price_e8, at_us, event.shows_at_us)
+    if event.shadow_price_e8:
+        market.shadow_inputs = market.shadow_inputs.with_index(event.shadow_price_e8, at_us, 0)
+    market.set_mark(event.mark_price_e8, seq, at_us, event.mark_shows_at_us)
     market.shadow_e8 = event.shadow_mark_e8
 
 
-def _shadow_moved(world: World, event: ShadowUpdated, _seq: int, _at_us: int) -> None:
-    world.markets[event.market_id].shadow_e8 = event.price_e8
+def _book_sampled(world: World, event: BookSampled, seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    shows_us, premium = event.sampled_at_us, event.premium_e9
+    market.inputs = market.inputs.with_book(event.price_e8, at_us, shows_us, premium)
+    if event.shadow_price_e8:
+        market.shadow_inputs = market.shadow_inputs.with_book(
+            event.shadow_price_e8, at_us, 0, event.shadow_premium_e9
+        )
+    market.set_mark(event.mark_price_e8, seq, at_us, event.mark_shows_at_us)
+    market.shadow_e8 = event.shadow_mark_e8
+
+
+def _shadow_moved(world: World, event: ShadowUpdated, _seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    inputs, price = market.shadow_inputs, event.price_e8
+    market.shadow_inputs = (
+        inputs.with_index(price, at_us, 0)
+        if event.feed is MarkFeed.ORACLE
+        else inputs.with_book(price, at_us, 0, event.premium_e9)
+    )
+    market.shadow_e8 = event.shadow_mark_e8
 
 
 def _maintenance_changed(world: World, event: MaintenanceChanged, _seq: int, _at_us: int) -> None:
@@ -134,6 +158,7 @@ _EFFECTS: dict[Any, Callable[..., None]] = {
     ProfitCut: _profit_cut,
     DepthChanged: _depth_changed,
     OracleUpdated: _marked,
+    BookSampled: _book_sampled,
     ShadowUpdated: _shadow_moved,
     MaintenanceChanged: _maintenance_changed,
     OrderFilled: _filled,

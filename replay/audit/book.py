@@ -212,6 +212,32 @@ class Shadows:
 
 
 @attrs.define
+class MarkParts:
+    """
+    Of what a mark, or a shadow mark, is made, as far as it has landed.
+
+    Attributes:
+        index_e8: The oracle's price; 0 before the first update.
+        index_at_us: When it landed.
+        index_shows_us: Just before this the displacement stood that it shows.
+        book_e8: The book's price; 0 before the first sample.
+        book_at_us: When it was sampled.
+        book_shows_us: Just before this it stood.
+        premium_e9: The smoothed premium.
+        mark_e8: The mark; 0 before the first.
+    """
+
+    index_e8: int = 0
+    index_at_us: int = 0
+    index_shows_us: int = 0
+    book_e8: int = 0
+    book_at_us: int = 0
+    book_shows_us: int = 0
+    premium_e9: int = 0
+    mark_e8: int = 0
+
+
+@attrs.define
 class Book:
     """
     Balances and open matters, as of the event being checked.
@@ -233,6 +259,8 @@ class Book:
         depths: What flow has done to each market.
         shown_at: The instant of the displacement that the mark shows, by market.
         published_at: When the last update was published, by market.
+        mark_parts: Of what the mark is made, by market.
+        shadow_parts: Of what the shadow mark is made, by market.
         contributions: What backers pay into the fund.
         keeper_terms: Terms of keepers, by owner id.
         resales: Inventories being sold, by keeper and market.
@@ -263,6 +291,8 @@ class Book:
     depths: dict[int, MarketDepth] = attrs.Factory(dict)
     shown_at: dict[int, int] = attrs.Factory(dict)
     published_at: dict[int, int] = attrs.Factory(dict)
+    mark_parts: defaultdict[int, MarkParts] = attrs.Factory(lambda: defaultdict(MarkParts))
+    shadow_parts: defaultdict[int, MarkParts] = attrs.Factory(lambda: defaultdict(MarkParts))
     keeper_terms: dict[int, KeeperTerms] = attrs.Factory(dict)
     resales: dict[tuple[int, int], Resale] = attrs.Factory(dict)
     settled_at_us: dict[int, int] = attrs.Factory(dict)

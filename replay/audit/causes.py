@@ -12,6 +12,7 @@ import attrs
 from liqsim.events import (
     NO_CAUSE,
     BadDebtRecorded,
+    BookSampled,
     ContributionPaid,
     DepthChanged,
     Entry,
@@ -59,10 +60,11 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     DepthChanged: (),
     MarketExtremes: (),
     OracleUpdated: (OrderFilled, InventorySold),
+    BookSampled: (OrderFilled, InventorySold),
     MaintenanceChanged: (),
     ShadowUpdated: (),
-    LiquidationTriggered: (OracleUpdated, MaintenanceChanged),
-    ShadowCrossed: (OracleUpdated, ShadowUpdated, MaintenanceChanged),
+    LiquidationTriggered: (OracleUpdated, BookSampled, MaintenanceChanged),
+    ShadowCrossed: (OracleUpdated, BookSampled, ShadowUpdated, MaintenanceChanged),
     TrancheStarted: (LiquidationTriggered, TrancheSettled),
     OrderFilled: (TrancheStarted,),
     TrancheTakenOver: (TrancheStarted,),
@@ -87,6 +89,7 @@ _MAY_BE_EXOGENOUS: Final = frozenset(
         MaintenanceChanged,
         MarketExtremes,
         OracleUpdated,
+        BookSampled,
         ShadowUpdated,
         ContributionPaid,
     }
@@ -121,9 +124,10 @@ class Causes:
         self._check_cause(entry, exists)
         if not isinstance(entry.event, _UNNAMED):
             self.seen[entry.seq] = entry
-        if isinstance(entry.event, OracleUpdated | MaintenanceChanged):
+        if isinstance(entry.event, OracleUpdated | BookSampled | MaintenanceChanged):
             self.newest_judge[entry.event.market_id] = entry.seq
-        if isinstance(entry.event, OracleUpdated | ShadowUpdated | MaintenanceChanged):
+            self.newest_shadow_judge[entry.event.market_id] = entry.seq
+        elif isinstance(entry.event, ShadowUpdated):
             self.newest_shadow_judge[entry.event.market_id] = entry.seq
 
     def _check_cause(self, entry: Entry, exists: Callable[[int], bool]) -> None:
@@ -149,7 +153,7 @@ class Causes:
         event: Any = entry.event
         named: Any = cause.event
         match event:
-            case OracleUpdated():
+            case OracleUpdated() | BookSampled():
                 # Which fill of the market it must be is checked with the venue's rules.
                 is_right = named.market_id == event.market_id
                 what = "in another market"

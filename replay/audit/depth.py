@@ -150,6 +150,18 @@ class MarketDepth:
         """Half-life of what is not yet refilled, now."""
         return self._states[-1].half_life_us
 
+    @property
+    def multiplier_e6(self) -> int:
+        """Depth as a multiple of the calm depth, now."""
+        return round(self._states[-1].multiplier * _E6)
+
+    def price_before(self, at_us: int, reference: int) -> tuple[float, float]:
+        """Return between which prices the market stood just before an instant."""
+        place = max(bisect_left(self._states_at, at_us) - 1, 0)
+        state = self._states[place].at(max(at_us, self._states_at[place]))
+        low, high = self._range(reference, state)
+        return low - _slack(low), high + _slack(high)
+
     def changed(self, entry: Entry, e: DepthChanged) -> None:
         """Note a change of depth: where it falls the displacement stays, else the volume."""
         if e.multiplier_e6 < 1 or e.half_life_us < 1:

@@ -10,7 +10,7 @@ from liqsim.events import (
     OracleUpdated,
     UpdateReason,
 )
-from replay.audit import keepers, shadow
+from replay.audit import keepers, marks, shadow
 from replay.audit.book import Book, LiquidationProgress
 from replay.audit.findings import usd
 from replay.margin import E22_PER_UUSD
@@ -21,7 +21,7 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
     book.check_published(entry, e.sampled_at_us, e.published_at_us)
     if e.market_id >= len(book.terms.markets):
         return  # Reported as owner_unknown.
-    terms, is_new = book.terms.markets[e.market_id], e.market_id not in book.fold.marks_e8
+    terms, is_new = book.terms.markets[e.market_id], e.market_id not in book.published_at
     if is_new != (e.reason is UpdateReason.FIRST) and not (is_new and terms.can_overtake):
         message = f"the reason is {e.reason.name} of the market's {'first' if is_new else 'later'}"
         book.findings.add("first_update", entry.seq, f"{message} update")
@@ -38,10 +38,7 @@ def oracle_updated(book: Book, entry: Entry, e: OracleUpdated) -> None:
             message = f"published {gap} us after the update before, must be {terms.heartbeat_us}"
             book.findings.add("heartbeat_early", entry.seq, message)
     book.published_at[e.market_id] = e.published_at_us
-    for column, value in zip(book.marks[e.market_id], (entry.sim_time_us, e.price_e8), strict=True):
-        column.append(value)
-    book.shown_at[e.market_id] = e.shows_at_us
-    shadow.mark_landed(book, entry, e)
+    marks.index_landed(book, entry, e)
     _check_shown(book, entry, e)
 
 

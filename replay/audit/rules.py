@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from liqsim.events import (
     BadDebtRecorded,
+    BookSampled,
     DepthChanged,
     Entry,
     Event,
@@ -36,6 +37,7 @@ from replay.audit import (
     keepers,
     liquidations,
     losses,
+    marks,
     settlement,
     shadow,
     tranches,
@@ -49,6 +51,7 @@ _Check = Callable[[Book, Entry, Any], None]
 _BEFORE: Final[dict[type[Event], _Check]] = {
     DepthChanged: executions.depth_changed,
     OracleUpdated: liquidations.oracle_updated,
+    BookSampled: marks.book_sampled,
     ShadowUpdated: shadow.shadow_updated,
     LiquidationTriggered: liquidations.liquidation_triggered,
     ShadowCrossed: shadow.shadow_crossed,

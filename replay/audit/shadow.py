@@ -6,11 +6,11 @@ from liqsim.events import (
     NO_CAUSE,
     Entry,
     LiquidationTriggered,
-    OracleUpdated,
     ShadowCrossed,
     ShadowUpdated,
     Standing,
 )
+from replay.audit import marks
 from replay.audit.book import Book, Snapshot
 from replay.audit.findings import usd
 from replay.margin import E22_PER_UUSD, margin_e22
@@ -18,15 +18,6 @@ from replay.margin import E22_PER_UUSD, margin_e22
 _E9: Final = 10**9
 _SLACK_E9: Final = 2
 """What rounding may do to a recorded displacement."""
-
-
-def mark_landed(book: Book, entry: Entry, e: OracleUpdated) -> None:
-    """Check the shadow of an update while nothing can have displaced the mark."""
-    terms = book.terms.markets[e.market_id]
-    depth = book.depths.get(e.market_id)
-    has_traded = depth is not None and depth.newest_fill(entry.sim_time_us) != NO_CAUSE
-    if terms.depth is None or not has_traded:
-        book.expect("shadow", entry, "shadow_mark_e8", e.shadow_mark_e8, e.price_e8)
 
 
 def shadow_updated(book: Book, entry: Entry, e: ShadowUpdated) -> None:
@@ -39,6 +30,7 @@ def shadow_updated(book: Book, entry: Entry, e: ShadowUpdated) -> None:
     if not is_displaced or depth.newest_fill(entry.sim_time_us) == NO_CAUSE:
         message = f"the shadow mark of market {e.market_id} moves by itself before anybody trades"
         book.findings.add("shadow", entry.seq, message)
+    marks.shadow_landed(book, entry, e)
 
 
 def triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> None:

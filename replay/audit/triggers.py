@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.events import (
+    BookSampled,
     Entry,
     LiquidationEnded,
     LiquidationTriggered,
@@ -65,7 +66,7 @@ class Triggers:
         for owner, _, _ in moves:
             self._note(owner)
         match entry.event:
-            case OracleUpdated():
+            case OracleUpdated() | BookSampled():
                 self._judged(book, entry.event.market_id)
             case MaintenanceChanged():
                 self._changed.update(self._row_of)

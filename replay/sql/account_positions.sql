@@ -15,7 +15,7 @@ with marked as (
         u.price as mark_price
     from account_events as e
     cross join assets as a
-    asof left join oracle_updated as u on u.market_id = a.market_id and e.seq >= u.seq
+    asof left join marks as u on u.market_id = a.market_id and e.seq >= u.seq
     where a.kind = 'contract'
 ),
 legs as (

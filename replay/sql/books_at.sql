@@ -3,7 +3,7 @@
 -- market_id   the market
 -- market      its name
 -- mark_price  mark price; the reference price before the first update has landed
--- mark_seq    the update; null before the first
+-- mark_seq    the event that made it; null before the first
 -- has_impact  whether orders move the price
 -- book        consumed: volume not refilled, signed; net: volume ever traded, signed; bought and
 --             sold: parts of it not refilled, each by itself; multiplier of the calm depth
@@ -13,9 +13,9 @@ with asked as materialized (
     select upto::bigint as last_seq, instant::timestamp as moment,
         (select epoch_us(start_at) from runs) as start_us
 ),
-marks as (
+newest as (
     select market_id, max(seq) as seq, arg_max(price, seq) as price
-    from oracle_updated where seq <= (select last_seq from asked) group by market_id
+    from marks where seq <= (select last_seq from asked) group by market_id
 ),
 prices as (
     select market_id, arg_max(price, sim_time) as price
@@ -49,7 +49,7 @@ select a.market_id, a.name as market, coalesce(m.price, p.price) as mark_price,
 from assets as a
 cross join asked as q
 left join scenario_books as b on b.market_id = a.market_id
-left join marks as m on m.market_id = a.market_id
+left join newest as m on m.market_id = a.market_id
 left join prices as p on p.market_id = a.market_id
 left join listed as l on l.market_id = a.market_id
 where a.kind = 'contract'

@@ -21,18 +21,13 @@
 -- loss_usd          the five together: bankruptcy - fill, and fee; all for the quantity, exact, of
 --                   a short with the sign turned: positive is a cost to the account
 create or replace temp view execution_losses as
-with shadow_marks as (
-    select market_id, seq, shadow_mark as price from oracle_updated
-    union all
-    select market_id, seq, price from shadow_updated
-),
-legs as (
+with legs as (
     select distinct liquidation_seq, market_id from executions
 ),
 at_trigger as (
     select l.liquidation_seq, l.market_id, u.price as mark_price
     from legs as l
-    asof join oracle_updated as u
+    asof join marks as u
         on u.market_id = l.market_id and l.liquidation_seq > u.seq
 ),
 at_crossing as (
@@ -62,7 +57,7 @@ landed as (
     union all
     select e.seq, u.price
     from executions as e
-    asof join oracle_updated as u on u.market_id = e.market_id and e.seq > u.seq
+    asof join marks as u on u.market_id = e.market_id and e.seq > u.seq
     where e.route <> 'filled'
 ),
 parts as (

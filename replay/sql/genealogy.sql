@@ -3,9 +3,9 @@
 -- liquidation_seq         the trigger
 -- triggered_at            when
 -- market                  name of the market whose mark made it due
--- update_seq              the oracle update that made that mark; null if a change of maintenance
+-- update_seq              the event that made that mark; null if a change of maintenance
 --                         made it due
--- shows_at                just before this the displacement stood that the update shows
+-- shows_at                just before this the displacement stood that the mark shows
 -- parent_fill_seq         the newest forced fill in that market before then, if any of what such
 --                         fills consumed was still left; else null
 -- parent_liquidation_seq  the liquidation whose fill that is; null without one
@@ -22,7 +22,7 @@ lines as (
         u.seq as update_seq, u.shows_at,
         case when r.consumed <> 0 then r.newest_fill_seq end as parent_fill_seq
     from liquidation_triggered as l
-    left join oracle_updated as u on u.seq = l.cause_seq
+    left join marks as u on u.seq = l.cause_seq
     left join seen as r on r.seq = l.cause_seq and not r.is_fill
 ),
 fathered as (

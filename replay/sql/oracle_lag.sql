@@ -2,7 +2,7 @@
 --
 -- seq              the event
 -- market           name of the market
--- price            the mark price from then on
+-- price            the oracle's price from then on: without a mark rule, the mark price
 -- reason           first, deviation or heartbeat
 -- sampled_at       when its median report was sampled
 -- published_at     when the oracle published

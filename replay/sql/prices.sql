@@ -11,11 +11,9 @@ with stated as (
     select market_id, sim_time, price, 'reference' as kind, null::bigint as seq
     from reference_prices
     union all
-    select market_id, sim_time, price, 'mark', seq from oracle_updated
+    select market_id, sim_time, price, 'mark', seq from marks
     union all
-    select market_id, sim_time, shadow_mark, 'shadow', seq from oracle_updated
-    union all
-    select market_id, sim_time, price, 'shadow', seq from shadow_updated
+    select market_id, sim_time, price, 'shadow', seq from shadow_marks
     union all
     select market_id, sim_time, market_price, 'market', seq from order_filled
     union all

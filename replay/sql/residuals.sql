@@ -1,7 +1,7 @@
--- residuals: one row per forced fill, and per oracle update that triggered a liquidation: what was
---     left, just before the fill or the instant that the update shows, of the fills before.
+-- residuals: one row per forced fill, and per mark that triggered a liquidation: what was left, just
+--     before the fill or the instant that the mark shows, of the fills before.
 --
--- seq              the fill or the update
+-- seq              the fill or the mark
 -- market_id        which market
 -- is_fill          whether it is a fill
 -- consumed         volume that fills before it consumed and that has not refilled, signed; zero
@@ -11,7 +11,7 @@
 --                  those before
 create or replace temp view residuals as
 with lines as (
-    -- At one instant an update shows what was before the fills, and depth changes come first.
+    -- At one instant a mark shows what was before the fills, and depth changes come first.
     select market_id, epoch_us(sim_time) as at_us, 1 as turn, seq, true as is_fill,
         (quantity::decimal(28, 8) * 100000000)::bigint as quantity_e8, 0 as multiplier_e6, 0 as half_life_us
     from forced_fills
@@ -21,7 +21,7 @@ with lines as (
     from depth_changed
     union all
     select market_id, epoch_us(shows_at), 0, seq, false, 0, 0, 0
-    from oracle_updated
+    from marks
     where seq in (select cause_seq from liquidation_triggered)
 ),
 first as (select epoch_us(start_at) as at_us from runs),

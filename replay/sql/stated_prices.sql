@@ -2,9 +2,9 @@
 --
 -- market_id  which market
 -- seq        the event that stated it
--- price      the mark price of an update, the market price right after a fill, and at the end
+-- price      the mark price, the market price right after a fill, and at the end
 create or replace temp view stated_prices as
-select market_id, seq, price from oracle_updated
+select market_id, seq, price from marks
 union all
 select market_id, seq, market_price from order_filled
 union all

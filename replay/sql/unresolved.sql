@@ -19,8 +19,8 @@
 -- tranches         tranches put up in this liquidation
 -- last_tranche_at  when the last of them was put up; null without one
 create or replace temp view unresolved as
-with marks as (
-    select market_id, arg_max(price, seq) as price from oracle_updated group by market_id
+with last_marks as (
+    select market_id, arg_max(price, seq) as price from marks group by market_id
 ),
 cash as (
     select owner_id, sum(amount)::decimal(18, 6) as amount
@@ -39,7 +39,7 @@ held as (
         case when count(*) = count(m.price)
             then sum(abs(p.quantity)::decimal(38, 8) * m.price) end as notional_usd
     from positions as p
-    left join marks as m on m.market_id = p.market_id
+    left join last_marks as m on m.market_id = p.market_id
     where p.quantity <> 0
     group by p.owner_id
 ),
@@ -75,7 +75,7 @@ cross join executor as x
 left join liquidation_triggered as l on l.seq = u.liquidation_seq
 left join owners as o on o.owner_id = u.bucket_id
 left join assets as a on a.market_id = u.market_id
-left join marks as m on m.market_id = u.market_id
+left join last_marks as m on m.market_id = u.market_id
 left join cash as c on c.owner_id = u.bucket_id
 left join held as h on h.owner_id = u.bucket_id
 left join puts as t on t.liquidation_seq = u.liquidation_seq

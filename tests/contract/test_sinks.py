@@ -27,6 +27,7 @@ from liqsim.events import (
     Event,
     FundDrawn,
     FundsDeposited,
+    MarkBasis,
     OracleUpdated,
     UpdateReason,
 )
@@ -277,7 +278,10 @@ class Saboteur:
     def __call__(self, context: Context) -> Process:
         yield context.wake(self._then_us, Priority.ACTOR)
         price = 100 * 10**8
-        wrong = OracleUpdated(0, price, UpdateReason.HEARTBEAT, self._reports_count, 0, 0, 0, price)
+        wrong = OracleUpdated(
+            0, price, UpdateReason.HEARTBEAT, self._reports_count, 0, 0, 0, price,
+            price, MarkBasis.INDEX, 0, 0, price,
+        )  # fmt: skip
         self.seq = context.journal.next_seq
         context.journal.append(wrong)
 

@@ -35,6 +35,7 @@ from support.sinks import ListSink
 
 from liqsim.events import (
     NO_CAUSE,
+    BookSampled,
     Entry,
     LiquidationTriggered,
     OracleUpdated,
@@ -70,10 +71,10 @@ def steps(entries: list[Entry], *, shadow: bool) -> dict[tuple[int, int], int]:
     now: dict[int, int] = {}
     for entry in entries:
         event = entry.event
-        if isinstance(event, OracleUpdated):
-            price = event.shadow_mark_e8 if shadow else event.price_e8
+        if isinstance(event, OracleUpdated | BookSampled):
+            price = event.shadow_mark_e8 if shadow else event.mark_price_e8
         elif isinstance(event, ShadowUpdated) and shadow:
-            price = event.price_e8
+            price = event.shadow_mark_e8
         else:
             continue
         if now.get(event.market_id) != price:
@@ -136,8 +137,9 @@ def test_without_impact_and_new_rules_every_liquidation_is_of_first_order() -> N
 
 
 def unseen(raw: Raw) -> Raw:
-    """Return *raw* with books that orders move, and sources that see nothing of it."""
+    """Return *raw* with books that orders move, and marks that see nothing of it."""
     for table in raw["markets"].values():
+        table["mark"] = {}
         for one in table["oracle"]["sources"].values():
             one["pass_through"] = 0
     return without_changes(raw)

@@ -18,6 +18,7 @@ from support.floors import assert_floors
 from support.scenarios import HANDMADE, Raw, scenarios
 
 from liqsim.events import (
+    BookSampled,
     DepthChanged,
     Entry,
     InventorySold,
@@ -78,7 +79,7 @@ def walked(world: World, census: Counter[str]) -> list[Row]:
             case LiquidationTriggered() as e:
                 update = entries[entry.cause_seq].event
                 shown = None
-                if isinstance(update, OracleUpdated):
+                if isinstance(update, OracleUpdated | BookSampled):
                     shown = _shown(world, states[e.market_id], fills[e.market_id], e, update)
                 else:
                     assert isinstance(update, MaintenanceChanged)
@@ -88,8 +89,8 @@ def walked(world: World, census: Counter[str]) -> list[Row]:
                     shown and entries[shown[1]].event.market_id != e.market_id  # type: ignore[union-attr]
                 )
                 census["has a parent" if shown else "without a parent"] += 1
-                if isinstance(update, OracleUpdated) and not shown:
-                    shows_us = update.shows_at_us
+                if isinstance(update, OracleUpdated | BookSampled) and not shown:
+                    shows_us = update.mark_shows_at_us
                     died_out = any(f.at_us < shows_us for f in fills[e.market_id])
                     census["a parent whose displacement has died out"] += died_out
                 if shown:
@@ -126,15 +127,15 @@ def _shown(
     states: Sequence[BookState],
     fills: Sequence[_Fill],
     trigger: LiquidationTriggered,
-    update: OracleUpdated,
+    update: OracleUpdated | BookSampled,
 ) -> tuple[int, int] | None:
     """Return the fill that a trigger's report shows, and the liquidation behind it."""
-    before = [fill for fill in fills if fill.at_us < update.shows_at_us]
+    before = [fill for fill in fills if fill.at_us < update.mark_shows_at_us]
     stood = states[0]
     for state in states[1:]:
-        if state.at_us < update.shows_at_us:
+        if state.at_us < update.mark_shows_at_us:
             stood = state
-    if not before or not _left(world, trigger.market_id, stood, update.shows_at_us):
+    if not before or not _left(world, trigger.market_id, stood, update.mark_shows_at_us):
         return None
     return before[-1].seq, before[-1].liquidation
 

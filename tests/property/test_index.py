@@ -35,9 +35,11 @@ from support.scenarios import load, scenarios, small_scenario
 from support.sinks import ListSink
 
 from liqsim.events import (
+    BookSampled,
     FailedCall,
     LiquidationTriggered,
     MaintenanceChanged,
+    MarkBasis,
     OracleUpdated,
     UpdateReason,
 )
@@ -215,7 +217,10 @@ class Floor:
     def mark(self, price_e8: int, market: int = 0) -> list[int]:
         """Land a mark and return whom it triggers, in order."""
         seen = len(self.sink.entries)
-        update = OracleUpdated(market, price_e8, UpdateReason.DEVIATION, 1, 0, 0, 0, price_e8)
+        update = OracleUpdated(
+            market, price_e8, UpdateReason.DEVIATION, 1, 0, 0, 0, price_e8,
+            price_e8, MarkBasis.INDEX, 0, 0, price_e8,
+        )  # fmt: skip
         self._venue.mark_landed(market, self._context.journal.append(update))
         events = [entry.event for entry in self.sink.entries[seen + 1 :]]
         assert all(isinstance(event, LiquidationTriggered) for event in events)
@@ -631,7 +636,7 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         for entry in sink.entries:
             fold.apply(entry)
             event = entry.event
-            if not isinstance(event, OracleUpdated | MaintenanceChanged):
+            if not isinstance(event, OracleUpdated | BookSampled | MaintenanceChanged):
                 continue
             if event.market_id not in fold.marks_e8:
                 continue  # There is nothing yet to judge at.

@@ -21,6 +21,7 @@ from support.scenarios import HANDMADE, LAST_LAYERS, Raw, load, scenarios
 
 from liqsim.events import (
     BadDebtRecorded,
+    BookSampled,
     ContributionPaid,
     Entry,
     FundDrawn,
@@ -229,12 +230,12 @@ class Reckoning:
                 self.given[event.owner_id] += event.amount_uusd
             case PositionOpened():
                 self._trade(event.bucket_id, MAKERS, event)
-            case OracleUpdated():
-                self.marks[event.market_id] = event.price_e8
+            case OracleUpdated() | BookSampled():
+                self.marks[event.market_id] = event.mark_price_e8
                 self.shadows[event.market_id] = event.shadow_mark_e8
-                return self._price(event.market_id, event.price_e8)
+                return self._price(event.market_id, event.mark_price_e8)
             case ShadowUpdated():
-                self.shadows[event.market_id] = event.price_e8
+                self.shadows[event.market_id] = event.shadow_mark_e8
             case ShadowCrossed():
                 self._crossed(event)
             case LiquidationTriggered():

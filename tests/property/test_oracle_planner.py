@@ -26,9 +26,12 @@ from support.sinks import ListSink
 
 from liqsim.events import (
     NO_CAUSE,
+    BookSampled,
     DepthChanged,
     Entry,
     InventorySold,
+    MarkBasis,
+    MarkFeed,
     OracleUpdated,
     OrderFilled,
     ShadowUpdated,
@@ -496,16 +499,44 @@ def newest_fill(past: Past, before_us: int) -> int:
     return NO_CAUSE if state is None else state.fill_seq
 
 
-Row = tuple[int, int, OracleUpdated | ShadowUpdated]
-"""Time, cause, event."""
+Row = tuple[int, int, OracleUpdated | BookSampled | ShadowUpdated]
+"""Time, cause, event; what the mark rule made of it is nobody's."""
+
+_MADE = {
+    "mark_price_e8": 1,
+    "shadow_mark_e8": 1,
+    "basis": MarkBasis.INDEX,
+    "mark_shows_at_us": 0,
+    "book_price_e8": 0,
+    "index_price_e8": 0,
+    "premium_e9": 0,
+    "shadow_premium_e9": 0,
+}
+
+
+_EVENTS: dict[MarkFeed, Any] = {MarkFeed.ORACLE: OracleUpdated, MarkFeed.BOOK: BookSampled}
+
+
+def landed_of(event: OracleUpdated | BookSampled | ShadowUpdated) -> Any:
+    """Return the event without what the mark rule makes of what landed."""
+    names = {field.name for field in attrs.fields(type(event))}
+    return attrs.evolve(event, **{k: v for k, v in _MADE.items() if k in names})
+
+
+def specs_of(desk: MarketDesk) -> list[tuple[MarkFeed, Oracle]]:
+    """Return the feeds of a market."""
+    rule = desk.spec.mark
+    return [(MarkFeed.ORACLE, desk.spec.oracle), (MarkFeed.BOOK, rule.book_oracle)][
+        : 1 + rule.uses_book
+    ]
 
 
 def arriving(
-    desk: MarketDesk, published: list[Update], seed: int, end_us: int
+    desk: MarketDesk, spec: Oracle, published: list[Update], seed: int, end_us: int
 ) -> Iterator[tuple[int, Update]]:
     """Yield (time, update) of every one that reaches the venue in time and in order."""
     stream = Stream(seed, f"oracle.{desk.spec.name}", "landing")
-    law = desk.spec.oracle.landing
+    law = spec.landing
     on_the_way = []
     for update in published:
         normal = stream.normal_at(0, update.at_us)
@@ -519,6 +550,7 @@ def arriving(
 
 def landed(
     desk: MarketDesk,
+    kind: MarkFeed,
     marks: list[tuple[int, Update]],
     shadows: list[tuple[int, Update]],
     past: Past,
@@ -536,6 +568,9 @@ def landed(
                 reason=update.reason,
                 sampled_at_us=update.sampled_at_us,
                 published_at_us=update.at_us,
+                feed=kind,
+                premium_e9=0,
+                shadow_mark_e8=1,
             )
             rows.append((at_us, 0, (at_us, NO_CAUSE, event)))
     for at_us, update in marks:
@@ -543,17 +578,22 @@ def landed(
         shadow = [
             shadow.price_e8
             for other_us, shadow in shadows
-            if other_us < at_us or (other_us == at_us and shadow.at_us <= update.at_us)
+            if other_us == at_us and shadow.at_us <= update.at_us
         ]
-        mark = OracleUpdated(
+        if isinstance(desk.spec.liquidity, NoImpact):
+            shadow = [update.price_e8]
+        beside_it: dict[str, Any] = {"shadow_price_e8": shadow[-1] if shadow else 0}
+        if kind is MarkFeed.ORACLE:
+            beside_it |= {"reports_count": update.reports_count, "shows_at_us": update.shows_us}
+        names = {field.name for field in attrs.fields(_EVENTS[kind])}
+        mark = _EVENTS[kind](
             market_id=desk.market_id,
             price_e8=update.price_e8,
             reason=update.reason,
-            reports_count=update.reports_count,
             sampled_at_us=update.sampled_at_us,
             published_at_us=update.at_us,
-            shows_at_us=update.shows_us,
-            shadow_mark_e8=shadow[-1] if shadow else update.price_e8,
+            **beside_it,
+            **{k: v for k, v in _MADE.items() if k in names},
         )
         rows.append((at_us, 1, (at_us, cause, mark)))
     return [row for *_, row in sorted(rows, key=lambda row: row[:2])]
@@ -589,14 +629,21 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
         simulation.run()
         recorded = defaultdict(list)
         for entry in sink.entries:
-            if isinstance(entry.event, OracleUpdated | ShadowUpdated):
-                row = entry.sim_time_us, entry.cause_seq, entry.event
-                recorded[entry.event.market_id].append(row)
-        for desk, half_life_us in zip(simulation.context.markets, calm, strict=True):
+            if isinstance(event := entry.event, OracleUpdated | BookSampled | ShadowUpdated):
+                feed = MarkFeed.BOOK if isinstance(event, BookSampled) else MarkFeed.ORACLE
+                kind = event.feed if isinstance(event, ShadowUpdated) else feed
+                row = entry.sim_time_us, entry.cause_seq, landed_of(event)
+                recorded[event.market_id, kind].append(row)
+        feeds = [
+            (desk, half_life_us, kind, spec)
+            for desk, half_life_us in zip(simulation.context.markets, calm, strict=True)
+            for kind, spec in specs_of(desk)
+        ]
+        for desk, half_life_us, kind, spec in feeds:
             past = past_of(desk, sink.entries, half_life_us)
             published, undisplaced = (
                 updates(
-                    desk.spec.oracle,
+                    spec,
                     desk.spec.name,
                     seed=scenario.seed,
                     reference_at=desk.path.at,
@@ -610,12 +657,16 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
                 )
             )
             marks, shadows = (
-                list(arriving(desk, some, scenario.seed, scenario.end_us))
+                list(arriving(desk, spec, some, scenario.seed, scenario.end_us))
                 for some in (published, undisplaced)
             )
-            expected = landed(desk, marks, shadows, past)
+            expected = landed(desk, kind, marks, shadows, past)
 
-            assert recorded[desk.market_id] == expected
+            assert recorded[desk.market_id, kind] == expected
+            census["samples of a book"] += len(marks) * (kind is MarkFeed.BOOK)
+            census["caused a sample of a book"] += sum(
+                cause != NO_CAUSE for _, cause, _ in expected
+            ) * (kind is MarkFeed.BOOK)
 
             _tally(census, published)
             census["landed"] += len(marks)
@@ -623,7 +674,8 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
             events = [(cause, event) for _, cause, event in expected]
             census["shadow apart"] += sum(isinstance(e, ShadowUpdated) for _, e in events)
             census["shadow below or above its mark"] += sum(
-                isinstance(e, OracleUpdated) and e.shadow_mark_e8 != e.price_e8 for _, e in events
+                not isinstance(e, ShadowUpdated) and e.shadow_price_e8 not in {0, e.price_e8}
+                for _, e in events
             )
             census["caused by a fill"] += sum(cause != NO_CAUSE for cause, _ in events)
             census["caused before the newest fill"] += sum(
@@ -648,5 +700,7 @@ def test_updates_of_random_runs_are_those_of_the_eager_oracle() -> None:
             "heartbeats missed": 15,
             "fills": 300,
             "published: deviation": 300,
+            "samples of a book": 200,
+            "caused a sample of a book": 2,
         },
     )

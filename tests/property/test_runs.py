@@ -79,6 +79,14 @@ _FLOORS_OF_BOTH = {
     "due by a tier of notional": 50,
     "opened with no more than initial margin": 1,
     "not restored but by maintenance": 1,
+    "mark: blend": 800,
+    "mark: guarded": 300,
+    "mark: model": 400,
+    "mark: book": 60,
+    "mark: banded": 60,
+    "mark: clamped": 400,
+    "book_sampled because of a fill": 80,
+    "shadow sample by itself": 20,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

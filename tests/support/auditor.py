@@ -17,6 +17,7 @@ from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
     BadDebtRecorded,
+    BookSampled,
     ContributionPaid,
     DepthChanged,
     Entry,
@@ -51,6 +52,7 @@ from liqsim.events import (
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import Ladder, NoImpact, PowerBook, TopUp
+from support.marks import MarkJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -64,6 +66,7 @@ _BEFORE_CROSSINGS: Final = (
     ContributionPaid,
     ShadowUpdated,
     OracleUpdated,
+    BookSampled,
     LiquidationTriggered,
     TrancheSettled,
     LiquidationEnded,
@@ -129,7 +132,10 @@ class Auditor:
         self._given: defaultdict[int, int] = defaultdict(int)
         self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
+        self._indexed: set[int] = set()
         self._judge_of: list[tuple[int, int]] = [(NO_CAUSE, 0) for _ in scenario.markets]
+        self._mark_judges = [MarkJudge(market.mark, self.census) for market in scenario.markets]
+        self._depths_e6 = [10**6] * len(scenario.markets)
         self._shadow_marks = [0] * len(scenario.markets)
         self._shadow_judge_of = [NO_CAUSE] * len(scenario.markets)
         self._multipliers_e6 = [10**6] * len(scenario.markets)
@@ -175,7 +181,8 @@ class Auditor:
             PositionOpened: self._opened,
             DepthChanged: self._depth_changed,
             MaintenanceChanged: self._maintenance_changed,
-            OracleUpdated: self._marked,
+            OracleUpdated: self._index_landed,
+            BookSampled: self._book_sampled,
             ShadowUpdated: self._shadow_moved,
             ShadowCrossed: self._shadow_crossed,
             LiquidationTriggered: self._triggered,
@@ -501,6 +508,7 @@ class Auditor:
         schedule = self._markets[event.market_id].liquidity.schedule  # type: ignore[union-attr]
         change = (entry.sim_time_us, event.multiplier_e6, event.half_life_us)
         assert change in [(c.at_us, c.multiplier_e6, c.half_life_us) for c in schedule]
+        self._depths_e6[event.market_id] = event.multiplier_e6
 
     def _maintenance_changed(self, entry: Entry, event: MaintenanceChanged) -> None:
         assert entry.cause_seq == NO_CAUSE
@@ -521,7 +529,9 @@ class Auditor:
         assert event.sampled_at_us <= event.published_at_us <= entry.sim_time_us
         assert not isinstance(self._markets[event.market_id].liquidity, NoImpact)
         assert self._has_traded[event.market_id], "nothing sets the shadow apart"
-        self._shadow_marks[event.market_id] = event.price_e8
+        depth_e6 = self._depths_e6[event.market_id]
+        self._mark_judges[event.market_id].shadow_landed(event, entry.sim_time_us, depth_e6)
+        self._shadow_marks[event.market_id] = event.shadow_mark_e8
         self._shadow_judged(entry, event.market_id)
 
     def _shadow_crossed(self, entry: Entry, event: ShadowCrossed) -> None:
@@ -584,19 +594,50 @@ class Auditor:
         self.census["displaced by hedging"] += event.hedging_displacement_e9 != 0
         self.census[right.name.lower()] += 1
 
-    def _marked(self, entry: Entry, event: OracleUpdated) -> None:
-        spec = self._markets[event.market_id].oracle
-        assert 0 <= event.shows_at_us <= event.sampled_at_us
-        if not self._has_traded[event.market_id] or isinstance(
-            self._markets[event.market_id].liquidity, NoImpact
-        ):
-            assert event.shadow_mark_e8 == event.price_e8
+    def _marked(self, entry: Entry, event: OracleUpdated | BookSampled) -> None:
+        market, at_us = event.market_id, entry.sim_time_us
+        if not self._has_traded[market] or isinstance(self._markets[market].liquidity, NoImpact):
+            assert event.shadow_price_e8 == event.price_e8
+            assert event.shadow_mark_e8 == event.mark_price_e8
+        self._mark_judges[market].landed(event, at_us, self._depths_e6[market])
         self._shadow_marks[event.market_id] = event.shadow_mark_e8
         self._shadow_judged(entry, event.market_id)
-        self._judge_of[event.market_id] = entry.seq, entry.sim_time_us
-        assert event.sampled_at_us <= event.published_at_us <= entry.sim_time_us
+        self._judge_of[market] = entry.seq, at_us
+        assert event.sampled_at_us <= event.published_at_us <= at_us
+        self._marks[market] = event.mark_price_e8, entry.seq, at_us
+        self._judged = market, entry.seq
+
+    def _book_sampled(self, entry: Entry, event: BookSampled) -> None:
+        rule = self._markets[event.market_id].mark
+        assert rule.uses_book
+        assert event.published_at_us == entry.sim_time_us
+        assert event.sampled_at_us == event.published_at_us // rule.period_us * rule.period_us
+        self._marked(entry, event)
+        self._due_to_newest_fill(entry, event.market_id, event.sampled_at_us)
+        self.census["book_sampled because of a fill"] += entry.cause_seq != NO_CAUSE
+
+    def _due_to_newest_fill(self, entry: Entry, market: int, shows_us: int) -> None:
+        """Check that an update's cause, if it has one, is the newest fill that it shows."""
+        if entry.cause_seq == NO_CAUSE:
+            return
+        cause = self.entries[entry.cause_seq]
+        assert isinstance(cause.event, OrderFilled | InventorySold)
+        assert cause.event.market_id == market
+        assert cause.sim_time_us < shows_us
+        assert not any(
+            isinstance(later.event, OrderFilled | InventorySold)
+            and later.event.market_id == market
+            and later.sim_time_us < shows_us
+            for later in self.entries[entry.cause_seq + 1 :]
+        )
+
+    def _index_landed(self, entry: Entry, event: OracleUpdated) -> None:
+        spec = self._markets[event.market_id].oracle
+        assert 0 <= event.shows_at_us <= event.sampled_at_us
+        is_first = event.market_id not in self._indexed
+        self._indexed.add(event.market_id)
+        self._marked(entry, event)
         assert spec.quorum <= event.reports_count <= len(spec.sources)
-        is_first = self._marks[event.market_id][1] == NO_CAUSE
         if is_first and spec.landing.median_us == spec.landing.p99_us:
             assert event.reason is UpdateReason.FIRST
         shown = [
@@ -606,22 +647,11 @@ class Auditor:
         assert min(shown) <= event.shows_at_us <= max(shown)
         assert event.reports_count % 2 == 0 or event.shows_at_us in shown
         self.census["oracle_updated shows nothing"] += not event.shows_at_us
+        self._due_to_newest_fill(entry, event.market_id, event.shows_at_us)
         if entry.cause_seq != NO_CAUSE:
-            cause = self.entries[entry.cause_seq]
-            assert isinstance(cause.event, OrderFilled | InventorySold)
-            assert cause.event.market_id == event.market_id
-            assert cause.sim_time_us < event.shows_at_us
-            assert not any(
-                isinstance(later.event, OrderFilled | InventorySold)
-                and later.event.market_id == event.market_id
-                and later.sim_time_us < event.shows_at_us
-                for later in self.entries[entry.cause_seq + 1 :]
-            )
             catch_ups = [source.catch_up_us for source in spec.sources]
             self.census["oracle_updated after a catch-up"] += max(catch_ups) > 0
             self.census["oracle_updated because of a fill"] += 1
-        self._marks[event.market_id] = event.price_e8, entry.seq, entry.sim_time_us
-        self._judged = event.market_id, entry.seq
 
     def _triggered(self, entry: Entry, event: LiquidationTriggered) -> None:
         bucket = event.bucket_id
@@ -955,7 +985,7 @@ class Auditor:
         if part < abs(inventory):
             self.census["part of an inventory"] += 1
         spacing = bot.resale_spacing_us or bot.resale_delay_us
-        assert entry.sim_time_us >= self._sells_from.get((keeper, market), spacing)
+        assert entry.sim_time_us >= self._sells_from.get((keeper, market), 0)
         assert entry.sim_time_us >= bot.resale_delay_us
         downtime = bot.downtime
         assert not any(start <= entry.sim_time_us < end for start, end in downtime)

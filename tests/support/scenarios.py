@@ -525,6 +525,31 @@ def asking(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def own_marks(**overrides: Any) -> Raw:
+    """A mark blended with the venue's own book, through a thin book and a silent oracle."""
+    silent = [[at(125), at(155)]]
+    sources = {
+        name: spec | {"outages": [*spec.get("outages", []), *silent]}
+        for name, spec in _noisy_oracle()["sources"].items()
+    }
+    raw = engine_cascade(
+        name="own_marks",
+        markets__ETH__oracle__sources=sources,
+        markets__ETH__mark={
+            "book_weight": Decimal("0.5"),
+            "guard": Decimal("0.003"),
+            "max_step": Decimal("0.01"),
+            "min_depth": Decimal("0.5"),
+            "smoothing": "10s",
+            "max_index_age": "6s",
+            "band": Decimal("0.01"),
+            "deviation": Decimal("0.0005"),
+            "heartbeat": "5s",
+        },
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -571,6 +596,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "bought_back": bought_back,
     "kinked": kinked,
     "asking": asking,
+    "own_marks": own_marks,
 }
 """The hand-written scenarios, by name."""
 
@@ -962,6 +988,8 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     if draw(_of(False, False, True)) and is_mild:
         raw["path_mode"] = "purged"
     draw(_kinks(raw))  # Last of all, for the same reason.
+    for name in names:
+        raw["markets"][name]["mark"] = draw(_mark_rules())
     return raw
 
 
@@ -985,6 +1013,26 @@ def _kinks(draw: st.DrawFn, raw: Raw) -> None:
         # A long's margin must rise with its price.
         if draw(st.booleans()) and not share:
             raw["venue"]["tranches"]["restore_to"] = "initial"
+
+
+@st.composite
+def _mark_rules(draw: st.DrawFn) -> Raw:
+    """Draw a mark rule; half the time the mark is the index."""
+    if draw(_of(True, False)):
+        return {}
+    rule = {
+        "book_weight": draw(_of(0, Decimal("0.3"), Decimal("0.5"), 1)),
+        "guard": draw(_of(None, None, Decimal("0.0005"), Decimal("0.01"))),
+        "max_step": draw(_of(None, None, Decimal("0.003"), Decimal("0.03"))),
+        "min_depth": draw(_of(0, 0, Decimal("0.9"), 100)),
+        "smoothing": draw(_of("0s", "4s", "30s")),
+        "max_index_age": draw(_of("0s", "0s", "1500ms", "6s")),
+        "band": draw(_of(Decimal("0.0001"), Decimal("0.05"))),
+        "period": draw(_of("1s", "1s", "2500ms")),
+        "deviation": draw(_of(Decimal("0.0005"), Decimal("0.005"))),
+        "heartbeat": draw(_of("4s", "30s")),
+    }
+    return {key: value for key, value in rule.items() if value is not None}
 
 
 @st.composite

@@ -11,13 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from unit.handmade_log import ENGINE_TOML, NONE, SYSTEM, Story, e8, us, usd, write
+from unit.handmade_log import ENGINE_TOML, NONE, SYSTEM, Story, e8, mark_set, us, usd, write
 
 from liqsim.events import (
     DepthChanged,
     Executor,
     LiquidationTriggered,
-    OracleUpdated,
     OrderFilled,
     Standing,
     TrancheStarted,
@@ -35,9 +34,7 @@ def tree(half_life: str = HALF_LIFE) -> Story:
     story.add(3, NONE, DepthChanged(0, 10**6, us(half_life)))
 
     def mark(at: str, shows: str, name: str) -> None:
-        event = OracleUpdated(
-            0, e8(90), UpdateReason.DEVIATION, 1, us(shows), us(shows), us(shows), e8(90)
-        )
+        event = mark_set(0, e8(90), UpdateReason.DEVIATION, us(shows), us(shows))
         story.add(at, NONE, event, name)
 
     def due(at: str, update: str, name: str, units: str) -> None:

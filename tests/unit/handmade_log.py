@@ -37,7 +37,9 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     MaintenanceChanged,
+    MarkBasis,
     MarketExtremes,
+    MarkFeed,
     OracleUpdated,
     OrderFilled,
     Owner,
@@ -98,6 +100,16 @@ quorum = 1
 landing = {{ median = "100ms", p99 = "100ms" }}
 sources = {{ index = {{}} }}
 
+[markets.ETH.mark]
+book_weight = 0
+min_depth = 0
+smoothing = "0s"
+max_index_age = "0s"
+band = 0.1
+period = "1s"
+deviation = 0.001
+heartbeat = "60s"
+
 [markets.BTC]
 maintenance = [[0, 0.01], [5, 0.02]]
 maintenance_changes = [{changes}]
@@ -120,6 +132,16 @@ heartbeat = "5s"
 quorum = 1
 landing = {{ median = "100ms", p99 = "100ms" }}
 sources = {{ index = {{}} }}
+
+[markets.BTC.mark]
+book_weight = 0
+min_depth = 0
+smoothing = "0s"
+max_index_age = "0s"
+band = 0.1
+period = "1s"
+deviation = 0.001
+heartbeat = "60s"
 
 [venue]
 executor = "{executor}"
@@ -282,7 +304,7 @@ class Story:
         del self.rows[count:]
 
 
-def _update(
+def mark_set(
     market: int,
     price: int,
     reason: UpdateReason,
@@ -292,7 +314,17 @@ def _update(
 ) -> OracleUpdated:
     """Return an update by one report that shows all before its sample; the shadow is its own."""
     shadow_e8 = price if shadow is None else e8(shadow)
-    return OracleUpdated(market, price, reason, 1, sampled_us, published_us, sampled_us, shadow_e8)
+    return OracleUpdated(
+        market, price, reason, 1, sampled_us, published_us, sampled_us, shadow_e8,
+        price, MarkBasis.INDEX, sampled_us, 0, shadow_e8,
+    )  # fmt: skip
+
+
+def shadow_set(
+    price: int, reason: UpdateReason, sampled_us: int, published_us: int
+) -> ShadowUpdated:
+    """Return an update of the first market's shadow mark by itself."""
+    return ShadowUpdated(0, price, reason, sampled_us, published_us, MarkFeed.ORACLE, 0, price)
 
 
 def _undisplaced(mark_e8: int, margin_uusd: int) -> tuple[int, int, int, int, int, int, Standing]:
@@ -416,7 +448,7 @@ def engine_story() -> Story:
     s.settle("fay2", "5", "0")
     s.end("fay", "fay2_settled", "-39.452")
 
-    low = _update(0, e8(89), UpdateReason.HEARTBEAT, us(11), us("11.1"), shadow=90)
+    low = mark_set(0, e8(89), UpdateReason.HEARTBEAT, us(11), us("11.1"), shadow=90)
     s.add("11.2", "fay2_fill", low, "low_mark")
     # At 90 gus has 1.50 of equity and a margin of 0.60; of the fills, -9.0658 is left at 11 s.
     due = LiquidationTriggered(
@@ -424,7 +456,7 @@ def engine_story() -> Story:
         e8(90), usd("0.6"), usd("-0.39"), 0, -9032654, 0, Standing.OPEN,
     )  # fmt: skip
     s.add("11.2", "low_mark", due, "gus")
-    sank = ShadowUpdated(0, e8(89), UpdateReason.HEARTBEAT, us("11.7"), us("11.8"))
+    sank = shadow_set(e8(89), UpdateReason.HEARTBEAT, us("11.7"), us("11.8"))
     s.add("11.9", NONE, sank, "shadow")
     crossed = ShadowCrossed(gus, 0, s.names["gus"], e8(89), usd("-0.39"))
     s.add("11.9", "shadow", crossed, "gus_crossed")
@@ -458,11 +490,11 @@ def _opened_engine_story() -> EngineStory:
         opened = PositionOpened(owner, market, e8(units), e8(price), usd(cost))
         s.add(0, NONE, opened, f"opened_{owner}")
     first = UpdateReason.FIRST
-    s.add("0.2", NONE, _update(0, e8(100), first, 0, us("0.1")), "first_mark")
-    s.add("0.2", NONE, _update(1, e8(1000), first, 0, us("0.1")), "btc_mark")
+    s.add("0.2", NONE, mark_set(0, e8(100), first, 0, us("0.1")), "first_mark")
+    s.add("0.2", NONE, mark_set(1, e8(1000), first, 0, us("0.1")), "btc_mark")
     s.add(1, NONE, MaintenanceChanged(1, 2_000_000), "doubled")
     s.add(3, NONE, DepthChanged(0, 500_000, us(5)), "depth")
-    fall = _update(0, e8("90.5"), UpdateReason.DEVIATION, us(5), us("5.1"))
+    fall = mark_set(0, e8("90.5"), UpdateReason.DEVIATION, us(5), us("5.1"))
     s.add("5.2", NONE, fall, "mark")
     # By margin / notional: -0.082, -0.060, -0.004.
     for name, owner, units, margin, maintenance, bankruptcy in (
@@ -498,9 +530,9 @@ def keeper_story() -> Story:
     s.add(0, NONE, PositionOpened(ana, 0, e8(10), e8(100), usd(1000)), "opened_ana")
     s.add(0, NONE, PositionOpened(ben, 1, e8(-1), e8(1000), usd(-1000)), "opened_ben")
     first = UpdateReason.FIRST
-    s.add("0.2", NONE, _update(0, e8(100), first, 0, us("0.1")), "first_mark")
-    s.add("0.2", NONE, _update(1, e8(1000), first, 0, us("0.1")), "btc_mark")
-    fall = _update(0, e8("90.5"), UpdateReason.DEVIATION, us(5), us("5.1"))
+    s.add("0.2", NONE, mark_set(0, e8(100), first, 0, us("0.1")), "first_mark")
+    s.add("0.2", NONE, mark_set(1, e8(1000), first, 0, us("0.1")), "btc_mark")
+    fall = mark_set(0, e8("90.5"), UpdateReason.DEVIATION, us(5), us("5.1"))
     s.add("5.2", NONE, fall, "mark")
     due = LiquidationTriggered(
         ana, 0, e8(10), e8("90.5"), usd("-4.05"), usd("9.05"), e8(90),
@@ -529,7 +561,7 @@ def keeper_story() -> Story:
     s.add("5.5", "ana1", TrancheSettled(s.names["ana1"], ana, 0, e8(5), 0, 0), "ana1_settled")
     failed = KeeperCallFailed(s.names["ana1"], kay, FailedCall.LOST_RACE, usd("0.3"), us("5.3"))
     s.add("5.6", "ana1", failed, "failed")
-    rise = _update(0, e8(95), UpdateReason.DEVIATION, us("5.9"), us("5.95"))
+    rise = mark_set(0, e8(95), UpdateReason.DEVIATION, us("5.9"), us("5.95"))
     s.add(6, NONE, rise, "rise")
     restored = LiquidationEnded(
         s.names["ana"], ana, 0, LiquidationOutcome.RESTORED, e8(5), usd(-450)
@@ -547,11 +579,11 @@ def keeper_story() -> Story:
     )
     s.add("6.5", "takeover", sold, "sold")
     # Without whoever bought, ana's half would be due: 452.50 - 450 - 4.525.
-    sank = ShadowUpdated(0, e8("90.5"), UpdateReason.DEVIATION, us("6.6"), us("6.7"))
+    sank = shadow_set(e8("90.5"), UpdateReason.DEVIATION, us("6.6"), us("6.7"))
     s.add("6.8", NONE, sank, "shadow")
     s.add("6.8", "shadow", ShadowCrossed(ana, 0, NONE, e8("90.5"), usd("-2.025")), "ana_crossed")
     # ben's short: 1497.45 of cash, due at a mark of 1490 (maintenance 14.9, margin -7.45).
-    up = _update(1, e8(1490), UpdateReason.DEVIATION, us("7"), us("7.1"))
+    up = mark_set(1, e8(1490), UpdateReason.DEVIATION, us("7"), us("7.1"))
     s.add("7.2", NONE, up, "btc_rise")
     due = LiquidationTriggered(
         ben, 1, e8(-1), e8(1490), usd("-7.45"), usd("14.9"), e8("1497.45"),

@@ -15,6 +15,7 @@ from liqsim.errors import BoundError
 from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
+    BookSampled,
     DepthChanged,
     FundsDeposited,
     InventorySold,
@@ -273,13 +274,13 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
             liquidations[event.bucket_id] = seq
         if cls is LiquidationEnded:
             liquidations[event.bucket_id] = NO_CAUSE
-        if cls is OracleUpdated:
+        if cls in {OracleUpdated, BookSampled}:
             _, _, *rest = markets[event.market_id]
-            mark = event.price_e8, seq, 10 * seq, event.shows_at_us
+            mark = event.mark_price_e8, seq, 10 * seq, event.mark_shows_at_us
             markets[event.market_id] = (mark, event.shadow_mark_e8, *rest)
         if cls is ShadowUpdated:
             mark, _, *rest = markets[event.market_id]
-            markets[event.market_id] = (mark, event.price_e8, *rest)
+            markets[event.market_id] = (mark, event.shadow_mark_e8, *rest)
         if cls is MaintenanceChanged:
             mark, shadow, _, history = markets[event.market_id]
             markets[event.market_id] = (mark, shadow, event.multiplier_e6, history)
@@ -331,6 +332,7 @@ def test_events_applied_at_once_are_those_applied_one_by_one(cls, owner):
         OrderFilled,
         InventorySold,
         OracleUpdated,
+        BookSampled,
         ShadowUpdated,
         MaintenanceChanged,
         LiquidationTriggered,

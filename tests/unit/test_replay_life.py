@@ -12,6 +12,7 @@ from unit.handmade_log import (
     Story,
     e8,
     engine_story,
+    mark_set,
     us,
     usd,
     write,
@@ -22,7 +23,6 @@ from liqsim.errors import QueryError
 from liqsim.events import (
     FundsDeposited,
     LiquidationUnresolved,
-    OracleUpdated,
     PositionOpened,
     UnresolvedReason,
     UpdateReason,
@@ -115,12 +115,11 @@ def test_bad_debt_and_takeovers_are_in_a_life(engine, keepers):
 def cross(tmp_path_factory):
     """Give a log of one account in both markets: long 2 ETH at 100, short 1 BTC at 1000."""
     story = Story(ENGINE_TOML, [*SYSTEM, ("zoe", "bucket", "crowd", None)])
-    first = UpdateReason.FIRST
     story.add(0, NONE, FundsDeposited(5, usd(150)))
     story.add(0, NONE, PositionOpened(5, 0, e8(2), e8(100), usd(200)))
-    story.add("0.2", NONE, OracleUpdated(0, e8(110), first, 1, 0, us("0.1"), 0, e8(110)))
+    story.add("0.2", NONE, mark_set(0, e8(110), UpdateReason.FIRST, 0, us("0.1")))
     story.add(1, NONE, PositionOpened(5, 1, e8(-1), e8(1000), usd(-1000)))
-    story.add("1.2", NONE, OracleUpdated(1, e8(900), first, 1, 0, us("0.1"), 0, e8(900)))
+    story.add("1.2", NONE, mark_set(1, e8(900), UpdateReason.FIRST, 0, us("0.1")))
     story.add(2, NONE, FundsDeposited(5, usd(1)))
     waits = LiquidationUnresolved(0, 5, 1, e8(-1), UnresolvedReason.SPACING)
     story.add(3, NONE, waits)

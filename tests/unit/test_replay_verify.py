@@ -20,7 +20,6 @@ from liqsim.events import (
     LiquidationOutcome,
     OracleUpdated,
     PositionOpened,
-    ShadowUpdated,
     Standing,
     UpdateReason,
 )
@@ -341,7 +340,7 @@ ENGINE = {
     "no extremes": (lambda s: s.rows.pop(), {"extremes"}),
     "update sampled after it was published": (
         lambda s: s.change("low_mark", sampled_at_us=us("11.15"), shows_at_us=us("11.15")),
-        {"oracle_times", "displacement"},
+        {"oracle_times", "mark_rule"},
     ),
     # Causes and references.
     "cause in the future": (
@@ -413,7 +412,7 @@ ENGINE = {
     # The shadow.
     "shadow of a mark that nobody has displaced": (
         lambda s: (
-            s.change("mark", shadow_mark_e8=e8(91)),
+            s.change("mark", shadow_price_e8=e8(91), shadow_mark_e8=e8(91)),
             s.change("ana", shadow_mark_e8=e8(91), shadow_margin_uusd=usd("0.9")),
             s.change("eve", shadow_mark_e8=e8(91), shadow_margin_uusd=usd("-19.64")),
             s.change("fay", shadow_mark_e8=e8(91), shadow_margin_uusd=usd("-69.1")),
@@ -423,7 +422,7 @@ ENGINE = {
     ),
     "shadow that moves before anybody trades": (
         lambda s: s.insert(
-            "mark", 5, NONE, ShadowUpdated(0, e8(99), UpdateReason.DEVIATION, us(4), us(4))
+            "mark", 5, NONE, hand.shadow_set(e8(99), UpdateReason.DEVIATION, us(4), us(4))
         ),
         {"shadow"},
     ),
@@ -474,7 +473,7 @@ ENGINE = {
     "crossing's shadow": (lambda s: s.change("gus_crossed", shadow_mark_e8=e8(88)), {"shadow"}),
     "crossing that is none": (
         lambda s: (
-            s.change("shadow", price_e8=e8(90)),
+            s.change("shadow", price_e8=e8(90), shadow_mark_e8=e8(90)),
             s.change("gus_crossed", shadow_mark_e8=e8(90), shadow_margin_uusd=usd("0.6")),
         ),
         {"crossing"},
@@ -586,7 +585,13 @@ KEEPERS = {
         {"cause_kind", "fill_size"},
     ),
     "not restored": (
-        lambda s: s.change("rise", price_e8=e8("90.5"), shadow_mark_e8=e8("90.5")),
+        lambda s: s.change(
+            "rise",
+            price_e8=e8("90.5"),
+            mark_price_e8=e8("90.5"),
+            shadow_price_e8=e8("90.5"),
+            shadow_mark_e8=e8("90.5"),
+        ),
         {"ended_state", "due_unserved"},
     ),
     "takeover fee": (
@@ -853,6 +858,7 @@ def test_every_code_is_provoked_by_some_test():
         *(expected for table in tables for _, expected in table.values())
     )
     provoked |= {code for _, code in FORGERIES.values()}
+    provoked.add("book_price")  # It takes a rule of several prices: test_audit_of_marks.py.
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.
 
     assert set(CODES) == provoked

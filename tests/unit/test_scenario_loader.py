@@ -524,7 +524,7 @@ def test_a_named_table_that_an_override_makes_in_part_is_a_wrong_name(crash: Pat
     (line,) = refusal(crash, "markets.SOL.path.step=1s")
 
     assert line.startswith(f"{crash}: markets.SOL is not in the file, which has ETH, BTC: ")
-    assert "an override made it, and it lacks maintenance, path.kind, " in line
+    assert "an override made it, and it lacks path.kind, " in line
     several = refusal(crash, "markets.SOL.path.step=1s", "venue.fees.taker=-1", "venue.keepers={}")
     assert [line.partition(" ")[2].split(" ")[0] for line in several] == [
         "markets.SOL", "venue.fees.taker", "venue.keepers.discount",

@@ -112,6 +112,8 @@ _FLOORS = {
         "unresolved: no_depth": 10,
         "unresolved: no_fresh_price": 5,
         "rest cancelled on an old mark": 25,
+        "taken over by the desk": 1,
+        "desk takes a part": 1,
     },
     "keepers": {
         "tranche_taken_over": 500,

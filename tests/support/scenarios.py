@@ -525,6 +525,22 @@ def asking(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def desk_takes(**overrides: Any) -> Raw:
+    """The crash through a thin book whose venue takes over what its desk can pay for."""
+    raw = engine_cascade(
+        name="desk_takes",
+        venue__executor="desk",
+        venue__desk={
+            "purse_usd": 30_000,
+            "position_limit_usd": 12_000,
+            "resale_delay": "5s",
+            "resale_parts": 3,
+            "resale_spacing": "4s",
+        },
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -571,6 +587,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "bought_back": bought_back,
     "kinked": kinked,
     "asking": asking,
+    "desk_takes": desk_takes,
 }
 """The hand-written scenarios, by name."""
 
@@ -962,6 +979,7 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     if draw(_of(False, False, True)) and is_mild:
         raw["path_mode"] = "purged"
     draw(_kinks(raw))  # Last of all, for the same reason.
+    draw(_desks(raw["venue"]))
     return raw
 
 
@@ -985,6 +1003,21 @@ def _kinks(draw: st.DrawFn, raw: Raw) -> None:
         # A long's margin must rise with its price.
         if draw(st.booleans()) and not share:
             raw["venue"]["tranches"]["restore_to"] = "initial"
+
+
+@st.composite
+def _desks(draw: st.DrawFn, venue: Raw) -> None:
+    """Give some venues with an engine a desk that takes over before the market does."""
+    if venue["executor"] == "engine" and draw(_of(False, False, False, True)):
+        venue["executor"] = "desk"
+        venue["desk"] = {
+            "purse_usd": draw(_of(0, 900, 20_000, 1_000_000)),
+            "price": draw(_of("bankruptcy", "mark")),
+            "discount": draw(_of(0, Decimal("0.01"))),
+            "position_limit_usd": draw(_of(700, 15_000, 999_999_999)),
+            "resale_delay": draw(_of("200ms", "3s", "30s")),
+            **{k: v for k, v in _resales(draw(st.integers(0, 5))).items() if k != "min_profit_usd"},
+        }
 
 
 @st.composite

@@ -32,6 +32,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit import (
+    desk,
     executions,
     keepers,
     liquidations,

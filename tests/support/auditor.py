@@ -249,7 +249,6 @@ class Auditor:
         for field, low, high in _RANGES[type(event)]:
             assert low <= getattr(event, field) <= high, f"{field} of {event}"
         assert not self._desk_due or isinstance(event, TrancheTakenOver), "the desk must take it"
-        self._desk_due = False
         if self._owed:
             cls, bucket, amount, cause = self._owed.pop(0)
             assert (type(event), entry.cause_seq) == (cls, cause)
@@ -271,6 +270,7 @@ class Auditor:
         self.entries.append(entry)
         self.census[type(event).TAG] += 1
         self._rules[type(event)](entry, event)
+        self._desk_due = isinstance(event, TrancheStarted) and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
 
     def _is_for_a_hole(self, entry: Entry, event: FundDrawn) -> bool:
@@ -714,7 +714,6 @@ class Auditor:
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
-        self._desk_due = venue.desk_in_use is not None and self._desk_share(event)[0] > 0
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -928,7 +927,8 @@ class Auditor:
     def _desk_share(self, event: TrancheStarted) -> tuple[int, int]:
         """Return how much the desk takes of a slice, and its price."""
         terms, market, bucket = self._venue.desk_in_use, event.market_id, event.bucket_id
-        assert terms is not None
+        if terms is None:
+            return 0, 0
         is_long, size = event.quantity_e8 < 0, abs(event.quantity_e8)
         mark, _, _ = self._marks[market]
         if terms.price == "bankruptcy":

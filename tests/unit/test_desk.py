@@ -121,6 +121,7 @@ def test_a_run_with_a_desk_is_verified_and_its_capital_accounted_for(tmp_path: P
             "select kind, deposits_usd, equity_usd, profit_usd, capital_usd "
             "from capital_accounts where owner = 'desk'"
         ).fetchall()
+        outcome = log.outcome()
         ((taken, filled),) = log.sql("select sum(taken_over), sum(filled) from tranches").fetchall()
         unpaid = log.sql(
             """
@@ -134,6 +135,9 @@ def test_a_run_with_a_desk_is_verified_and_its_capital_accounted_for(tmp_path: P
         ).fetchall()
     assert (kind, deposits, capital) == ("desk", 30_000, 30_000)
     assert equity - deposits == profit != 0
+    assert Decimal(outcome["desk_profit_usd"]) == round(profit, 6)
+    assert Decimal(outcome["desk_inventory_usd"]) >= 0
+    assert outcome["keeper_profit_usd"] is None
     assert taken > 0 < filled
     assert unpaid == []
 

@@ -47,6 +47,7 @@ MEMBERS: Final = {
     "Executor": {
         "engine": "The venue's own engine.",
         "keepers": "Keeper bots.",
+        "desk": "The venue's desk, and its engine for what the desk cannot take.",
     },
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",

@@ -95,8 +95,9 @@ class Prepared:
 
     @property
     def first_backer(self) -> int:
-        """Owner number of the fund's first backer: they come after the keepers."""
-        return FIRST_FREE_OWNER + len(self._bots)
+        """Owner number of the fund's first backer: they come after the keepers, or the desk."""
+        has_desk = self.scenario.venue.desk_in_use is not None
+        return FIRST_FREE_OWNER + len(self._bots) + has_desk
 
     @property
     def _bots(self) -> tuple[str, ...]:
@@ -131,6 +132,8 @@ class Prepared:
         """Return every owner, by number."""
         rows = [OwnerRow(owner.name.lower(), owner.name.lower()) for owner in Owner]
         rows += [OwnerRow(name, OwnerKind.KEEPER.name.lower()) for name in self._bots]
+        desk = self.scenario.venue.desk_in_use
+        rows += [OwnerRow(desk.name, OwnerKind.DESK.name.lower())] if desk is not None else []
         backers = self.scenario.venue.fund.backers
         rows += [OwnerRow(backer.name, OwnerKind.BACKER.name.lower()) for backer in backers]
         bucket = OwnerKind.BUCKET.name.lower()
@@ -298,6 +301,8 @@ class Simulation:
                 (FIRST_FREE_OWNER + number, bot.purse_uusd)
                 for number, bot in enumerate(venue.keepers.bots)
             ]
+        if venue.desk_in_use is not None:
+            deposits.append((FIRST_FREE_OWNER, venue.desk_in_use.purse_uusd))
         deposits += [
             (self._prepared.first_backer + number, backer.purse_uusd)
             for number, backer in enumerate(venue.fund.backers)
@@ -336,7 +341,7 @@ class Simulation:
         keepers = None
         if scenario.venue.executor == "keepers" and scenario.venue.keepers is not None:
             keepers = Keepers(context, scenario.venue.keepers.bots, FIRST_FREE_OWNER)
-        venue = Venue(context, keepers)
+        venue = Venue(context, keepers, FIRST_FREE_OWNER)
         if keepers is not None:
             keepers.serve(venue)
         venue.open_books()

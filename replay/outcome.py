@@ -157,6 +157,14 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
             "up; null with an engine."
         ),
     ),
+    "desk_profit_usd": (
+        "usd",
+        "Profit of the desk, its inventory at the market price of the end; null without a desk.",
+    ),
+    "desk_inventory_usd": (
+        "usd",
+        "What it still held then, long or short, at that price; null without a desk.",
+    ),
     "oracle_lag_p50_us": ("us", "Median time from sample to landing; null without updates."),
     "oracle_lag_p99_us": ("us", "99th percentile of it (nearest rank)."),
     "due_wait_max_us": (
@@ -238,6 +246,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_genealogy(log),
         **_fund(log),
         **_keepers(log),
+        **_desk(log),
         **_times(log),
         **_unresolved(log),
     }
@@ -456,6 +465,17 @@ def _keepers(log: LogReader) -> dict[str, Any]:
         **dict(zip(names, (int(won), int(lost), _usd(profit)), strict=True)),
         **dict(zip(purse_names, (None if lowest is None else _usd(lowest), dry), strict=True)),
     }
+
+
+def _desk(log: LogReader) -> dict[str, Any]:
+    names = ("desk_profit_usd", "desk_inventory_usd")
+    if not any(owner.kind == "desk" for owner in log.owners):
+        return dict.fromkeys(names)
+    profit, held = log.rows(
+        "select arg_max(profit_usd, seq), arg_max(gross_usd, seq) "
+        "from capital_curves where kind = 'desk'"
+    )[0]
+    return dict(zip(names, (_usd(profit), _usd(held)), strict=True))
 
 
 def _times(log: LogReader) -> dict[str, Any]:

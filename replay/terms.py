@@ -172,6 +172,20 @@ class KeeperTerms:
 
 
 @attrs.frozen
+class DeskTerms:
+    """
+    What the venue's desk takes over.
+
+    Attributes:
+        pays_bankruptcy: Whether it pays the bankruptcy price, not the mark less the discount.
+        position_limit_uusd: The most that its inventory of a market may be worth at the mark.
+    """
+
+    pays_bankruptcy: bool
+    position_limit_uusd: int
+
+
+@attrs.frozen
 class EngineTerms:
     """
     How fast the engine sends orders; without a limit where keepers execute.
@@ -237,9 +251,10 @@ class Terms:
         start_unix_us: Start, in microseconds of Unix time.
         end_us: End, exclusive, in microseconds since the start.
         markets: Markets in order.
-        executor: `engine` or `keepers`.
+        executor: `engine`, `keepers` or `desk`.
+        desk: What the desk takes over; None where there is none.
         reaction_us: From a trigger to the first tranche.
-        discount_e6: Discount to the mark at which keepers take over.
+        discount_e6: Discount to the mark at which keepers, or the desk, take over.
         due_at_zero: Whether a margin of exactly zero is due.
         mark_max_age_us: Tranches wait while the mark is older; 0 never waits.
         order_fee_e6: Fees on the price of an order, together.
@@ -253,7 +268,7 @@ class Terms:
         restores_initial: Whether margin is restored at the initial margin, not at maintenance.
         restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
-        keepers: Keepers by name; none where the engine executes.
+        keepers: Keepers by name, or the desk; none where the engine executes.
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
         deleveraging: `ranked` or `none`.
@@ -274,6 +289,7 @@ class Terms:
     end_us: int
     markets: tuple[MarketTerms, ...]
     executor: str
+    desk: DeskTerms | None
     reaction_us: int
     discount_e6: int
     due_at_zero: bool
@@ -331,7 +347,9 @@ def _terms(document: Mapping[str, Any]) -> Terms:
     start = _instant(document["start"])
     venue = document["venue"]
     fees, tranches, waterfall = venue["fees"], venue["tranches"], venue["waterfall"]
-    executor = venue[venue["executor"]]
+    # What a desk leaves goes to the engine.
+    desk = venue["desk"] if venue["executor"] == "desk" else None
+    executor = venue["engine" if desk is not None else venue["executor"]]
     liquidation_fee = _scaled(fees["liquidation_on_execution"], 6)
     return Terms(
         name=document["name"],
@@ -346,7 +364,10 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         ),
         executor=venue["executor"],
         reaction_us=duration_us(executor["reaction"]),
-        discount_e6=_scaled(executor.get("discount", 0), 6),
+        desk=None
+        if desk is None
+        else DeskTerms(desk["price"] == "bankruptcy", _scaled(desk["position_limit_usd"], 6)),
+        discount_e6=_scaled((desk or executor).get("discount", 0), 6),
         due_at_zero=venue["due_at_zero"],
         mark_max_age_us=duration_us(venue["mark_max_age"]),
         order_fee_e6=_scaled(fees["taker"], 6) + liquidation_fee,
@@ -360,7 +381,8 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         restores_initial=tranches["restore_to"] == "initial",
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
-        keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()},
+        keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()}
+        | ({desk["name"]: _keeper(desk, start)} if desk is not None else {}),
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
@@ -397,7 +419,7 @@ def _keeper(bot: Mapping[str, Any], start_unix_us: int) -> KeeperTerms:
     least, delay = bot.get("min_profit_usd"), duration_us(bot["resale_delay"])
     return KeeperTerms(
         purse_uusd=_scaled(bot["purse_usd"], 6),
-        call_cost_uusd=_scaled(bot["call_cost_usd"], 6),
+        call_cost_uusd=_scaled(bot.get("call_cost_usd", 0), 6),
         min_profit_uusd=None if least is None else _scaled(least, 6),
         downtime=_windows(bot.get("downtime", ()), start_unix_us),
         resale_delay_us=delay,

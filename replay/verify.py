@@ -110,7 +110,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         causes=causes,
         findings=findings,
         fold=fold,
-        keepers=frozenset(o.owner_id for o in owners if o.kind == "keeper"),
+        keepers=frozenset(o.owner_id for o in owners if o.kind in ("keeper", "desk")),
         buckets={o.owner_id: o.market_id for o in owners if o.kind == "bucket"},
         paths=paths,
         depths={
@@ -123,8 +123,9 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         keeper_terms={
             o.owner_id: terms.keepers[o.name]
             for o in owners
-            if o.kind == "keeper" and o.name in terms.keepers
+            if o.kind in ("keeper", "desk") and o.name in terms.keepers
         },
+        desk_id=next((o.owner_id for o in owners if o.kind == "desk"), None),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

@@ -26,6 +26,7 @@ class Executor(IntEnum):
 
     ENGINE = 0
     KEEPERS = 1
+    DESK = 2
 
 
 class FailedCall(IntEnum):
@@ -203,19 +204,20 @@ class OrderFilled:
 @attrs.frozen
 class TrancheTakenOver:
     """
-    A keeper's call landed first and took the whole slice over at its discount to the mark.
+    A keeper's call landed first and took the whole slice over, or the desk took what it could.
 
     Attributes:
         tranche_seq: The tranche it belongs to.
         bucket_id: The bucket, as an owner.
-        keeper_id: The keeper, as an owner.
+        keeper_id: The keeper or the desk, as an owner.
         market_id: Which market.
-        quantity_e8: The slice as the bucket's order: negative sells to the keeper.
-        price_e8: Mark price less (for a long) the discount, rounded for the bucket.
+        quantity_e8: What it took as the bucket's order: negative sells to the keeper.
+        price_e8: Mark price less (for a long) the discount, rounded for the bucket; or, of a desk
+            that pays so much, the bankruptcy price.
         cost_uusd: What the bucket paid: quantity times price, rounded up.
         fee_uusd: Fee taken from what the bucket had left.
         call_cost_uusd: What the call cost the keeper.
-        sent_at_us: When the call was sent.
+        sent_at_us: When the call was sent; of the desk, when it took over.
     """
 
     TAG: ClassVar[str] = "tranche_taken_over"
@@ -266,10 +268,10 @@ class KeeperCallFailed:
 @attrs.frozen
 class InventorySold:
     """
-    A keeper traded what it had taken over in the market's book.
+    A keeper or the desk traded what it had taken over in the market's book.
 
     Attributes:
-        keeper_id: The keeper, as an owner.
+        keeper_id: The keeper or the desk, as an owner.
         market_id: Which market.
         ordered_e8: Size of the order, signed as the order.
         quantity_e8: What was filled; negative sells, positive buys a short back.

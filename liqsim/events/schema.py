@@ -49,6 +49,7 @@ class OwnerKind(IntEnum):
     KEEPER = 5
     BUCKET = 6
     BACKER = 7
+    DESK = 8
 
 
 @attrs.frozen

@@ -183,7 +183,7 @@ class Engine:
         while left:
             child = min(left, units_within_e8(self._spec.child_order_uusd, desk.state.mark_e8))
             part = self._send(tranche, child, self._limit(tranche, child))
-            self._hold(bucket)
+            self.hold(bucket)
             left -= part
             if part < child:
                 break  # Limit or depth is reached: the other children would get nothing.
@@ -206,7 +206,7 @@ class Engine:
             left -= self._send(tranche, left, None)
         return tranche.size_e8 - left - deleveraged, deleveraged
 
-    def _hold(self, bucket: int) -> None:
+    def hold(self, bucket: int) -> None:
         """Keep the turnstile shut for as long as the order of *bucket* takes."""
         if self._turnstile is not None:
             del self._turns[bucket]

@@ -5,19 +5,13 @@ from typing import Protocol
 import attrs
 import simpy
 
-from liqsim.events import FailedCall, InventorySold, KeeperCallFailed
-from liqsim.mechanics.resale import (
-    affordable_price_e8,
-    expected_profit_uusd,
-    resale_order_e8,
-    resale_pause_us,
-    takeover_cost_uusd,
-)
+from liqsim.events import FailedCall, KeeperCallFailed
+from liqsim.mechanics.resale import expected_profit_uusd, resale_order_e8, takeover_cost_uusd
 from liqsim.mechanics.windows import window_left_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.resale import Inventory
 from liqsim.rng import Stream, lognormal_us
 from liqsim.scenario.model import Keeper, Latency
-from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
 
 _ATTEMPTS_PER_ROW = 1_000
 _BUCKETS_MAX = 2**32
@@ -135,9 +129,16 @@ class _Bot:
         self._committed_uusd = 0
         self._calls_in_flight = 0
         self._put_off: list[tuple[Offer, int]] = []
-        self._most_held_e8 = [0] * len(context.markets)
-        self._is_selling = [False] * len(context.markets)
-        self._takeover_seq = [-1] * len(context.markets)
+        self._inventory = Inventory(
+            context,
+            owner_id,
+            spec,
+            lambda market_id: self.seller.next_mark(market_id),  # noqa: PLW0108 — named later
+            down_for_us=self._down_for_us,
+            # Calls on their way must be paid for.
+            reserved_uusd=lambda: self._calls_in_flight * spec.call_cost_uusd,
+            after_sale=self.retry,
+        )
 
     def see(self, offer: Offer) -> None:
         self._context.start(self._try_for(offer, attempt=0))
@@ -184,66 +185,8 @@ class _Bot:
             if failure is FailedCall.PURSE_SHORT:
                 self._put_off.append((offer, attempt))
             return
-        market_id = offer.desk.market_id
         seq = self.seller.hand_over(offer, self._owner_id, cost, sent_at_us)
-        self._takeover_seq[market_id] = seq
-        held = abs(self._inventory_e8(market_id))
-        self._most_held_e8[market_id] = max(self._most_held_e8[market_id], held) if held else 0
-        if not self._is_selling[market_id]:
-            self._context.start(self._sell(offer.desk))
-
-    def _sell(self, desk: MarketDesk) -> Process:
-        """Sell the inventory of one market on, a part at a time, until none is left."""
-        market_id, delay = desk.market_id, self._spec.resale_delay_us
-        self._is_selling[market_id] = True
-        while True:
-            yield self._context.wake(max(delay, self._down_for_us()), Priority.RESALE)
-            if self._down_for_us():
-                continue
-            ordered, sold = self._send(desk)
-            if not self._inventory_e8(market_id):
-                break
-            if not sold:
-                yield self.seller.next_mark(market_id)  # Until prices move there is no use.
-            spacing = self._spec.resale_spacing_us or self._spec.resale_delay_us
-            delay = resale_pause_us(spacing, ordered, sold, desk.state.book.half_life_us)
-        self._is_selling[market_id] = False
-        self._most_held_e8[market_id] = 0
-
-    def _send(self, desk: MarketDesk) -> tuple[int, int]:
-        """Send the next order for the inventory of one market; return (ordered, filled) units."""
-        now, market_id = self._context.now_us, desk.market_id
-        inventory = self._inventory_e8(market_id)
-        most, parts = self._most_held_e8[market_id], self._spec.resale_parts
-        order_e8 = resale_order_e8(inventory, most, parts)
-        if not order_e8:
-            return 0, 0
-        reference = desk.path.at(now)
-        limit = None
-        if order_e8 > 0:
-            # A short is bought back for no more than the purse holds after the calls on their way.
-            cash = self._context.world.ledger.cash_view[self._owner_id]
-            spare = cash - self._calls_in_flight * self._spec.call_cost_uusd
-            limit = affordable_price_e8(spare, order_e8)
-            if limit < 1:
-                return abs(order_e8), 0
-        fill = desk.liquidity.fill(desk.state.book, now, reference, order_e8, limit)
-        if fill is None:
-            return abs(order_e8), 0
-        event = InventorySold(
-            keeper_id=self._owner_id,
-            market_id=market_id,
-            ordered_e8=order_e8,
-            quantity_e8=fill.quantity_e8,
-            price_e8=fill.price_e8,
-            cost_uusd=taker_cost_uusd(fill.quantity_e8, fill.price_e8),
-            reference_price_e8=reference,
-            market_price_e8=fill.market_price_e8,
-        )
-        self._context.journal.append(event, self._takeover_seq[market_id])
-        self._context.book_changed(market_id)
-        self.retry()
-        return abs(order_e8), abs(fill.quantity_e8)
+        self._inventory.taken_over(offer.desk, seq)
 
     def retry(self) -> None:
         """Look again at offers that were out of reach, now that capital may have come back."""
@@ -285,15 +228,7 @@ class _Bot:
         return profit >= self._spec.min_profit_uusd
 
     def _available_uusd(self) -> int:
-        """Return the capital that is free: a short ties up its proceeds and as much again."""
-        available = self._context.world.ledger.cash_view[self._owner_id] - self._committed_uusd
-        for desk in self._context.markets:
-            short = max(-self._inventory_e8(desk.market_id), 0)
-            available -= 2 * ceil_div(short * desk.state.mark_e8, NOTIONAL_DIVISOR)
-        return available
-
-    def _inventory_e8(self, market_id: int) -> int:
-        return self._context.world.ledger.unit_views[market_id][self._owner_id]
+        return self._inventory.free_uusd() - self._committed_uusd
 
     def _delay_us(self, stream: Stream, law: Latency, offer: Offer, attempt: int) -> int:
         if law.median_us == law.p99_us:

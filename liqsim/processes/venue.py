@@ -27,6 +27,7 @@ from liqsim.events import (
     UnresolvedReason,
 )
 from liqsim.mechanics.classes import displacement_by_flow_e9, other_assets_uusd, standing_of
+from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8
@@ -44,9 +45,10 @@ from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
+from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
 from liqsim.scenario.model import NoImpact
-from liqsim.units import ceil_div, format_usd, taker_cost_uusd
+from liqsim.units import BOUND, ceil_div, format_usd, taker_cost_uusd
 from liqsim.world.markets import Flow
 
 
@@ -77,15 +79,23 @@ class Venue:
     Args:
         context: The run.
         keepers: The keeper bots; None where the engine executes.
+        desk_id: Owner number of the venue's desk, if it has one in use.
     """
 
-    def __init__(self, context: Context, keepers: Keepers | None) -> None:
+    def __init__(
+        self, context: Context, keepers: Keepers | None, desk_id: int | None = None
+    ) -> None:
         self._context = context
         self._spec = context.scenario.venue
         self._keepers = keepers
         self._engine = Engine(context, self) if keepers is None else None
         self._ledger = context.world.ledger
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
+        self._desk: Inventory | None = None
+        if self._spec.desk_in_use is not None:
+            assert desk_id is not None
+            self._desk_id, terms = desk_id, self._spec.desk_in_use
+            self._desk = Inventory(context, desk_id, terms, self.next_mark)
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -242,8 +252,13 @@ class Venue:
             tranche = self._put_up(liquidation, self._next_leg(liquidation), cause, number)
             liquidation.waits_for = UnresolvedReason.RUN_ENDED
             if self._engine is not None:
-                filled, deleveraged = yield from self._engine.execute(tranche)
-                taken_over = 0
+                taken_over = self._desk_takes(tranche)
+                rest = attrs.evolve(tranche, size_e8=tranche.size_e8 - taken_over)
+                if rest.size_e8:
+                    filled, deleveraged = yield from self._engine.execute(rest)
+                else:
+                    filled = deleveraged = 0
+                    self._engine.hold(bucket)
             else:
                 filled = 0
                 taken_over, deleveraged = yield from self._offer(tranche)
@@ -342,7 +357,7 @@ class Venue:
             quantity_e8=-size if self._margins.position(desk, bucket) > 0 else size,
             mark_price_e8=desk.state.mark_e8,
             limit_price_e8=limit,
-            executor=Executor.ENGINE if self._keepers is None else Executor.KEEPERS,
+            executor=Executor[self._spec.executor.upper()],
         )
         seq = self._context.journal.append(event, cause)
         return Tranche(seq, bucket, desk, size, limit, is_long=event.quantity_e8 < 0)
@@ -544,27 +559,88 @@ class Venue:
     def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
         """Let a keeper have *offer*; return the number of the takeover."""
         desk, bucket = offer.desk, offer.bucket_id
-        price = self._takeover_price(desk, bucket)
-        quantity = -offer.size_e8 if self._margins.position(desk, bucket) > 0 else offer.size_e8
-        cost = taker_cost_uusd(quantity, price)
-        settlement = self.settlement(desk, bucket, quantity, cost, price, self._takeover_fees)
+        seq = self._take_over(
+            offer.tranche_seq,
+            bucket,
+            desk,
+            offer.size_e8,
+            self._takeover_price(desk, bucket),
+            keeper_id=keeper_id,
+            call_cost_uusd=call_cost_uusd,
+            sent_at_us=sent_at_us,
+        )
+        offer.taken_e8 = offer.size_e8
+        offer.close(FailedCall.LOST_RACE)
+        return seq
+
+    def _take_over(
+        self,
+        tranche_seq: int,
+        bucket: int,
+        desk: MarketDesk,
+        size_e8: int,
+        price_e8: int,
+        *,
+        keeper_id: int,
+        call_cost_uusd: int,
+        sent_at_us: int,
+    ) -> int:
+        """Record that somebody takes over a slice, or part of it; return the number of that."""
+        quantity = -size_e8 if self._margins.position(desk, bucket) > 0 else size_e8
+        cost = taker_cost_uusd(quantity, price_e8)
+        settlement = self.settlement(desk, bucket, quantity, cost, price_e8, self._takeover_fees)
         event = TrancheTakenOver(
-            tranche_seq=offer.tranche_seq,
+            tranche_seq=tranche_seq,
             bucket_id=bucket,
             keeper_id=keeper_id,
             market_id=desk.market_id,
             quantity_e8=quantity,
-            price_e8=price,
+            price_e8=price_e8,
             cost_uusd=cost,
             fee_uusd=settlement.fee_uusd,
             call_cost_uusd=call_cost_uusd,
             sent_at_us=sent_at_us,
         )
-        seq = self._context.journal.append(event, offer.tranche_seq)
-        self.route(offer.tranche_seq, bucket, settlement, seq)
-        offer.taken_e8 = offer.size_e8
-        offer.close(FailedCall.LOST_RACE)
+        seq = self._context.journal.append(event, tranche_seq)
+        self.route(tranche_seq, bucket, settlement, seq)
         return seq
+
+    def _desk_takes(self, tranche: Tranche) -> int:
+        """Have the venue's desk take over what it can of a slice; return the units."""
+        terms, desk, bucket = self._spec.desk_in_use, tranche.desk, tranche.bucket_id
+        if terms is None or self._desk is None:
+            return 0
+        mark, position = desk.state.mark_e8, self._margins.position(desk, bucket)
+        if terms.price == "bankruptcy":
+            price = bankruptcy_price_e8(self._margins.leg_cash_uusd(desk, bucket), position)
+        else:
+            price = takeover_price_e8(mark, terms.discount_e6, position)
+            if self._is_beyond(desk, bucket, tranche.size_e8, price):
+                return 0
+        if not 0 < price < BOUND:
+            return 0  # No price leaves the bucket without equity: it is no takeover at bankruptcy.
+        size = desk_size_e8(
+            tranche.size_e8,
+            price_e8=price,
+            mark_e8=mark,
+            free_uusd=self._desk.free_uusd(),
+            held_e8=self._desk.units_e8(desk.market_id),
+            limit_uusd=terms.position_limit_uusd,
+            is_long=tranche.is_long,
+        )
+        if size:
+            seq = self._take_over(
+                tranche.seq,
+                bucket,
+                desk,
+                size,
+                price,
+                keeper_id=self._desk_id,
+                call_cost_uusd=0,
+                sent_at_us=self._context.now_us,
+            )
+            self._desk.taken_over(desk, seq)
+        return size
 
     def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:
         spec = self._spec.keepers

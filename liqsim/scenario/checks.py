@@ -287,7 +287,13 @@ def _oracle(path: Path, oracle: Oracle, end_us: int) -> Iterator[Problem]:
 def _venue(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
     yield from _kinks(path, venue, scenario)
     needed = f"as {'.'.join(map(str, path))}.executor is {inline(venue.executor)}"
-    if venue.executor == "engine" and venue.engine is None:
+    if venue.executor == "desk" and venue.desk is None:
+        yield (*path, "desk"), f"must be a table, {needed}"
+    if venue.desk is not None and (
+        refusal := OwnerNames(scenario).refusal(venue.desk.name, "desk")
+    ):
+        yield (*path, "desk", "name"), refusal
+    if venue.executor in ("engine", "desk") and venue.engine is None:
         yield (*path, "engine"), f"must be a table, {needed}"
     if venue.executor == "keepers" and venue.keepers is None:
         yield (*path, "keepers"), f"must be a table with at least one bot, {needed}"

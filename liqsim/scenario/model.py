@@ -620,6 +620,33 @@ class Keepers:
 
 
 @attrs.frozen
+class LiquidationDesk:
+    """
+    The venue's own desk, which takes tranches over before they go to market.
+
+    Attributes:
+        name: Its name, as an owner.
+        purse_uusd: Its capital; it takes over only what it can pay in full.
+        price: At which price: the bankruptcy price, or the mark less a discount.
+        discount_e6: Discount to the mark.
+        position_limit_uusd: The most that its inventory of a market may be worth at the mark after
+            a takeover.
+        resale_delay_us: From taking over to selling on.
+        resale_parts: Sales in which it sells what it has of a market.
+        resale_spacing_us: Time between sales; 0 stands for that from taking over to selling on.
+    """
+
+    name: str = text("name", default="desk")
+    purse_uusd: int = usd("purse_usd")
+    price: str = choice("price", "bankruptcy", "mark", default="bankruptcy")
+    discount_e6: int = ratio("discount", "0", "0.5", default=0)
+    position_limit_uusd: int = usd("position_limit_usd", default=Decimal(999_999_999_999))
+    resale_delay_us: int = duration("resale_delay", "0.001", default="1s")
+    resale_parts: int = count("resale_parts", 1, 1_000_000, default=1)
+    resale_spacing_us: int = duration("resale_spacing", default="0s")
+
+
+@attrs.frozen
 class Venue:
     """
     A perp venue: linear contracts, USD margin, isolated and cross buckets.
@@ -634,11 +661,12 @@ class Venue:
         fund: Insurance fund.
         waterfall: Waterfall.
         cross: Cross accounts.
-        engine: The engine; needed when it executes.
+        engine: The engine; needed when it executes, also what a desk leaves to it.
         keepers: The keepers; needed when they execute.
+        desk: The desk; needed when it executes.
     """
 
-    executor: str = choice("executor", "engine", "keepers")
+    executor: str = choice("executor", "engine", "keepers", "desk")
     due_at_zero: bool = flag("due_at_zero", default=False)
     mark_max_age_us: int = duration("mark_max_age", default="0s")
     margin: MarginTerms = table("margin")
@@ -649,6 +677,12 @@ class Venue:
     cross: Cross = table("cross")
     engine: Engine | None = table("engine")
     keepers: Keepers | None = table("keepers")
+    desk: LiquidationDesk | None = table("desk")
+
+    @property
+    def desk_in_use(self) -> LiquidationDesk | None:
+        """The desk, if it executes."""
+        return self.desk if self.executor == "desk" else None
 
 
 @attrs.frozen

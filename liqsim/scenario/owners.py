@@ -15,16 +15,17 @@ class OwnerNames:
     """The names that *scenario* gives, but for accounts of a file, which are read against them."""
 
     def __init__(self, scenario: Scenario) -> None:
-        keepers, fund = scenario.venue.keepers, scenario.venue.fund
+        keepers, fund, desk = scenario.venue.keepers, scenario.venue.fund, scenario.venue.desk
         self._named = {
             "keeper": {bot.name.casefold() for bot in (keepers.bots if keepers else ())},
+            "desk": {desk.name.casefold()} if desk else set(),
             "backer": {backer.name.casefold() for backer in fund.backers},
         }
         self._accounts = {cohort.name: cohort.accounts for cohort in scenario.population.cohorts}
 
     def refusal(self, name: str, kind: str) -> str | None:
         """
-        Return what is wrong with the name of a `keeper`, a `backer` or an `account` of a file.
+        Return what is wrong with the name of a `keeper`, a `desk`, a `backer` or an `account`.
 
         Of two that share a name, that of the later kind is refused; None refuses nothing.
         """

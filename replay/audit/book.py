@@ -150,6 +150,22 @@ class Owed:
     amount_uusd: int
 
 
+@attrs.frozen
+class DeskDue:
+    """
+    What the desk must take over right now.
+
+    Attributes:
+        seq: The tranche.
+        size_e8: Units.
+        price_e8: Price.
+    """
+
+    seq: int
+    size_e8: int
+    price_e8: int
+
+
 @attrs.define
 class Hole:
     """
@@ -247,7 +263,7 @@ class Book:
         causes: Earlier events by number.
         findings: Where findings go.
         fold: What the events add up to.
-        keepers: Owner ids of keepers.
+        keepers: Owner ids of keepers, and of the desk.
         buckets: Market by owner id of a bucket; None of a cross one.
         paths: Reference prices by market: instants, prices.
         tranches: Tranches that are not settled.
@@ -272,6 +288,8 @@ class Book:
         owed: What the event before must be followed by.
         run: The deleveraging in course.
         hole: The hole that others are paying for.
+        desk_id: Owner id of the desk, if there is one.
+        desk_due: What it must take over right now.
     """
 
     terms: Terms
@@ -305,6 +323,8 @@ class Book:
     owed: Owed | None = None
     run: Deleveraging | None = None
     hole: Hole | None = None
+    desk_id: int | None = None
+    desk_due: DeskDue | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -347,6 +367,14 @@ class Book:
         fund = max(self.fold.fund_uusd, 0) * _E10 // size_e8
         exact = bankruptcy - fund if self.position(market, bucket) > 0 else bankruptcy + fund
         return min(max(exact, 1), _BOUND - 1)
+
+    def free_capital(self, owner: int) -> int:
+        """Return the cash of a keeper or the desk that is free: a short ties up twice its value."""
+        tied = 0
+        for market in range(len(self.terms.markets)):
+            short = max(-self.position(market, owner), 0)
+            tied += 2 * -(-short * self.mark(market) // _E10)
+        return self.cash(owner) - tied
 
     def check_fresh(self, entry: Entry, bucket: int) -> None:
         """Check that no mark by which a bucket is judged is too old."""

@@ -65,6 +65,7 @@ CODES: Final = {
     "trigger_order": "Buckets that one mark made due were not triggered weakest first.",
     "bankruptcy_price": "A bankruptcy price is not the one recomputed.",
     "lifecycle": "A liquidation or tranche starts or goes on where it cannot.",
+    "desk": "The desk takes over another part of a slice than it can, or nothing.",
     "executor": "A tranche is executed by another executor than the venue's.",
     "tranche_size": "A tranche is not the smallest of position, share and cap, or on a wrong side.",
     "leg_order": "A tranche is cut from another leg than the venue's rule puts first.",

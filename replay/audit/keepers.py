@@ -20,12 +20,12 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
+from replay.audit import desk
 from replay.audit.book import Book, Offer, Resale
 from replay.audit.findings import usd
 from replay.audit.settlement import settle
 from replay.terms import KeeperTerms
 
-_E6: Final = 10**6
 _E10: Final = 10**10
 _CLEARLY: Final = 1e-3
 """Relative difference of two slippages that no rounding and no quadrature explains."""
@@ -92,10 +92,7 @@ def _is_beyond(book: Book, offer: Offer) -> bool:
 
 def discounted(book: Book, mark: int, *, is_sale: bool) -> int:
     """Return the mark less (for a sale) the discount, rounded for the bucket."""
-    discount = book.terms.discount_e6
-    if is_sale:
-        return max(-(-mark * (_E6 - discount) // _E6), 1)
-    return max(mark * (_E6 + discount) // _E6, 1)
+    return desk.discounted(mark, book.terms.discount_e6, is_sale=is_sale)
 
 
 # Calls --------------------------------------------------------------------------------------------
@@ -112,6 +109,8 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)
         tranche.taken_over_e8 += abs(e.quantity_e8)
+    if e.keeper_id == book.desk_id:
+        return  # Price and size are checked as those of the desk.
     right = discounted(book, book.mark(e.market_id), is_sale=e.quantity_e8 < 0)
     book.expect("takeover_price", entry, "price_e8", e.price_e8, right)
     offer = book.offers.get(e.tranche_seq)
@@ -201,12 +200,8 @@ def _check_promise(
 
 def _check_capital(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     """Check that what a keeper pays is not tied up: a short ties up twice its value."""
-    tied = 0
-    for market in range(len(book.terms.markets)):
-        short = max(-book.position(market, e.keeper_id), 0)
-        tied += 2 * -(-short * book.mark(market) // _E10)
     need = -(-abs(e.quantity_e8) * e.price_e8 // _E10) + e.call_cost_uusd
-    free = book.cash(e.keeper_id) - tied
+    free = book.free_capital(e.keeper_id)
     if need > free:
         message = f"{usd(need)} are paid out of {usd(free)} that are free"
         book.findings.add("keeper_capital", entry.seq, message)

@@ -33,6 +33,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit import (
+    desk,
     executions,
     keepers,
     liquidations,
@@ -80,6 +81,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     triggers.before(book, entry)
     if book.owed is not None or kind in _ROUTED:
         settlement.check_owed(book, entry)
+    if book.terms.desk is not None:
+        desk.check_due(book, entry)
     if book.hole is not None and kind not in _SHARED:
         losses.hole_left(book, entry)
     if book.run is not None and kind is not PositionDeleveraged:

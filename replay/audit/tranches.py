@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import engine, keepers
+from replay.audit import desk, engine, keepers
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -12,10 +12,11 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     book.tranches[entry.seq] = TrancheProgress(e)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
     book.check_fresh(entry, e.bucket_id)
-    executor = Executor.ENGINE if book.terms.executor == "engine" else Executor.KEEPERS
+    executor = Executor[book.terms.executor.upper()]
     book.expect("executor", entry, "executor", e.executor.name, executor.name)
     if executor is Executor.KEEPERS:
         keepers.offered(book, entry, e)
+    desk.tranche_started(book, entry, e)
     liquidation = book.liquidations.get(e.liquidation_seq)
     if liquidation is None:
         if book.causes.event(e.liquidation_seq, LiquidationTriggered) is not None:
@@ -65,7 +66,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         pause = book.terms.spacing_us
         # What an old mark stopped waits for the next one, not for depth.
         is_stale = book.is_stale(bucket, entry.sim_time_us)
-        if e.cancelled_e8 and book.terms.executor == "engine" and not is_stale:
+        if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stale:
             pause = max(pause, book.terms.retry_us)
         liquidation.earliest_us = entry.sim_time_us + pause
 

@@ -77,7 +77,7 @@ _FLOORS_OF_BOTH = {
     "triggered by a change of rules": 25,
     "due by the haircut on profit": 5,
     "due by a tier of notional": 50,
-    "opened with no more than initial margin": 1,
+    "opened with no more than initial margin": 80,
     "not restored but by maintenance": 1,
     "mark: blend": 800,
     "mark: guarded": 300,
@@ -120,6 +120,8 @@ _FLOORS = {
         "unresolved: no_depth": 10,
         "unresolved: no_fresh_price": 5,
         "rest cancelled on an old mark": 25,
+        "taken over by the desk": 150,
+        "desk takes a part": 100,
     },
     "keepers": {
         "tranche_taken_over": 500,

@@ -129,6 +129,7 @@ class Auditor:
         self._cash = [0] * count
         self._units = [[0] * count for _ in scenario.markets]
         self._entry_price: dict[tuple[int, int], int] = {}
+        self._desk_due = False
         self._given: defaultdict[int, int] = defaultdict(int)
         self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
@@ -254,6 +255,7 @@ class Auditor:
         assert type(entry.sim_time_us) is int
         for field, low, high in _RANGES[type(event)]:
             assert low <= getattr(event, field) <= high, f"{field} of {event}"
+        assert not self._desk_due or isinstance(event, TrancheTakenOver), "the desk must take it"
         if self._owed:
             cls, bucket, amount, cause = self._owed.pop(0)
             assert (type(event), entry.cause_seq) == (cls, cause)
@@ -275,6 +277,7 @@ class Auditor:
         self.entries.append(entry)
         self.census[type(event).TAG] += 1
         self._rules[type(event)](entry, event)
+        self._desk_due = isinstance(event, TrancheStarted) and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
 
     def _is_for_a_hole(self, entry: Entry, event: FundDrawn) -> bool:
@@ -698,7 +701,7 @@ class Auditor:
         assert event.liquidation_seq == liquidation.seq
         self._leg_chosen(entry, liquidation, market)
         assert liquidation.tranche is None
-        executor = venue.engine if venue.executor == "engine" else venue.keepers
+        executor = venue.keepers if venue.executor == "keepers" else venue.engine
         assert event.executor is Executor[venue.executor.upper()]
         assert executor is not None
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
@@ -765,7 +768,7 @@ class Auditor:
     def _ordered(self, entry: Entry, tranche_seq: int, since: int) -> None:
         """Check that an order may go, and note when the next one may."""
         engine, at = self._venue.engine, entry.sim_time_us
-        if self._venue.executor != "engine" or engine is None:
+        if self._venue.executor == "keepers" or engine is None:
             return
         if not (engine.rate_e6 or engine.outages or engine.overloads):
             return
@@ -913,25 +916,21 @@ class Auditor:
         _, tranche = self._tranches[event.tranche_seq]
         mark, _, _ = self._marks[event.market_id]
         keepers, fees = self._venue.keepers, self._venue.fees
-        assert keepers is not None
-        self._called(entry, event)
         is_long = self._units[event.market_id][bucket] > 0
         assert event.market_id == self._market_of_tranche(event)
-        assert abs(event.quantity_e8) == tranche.left, "all or nothing"
-        exact = Fraction(mark * (10**6 + (-1 if is_long else 1) * keepers.discount_e6), 10**6)
-        assert event.price_e8 == max(-(-exact // 1) if is_long else exact // 1, 1)
-        limit = self._limit(event.market_id, bucket, tranche.left)
-        if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
-            assert tranche.nobody_shares or tranche.queue is not None
-            self.census["forced takeover"] += 1
-        # It pays in full from its own capital, of which a short ties up its proceeds and as much.
-        tied = sum(
-            -2 * (units[keeper] * self._marks[number][0] // _E16)
-            for number, units in enumerate(self._units)
-            if units[keeper] < 0
-        )
-        price_of_all = -(-tranche.left * event.price_e8 // _E16)
-        assert price_of_all + event.call_cost_uusd <= self._cash[keeper] - tied
+        if self._venue.desk_in_use is not None:
+            self._desk_took(entry, event)
+        else:
+            assert keepers is not None
+            self._called(entry, event)
+            assert abs(event.quantity_e8) == tranche.left, "all or nothing"
+            assert event.price_e8 == self._discounted(mark, keepers.discount_e6, is_long=is_long)
+            limit = self._limit(event.market_id, bucket, tranche.left)
+            if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
+                assert tranche.nobody_shares or tranche.queue is not None
+                self.census["forced takeover"] += 1
+        price_of_all = -(-abs(event.quantity_e8) * event.price_e8 // _E16)
+        assert price_of_all + event.call_cost_uusd <= self._free(keeper)
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         self._executed(entry, event, rates, mark)
         tranche.taken += abs(event.quantity_e8)
@@ -940,6 +939,52 @@ class Auditor:
         self._most_held[most] = max(self._most_held[most], held) if held else 0
         self._pay(bucket, TREASURY, event.fee_uusd)
         self._pay(keeper, NETWORK, event.call_cost_uusd)
+
+    @staticmethod
+    def _discounted(mark: int, discount_e6: int, *, is_long: bool) -> int:
+        exact = Fraction(mark * (10**6 + (-1 if is_long else 1) * discount_e6), 10**6)
+        return max(-(-exact // 1) if is_long else exact // 1, 1)
+
+    def _free(self, keeper: int) -> int:
+        """Return the capital of a keeper of which a short ties up its proceeds and as much."""
+        tied = sum(
+            -2 * (units[keeper] * self._marks[number][0] // _E16)
+            for number, units in enumerate(self._units)
+            if units[keeper] < 0
+        )
+        return self._cash[keeper] - tied
+
+    def _desk_share(self, event: TrancheStarted) -> tuple[int, int]:
+        """Return how much the desk takes of a slice, and its price."""
+        terms, market, bucket = self._venue.desk_in_use, event.market_id, event.bucket_id
+        if terms is None:
+            return 0, 0
+        is_long, size = event.quantity_e8 < 0, abs(event.quantity_e8)
+        mark, _, _ = self._marks[market]
+        if terms.price == "bankruptcy":
+            price = self._bankruptcy(market, bucket)
+        else:
+            price = self._discounted(mark, terms.discount_e6, is_long=is_long)
+            limit = self._limit(market, bucket, size)
+            if (price < limit) if is_long else (price > limit):
+                return 0, price
+        if not 0 < price < 10**18:
+            return 0, price
+        held = self._units[market][_FIRST_KEEPER]
+        room = Fraction(terms.position_limit_uusd * _E16, mark) + (-held if is_long else held)
+        paid_for = Fraction(max(self._free(_FIRST_KEEPER), 0) * _E16, price)
+        return max(int(min(size, room // 1, paid_for // 1)), 0), price
+
+    def _desk_took(self, entry: Entry, event: TrancheTakenOver) -> None:
+        started = self.entries[event.tranche_seq].event
+        assert isinstance(started, TrancheStarted)
+        assert entry.seq == event.tranche_seq + 1, "before anything else"
+        assert (abs(event.quantity_e8), event.price_e8) == self._desk_share(started)
+        assert event.quantity_e8
+        assert (event.keeper_id, event.call_cost_uusd) == (_FIRST_KEEPER, 0)
+        assert (event.sent_at_us, entry.cause_seq) == (entry.sim_time_us, event.tranche_seq)
+        self.census["taken over by the desk"] += 1
+        self.census["desk takes a part"] += abs(event.quantity_e8) < abs(started.quantity_e8)
 
     def _market_of_tranche(self, event: Any) -> int:
         started = self.entries[event.tranche_seq].event
@@ -977,9 +1022,11 @@ class Auditor:
         cause = self.entries[entry.cause_seq].event
         assert isinstance(cause, TrancheTakenOver)
         assert (cause.keeper_id, cause.market_id) == (keeper, market)
-        keepers = self._venue.keepers
-        assert keepers is not None
-        bot = keepers.bots[keeper - _FIRST_KEEPER]
+        keepers, bot, downtime = self._venue.keepers, self._venue.desk_in_use, ()
+        if bot is None:
+            assert keepers is not None
+            bot = keepers.bots[keeper - _FIRST_KEEPER]
+            downtime = bot.downtime
         part = min(abs(inventory), -(-self._most_held[keeper, market] // bot.resale_parts))
         assert event.ordered_e8 == (-part if inventory > 0 else part)
         if part < abs(inventory):
@@ -987,7 +1034,6 @@ class Auditor:
         spacing = bot.resale_spacing_us or bot.resale_delay_us
         assert entry.sim_time_us >= self._sells_from.get((keeper, market), 0)
         assert entry.sim_time_us >= bot.resale_delay_us
-        downtime = bot.downtime
         assert not any(start <= entry.sim_time_us < end for start, end in downtime)
         assert event.quantity_e8 * inventory < 0
         assert abs(event.quantity_e8) <= abs(inventory)
@@ -1260,7 +1306,7 @@ class Auditor:
             self._maybe_free_at.append(at + self._order_us(at))
         is_stale = self._is_stale(event.bucket_id, entry.sim_time_us)
         liquidation.was_cancelled = event.cancelled_e8 > 0 and not is_stale
-        if is_stale and event.cancelled_e8 and self._venue.executor == "engine":
+        if is_stale and event.cancelled_e8 and self._venue.executor != "keepers":
             self.census["rest cancelled on an old mark"] += 1
         if event.cancelled_e8:
             self.census["tranche cancelled"] += 1

@@ -550,6 +550,22 @@ def own_marks(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def desk_takes(**overrides: Any) -> Raw:
+    """The crash through a thin book whose venue takes over what its desk can pay for."""
+    raw = engine_cascade(
+        name="desk_takes",
+        venue__executor="desk",
+        venue__desk={
+            "purse_usd": 30_000,
+            "position_limit_usd": 12_000,
+            "resale_delay": "5s",
+            "resale_parts": 3,
+            "resale_spacing": "4s",
+        },
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -597,6 +613,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "kinked": kinked,
     "asking": asking,
     "own_marks": own_marks,
+    "desk_takes": desk_takes,
 }
 """The hand-written scenarios, by name."""
 
@@ -990,6 +1007,7 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     draw(_kinks(raw))  # Last of all, for the same reason.
     for name in names:
         raw["markets"][name]["mark"] = draw(_mark_rules())
+    draw(_desks(raw["venue"]))
     return raw
 
 
@@ -1033,6 +1051,21 @@ def _mark_rules(draw: st.DrawFn) -> Raw:
         "heartbeat": draw(_of("4s", "30s")),
     }
     return {key: value for key, value in rule.items() if value is not None}
+
+
+@st.composite
+def _desks(draw: st.DrawFn, venue: Raw) -> None:
+    """Give some venues with an engine a desk that takes over before the market does."""
+    if venue["executor"] == "engine" and draw(_of(False, False, False, True)):
+        venue["executor"] = "desk"
+        venue["desk"] = {
+            "purse_usd": draw(_of(0, 900, 20_000, 1_000_000)),
+            "price": draw(_of("bankruptcy", "mark")),
+            "discount": draw(_of(0, Decimal("0.01"))),
+            "position_limit_usd": draw(_of(700, 15_000, 999_999_999)),
+            "resale_delay": draw(_of("200ms", "3s", "30s")),
+            **{k: v for k, v in _resales(draw(st.integers(0, 5))).items() if k != "min_profit_usd"},
+        }
 
 
 @st.composite

@@ -28,7 +28,8 @@ largest_r fees_usd bad_debt_usd fund_start_usd
 fund_lowest_usd fund_end_usd surplus_usd deleveraged_usd adl_events haircut_usd socialised_usd
 contributed_usd fund_drawdown_usd makers_profit_usd keeper_attempts_won keeper_attempts_lost
 keeper_profit_usd
-keeper_purse_lowest_usd keepers_dry oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
+keeper_purse_lowest_usd keepers_dry desk_profit_usd desk_inventory_usd
+oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
 first_liquidation_at last_liquidation_at unresolved_buckets unresolved_usd
 unresolved_shortfall_usd unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
@@ -109,6 +110,8 @@ def test_the_engine_story(tmp_path):
         "keeper_profit_usd": None,
         "keeper_purse_lowest_usd": None,
         "keepers_dry": None,
+        "desk_profit_usd": None,
+        "desk_inventory_usd": None,
         "oracle_lag_p50_us": 200_000,
         "oracle_lag_p99_us": 200_000,
         "due_wait_max_us": 8_800_000,  # gus, from 11.2 s to the end.

@@ -25,7 +25,6 @@ from liqsim.scenario.model import (
     Ladder,
     Latency,
     Leverage,
-    Mark,
     Market,
     Oracle,
     PowerBook,
@@ -90,8 +89,6 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _increasing((*path, "schedule"), changes, "at")
             case Oracle():
                 yield from _oracle(path, node, scenario.end_us)
-            case Mark():
-                yield from _mark(path, node, scenario.end_us)
             case Engine():
                 yield from _engine(path, node)
             case Venue():
@@ -178,10 +175,11 @@ def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]
             # Below 1, a position is always worth more than its own maintenance.
             yield (*here, row, 1), "must be below 1"
     yield from _maintenance_changes((*path, "maintenance_changes"), market)
+    yield from _samples((*path, "mark"), market, scenario.end_us)
 
 
-def _mark(path: Path, mark: Mark, end_us: int) -> Iterator[Problem]:
-    if mark.uses_book and ceil_div(end_us, mark.period_us) > SAMPLES_MAX:
+def _samples(path: Path, market: Market, end_us: int) -> Iterator[Problem]:
+    if market.samples_book and ceil_div(end_us, market.mark.period_us) > SAMPLES_MAX:
         least = duration_text(ceil_div(end_us, SAMPLES_MAX))
         yield (*path, "period"), f"must be at least {least}, for at most {SAMPLES_MAX} samples"
 

@@ -17,6 +17,7 @@ from liqsim.events import (
     Entry,
     FailedCall,
     FundDrawn,
+    FundingSet,
     LiquidationTriggered,
     LossSocialised,
     ProfitCut,
@@ -268,6 +269,8 @@ class Book:
         owed: What the event before must be followed by.
         run: The deleveraging in course.
         hole: The hole that others are paying for.
+        funding: The last rate that was set, by number, and who has yet to pay or receive it.
+        funding_at: When funding was last paid, by market.
     """
 
     terms: Terms
@@ -301,6 +304,8 @@ class Book:
     owed: Owed | None = None
     run: Deleveraging | None = None
     hole: Hole | None = None
+    funding: tuple[int, FundingSet, deque[int]] | None = None
+    funding_at: dict[int, int] = attrs.Factory(dict)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

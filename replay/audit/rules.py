@@ -15,6 +15,8 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingPaid,
+    FundingSet,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -34,6 +36,7 @@ from liqsim.events import (
 )
 from replay.audit import (
     executions,
+    funding,
     keepers,
     liquidations,
     losses,
@@ -53,6 +56,8 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     OracleUpdated: liquidations.oracle_updated,
     BookSampled: marks.book_sampled,
     ShadowUpdated: shadow.shadow_updated,
+    FundingSet: funding.funding_set,
+    FundingPaid: funding.funding_paid,
     LiquidationTriggered: liquidations.liquidation_triggered,
     ShadowCrossed: shadow.shadow_crossed,
     TrancheStarted: tranches.tranche_started,
@@ -82,6 +87,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         settlement.check_owed(book, entry)
     if book.hole is not None and kind not in _SHARED:
         losses.hole_left(book, entry)
+    if book.funding is not None and kind is not FundingPaid:
+        funding.funding_left(book, entry)
     if book.run is not None and kind is not PositionDeleveraged:
         waterfall.deleveraging_left(book, entry.seq)
     book.contributions.before(entry)

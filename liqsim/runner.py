@@ -32,6 +32,7 @@ from liqsim.processes.commentary import commentary
 from liqsim.processes.context import Context, MarketDesk, Process
 from liqsim.processes.contributions import Contributions
 from liqsim.processes.depth import depth_schedule
+from liqsim.processes.funding import funding_schedule
 from liqsim.processes.keepers import Keepers
 from liqsim.processes.maintenance import maintenance_schedule
 from liqsim.processes.marks import Marks
@@ -366,6 +367,7 @@ class Simulation:
             marks.start()
             context.start(depth_schedule(context, desk))
             context.start(maintenance_schedule(context, desk, venue))
+            context.start(funding_schedule(context, desk, venue))
         for actor in self._actors:
             context.start(actor(context))
         return venue
@@ -383,7 +385,7 @@ def _desk(number: int, prepared: Prepared, state: MarketState) -> MarketDesk:
 def _feeds(market: Market) -> list[tuple[MarkFeed, OracleSpec]]:
     """Return what the mark of a market is made of, the oracle first."""
     feeds = [(MarkFeed.ORACLE, market.oracle)]
-    if market.mark.uses_book:
+    if market.samples_book:
         feeds.append((MarkFeed.BOOK, market.mark.book_oracle))
     return feeds
 

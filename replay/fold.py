@@ -19,6 +19,7 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingPaid,
     FundsDeposited,
     InventorySold,
     KeeperCallFailed,
@@ -126,6 +127,10 @@ def _contributed(e: ContributionPaid) -> tuple[Move, ...]:
     return (e.backer_id, USD, -e.amount_uusd), (FUND, USD, e.amount_uusd)
 
 
+def _funding(e: FundingPaid) -> tuple[Move, ...]:
+    return (e.bucket_id, USD, -e.amount_uusd), (MAKERS, USD, e.amount_uusd)
+
+
 _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     FundsDeposited: _deposited,
     PositionOpened: _opened,
@@ -139,6 +144,7 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     ProfitCut: _shared,
     LossSocialised: _shared,
     ContributionPaid: _contributed,
+    FundingPaid: _funding,
 }
 
 

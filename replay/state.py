@@ -94,6 +94,17 @@ class State:
         """Return the mark price of every market that has one, in market order."""
         rows = self.log.rows(
             f"""
+            with marks as (
+                select market_id, seq, sim_time, mark_price as price, shadow_mark
+                from oracle_updated
+                union all
+                select market_id, seq, sim_time, mark_price, shadow_mark from book_sampled
+            ),
+            shadow_marks as (
+                select market_id, seq, shadow_mark as price from marks
+                union all
+                select market_id, seq, shadow_mark from shadow_updated
+            )
             select a.name, u.price, u.sim_time, u.seq, (
                 select arg_max(s.price, s.seq) from shadow_marks as s
                 where s.market_id = u.market_id and s.seq <= {self.seq}

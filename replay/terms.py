@@ -106,6 +106,24 @@ class MarkTerms:
 
 
 @attrs.frozen
+class FundingTerms:
+    """
+    One market's funding.
+
+    Attributes:
+        interval_us: From one payment to the next.
+        interest: Part of the rate that is always there.
+        weight: How much of the premium is added.
+        cap: Largest rate, in either direction.
+    """
+
+    interval_us: int
+    interest: Fraction
+    weight: Fraction
+    cap: Fraction
+
+
+@attrs.frozen
 class MarketTerms:
     """
     One market's terms.
@@ -123,6 +141,7 @@ class MarketTerms:
         catch_ups_us: Time that displacement takes to reach each source; None where it never does.
         can_overtake: Whether an update can land after a newer one, and is then dropped.
         mark: How its mark is made.
+        funding: What positions pay now and then; None where they pay nothing.
     """
 
     name: str
@@ -137,6 +156,12 @@ class MarketTerms:
     catch_ups_us: tuple[int | None, ...]
     can_overtake: bool
     mark: MarkTerms
+    funding: FundingTerms | None
+
+    @property
+    def samples_book(self) -> bool:
+        """Whether the book is sampled, for mark or funding."""
+        return self.mark.has_book or (self.funding is not None and self.funding.weight > 0)
 
     def rule_at(self, multiplier_e6: int) -> LegRule:
         """Return the rule with every rate times a multiplier, rounded up to 1e-6."""
@@ -478,6 +503,18 @@ def _market(
         ),
         can_overtake=duration_us(landing["median"]) != duration_us(landing["p99"]),
         mark=_mark(table["mark"]),
+        funding=_funding(table.get("funding")),
+    )
+
+
+def _funding(funding: Mapping[str, Any] | None) -> FundingTerms | None:
+    if funding is None:
+        return None
+    return FundingTerms(
+        interval_us=duration_us(funding["interval"]),
+        interest=Fraction(funding["interest"]),
+        weight=Fraction(funding["premium_weight"]),
+        cap=Fraction(funding["cap"]),
     )
 
 

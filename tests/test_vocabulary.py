@@ -25,6 +25,8 @@ from liqsim.events import (
     Executor,
     FailedCall,
     FundDrawn,
+    FundingPaid,
+    FundingSet,
     FundsDeposited,
     InventorySold,
     KeeperCallFailed,
@@ -80,6 +82,8 @@ KIND_IN: Final[dict[type[Any], str]] = {
     ShadowCrossed: "engine_cascade",
     MaintenanceChanged: "tightened",
     BookSampled: "own_marks",
+    FundingSet: "funded",
+    FundingPaid: "funded",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.

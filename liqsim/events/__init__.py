@@ -5,6 +5,7 @@ from typing import get_args
 import attrs
 
 from liqsim.events.accounts import FundsDeposited, PositionOpened
+from liqsim.events.funding import FundingPaid, FundingSet
 from liqsim.events.liquidation import (
     Executor,
     FailedCall,
@@ -55,6 +56,8 @@ Event = (
     | OracleUpdated
     | BookSampled
     | ShadowUpdated
+    | FundingSet
+    | FundingPaid
     | LiquidationTriggered
     | ShadowCrossed
     | TrancheStarted
@@ -109,6 +112,8 @@ __all__ = [
     "Executor",
     "FailedCall",
     "FundDrawn",
+    "FundingPaid",
+    "FundingSet",
     "FundsDeposited",
     "InventorySold",
     "KeeperCallFailed",

@@ -33,6 +33,7 @@ class Priority(IntEnum):
 
     DEPTH = 10
     RULES = 12
+    FUNDING = 13
     FUND = 15
     ORACLE = 20
     SHADOW = 25

@@ -154,6 +154,17 @@ class Venue:
         if desk.state.mark_e8:
             self._judge(desk, change_seq)
 
+    def funding_paid(self, market_id: int, funding_seq: int, buckets: Ints) -> None:
+        """Judge everyone who has paid or received funding, at the marks as they stand."""
+        desk = self._context.markets[market_id]
+        self._watch_all(buckets[self._context.world.liquidation_seq[buckets] < 0])
+        for bucket in self._offers:
+            if self._margins.position(desk, bucket):
+                self._margins.watch_restoration(bucket)
+        if self._shadow is not None:
+            self._shadow.moved(desk, funding_seq)
+        self._judge(desk, funding_seq)
+
     def _judge(self, desk: MarketDesk, cause: int) -> None:
         for bucket, margin in self._margins.now_due(desk):
             self._trigger(desk, bucket, margin, cause)

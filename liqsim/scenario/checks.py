@@ -25,7 +25,6 @@ from liqsim.scenario.model import (
     Ladder,
     Latency,
     Leverage,
-    Mark,
     Market,
     Oracle,
     PowerBook,
@@ -90,8 +89,6 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _increasing((*path, "schedule"), changes, "at")
             case Oracle():
                 yield from _oracle(path, node, scenario.end_us)
-            case Mark():
-                yield from _mark(path, node, scenario.end_us)
             case Engine():
                 yield from _engine(path, node)
             case Venue():
@@ -172,6 +169,7 @@ def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]
     yield from _tiers((*path, "maintenance_usd"), market.maintenance_usd)
     yield from _initial(path, market)
     yield from _maintenance_changes((*path, "maintenance_changes"), market)
+    yield from _samples((*path, "mark"), market, scenario.end_us)
 
 
 def _initial(path: Path, market: Market) -> Iterator[Problem]:
@@ -206,8 +204,8 @@ def _tiers(here: Path, tiers: Sequence[tuple[int, int]]) -> Iterator[Problem]:
             yield (*here, row, 1), "must be below 1"
 
 
-def _mark(path: Path, mark: Mark, end_us: int) -> Iterator[Problem]:
-    if mark.uses_book and ceil_div(end_us, mark.period_us) > SAMPLES_MAX:
+def _samples(path: Path, market: Market, end_us: int) -> Iterator[Problem]:
+    if market.samples_book and ceil_div(end_us, market.mark.period_us) > SAMPLES_MAX:
         least = duration_text(ceil_div(end_us, SAMPLES_MAX))
         yield (*path, "period"), f"must be at least {least}, for at most {SAMPLES_MAX} samples"
 

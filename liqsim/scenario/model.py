@@ -7,7 +7,7 @@ the fields' metadata. All bounds are checked by the loader, cross-checks include
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -49,6 +49,14 @@ _TIER_RATE = Scalar("rate", Form.SCALED, Decimal(0), Decimal(1), scale=RATIO_SCA
 _LEVEL_UNITS = Scalar(
     "units", Form.SCALED, Decimal(0), Decimal(9_999_999_999), low_open=True, scale=UNIT_SCALE
 )
+
+
+def _funding_rate(key: str, low: str, default: int) -> Any:
+    """Return a rate per interval, kept in 1e-9: an hourly one is a few millionths."""
+    bounds = Decimal(low), Decimal(1)
+    scalar = Scalar(key, Form.SCALED, *bounds, scale=10**9, default=default)
+    return attrs.field(metadata={"scalar": scalar})
+
 
 Windows = tuple[tuple[int, int], ...]
 """Half-open [from, to) spans in microseconds, sorted and disjoint."""
@@ -312,6 +320,24 @@ class Mark:
 
 
 @attrs.frozen
+class Funding:
+    """
+    What accounts with a position pay to the makers, or receive from them, now and then.
+
+    Attributes:
+        interval_us: Time from one payment to the next; the first is one interval after the start.
+        interest_e9: Part of the rate that is always there, per interval.
+        premium_weight_e6: How much of the smoothed premium is added to it.
+        cap_e9: Largest rate, in either direction.
+    """
+
+    interval_us: int = duration("interval", "0.001", default="8h")
+    interest_e9: int = _funding_rate("interest", "-1", 0)
+    premium_weight_e6: int = ratio("premium_weight", "0", "10", default=1)
+    cap_e9: int = _funding_rate("cap", "0", 1)
+
+
+@attrs.frozen
 class MaintenanceChange:
     """
     A change of a market's maintenance rates from an instant on.
@@ -345,6 +371,7 @@ class Market:
         liquidity: The book.
         oracle: The oracle.
         mark: How the mark price is made.
+        funding: What positions pay now and then; None where they pay nothing.
     """
 
     name: str
@@ -364,6 +391,13 @@ class Market:
     liquidity: NoImpact | PowerBook | Ladder = table("liquidity")
     oracle: Oracle = table("oracle")
     mark: Mark = table("mark")
+    funding: Funding | None = table("funding")
+
+    @property
+    def samples_book(self) -> bool:
+        """Whether the price of the venue's own book is looked at, for mark or funding."""
+        funding = self.funding
+        return self.mark.uses_book or (funding is not None and funding.premium_weight_e6 > 0)
 
     def highest_rate_e6(self, *, is_initial: bool) -> int:
         """Return the highest rate, of initial or of maintenance margin, that is ever in force."""

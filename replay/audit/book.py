@@ -17,6 +17,7 @@ from liqsim.events import (
     Entry,
     FailedCall,
     FundDrawn,
+    FundingSet,
     LiquidationTriggered,
     LossSocialised,
     ProfitCut,
@@ -290,6 +291,8 @@ class Book:
         hole: The hole that others are paying for.
         desk_id: Owner id of the desk, if there is one.
         desk_due: What it must take over right now.
+        funding: The last rate that was set, by number, and who has yet to pay or receive it.
+        funding_at: When funding was last paid, by market.
     """
 
     terms: Terms
@@ -325,6 +328,8 @@ class Book:
     hole: Hole | None = None
     desk_id: int | None = None
     desk_due: DeskDue | None = None
+    funding: tuple[int, FundingSet, deque[int]] | None = None
+    funding_at: dict[int, int] = attrs.Factory(dict)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

@@ -18,6 +18,8 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingPaid,
+    FundingSet,
     FundsDeposited,
     InventorySold,
     KeeperCallFailed,
@@ -50,6 +52,7 @@ _UNNAMED: Final = (
     LossSocialised,
     ContributionPaid,
     ShadowCrossed,
+    FundingPaid,
 )
 """Kinds that nothing may name; anything else is remembered."""
 
@@ -63,8 +66,10 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     BookSampled: (OrderFilled, InventorySold),
     MaintenanceChanged: (),
     ShadowUpdated: (),
-    LiquidationTriggered: (OracleUpdated, BookSampled, MaintenanceChanged),
-    ShadowCrossed: (OracleUpdated, BookSampled, ShadowUpdated, MaintenanceChanged),
+    FundingSet: (),
+    FundingPaid: (FundingSet,),
+    LiquidationTriggered: (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet),
+    ShadowCrossed: (OracleUpdated, BookSampled, ShadowUpdated, MaintenanceChanged, FundingSet),
     TrancheStarted: (LiquidationTriggered, TrancheSettled),
     OrderFilled: (TrancheStarted,),
     TrancheTakenOver: (TrancheStarted,),
@@ -91,6 +96,7 @@ _MAY_BE_EXOGENOUS: Final = frozenset(
         OracleUpdated,
         BookSampled,
         ShadowUpdated,
+        FundingSet,
         ContributionPaid,
     }
 )
@@ -124,7 +130,7 @@ class Causes:
         self._check_cause(entry, exists)
         if not isinstance(entry.event, _UNNAMED):
             self.seen[entry.seq] = entry
-        if isinstance(entry.event, OracleUpdated | BookSampled | MaintenanceChanged):
+        if isinstance(entry.event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet):
             self.newest_judge[entry.event.market_id] = entry.seq
             self.newest_shadow_judge[entry.event.market_id] = entry.seq
         elif isinstance(entry.event, ShadowUpdated):
@@ -166,6 +172,8 @@ class Causes:
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
+            case FundingPaid():
+                return None  # Whose it is is checked with the venue's rules.
             case ContributionPaid():
                 return None  # The rule that it follows says which draw.
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():

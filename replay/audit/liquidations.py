@@ -10,7 +10,7 @@ from liqsim.events import (
     OracleUpdated,
     UpdateReason,
 )
-from replay.audit import keepers, marks, shadow
+from replay.audit import funding, keepers, marks, shadow
 from replay.audit.book import Book, LiquidationProgress
 from replay.audit.findings import usd
 from replay.margin import E22_PER_UUSD
@@ -139,6 +139,7 @@ def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -
 def all_over(book: Book, *, is_sealed: bool) -> None:
     """Check what every bucket was left with."""
     if is_sealed:
+        funding.all_paid(book)
         for bucket, seq in book.liquidation_of.items():
             if bucket not in book.unresolved:
                 message = f"liquidation {seq} of bucket {bucket} did not end"

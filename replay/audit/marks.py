@@ -56,13 +56,14 @@ def book_sampled(book: Book, entry: Entry, e: BookSampled) -> None:
 
 def shadow_landed(book: Book, entry: Entry, e: ShadowUpdated) -> None:
     """Check the shadow mark that an update without displacement leads to."""
-    shadow, terms = book.shadow_parts[e.market_id], book.terms.markets[e.market_id].mark
+    shadow, market = book.shadow_parts[e.market_id], book.terms.markets[e.market_id]
+    terms = market.mark
     if e.feed is MarkFeed.ORACLE:
         _take_index(shadow, entry, e.price_e8, 0)
         book.expect("mark_rule", entry, "premium_e9", e.premium_e9, shadow.premium_e9)
     else:
-        if not terms.has_book:
-            message = f"the mark of market {e.market_id} does not use its book"
+        if not market.samples_book:
+            message = f"nothing uses the book of market {e.market_id}"
             book.findings.add("book_price", entry.seq, message)
         _check_undisplaced(book, entry, e.market_id, e.sampled_at_us, e.price_e8)
         _take_sample(book, entry, e.market_id, shadow, e.price_e8, e.premium_e9)
@@ -122,7 +123,10 @@ def _check_sample(
     book: Book, entry: Entry, e: BookSampled, parts: MarkParts, terms: MarkTerms
 ) -> None:
     """Check that a sample is of its instant, and due."""
-    if problem := _untimely(e, parts, terms):
+    problem = _untimely(e, parts, terms)
+    if not book.terms.markets[e.market_id].samples_book:
+        problem = f"nothing uses the book of market {e.market_id}"
+    if problem:
         book.findings.add("book_price", entry.seq, problem)
     depth = book.depths[e.market_id]
     if entry.cause_seq != NO_CAUSE:
@@ -141,7 +145,6 @@ def _untimely(e: BookSampled, parts: MarkParts, terms: MarkTerms) -> str | None:
     gap, moved = e.published_at_us - parts.book_at_us, abs(e.price_e8 - parts.book_e8)
     is_first, reason = not parts.book_e8, e.reason
     for is_wrong, problem in (
-        (not terms.has_book, f"the mark of market {e.market_id} does not use its book"),
         (
             e.sampled_at_us != e.published_at_us // terms.period_us * terms.period_us,
             f"sampled at {e.sampled_at_us} us for {e.published_at_us} us",

@@ -15,6 +15,8 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingPaid,
+    FundingSet,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -35,6 +37,7 @@ from liqsim.events import (
 from replay.audit import (
     desk,
     executions,
+    funding,
     keepers,
     liquidations,
     losses,
@@ -54,6 +57,8 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     OracleUpdated: liquidations.oracle_updated,
     BookSampled: marks.book_sampled,
     ShadowUpdated: shadow.shadow_updated,
+    FundingSet: funding.funding_set,
+    FundingPaid: funding.funding_paid,
     LiquidationTriggered: liquidations.liquidation_triggered,
     ShadowCrossed: shadow.shadow_crossed,
     TrancheStarted: tranches.tranche_started,
@@ -85,6 +90,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         desk.check_due(book, entry)
     if book.hole is not None and kind not in _SHARED:
         losses.hole_left(book, entry)
+    if book.funding is not None and kind is not FundingPaid:
+        funding.funding_left(book, entry)
     if book.run is not None and kind is not PositionDeleveraged:
         waterfall.deleveraging_left(book, entry.seq)
     book.contributions.before(entry)

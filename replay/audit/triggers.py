@@ -15,6 +15,8 @@ import numpy.typing as npt
 from liqsim.events import (
     BookSampled,
     Entry,
+    FundingPaid,
+    FundingSet,
     LiquidationEnded,
     LiquidationTriggered,
     MaintenanceChanged,
@@ -55,9 +57,13 @@ class Triggers:
         self._sum, self._product = np.empty_like(self._cash), np.empty_like(self._cash)
         self._due: dict[int, int] = {}  # The place of each in the order, until it is triggered.
         self._last = -1
+        self._funded: int | None = None
 
     def before(self, book: Book, entry: Entry) -> None:
         """Check that an event that is no trigger comes after all that are due."""
+        if self._funded is not None and not isinstance(entry.event, FundingPaid):
+            market, self._funded = self._funded, None
+            self._judged(book, market)
         if self._due and not isinstance(entry.event, LiquidationTriggered):
             self.others_due(book, entry.seq)
 
@@ -68,6 +74,8 @@ class Triggers:
         match entry.event:
             case OracleUpdated() | BookSampled():
                 self._judged(book, entry.event.market_id)
+            case FundingSet():
+                self._funded = entry.event.market_id  # Once everybody has paid.
             case MaintenanceChanged():
                 self._changed.update(self._row_of)
                 self._judged(book, entry.event.market_id)

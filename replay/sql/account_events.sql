@@ -6,7 +6,7 @@
 -- cause_seq        the event that brought it about
 -- what             deposit, opening, trigger, tranche, fill, takeover, closed against (its own
 --                  slice, against a deleveraged account), deleveraged (itself, for a bankrupt
---                  account), surplus, fund draw, hole paid (its own, by another account),
+--                  account), surplus, fund draw, funding, hole paid (its own, by another account),
 --                  haircut or socialised (for another's hole), bad debt, settled, end, unresolved
 --                  or shadow crossing (its balances became due at the shadow marks)
 -- market_id        which market; null for a deposit
@@ -83,6 +83,10 @@ said as (
         'for ' || o.name || p.detail
     from shared as p
     left join owners as o on o.owner_id = p.bucket_id
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'funding', market_id, null, null, null,
+        'on a position of ' || quantity
+    from funding_paid
     union all
     select b.bucket_id, b.seq, b.sim_time, b.cause_seq, 'bad debt', t.market_id, null, null, null,
         b.amount_usd || ' USD that nobody paid'

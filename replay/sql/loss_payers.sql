@@ -21,6 +21,8 @@ posted as (
     select s.seq, p.asset_id, sum(p.amount) as amount
     from spans as s
     join postings as p on p.owner_id = s.bucket_id and p.seq between s.seq and s.end_seq
+    -- Funding is the price of a position, not of its liquidation.
+    anti join funding_paid as f on f.seq = p.seq
     group by s.seq, p.asset_id
 ),
 worth as (

@@ -37,6 +37,8 @@ from support.sinks import ListSink
 from liqsim.events import (
     BookSampled,
     FailedCall,
+    FundingPaid,
+    FundingSet,
     LiquidationTriggered,
     MaintenanceChanged,
     MarkBasis,
@@ -633,10 +635,14 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
             if isinstance(entry.event, LiquidationTriggered):
                 triggered[entry.cause_seq].append(entry.event.bucket_id)
         fold, before = Fold(), set[int]()
-        for entry in sink.entries:
+        payments = Counter(
+            entry.cause_seq for entry in sink.entries if isinstance(entry.event, FundingPaid)
+        )
+        # Funding is judged once everybody has paid.
+        for entry in sorted(sink.entries, key=lambda e: (e.seq + payments[e.seq], -e.seq)):
             fold.apply(entry)
             event = entry.event
-            if not isinstance(event, OracleUpdated | BookSampled | MaintenanceChanged):
+            if not isinstance(event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet):
                 continue
             if event.market_id not in fold.marks_e8:
                 continue  # There is nothing yet to judge at.

@@ -24,6 +24,7 @@ from support.scenarios import (
     desk_takes,
     engine_cascade,
     events_of,
+    funded,
     keeper,
     keeper_race,
     kinked,
@@ -401,6 +402,10 @@ ROWS: Final[dict[str, Row]] = {
         Decimal("0.001"),
     ),
     "markets.*.mark.heartbeat": (own_marks, f"{ETH}.mark.heartbeat", "5s", "7s"),
+    "markets.*.funding.interval": (funded, f"{ETH}.funding.interval", "10s", "15s"),
+    "markets.*.funding.interest": (funded, f"{ETH}.funding.interest", Decimal("0.002"), 0),
+    "markets.*.funding.premium_weight": (funded, f"{ETH}.funding.premium_weight", 1, 0),
+    "markets.*.funding.cap": (funded, f"{ETH}.funding.cap", Decimal("0.004"), Decimal("0.003")),
     "markets.*.path.kind": (
         small_scenario,
         f"{ETH}.path",

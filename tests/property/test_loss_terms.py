@@ -25,6 +25,7 @@ from liqsim.events import (
     ContributionPaid,
     Entry,
     FundDrawn,
+    FundingPaid,
     FundsDeposited,
     InventorySold,
     KeeperCallFailed,
@@ -253,6 +254,12 @@ class Reckoning:
                 self._settled(event)
             case BadDebtRecorded():
                 self._case(event).paid["nobody", None] += event.amount_uusd
+            case FundingPaid():
+                self._pay(event.bucket_id, MAKERS, event.amount_uusd)
+                for case in self.cases.values():
+                    if case.bucket == event.bucket_id and case.left is None:
+                        case.cash -= event.amount_uusd  # It is no part of what the case lost.
+                        self.census["funding in a liquidation"] += 1
             case ContributionPaid():
                 self._pay(event.backer_id, FUND, event.amount_uusd)
                 self.given[FUND] += event.amount_uusd

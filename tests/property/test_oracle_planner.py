@@ -527,7 +527,7 @@ def specs_of(desk: MarketDesk) -> list[tuple[MarkFeed, Oracle]]:
     """Return the feeds of a market."""
     rule = desk.spec.mark
     return [(MarkFeed.ORACLE, desk.spec.oracle), (MarkFeed.BOOK, rule.book_oracle)][
-        : 1 + rule.uses_book
+        : 1 + desk.spec.samples_book
     ]
 
 

@@ -24,6 +24,8 @@ from liqsim.events import (
     Executor,
     FailedCall,
     FundDrawn,
+    FundingPaid,
+    FundingSet,
     FundsDeposited,
     InventorySold,
     KeeperCallFailed,
@@ -65,6 +67,8 @@ _BEFORE_CROSSINGS: Final = (
     MaintenanceChanged,
     ContributionPaid,
     ShadowUpdated,
+    FundingSet,
+    FundingPaid,
     OracleUpdated,
     BookSampled,
     LiquidationTriggered,
@@ -72,7 +76,7 @@ _BEFORE_CROSSINGS: Final = (
     LiquidationEnded,
     ShadowCrossed,
 )
-"""What may come between a new mark and the look at the shadow marks; no account moves in it."""
+"""What may come between a new mark and the look at the shadow marks: no other account moves."""
 
 
 @attrs.define
@@ -133,6 +137,10 @@ class Auditor:
         self._given: defaultdict[int, int] = defaultdict(int)
         self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
+        self._unfunded: list[int] = []
+        self._funded_at: dict[int, int] = {}
+        self._fundings: Counter[int] = Counter()
+        self._first_mark_at: dict[int, int] = {}
         self._indexed: set[int] = set()
         self._judge_of: list[tuple[int, int]] = [(NO_CAUSE, 0) for _ in scenario.markets]
         self._mark_judges = [MarkJudge(market.mark, self.census) for market in scenario.markets]
@@ -184,6 +192,8 @@ class Auditor:
             MaintenanceChanged: self._maintenance_changed,
             OracleUpdated: self._index_landed,
             BookSampled: self._book_sampled,
+            FundingSet: self._funding_set,
+            FundingPaid: self._funding_paid,
             ShadowUpdated: self._shadow_moved,
             ShadowCrossed: self._shadow_crossed,
             LiquidationTriggered: self._triggered,
@@ -242,7 +252,7 @@ class Auditor:
             outside, makers = self._live_before
             assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited)
             assert cash[MAKERS] == makers or isinstance(
-                last, PositionOpened | OrderFilled | InventorySold
+                last, PositionOpened | OrderFilled | InventorySold | FundingPaid
             )
         self._live_before = cash[OUTSIDE], cash[MAKERS]
 
@@ -263,7 +273,8 @@ class Auditor:
         else:
             assert not isinstance(event, SurplusRouted), event
             assert not isinstance(event, FundDrawn) or self._is_for_a_hole(entry, event), event
-        if not isinstance(event, LiquidationTriggered):
+        assert not self._unfunded or isinstance(event, FundingPaid), self._unfunded
+        if not isinstance(event, LiquidationTriggered | FundingPaid):
             self._nobody_else_is_due()
         is_later = before is not None and before.sim_time_us < entry.sim_time_us
         if is_later or not isinstance(event, _BEFORE_CROSSINGS):
@@ -608,16 +619,54 @@ class Auditor:
         self._judge_of[market] = entry.seq, at_us
         assert event.sampled_at_us <= event.published_at_us <= at_us
         self._marks[market] = event.mark_price_e8, entry.seq, at_us
+        self._first_mark_at.setdefault(market, at_us)
         self._judged = market, entry.seq
 
     def _book_sampled(self, entry: Entry, event: BookSampled) -> None:
         rule = self._markets[event.market_id].mark
-        assert rule.uses_book
+        assert self._markets[event.market_id].samples_book
         assert event.published_at_us == entry.sim_time_us
         assert event.sampled_at_us == event.published_at_us // rule.period_us * rule.period_us
         self._marked(entry, event)
         self._due_to_newest_fill(entry, event.market_id, event.sampled_at_us)
         self.census["book_sampled because of a fill"] += entry.cause_seq != NO_CAUSE
+
+    def _funding_set(self, entry: Entry, event: FundingSet) -> None:
+        market, at_us = event.market_id, entry.sim_time_us
+        funding, (mark, _, marked_at) = self._markets[market].funding, self._marks[market]
+        assert entry.cause_seq == NO_CAUSE
+        assert funding is not None
+        assert at_us % funding.interval_us == 0
+        last = self._funded_at.get(market)
+        assert last is None or at_us == last + funding.interval_us
+        assert marked_at < at_us
+        self._funded_at[market] = at_us
+        self._fundings[market] += 1
+        weighted = Fraction(funding.premium_weight_e6 * event.premium_e9, 10**6) // 1
+        rate = sorted((-funding.cap_e9, funding.interest_e9 + weighted, funding.cap_e9))[1]
+        assert (event.rate_e9, event.mark_price_e8) == (rate, mark)
+        assert event.premium_e9 == self._mark_judges[market].premium_e9
+        self.census["funding by the cap"] += abs(rate) == funding.cap_e9 > 0
+        self.census["funding by a premium"] += weighted != 0
+        owners = range(self._first_bucket, len(self._cash))
+        self._unfunded = [b for b in owners if self._units[market][b]] if rate else []
+        self._judge_of[market] = entry.seq, at_us
+        self._judged = market, entry.seq
+        self._shadow_judged(entry, market)
+
+    def _funding_paid(self, entry: Entry, event: FundingPaid) -> None:
+        funding = self.entries[entry.cause_seq].event
+        assert isinstance(funding, FundingSet)
+        assert funding.market_id == event.market_id
+        assert event.bucket_id == self._unfunded.pop(0)
+        units = self._units[event.market_id][event.bucket_id]
+        assert event.quantity_e8 == units
+        exact = Fraction(units * funding.mark_price_e8 * funding.rate_e9, 10**19)
+        assert 0 <= event.amount_uusd - exact < 1
+        self._pay(event.bucket_id, MAKERS, event.amount_uusd)
+        self.census["funding received"] += event.amount_uusd < 0
+        self.census["funding in a liquidation"] += event.bucket_id in self._open
+        self.census["funding of a cross account"] += self._is_cross(event.bucket_id)
 
     def _due_to_newest_fill(self, entry: Entry, market: int, shows_us: int) -> None:
         """Check that an update's cause, if it has one, is the newest fill that it shows."""
@@ -661,7 +710,11 @@ class Auditor:
         mark, mark_seq, _ = self._marks[event.market_id]
         assert bucket not in self._open
         assert (entry.cause_seq, entry.sim_time_us) == self._judge_of[event.market_id]
-        self.census["triggered by a change of rules"] += entry.cause_seq != mark_seq
+        by_funding = isinstance(self.entries[entry.cause_seq].event, FundingSet)
+        self.census["triggered by funding"] += by_funding
+        self.census["triggered by a change of rules"] += (
+            entry.cause_seq != mark_seq and not by_funding
+        )
         self._classed(entry, event)
         assert event.mark_price_e8 == mark
         assert event.quantity_e8 == self._units[event.market_id][bucket] != 0
@@ -1399,7 +1452,14 @@ class Auditor:
         # A loss nobody paid needs an execution beyond bankruptcy; deleveraging trades at it, and
         # leaves at most what rounding took from its parts.
         parts = self.census[PositionDeleveraged.TAG]
-        assert self._beyond_bankruptcy or sum(self._bad_debt.values()) <= parts
+        is_drained = self.census["funding in a liquidation"] > 0
+        is_explained = self._beyond_bankruptcy or is_drained
+        assert is_explained or sum(self._bad_debt.values()) <= parts
+        for market, spec in enumerate(self._markets):
+            if spec.funding is not None and market in self._first_mark_at:
+                step, first = spec.funding.interval_us, self._first_mark_at[market]
+                due = range((first // step + 1) * step, self._end_us, step)
+                assert self._fundings[market] == len(due)
         closing = closing_cash(self.entries)
         assert [closing[owner] for owner in range(len(self._cash))] == self._cash
         self.census["runs"] += 1
@@ -1452,6 +1512,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case ContributionPaid():
                 pages["contributions", FUND] += event.amount_uusd
                 pages["contributions", event.backer_id] -= event.amount_uusd
+            case FundingPaid():
+                pages["funding", event.bucket_id] -= event.amount_uusd
+                pages["funding", MAKERS] += event.amount_uusd
         if isinstance(event, OrderFilled | TrancheTakenOver):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd

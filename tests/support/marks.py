@@ -36,6 +36,11 @@ class MarkJudge:
         self._census = census
         self._mark, self._shadow = _Side(), _Side()
 
+    @property
+    def premium_e9(self) -> int:
+        """The smoothed premium."""
+        return self._mark.premium
+
     def landed(self, event: OracleUpdated | BookSampled, at_us: int, depth_e6: int) -> None:
         """Judge the mark that an event gives the market, and its shadow mark."""
         mark, shadow = self._mark, self._shadow

@@ -566,6 +566,20 @@ def desk_takes(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def funded(**overrides: Any) -> Raw:
+    """Dear funding in a crash: longs are due by it, and pay it also while they are liquidated."""
+    raw = own_marks(
+        name="funded",
+        markets__ETH__mark={"smoothing": "10s", "deviation": Decimal("0.0005")},
+        markets__ETH__funding={
+            "interval": "10s",
+            "interest": Decimal("0.002"),
+            "cap": Decimal("0.004"),
+        },
+    )
+    return changed(raw, overrides)
+
+
 def bought_back(**overrides: Any) -> Raw:
     """
     Shorts that are bought back in a thin book hold a price up that would have ruined a long.
@@ -614,6 +628,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "asking": asking,
     "own_marks": own_marks,
     "desk_takes": desk_takes,
+    "funded": funded,
 }
 """The hand-written scenarios, by name."""
 
@@ -1008,6 +1023,10 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     for name in names:
         raw["markets"][name]["mark"] = draw(_mark_rules())
     draw(_desks(raw["venue"]))
+    for name in names:
+        funding = draw(_fundings())
+        if funding is not None:
+            raw["markets"][name]["funding"] = funding
     return raw
 
 
@@ -1031,6 +1050,19 @@ def _kinks(draw: st.DrawFn, raw: Raw) -> None:
         # A long's margin must rise with its price.
         if draw(st.booleans()) and not share:
             raw["venue"]["tranches"]["restore_to"] = "initial"
+
+
+@st.composite
+def _fundings(draw: st.DrawFn) -> Raw | None:
+    """Draw funding, dear enough to be felt in two minutes; mostly none."""
+    if draw(_of(True, True, False)):
+        return None
+    return {
+        "interval": draw(_of("10s", "30s")),
+        "interest": draw(_of(0, Decimal("0.002"), Decimal("-0.0000125"))),
+        "premium_weight": draw(_of(0, 1, Decimal("0.3"))),
+        "cap": draw(_of(1, Decimal("0.004"))),
+    }
 
 
 @st.composite

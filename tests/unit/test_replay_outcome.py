@@ -150,7 +150,7 @@ def test_the_keeper_story(tmp_path):
 def test_what_accounts_still_due_lack_is_no_bad_debt_and_is_told(tmp_path):
     story = engine_story()
     story.change("gus", margin_uusd=usd("-1.39"))
-    story.change("low_mark", price_e8=e8(88))
+    story.change("low_mark", mark_price_e8=e8(88))
     found = outcome_of(tmp_path, story)
 
     # One unit at 88 and cash of -88.50.

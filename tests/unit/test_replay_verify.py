@@ -339,8 +339,13 @@ ENGINE = {
     "triggered out of turn": (_triggered_out_of_turn, {"trigger_order"}),
     "no extremes": (lambda s: s.rows.pop(), {"extremes"}),
     "update sampled after it was published": (
-        lambda s: s.change("low_mark", sampled_at_us=us("11.15"), shows_at_us=us("11.15")),
-        {"oracle_times", "mark_rule"},
+        lambda s: s.change(
+            "low_mark",
+            sampled_at_us=us("11.15"),
+            shows_at_us=us("11.15"),
+            mark_shows_at_us=us("11.15"),
+        ),
+        {"oracle_times", "displacement"},
     ),
     # Causes and references.
     "cause in the future": (
@@ -369,7 +374,9 @@ ENGINE = {
         {"cause_kind"},
     ),
     "update by a fill after its sample": (
-        lambda s: s.change("low_mark", sampled_at_us=us(7), shows_at_us=us(7)),
+        lambda s: s.change(
+            "low_mark", sampled_at_us=us(7), shows_at_us=us(7), mark_shows_at_us=us(7)
+        ),
         {"cause_fill", "displacement"},
     ),
     "update by a fill of the very instant of its sample": (
@@ -377,30 +384,31 @@ ENGINE = {
             "low_mark",
             sampled_at_us=s.rows[s.names["fay2_fill"]][0],
             shows_at_us=s.rows[s.names["fay2_fill"]][0],
+            mark_shows_at_us=s.rows[s.names["fay2_fill"]][0],
         ),
         {"cause_fill", "displacement"},
     ),
     "update by a fill that its sources have yet to catch up with": (
         lambda s: (
             setattr(s, "toml", s.toml.replace("{}", '{ catch_up = "4s" }', 1)),
-            s.change("first_mark", shows_at_us=0),
-            s.change("mark", shows_at_us=us(1)),
-            s.change("low_mark", shows_at_us=us(7)),
+            s.change("first_mark", shows_at_us=0, mark_shows_at_us=0),
+            s.change("mark", shows_at_us=us(1), mark_shows_at_us=us(1)),
+            s.change("low_mark", shows_at_us=us(7), mark_shows_at_us=us(7)),
         ),
         {"cause_fill", "displacement"},
     ),
     "update that shows more than its sources have caught up with": (
-        lambda s: s.change("mark", shows_at_us=us("5.05")),
+        lambda s: s.change("mark", shows_at_us=us("5.05"), mark_shows_at_us=us("5.05")),
         {"oracle_shows"},
     ),
     "update that shows less than its sources have caught up with": (
-        lambda s: s.change("low_mark", shows_at_us=us(8)),
+        lambda s: s.change("low_mark", shows_at_us=us(8), mark_shows_at_us=us(8)),
         {"oracle_shows", "displacement"},
     ),
     "update that shows displacement although its source passes none through": (
         lambda s: (
             setattr(s, "toml", s.toml.replace("{}", "{ pass_through = 0 }", 1)),
-            s.change("low_mark", shows_at_us=0),
+            s.change("low_mark", shows_at_us=0, mark_shows_at_us=0),
             s.move("low_mark", cause=NONE),
         ),
         {"oracle_shows", "displacement"},
@@ -858,7 +866,9 @@ def test_every_code_is_provoked_by_some_test():
         *(expected for table in tables for _, expected in table.values())
     )
     provoked |= {code for _, code in FORGERIES.values()}
+    provoked.add("mark_rule")  # These two: test_audit_of_marks.py.
     provoked.add("book_price")  # It takes a rule of several prices: test_audit_of_marks.py.
+    provoked.add("funding")  # Nobody pays any in the stories: test_funding.py.
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.
 
     assert set(CODES) == provoked

@@ -375,6 +375,9 @@ def _markets(log: LogReader) -> dict[str, Any]:
             union all
             select market_id, ln(market_price::double / reference_price::double)
             from inventory_sold
+            union all
+            select market_id, ln(market_price::double / reference_price::double)
+            from trade_filled
         )
         group by market_id
         """

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import attrs
 
+from liqsim.events import TradeReason
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_US: Final = {
     "us": 1,
@@ -158,6 +160,50 @@ class EngineTerms:
 
 
 @attrs.frozen
+class NearTerms:
+    """
+    What accounts of a cohort do near their liquidation.
+
+    Attributes:
+        alert_buffer_e6: Near is a margin below zero at (1 + this) x maintenance.
+        can_top_up: Whether some top up.
+        top_up_to_e6: They add what makes their margin zero at (1 + this) x maintenance.
+        top_up_times: At most this often.
+        can_reduce: Whether some trade part of their position away.
+        reduce_by_e6: Which part.
+        can_close: Whether some close it.
+    """
+
+    alert_buffer_e6: int
+    can_top_up: bool
+    top_up_to_e6: int
+    top_up_times: int
+    can_reduce: bool
+    reduce_by_e6: int
+    can_close: bool
+
+    def may(self, reason: TradeReason) -> bool:
+        """Return whether some trade for *reason*."""
+        return self.can_reduce if reason is TradeReason.REDUCED else self.can_close
+
+
+@attrs.frozen
+class TraderTerms:
+    """
+    How the accounts of a cohort act.
+
+    Attributes:
+        reaction_us: Median and 99th percentile of the time from reason to act.
+        slippage_e6: How far from the market price they trade at most.
+        near: What they do near their liquidation.
+    """
+
+    reaction_us: tuple[int, int]
+    slippage_e6: int
+    near: NearTerms | None
+
+
+@attrs.frozen
 class ContributionTerms:
     """
     A rule by which a backer pays into the fund.
@@ -217,6 +263,8 @@ class Terms:
         socialise: `notional`, `equity` or `none`.
         backers: What each backer of the fund has at the start, by name.
         contributions: What they pay into it, in the order of the rules' numbers.
+        taker_fee_e6: Fee on the price of an order that an account sends itself.
+        traders: How accounts act, by cohort; those of other cohorts hold.
     """
 
     name: str
@@ -251,6 +299,8 @@ class Terms:
     socialise: str
     backers: Mapping[str, int]
     contributions: tuple[ContributionTerms, ...]
+    taker_fee_e6: int
+    traders: Mapping[str, TraderTerms]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -331,6 +381,31 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, backer in venue["fund"].get("backers", {}).items()
         },
         contributions=tuple(_contributions(venue["fund"], start)),
+        taker_fee_e6=_scaled(fees["taker"], 6),
+        traders={
+            name: _traders(cohort["traders"])
+            for name, cohort in document.get("population", {}).get("cohorts", {}).items()
+            if "traders" in cohort
+        },
+    )
+
+
+def _traders(table: Mapping[str, Any]) -> TraderTerms:
+    near, law = table.get("near"), table["reaction"]
+    return TraderTerms(
+        reaction_us=(duration_us(law["median"]), duration_us(law["p99"])),
+        slippage_e6=_scaled(table["slippage"], 6),
+        near=None
+        if near is None
+        else NearTerms(
+            alert_buffer_e6=_scaled(near["alert_buffer"], 6),
+            can_top_up=near["top_up_share"] > 0,
+            top_up_to_e6=_scaled(near["top_up_to"], 6),
+            top_up_times=near["top_up_times"],
+            can_reduce=near["reduce_share"] > 0,
+            reduce_by_e6=_scaled(near["reduce_by"], 6),
+            can_close=near["close_share"] > 0,
+        ),
     )
 
 

@@ -31,6 +31,7 @@ from liqsim.events.market import (
     UpdateReason,
 )
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
+from liqsim.events.trading import FundsWithdrawn, TradeFilled, TradeReason
 from liqsim.events.waterfall import (
     BadDebtRecorded,
     ContributionPaid,
@@ -69,6 +70,8 @@ Event = (
     | LiquidationEnded
     | LiquidationUnresolved
     | MarketExtremes
+    | TradeFilled
+    | FundsWithdrawn
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -105,6 +108,7 @@ __all__ = [
     "FailedCall",
     "FundDrawn",
     "FundsDeposited",
+    "FundsWithdrawn",
     "InventorySold",
     "KeeperCallFailed",
     "LiquidationEnded",
@@ -125,6 +129,8 @@ __all__ = [
     "ShadowUpdated",
     "Standing",
     "SurplusRouted",
+    "TradeFilled",
+    "TradeReason",
     "TrancheSettled",
     "TrancheStarted",
     "TrancheTakenOver",

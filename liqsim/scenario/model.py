@@ -610,6 +610,46 @@ class Entry:
 
 
 @attrs.frozen
+class Near:
+    """
+    What accounts do that have come near their liquidation; the others hold.
+
+    Attributes:
+        alert_buffer_e6: Near is a margin below zero at (1 + this) x maintenance.
+        top_up_share_e6: Share of the accounts that add collateral.
+        top_up_to_e6: They add what makes their margin zero at (1 + this) x maintenance.
+        top_up_times: At most this often.
+        reduce_share_e6: Share of the accounts that trade part of their position away.
+        reduce_by_e6: Which part.
+        close_share_e6: Share of the accounts that close it and withdraw what is left.
+    """
+
+    alert_buffer_e6: int = ratio("alert_buffer", "0", "1000", low_open=True)
+    top_up_share_e6: int = ratio("top_up_share", "0", "1", default=0)
+    top_up_to_e6: int = ratio("top_up_to", "0", "1000", default=1)
+    top_up_times: int = count("top_up_times", 1, 1_000_000, default=3)
+    reduce_share_e6: int = ratio("reduce_share", "0", "1", default=0)
+    reduce_by_e6: int = ratio("reduce_by", "0", "1", low_open=True, default=Decimal("0.5"))
+    close_share_e6: int = ratio("close_share", "0", "1", default=0)
+
+
+@attrs.frozen
+class Traders:
+    """
+    How isolated accounts act of their own will.
+
+    Attributes:
+        reaction: From what they react to until they act.
+        slippage_e6: No unit is traded further than this share from the market price.
+        near: What they do near their liquidation.
+    """
+
+    reaction: Latency = table("reaction")
+    slippage_e6: int = ratio("slippage", "0", "1", default=Decimal("0.1"))
+    near: Near | None = table("near")
+
+
+@attrs.frozen
 class Leg:
     """
     What the accounts of a cross cohort hold in one market.
@@ -641,6 +681,7 @@ class Cohort:
         size: Sizes, over all legs.
         leverage: Leverage, of the notional of all legs.
         entry: Entry prices, drawn for each leg.
+        traders: How its accounts act; absent, they hold what they have.
     """
 
     name: str
@@ -653,6 +694,7 @@ class Cohort:
     size: Size = table("size")
     leverage: Leverage = table("leverage")
     entry: Entry = table("entry")
+    traders: Traders | None = table("traders")
 
 
 @attrs.frozen

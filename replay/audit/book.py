@@ -5,7 +5,7 @@ The checks themselves are functions of (book, entry, event), one module per subj
 """
 
 from bisect import bisect_right
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,7 +29,7 @@ from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import KeeperTerms, Terms
+from replay.terms import KeeperTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -240,6 +240,9 @@ class Book:
         owed: What the event before must be followed by.
         run: The deleveraging in course.
         hole: The hole that others are paying for.
+        trader_terms: Terms of accounts that act, by owner id.
+        top_ups: How often each has topped up.
+        leaves: Who has closed its position and must withdraw what is left.
     """
 
     terms: Terms
@@ -271,6 +274,9 @@ class Book:
     owed: Owed | None = None
     run: Deleveraging | None = None
     hole: Hole | None = None
+    trader_terms: Mapping[int, TraderTerms] = attrs.Factory(dict)
+    top_ups: Counter[int] = attrs.Factory(Counter)
+    leaves: int | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

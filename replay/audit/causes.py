@@ -18,6 +18,7 @@ from liqsim.events import (
     Event,
     FundDrawn,
     FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -34,6 +35,7 @@ from liqsim.events import (
     ShadowCrossed,
     ShadowUpdated,
     SurplusRouted,
+    TradeFilled,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -49,16 +51,17 @@ _UNNAMED: Final = (
     LossSocialised,
     ContributionPaid,
     ShadowCrossed,
+    FundsWithdrawn,
 )
 """Kinds that nothing may name; anything else is remembered."""
 
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
 _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
-    FundsDeposited: (),
+    FundsDeposited: (OracleUpdated, MaintenanceChanged),
     PositionOpened: (),
     DepthChanged: (),
     MarketExtremes: (),
-    OracleUpdated: (OrderFilled, InventorySold),
+    OracleUpdated: (OrderFilled, InventorySold, TradeFilled),
     MaintenanceChanged: (),
     ShadowUpdated: (),
     LiquidationTriggered: (OracleUpdated, MaintenanceChanged),
@@ -78,6 +81,8 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     TrancheSettled: (TrancheStarted,),
     LiquidationEnded: (TrancheSettled, LiquidationTriggered),
     LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
+    TradeFilled: (OracleUpdated, MaintenanceChanged),
+    FundsWithdrawn: (TradeFilled,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
@@ -162,8 +167,14 @@ class Causes:
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
-            case ContributionPaid():
-                return None  # The rule that it follows says which draw.
+            case ContributionPaid() | FundsDeposited():
+                return None  # The rule that it follows says which event it must be.
+            case TradeFilled():
+                is_right = named.market_id == event.market_id
+                what = "in another market"
+            case FundsWithdrawn():
+                is_right = named.bucket_id == event.bucket_id
+                what = "of another account"
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
                 is_right = self._liquidation_of(cause) == event.liquidation_seq
                 what = "of another liquidation"

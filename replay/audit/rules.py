@@ -14,6 +14,8 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -27,6 +29,7 @@ from liqsim.events import (
     ShadowCrossed,
     ShadowUpdated,
     SurplusRouted,
+    TradeFilled,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -38,6 +41,7 @@ from replay.audit import (
     losses,
     settlement,
     shadow,
+    traders,
     tranches,
     waterfall,
 )
@@ -65,10 +69,16 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TrancheSettled: tranches.tranche_settled,
     LiquidationEnded: liquidations.liquidation_ended,
     LiquidationUnresolved: liquidations.liquidation_unresolved,
+    FundsDeposited: traders.funds_deposited,
+    TradeFilled: traders.trade_filled,
+    FundsWithdrawn: traders.funds_withdrawn,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
 _SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
-_AFTER: Final[dict[type[Event], _Check]] = {FundDrawn: waterfall.fund_drawn}
+_AFTER: Final[dict[type[Event], _Check]] = {
+    FundDrawn: waterfall.fund_drawn,
+    TradeFilled: traders.traded,
+}
 
 
 def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, ...]:
@@ -81,6 +91,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         losses.hole_left(book, entry)
     if book.run is not None and kind is not PositionDeleveraged:
         waterfall.deleveraging_left(book, entry.seq)
+    if book.leaves is not None and kind is not FundsWithdrawn:
+        traders.leaver_stayed(book, entry)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)

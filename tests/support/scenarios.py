@@ -522,6 +522,26 @@ def bought_back(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def panic(**overrides: Any) -> Raw:
+    """The crash among accounts that top up, sell or leave as they come near their liquidation."""
+    near = {
+        "alert_buffer": 2,
+        "top_up_share": Decimal("0.3"),
+        "top_up_to": 4,
+        "top_up_times": 2,
+        "reduce_share": Decimal("0.3"),
+        "close_share": Decimal("0.3"),
+    }
+    raw = engine_cascade(
+        name="panic",
+        population__cohorts__crowd__traders={
+            "reaction": {"median": "3s", "p99": "20s"},
+            "near": near,
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -544,6 +564,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "shared_losses": shared_losses,
     "tightened": tightened,
     "bought_back": bought_back,
+    "panic": panic,
 }
 """The hand-written scenarios, by name."""
 

@@ -1,0 +1,131 @@
+"""What accounts that act of their own will do: pure rules; processes decide when."""
+
+from enum import IntEnum
+
+import attrs
+
+from liqsim.mechanics.margin import MARGIN_SCALE, scaled_margin, weight_e14, with_buffer
+from liqsim.mechanics.waterfall import FeeRates
+from liqsim.scenario.model import Near
+from liqsim.units import RATIO_SCALE, ceil_div, taker_cost_uusd
+
+
+class Habit(IntEnum):
+    """What an account does when it comes near its liquidation."""
+
+    HOLDS = 0
+    TOPS_UP = 1
+    REDUCES = 2
+    CLOSES = 3
+
+
+def habit_of(near: Near, uniform: float) -> Habit:
+    """Return what the account does whose draw from (0, 1) is *uniform*."""
+    bound = 0
+    for habit, share_e6 in (
+        (Habit.TOPS_UP, near.top_up_share_e6),
+        (Habit.REDUCES, near.reduce_share_e6),
+        (Habit.CLOSES, near.close_share_e6),
+    ):
+        bound += share_e6
+        if uniform * RATIO_SCALE < bound:
+            return habit
+    return Habit.HOLDS
+
+
+@attrs.frozen
+class Account:
+    """
+    An isolated account, and what it is judged by.
+
+    Attributes:
+        cash_uusd: Its cash.
+        quantity_e8: Its position; negative is short.
+        entry_e8: Entry price of the position.
+        tiers: Maintenance in force.
+        mark_e8: The mark price.
+        due_at_zero: Whether a margin of exactly zero is due.
+    """
+
+    cash_uusd: int
+    quantity_e8: int
+    entry_e8: int
+    tiers: tuple[tuple[int, int], ...]
+    mark_e8: int
+    due_at_zero: bool
+
+    def is_due(self, buffer_e6: int = 0) -> bool:
+        """Return whether its margin at (1 + buffer) x maintenance makes it due, or would."""
+        return bool(self.quantity_e8) and self.margin(buffer_e6) < self.due_at_zero
+
+    def is_allowed(self) -> bool:
+        """Return whether the venue lets it trade to what it is: not due, nor in debt."""
+        return not self.is_due() if self.quantity_e8 else self.cash_uusd >= 0
+
+    def margin(self, buffer_e6: int = 0) -> int:
+        """Return that margin, in USD x 1e-22."""
+        weight = with_buffer(weight_e14(self.tiers, abs(self.quantity_e8)), buffer_e6)
+        return scaled_margin(self.cash_uusd, [(self.quantity_e8, weight, self.mark_e8)])
+
+    def traded(self, quantity_e8: int, price_e8: int, fee_uusd: int) -> "Account":
+        """Return what it is after a trade at an average price."""
+        return attrs.evolve(
+            self,
+            cash_uusd=self.cash_uusd - taker_cost_uusd(quantity_e8, price_e8) - fee_uusd,
+            quantity_e8=self.quantity_e8 + quantity_e8,
+            entry_e8=entry_after_e8(self.quantity_e8, self.entry_e8, quantity_e8, price_e8),
+        )
+
+
+def top_up_uusd(account: Account, buffer_e6: int) -> int:
+    """Return the least that makes *account* not due at (1 + buffer) x maintenance."""
+    return max(ceil_div(account.due_at_zero - account.margin(buffer_e6), MARGIN_SCALE), 0)
+
+
+def reduction_e8(quantity_e8: int, share_e6: int) -> int:
+    """
+    Return the order that trades a share of a position away, rounded up.
+
+    >>> reduction_e8(-101, 500_000), reduction_e8(100, 1_000_000)
+    (51, -100)
+    """
+    size = ceil_div(abs(quantity_e8) * share_e6, RATIO_SCALE)
+    return -size if quantity_e8 > 0 else size
+
+
+def entry_after_e8(quantity_e8: int, entry_e8: int, traded_e8: int, price_e8: int) -> int:
+    """
+    Return the entry price after a trade; 0 without a position.
+
+    What is added enters at its price, and the mean by size is rounded against the account: up for
+    a long, down for a short. What is traded away leaves the entry price of the rest as it is.
+
+    >>> entry_after_e8(200, 90, 100, 100), entry_after_e8(-200, 90, -100, 100)
+    (94, 93)
+    >>> entry_after_e8(200, 90, -100, 100), entry_after_e8(200, 90, -200, 100)
+    (90, 0)
+    """
+    after = quantity_e8 + traded_e8
+    if not after:
+        return 0
+    if quantity_e8 * traded_e8 < 0:
+        return entry_e8
+    value = abs(quantity_e8) * entry_e8 + abs(traded_e8) * price_e8
+    return ceil_div(value, after) if after > 0 else max(value // -after, 1)
+
+
+def limit_e8(market_price_e8: int, order_e8: int, slippage_e6: int) -> int:
+    """
+    Return the worst price of an order: *slippage_e6* away from the market, rounded inwards.
+
+    >>> limit_e8(1_000, -5, 100_000), limit_e8(1_000, 5, 100_000)
+    (900, 1100)
+    """
+    if order_e8 < 0:
+        return max(ceil_div(market_price_e8 * (RATIO_SCALE - slippage_e6), RATIO_SCALE), 1)
+    return market_price_e8 * (RATIO_SCALE + slippage_e6) // RATIO_SCALE
+
+
+def taker_fee_uusd(rate_e6: int, quantity_e8: int, price_e8: int) -> int:
+    """Return the fee on a fill, rounded up."""
+    return FeeRates(0, rate_e6).fee_uusd(abs(quantity_e8), 0, price_e8)

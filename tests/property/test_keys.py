@@ -27,6 +27,7 @@ from support.scenarios import (
     knots,
     listed,
     market,
+    panic,
     small_scenario,
     source,
     squeeze,
@@ -271,6 +272,7 @@ ORACLE = f"{ETH}.oracle"
 ONE = f"{ORACLE}.sources.one"
 BOOK = f"{ETH}.liquidity"
 ANN = "venue.keepers.bots.ann"
+CROWD = "population.cohorts.crowd"
 LONGS = "population.cohorts.longs"
 CROSS: Final = "population.cohorts.cross"
 WATERFALL = "venue.waterfall"
@@ -684,6 +686,21 @@ ROWS: Final[dict[str, Row]] = {
         0,
         Decimal("0.01"),
     ),
+    **{
+        f"population.cohorts.*.traders.{key}": (panic, f"{CROWD}.traders.{key}", one, other)
+        for key, one, other in (
+            ("reaction.median", "3s", "4s"),
+            ("reaction.p99", "20s", "30s"),
+            ("slippage", Decimal("0.1"), Decimal("0.001")),
+            ("near.alert_buffer", 2, 1),
+            ("near.top_up_share", Decimal("0.3"), 0),
+            ("near.top_up_to", 4, 5),
+            ("near.top_up_times", 2, 1),
+            ("near.reduce_share", Decimal("0.3"), 0),
+            ("near.reduce_by", Decimal("0.5"), 1),
+            ("near.close_share", Decimal("0.3"), 0),
+        )
+    },
     "population.cohorts.*.entry.short_sd": (crowd, f"{LONGS}.entry.short_sd", 0, Decimal("0.01")),
 }
 

@@ -24,6 +24,7 @@ from liqsim.events import (
     FailedCall,
     FundDrawn,
     FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -42,6 +43,8 @@ from liqsim.events import (
     ShadowUpdated,
     Standing,
     SurplusRouted,
+    TradeFilled,
+    TradeReason,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -50,7 +53,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.model import Ladder, NoImpact, PowerBook, TopUp
+from liqsim.scenario.model import Ladder, NoImpact, PowerBook, TopUp, Traders
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -194,7 +197,19 @@ class Auditor:
             LiquidationEnded: self._ended,
             LiquidationUnresolved: self._unresolved,
             MarketExtremes: self._extremes,
+            TradeFilled: self._traded,
+            FundsWithdrawn: self._withdrawn,
         }
+        self._traders: dict[int, Traders] = {}
+        first = prepared.first_bucket
+        for cohort in scenario.population.cohorts:
+            if cohort.traders is not None:
+                for bucket in range(first, first + cohort.accounts):
+                    self._traders[bucket] = cohort.traders
+            first += cohort.accounts
+        self._top_ups: Counter[int] = Counter()
+        self._leaver: tuple[int, int] | None = None
+        self._must_act: dict[int, tuple[int, str]] = {}
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
@@ -231,9 +246,9 @@ class Auditor:
         assert all(purse >= 0 for purse in cash[FUND : self._first_bucket]), last
         if last is not None:
             outside, makers = self._live_before
-            assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited)
+            assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited | FundsWithdrawn)
             assert cash[MAKERS] == makers or isinstance(
-                last, PositionOpened | OrderFilled | InventorySold
+                last, PositionOpened | OrderFilled | InventorySold | TradeFilled
             )
         self._live_before = cash[OUTSIDE], cash[MAKERS]
 
@@ -255,11 +270,13 @@ class Auditor:
             assert not isinstance(event, FundDrawn) or self._is_for_a_hole(entry, event), event
         if not isinstance(event, LiquidationTriggered):
             self._nobody_else_is_due()
+        assert self._leaver is None or isinstance(event, FundsWithdrawn)
         is_later = before is not None and before.sim_time_us < entry.sim_time_us
         if is_later or not isinstance(event, _BEFORE_CROSSINGS):
             self._nobody_else_has_crossed()
         if is_later:
             self._released.clear()
+            self._nobody_forgot_to_act_before(entry.sim_time_us)
         self._no_payment_was_due_before(entry.sim_time_us)
         if self._shares is not None and type(event) is not self._shares[1]:
             assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
@@ -388,7 +405,39 @@ class Auditor:
             marks = [mark for mark, _, _ in self._marks]
             margin = self._scaled(self._cash[bucket], self._held(bucket), marks)
             assert margin > 0 or (margin == 0 and not self._venue.due_at_zero), bucket
+        at = self.entries[self._judged[1]].sim_time_us
         self._judged = self._last_judged = None
+        self._note_near(market, at)
+
+    def _note_near(self, market: int, at: int) -> None:
+        """Note who must act, and when, where all of a cohort do the same after one time."""
+        for bucket, terms in self._traders.items():
+            near, law = terms.near, terms.reaction
+            if near is None or law.median_us != law.p99_us or market not in self._legs(bucket):
+                continue
+            if bucket in self._open or bucket in self._must_act:
+                continue
+            shares = near.top_up_share_e6, near.reduce_share_e6, near.close_share_e6
+            habit = dict(zip(shares, ("tops up", "reduces", "closes"), strict=True)).get(10**6)
+            if habit is None or (habit == "tops up" and self._top_ups[bucket] >= near.top_up_times):
+                continue
+            if self._is_due(self._above(bucket, near.alert_buffer_e6)):
+                self._must_act[bucket] = at + max(law.median_us, 1), habit
+
+    def _nobody_forgot_to_act_before(self, at: int) -> None:
+        for bucket, (then, habit) in list(self._must_act.items()):
+            if then >= at:
+                continue
+            del self._must_act[bucket]
+            near = self._traders[bucket].near
+            assert near is not None
+            if bucket in self._open or not self._legs(bucket):
+                self.census["liquidated before reacting"] += 1
+            elif self._is_due(self._above(bucket, near.alert_buffer_e6)):
+                assert habit != "tops up", bucket
+                self.census["near, and no order filled"] += 1
+            else:
+                self.census["restored before reacting"] += 1
 
     def _nobody_else_has_crossed(self) -> None:
         """Judge everyone at the shadow marks, one at a time, if one of them has moved."""
@@ -412,7 +461,10 @@ class Auditor:
     # Rules, one per kind --------------------------------------------------------------------------
 
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
-        assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
+        if entry.sim_time_us:
+            self._topped_up(entry, event)
+        else:
+            assert entry.cause_seq == NO_CAUSE
         self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
 
     def _opened(self, entry: Entry, event: PositionOpened) -> None:
@@ -421,6 +473,85 @@ class Auditor:
         self._opened_in[event.bucket_id].append(event.market_id)
         self._entry_price[event.market_id, event.bucket_id] = event.price_e8
         self._trade(event.bucket_id, MAKERS, event)
+
+    def _acts(self, entry: Entry, bucket: int) -> Traders:
+        """Check that an account may act now, and return by which terms."""
+        terms, cause = self._traders[bucket], self.entries[entry.cause_seq]
+        assert bucket not in self._open, "acts in a liquidation"
+        assert isinstance(cause.event, OracleUpdated | MaintenanceChanged)
+        assert [cause.event.market_id] == self._opened_in[bucket]
+        must = self._must_act.pop(bucket, None)
+        assert must is None or must[0] == entry.sim_time_us
+        waited, law = entry.sim_time_us - cause.sim_time_us, terms.reaction
+        assert waited >= 1
+        if law.median_us == law.p99_us:
+            assert waited == max(law.median_us, 1)
+        return terms
+
+    def _above(self, bucket: int, buffer_e6: int) -> Fraction:
+        """Return cash and value less (1 + buffer) x maintenance, whose units are rounded up."""
+        (market,) = self._legs(bucket)
+        mark, _, _ = self._marks[market]
+        asked = self._maintenance(bucket) / Fraction(mark, 10**8)
+        raised = Fraction(-(-asked * (10**6 + buffer_e6) * 10**8 // 1), 10**14)
+        return self._margin(bucket) + (asked - raised) * Fraction(mark, 10**8)
+
+    def _topped_up(self, entry: Entry, event: FundsDeposited) -> None:
+        bucket = event.owner_id
+        near = self._acts(entry, bucket).near
+        assert near is not None
+        assert near.top_up_share_e6
+        self._top_ups[bucket] += 1
+        assert self._top_ups[bucket] <= near.top_up_times
+        assert self._is_due(self._above(bucket, near.alert_buffer_e6))
+        self._cash[bucket] += event.amount_uusd
+        assert not self._is_due(self._above(bucket, near.top_up_to_e6))
+        self._cash[bucket] -= 1
+        assert self._is_due(self._above(bucket, near.top_up_to_e6)), "less would have done"
+        self._cash[bucket] -= event.amount_uusd - 1
+        self.census["topped up"] += 1
+        self.census["topped up again"] += self._top_ups[bucket] > 1
+
+    def _traded(self, entry: Entry, event: TradeFilled) -> None:
+        bucket, market, quantity = event.bucket_id, event.market_id, event.quantity_e8
+        terms, position = self._acts(entry, bucket), self._units[market][bucket]
+        near = terms.near
+        assert near is not None
+        assert event.mark_price_e8 == self._marks[market][0]
+        assert self._is_due(self._above(bucket, near.alert_buffer_e6))
+        assert event.fee_uusd == -(
+            -abs(quantity) * event.price_e8 * self._venue.fees.taker_e6 // (_E16 * 10**6)
+        )
+        if event.reason is TradeReason.REDUCED:
+            assert near.reduce_share_e6
+            size = -(-abs(position) * near.reduce_by_e6 // 10**6)
+        else:
+            assert near.close_share_e6
+            size = abs(position)
+        assert event.ordered_e8 == (-size if position > 0 else size)
+        assert quantity * event.ordered_e8 > 0
+        assert abs(quantity) <= size
+        assert event.entry_price_e8 == (
+            self._entry_price[market, bucket] if quantity + position else 0
+        )
+        self._entry_price[market, bucket] = event.entry_price_e8
+        self._priced(entry, event)
+        self._left_at[market] = entry.sim_time_us, event.market_price_e8
+        self._trade(bucket, MAKERS, event)
+        self._pay(bucket, TREASURY, event.fee_uusd)
+        if self._legs(bucket):
+            assert not self._is_due(self._margin(bucket))
+        else:
+            assert self._cash[bucket] >= 0
+            self._leaver = (bucket, entry.seq) if self._cash[bucket] else None
+        self.census[f"traded: {event.reason.name.lower()}"] += 1
+        self.census["traded in part"] += quantity != event.ordered_e8
+
+    def _withdrawn(self, entry: Entry, event: FundsWithdrawn) -> None:
+        assert (event.bucket_id, entry.cause_seq) == self._leaver
+        assert event.amount_uusd == self._cash[event.bucket_id] > 0
+        self._leaver = None
+        self._pay(event.bucket_id, OUTSIDE, event.amount_uusd)
 
     def _depth_changed(self, entry: Entry, event: DepthChanged) -> None:
         assert entry.cause_seq == NO_CAUSE
@@ -501,7 +632,9 @@ class Auditor:
         if on_shadow == margin:
             assert right is not Standing.OPEN, "nothing sets the shadow apart"
         if not any(self._has_traded):
-            assert (event.forced_displacement_e9, event.hedging_displacement_e9) == (0, 0)
+            flows = event.forced_displacement_e9, event.hedging_displacement_e9
+            assert (*flows, event.trading_displacement_e9) == (0, 0, 0)
+        self.census["displaced by trading"] += event.trading_displacement_e9 != 0
         self.census["displaced by hedging"] += event.hedging_displacement_e9 != 0
         self.census[right.name.lower()] += 1
 
@@ -529,11 +662,11 @@ class Auditor:
         self.census["oracle_updated shows nothing"] += not event.shows_at_us
         if entry.cause_seq != NO_CAUSE:
             cause = self.entries[entry.cause_seq]
-            assert isinstance(cause.event, OrderFilled | InventorySold)
+            assert isinstance(cause.event, OrderFilled | InventorySold | TradeFilled)
             assert cause.event.market_id == event.market_id
             assert cause.sim_time_us < event.shows_at_us
             assert not any(
-                isinstance(later.event, OrderFilled | InventorySold)
+                isinstance(later.event, OrderFilled | InventorySold | TradeFilled)
                 and later.event.market_id == event.market_id
                 and later.sim_time_us < event.shows_at_us
                 for later in self.entries[entry.cause_seq + 1 :]
@@ -755,7 +888,7 @@ class Auditor:
         self._trade(bucket, MAKERS, event)
         self._pay(bucket, TREASURY, event.fee_uusd)
 
-    def _priced(self, entry: Entry, event: OrderFilled | InventorySold) -> None:
+    def _priced(self, entry: Entry, event: OrderFilled | InventorySold | TradeFilled) -> None:
         self._has_traded[event.market_id] = True
         path = self._prepared.paths[event.market_id]
         step = entry.sim_time_us // path.step_us
@@ -1210,7 +1343,7 @@ class Auditor:
         assert event.highest_reference_e8 == prices.max()
         assert event.lowest_market_e8 <= event.end_market_e8 <= event.highest_market_e8
         for earlier in self.entries:
-            if isinstance(earlier.event, OrderFilled | InventorySold) and (
+            if isinstance(earlier.event, OrderFilled | InventorySold | TradeFilled) and (
                 earlier.event.market_id == event.market_id
             ):
                 price = earlier.event.market_price_e8
@@ -1223,6 +1356,7 @@ class Auditor:
         for (market, step), price in self._purged.items():
             assert self._simulation.references[market].prices_e8[step] == price
         self._nobody_else_is_due()
+        self._nobody_forgot_to_act_before(self._end_us)
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
         self.census["averted"] += len(self._crossed)
@@ -1276,7 +1410,10 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case FundsDeposited():
                 pages["deposits", event.owner_id] += event.amount_uusd
                 pages["deposits", OUTSIDE] -= event.amount_uusd
-            case PositionOpened() | OrderFilled():
+            case FundsWithdrawn():
+                pages["deposits", event.bucket_id] -= event.amount_uusd
+                pages["deposits", OUTSIDE] += event.amount_uusd
+            case PositionOpened() | OrderFilled() | TradeFilled():
                 _page(pages, "fills", event, event.bucket_id, MAKERS)
             case InventorySold():
                 _page(pages, "fills", event, event.keeper_id, MAKERS)
@@ -1296,7 +1433,7 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case ContributionPaid():
                 pages["contributions", FUND] += event.amount_uusd
                 pages["contributions", event.backer_id] -= event.amount_uusd
-        if isinstance(event, OrderFilled | TrancheTakenOver):
+        if isinstance(event, OrderFilled | TrancheTakenOver | TradeFilled):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd
         if isinstance(event, TrancheTakenOver | KeeperCallFailed):

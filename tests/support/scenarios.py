@@ -948,6 +948,9 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     }
     for name in names:  # Last, to leave all other draws as they are.
         raw["markets"][name]["maintenance_changes"] = draw(_changes(end_s))
+    for table in cohorts.values():
+        if "legs" not in table and draw(_of(False, False, True)):
+            table["traders"] = draw(traders())
     # Where a sweep moves the price by powers of e, no history can contain it.
     is_mild = all(
         not market["liquidity"].get("permanent_share") and market["liquidity"].get("reach", 0) < 1
@@ -956,6 +959,26 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     if draw(_of(False, False, True)) and is_mild:
         raw["path_mode"] = "purged"
     return raw
+
+
+@st.composite
+def traders(draw: st.DrawFn) -> Raw:
+    """Draw how accounts act; often all of a cohort do the same, after one time."""
+    share = Decimal("0.3")
+    shares = dict.fromkeys(("top_up_share", "reduce_share", "close_share"), share)
+    alert = draw(_of(Decimal("0.2"), 1, 2))
+    near = {"alert_buffer": alert, "top_up_to": draw(_of(alert, Decimal("2.2")))} | draw(
+        _of(shares, shares, {"top_up_share": 1}, {"reduce_share": 1}, {"close_share": 1})
+    )
+    near |= {
+        "top_up_times": draw(_of(1, 3)),
+        "reduce_by": draw(_of(Decimal("0.3"), Decimal("0.5"), 1)),
+    }
+    return {
+        "reaction": draw(st.sampled_from((*_LATENCIES[1:], constant("5s"), constant("15s")))),
+        "slippage": draw(_of(Decimal("0.002"), Decimal("0.1"), 1)),
+        "near": near,
+    }
 
 
 @st.composite

@@ -48,6 +48,10 @@ MEMBERS: Final = {
         "engine": "The venue's own engine.",
         "keepers": "Keeper bots.",
     },
+    "TradeReason": {
+        "reduced": "Near its liquidation, part of the position was traded away.",
+        "closed": "Near its liquidation, the position was closed.",
+    },
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",
         "restored": "The margin was restored at the mark when the call landed.",

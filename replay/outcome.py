@@ -183,12 +183,18 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
             "yet and that bad_debt_usd lacks; null unless sealed."
         ),
     ),
-} | {
-    f"unresolved_{reason.name.lower()}": (
-        "count",
-        f"Of these, for the reason {reason.name.lower()}.",
-    )
-    for reason in UnresolvedReason
+    **{
+        f"unresolved_{reason.name.lower()}": (
+            "count",
+            f"Of these, for the reason {reason.name.lower()}.",
+        )
+        for reason in UnresolvedReason
+    },
+    "topped_up_usd": ("usd", "What accounts added to their collateral near their liquidation."),
+    "closed_by_will_usd": (
+        "usd",
+        "Sum of |quantity| x price over what accounts traded away near their liquidation.",
+    ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -240,6 +246,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_keepers(log),
         **_times(log),
         **_unresolved(log),
+        **_traders(log),
     }
     return {key: values[key] for key in keys_of(list(log.markets.values()))}
 
@@ -459,6 +466,23 @@ def _keepers(log: LogReader) -> dict[str, Any]:
         **dict(zip(names, (int(won), int(lost), _usd(profit)), strict=True)),
         **dict(zip(purse_names, (None if lowest is None else _usd(lowest), dry), strict=True)),
     }
+
+
+def _traders(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select
+            (
+                select sum(amount_usd) from deposits where purpose = 'top-up'
+            ) as topped_up_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades
+                where reason in ('reduced', 'closed')
+            ) as closed_by_will_usd
+        """,
+    )
+    return {key: _usd(value) for key, value in found.items()}
 
 
 def _times(log: LogReader) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from support.scenarios import cross_crash, load
 from unit import handmade_log as hand
 from unit.handmade_log import NONE, Story, e8, engine_story, keeper_story, tamper, us, usd, write
+from unit.test_audit_of_wrong_traders import WRONG_TRADERS
 from unit.test_replay_losses import FORGERIES
 
 from liqsim.errors import LogError
@@ -107,7 +108,7 @@ ENGINE = {
     ),
     "deposit after the start": (
         lambda s: s.insert("depth", 2, NONE, FundsDeposited(9, 1)),
-        {"deposit"},
+        {"deposit", "trader"},
     ),
     "second opening of a bucket": (
         lambda s: s.insert(
@@ -853,6 +854,7 @@ def test_every_code_is_provoked_by_some_test():
         *(expected for table in tables for _, expected in table.values())
     )
     provoked |= {code for _, code in FORGERIES.values()}
+    provoked |= {code for _, codes in WRONG_TRADERS.values() for code in codes}
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.
 
     assert set(CODES) == provoked

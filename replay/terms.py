@@ -188,6 +188,46 @@ class NearTerms:
 
 
 @attrs.frozen
+class ReturnTerms:
+    """
+    How accounts of a cohort come back after a liquidation.
+
+    Attributes:
+        delay_us: Median and 99th percentile of the time from its end.
+        windows: (from_us, to_us) in which they come back; none is always.
+        same_side_e6: Probability of the side of the start.
+        size: Median of the new position's value, as a multiple of that at the start.
+        size_sigma: Standard deviation of its logarithm.
+        leverages: Lowest and highest leverage.
+    """
+
+    delay_us: tuple[int, int]
+    windows: tuple[tuple[int, int], ...]
+    same_side_e6: int
+    size: float
+    size_sigma: float
+    leverages: tuple[float, float]
+
+
+@attrs.frozen
+class RebalanceTerms:
+    """
+    What accounts of a cohort trade to.
+
+    Attributes:
+        period_us: Time between two rebalancings.
+        leverage_e6: Multiple of equity, or the largest.
+        volatility: Annual volatility that they are to have, if any.
+        half_life_periods: Periods after which a squared return counts half.
+    """
+
+    period_us: int
+    leverage_e6: int
+    volatility: float | None
+    half_life_periods: float
+
+
+@attrs.frozen
 class TraderTerms:
     """
     How the accounts of a cohort act.
@@ -196,11 +236,17 @@ class TraderTerms:
         reaction_us: Median and 99th percentile of the time from reason to act.
         slippage_e6: How far from the market price they trade at most.
         near: What they do near their liquidation.
+        stop_e6: Nearest distance of a stop from the entry price; None where nobody has one.
+        returns: How they come back.
+        rebalance: What they trade to.
     """
 
     reaction_us: tuple[int, int]
     slippage_e6: int
     near: NearTerms | None
+    stop_e6: int | None
+    returns: ReturnTerms | None
+    rebalance: RebalanceTerms | None
 
 
 @attrs.frozen
@@ -383,17 +429,43 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         contributions=tuple(_contributions(venue["fund"], start)),
         taker_fee_e6=_scaled(fees["taker"], 6),
         traders={
-            name: _traders(cohort["traders"])
+            name: _traders(cohort["traders"], cohort["leverage"], start)
             for name, cohort in document.get("population", {}).get("cohorts", {}).items()
             if "traders" in cohort
         },
     )
 
 
-def _traders(table: Mapping[str, Any]) -> TraderTerms:
-    near, law = table.get("near"), table["reaction"]
+def _law_us(law: Mapping[str, Any]) -> tuple[int, int]:
+    return duration_us(law["median"]), duration_us(law["p99"])
+
+
+def _traders(
+    table: Mapping[str, Any], leverage: Mapping[str, Any], start_unix_us: int
+) -> TraderTerms:
+    near, returns, rebalance = (table.get(key) for key in ("near", "return", "rebalance"))
+    volatility = None if rebalance is None else rebalance.get("target_volatility")
     return TraderTerms(
-        reaction_us=(duration_us(law["median"]), duration_us(law["p99"])),
+        reaction_us=_law_us(table["reaction"]),
+        stop_e6=_scaled(table["stop"]["nearest"], 6) if "stop" in table else None,
+        returns=None
+        if returns is None
+        else ReturnTerms(
+            delay_us=_law_us(returns["delay"]),
+            windows=_windows(returns["windows"], start_unix_us),
+            same_side_e6=_scaled(returns["same_side"], 6),
+            size=float(returns["size"]),
+            size_sigma=float(returns["size_sigma"]),
+            leverages=(float(leverage["min"]), float(leverage["max"])),
+        ),
+        rebalance=None
+        if rebalance is None
+        else RebalanceTerms(
+            period_us=duration_us(rebalance["period"]),
+            leverage_e6=_scaled(rebalance["target_leverage"], 6),
+            volatility=None if volatility is None else float(volatility),
+            half_life_periods=float(rebalance["half_life_periods"]),
+        ),
         slippage_e6=_scaled(table["slippage"], 6),
         near=None
         if near is None

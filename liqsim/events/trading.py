@@ -21,6 +21,9 @@ class TradeReason(IntEnum):
 
     REDUCED = 0
     CLOSED = 1
+    STOPPED = 2
+    OPENED = 3
+    REBALANCED = 4
 
 
 @attrs.frozen
@@ -28,7 +31,8 @@ class TradeFilled:
     """
     An order that an account sent of its own will was filled, wholly or in part, in the book.
 
-    Its cause is the mark or the change of maintenance that it reacted to.
+    Its cause is the mark or the change of maintenance that it reacted to; of an opening, the
+    deposit of its collateral.
 
     Attributes:
         bucket_id: The bucket, as an owner.

@@ -1,13 +1,22 @@
 """What accounts that act of their own will do: pure rules; processes decide when."""
 
+import math
 from enum import IntEnum
 
 import attrs
 
 from liqsim.mechanics.margin import MARGIN_SCALE, scaled_margin, weight_e14, with_buffer
 from liqsim.mechanics.waterfall import FeeRates
-from liqsim.scenario.model import Near
-from liqsim.units import RATIO_SCALE, ceil_div, taker_cost_uusd
+from liqsim.scenario.model import Leverage, Near, Rebalance, Return, Stop, Windows
+from liqsim.units import (
+    DAY_US,
+    NOTIONAL_DIVISOR,
+    RATIO_SCALE,
+    ceil_div,
+    taker_cost_uusd,
+)
+
+_YEAR_US = 365.25 * DAY_US
 
 
 class Habit(IntEnum):
@@ -129,3 +138,124 @@ def limit_e8(market_price_e8: int, order_e8: int, slippage_e6: int) -> int:
 def taker_fee_uusd(rate_e6: int, quantity_e8: int, price_e8: int) -> int:
     """Return the fee on a fill, rounded up."""
     return FeeRates(0, rate_e6).fee_uusd(abs(quantity_e8), 0, price_e8)
+
+
+# Stops --------------------------------------------------------------------------------------------
+
+
+def stop_distance_e6(stop: Stop, uniform: float, where: float) -> int | None:
+    """Return how far from its entry price an account stops; None where it has no stop."""
+    if uniform * RATIO_SCALE >= stop.share_e6:
+        return None
+    return stop.nearest_e6 + int(where * (stop.farthest_e6 - stop.nearest_e6 + 1))
+
+
+def stop_e8(quantity_e8: int, entry_e8: int, distance_e6: int) -> int:
+    """
+    Return the mark at which a stop is reached, and beyond which it is.
+
+    >>> stop_e8(1, 1_001, 100_000), stop_e8(-1, 1_001, 100_000)
+    (900, 1102)
+    """
+    if quantity_e8 > 0:
+        return max(entry_e8 * (RATIO_SCALE - distance_e6) // RATIO_SCALE, 1)
+    return ceil_div(entry_e8 * (RATIO_SCALE + distance_e6), RATIO_SCALE)
+
+
+# Returns ------------------------------------------------------------------------------------------
+
+
+def return_us(windows: Windows, at_us: int) -> int | None:
+    """
+    Return the first instant from *at_us* on that is in *windows*; None if there is none.
+
+    >>> return_us(((10, 20),), 4), return_us(((10, 20),), 15), return_us(((10, 20),), 20)
+    (10, 15, None)
+    """
+    if not windows:
+        return at_us
+    return next((max(start, at_us) for start, end in windows if at_us < end), None)
+
+
+def return_size_uusd(spec: Return, start_uusd: int, normal: float) -> int:
+    """Return the value of a position that is opened again, from that at the start."""
+    return int(start_uusd * (spec.size_e6 / RATIO_SCALE) * math.exp(spec.size_sigma * normal))
+
+
+def leverage_of(law: Leverage, normal: float) -> float:
+    """Return the leverage at a standard *normal* quantile of a cohort's law."""
+    return min(max(law.median * math.exp(law.sigma * normal), law.low), law.high)
+
+
+def units_worth_e8(value_uusd: int, price_e8: int) -> int:
+    """Return the units that *value_uusd* buys at a price, rounded down."""
+    return value_uusd * NOTIONAL_DIVISOR // price_e8
+
+
+def collateral_uusd(value_uusd: int, leverage: float) -> int:
+    """Return what a position of *value_uusd* at *leverage* needs, rounded up."""
+    return math.ceil(value_uusd / leverage)
+
+
+# Rebalancing --------------------------------------------------------------------------------------
+
+
+class Volatility:
+    """
+    Annual volatility of marks seen once per period, exponentially weighted.
+
+    Args:
+        period_us: The period.
+        half_life_periods: Periods after which a squared return counts half.
+    """
+
+    def __init__(self, period_us: int, half_life_periods: float) -> None:
+        self._keep = 0.5 ** (1.0 / half_life_periods)
+        self._per_year = _YEAR_US / period_us
+        self._last: float | None = None
+        self._variance: float | None = None
+
+    def saw(self, log_mark: float) -> None:
+        """Take in the mark of one more period."""
+        if self._last is not None:
+            square = (log_mark - self._last) ** 2
+            before = square if self._variance is None else self._variance
+            self._variance = self._keep * before + (1.0 - self._keep) * square
+        self._last = log_mark
+
+    @property
+    def annual(self) -> float | None:
+        """The volatility; None before the second mark."""
+        return None if self._variance is None else math.sqrt(self._variance * self._per_year)
+
+
+def target_leverage_e6(spec: Rebalance, volatility: float | None) -> int:
+    """
+    Return the multiple of equity to trade to.
+
+    With a target volatility it is target / volatility, at most the target leverage, and the target
+    leverage itself while there is no volatility to divide by.
+    """
+    if spec.target_volatility is None or not volatility:
+        return spec.target_leverage_e6
+    return min(int(spec.target_volatility / volatility * RATIO_SCALE), spec.target_leverage_e6)
+
+
+def rebalancing_e8(account: Account, leverage_e6: int) -> int:
+    """
+    Return the order that takes an account to *leverage_e6* times its equity at the mark.
+
+    The target is rounded down in units, and has the side of the position. None of an account
+    without a position or without equity.
+
+    >>> account = Account(-90 * 10**8, 10**10, 10**8, (), 98 * 10**6, due_at_zero=False)
+    >>> rebalancing_e8(account, 10 * 10**6)  # 100 at 0.98 on 8 of equity: 80 / 0.98 are its due.
+    -1836734694
+    """
+    quantity, mark = account.quantity_e8, account.mark_e8
+    # In USD x 1e-16, so that nothing is rounded before the units are.
+    equity = account.cash_uusd * NOTIONAL_DIVISOR + quantity * mark
+    if not quantity or equity <= 0:
+        return 0
+    target = equity * leverage_e6 // (mark * RATIO_SCALE)
+    return (target if quantity > 0 else -target) - quantity

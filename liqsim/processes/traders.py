@@ -1,47 +1,64 @@
-"""Traders: accounts that top up, trade and leave of their own will, some time after a reason."""
+"""Traders: accounts that top up, trade, leave and return, some time after a reason."""
 
+from collections.abc import Callable
 from functools import partial
 
 import attrs
 
-from liqsim.events import FundsDeposited, FundsWithdrawn, TradeFilled, TradeReason
+from liqsim.events import TradeReason
 from liqsim.mechanics.crossing import CrossingIndex
-from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import trigger_price_e8, weight_e14, with_buffer
 from liqsim.mechanics.traders import (
-    Account,
     Habit,
     habit_of,
-    limit_e8,
+    leverage_of,
     reduction_e8,
-    taker_fee_uusd,
+    return_size_uusd,
+    return_us,
+    stop_distance_e6,
+    stop_e8,
     top_up_uusd,
 )
 from liqsim.processes.context import Context, MarketDesk, Priority
+from liqsim.processes.orders import Orders
+from liqsim.processes.rebalancing import Rebalancing
 from liqsim.processes.venue import Venue
 from liqsim.rng import Stream, lognormal_us
+from liqsim.scenario.model import Cohort, Latency
 from liqsim.scenario.model import Traders as Spec
-from liqsim.units import taker_cost_uusd
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+Reaction = Callable[[int, int], None]
+"""What an account does, called with its number and the event that it reacts to."""
 
 
 @attrs.define(eq=False)
 class _Group:
     """The accounts of one cohort: who they are, how they act, and what draws for them."""
 
+    cohort: Cohort
     spec: Spec
     desk: MarketDesk
     first_bucket: int
     reactions: Stream
+    returns: Stream
+    return_delays: Stream
+    leverages: Stream
 
 
 @attrs.define(eq=False)
 class _Trader:
-    """One account: what it does near its liquidation, and how far it has come."""
+    """One account: what it does and where it stops, and how far it has come."""
 
     group: _Group
+    row: int
     habit: Habit
+    stop_distance_e6: int | None
+    is_long: bool = True
+    start_uusd: int = 0
     reactions: int = 0
     top_ups: int = 0
+    closings: int = 0
     is_reacting: bool = False
 
 
@@ -59,39 +76,75 @@ class Traders:
     def __init__(self, context: Context, venue: Venue) -> None:
         self._context = context
         self._venue = venue
+        self._orders = Orders(context, venue)
         self._ledger = context.world.ledger
-        self._fee_e6 = context.scenario.venue.fees.taker_e6
         self._due_at_zero = context.scenario.venue.due_at_zero
         self._near = [CrossingIndex() for _ in context.markets]
+        self._stops = [CrossingIndex() for _ in context.markets]
         self._traders: dict[int, _Trader] = {}
+        self._rebalancings: list[Rebalancing] = []
         desks = {desk.spec.name: desk for desk in context.markets}
         first = context.first_bucket
         for cohort in context.scenario.population.cohorts:
             if cohort.traders is not None:
-                stream = partial(Stream, context.scenario.seed, f"traders.{cohort.name}")
-                group = _Group(cohort.traders, desks[cohort.market], first, stream("reaction"))
-                self._enter(group, stream("habit").uniforms(0, cohort.accounts))
+                self._enter(cohort, cohort.traders, desks[cohort.market], first)
             first += cohort.accounts
 
-    def _enter(self, group: _Group, habits: list[float]) -> None:
+    def _enter(self, cohort: Cohort, spec: Spec, desk: MarketDesk, first: int) -> None:
+        stream = partial(Stream, self._context.scenario.seed, f"traders.{cohort.name}")
+        streams = (stream(name) for name in ("reaction", "return", "return_delay", "leverage"))
+        group = _Group(cohort, spec, desk, first, *streams)
+        habits = stream("habit").uniforms(0, cohort.accounts)
+        stops = stream("stop").uniforms(0, 2 * cohort.accounts)
         for row, uniform in enumerate(habits):
-            near = group.spec.near
-            habit = Habit.HOLDS if near is None else habit_of(near, uniform)
-            self._traders[group.first_bucket + row] = _Trader(group, habit)
+            habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, uniform)
+            distance = (
+                None
+                if spec.stop is None
+                else stop_distance_e6(spec.stop, stops[2 * row], stops[2 * row + 1])
+            )
+            self._traders[first + row] = _Trader(group, row, habit, distance)
+        if spec.rebalance is not None:
+            self._rebalancings.append(
+                Rebalancing(
+                    self._context,
+                    self._orders,
+                    desk,
+                    spec.rebalance,
+                    range(first, first + cohort.accounts),
+                    slippage_e6=spec.slippage_e6,
+                )
+            )
 
     def start(self) -> None:
         """Watch every account that acts, from the balances of the start on."""
         self._venue.follow(self)
-        for bucket in self._traders:
+        for bucket, trader in self._traders.items():
+            account = self._orders.account(bucket, trader.group.desk)
+            trader.is_long = account.quantity_e8 > 0
+            trader.start_uusd = abs(account.quantity_e8) * account.entry_e8 // NOTIONAL_DIVISOR
             self.watch(bucket)
+        for rebalancing in self._rebalancings:
+            rebalancing.start()
 
     # Told by the venue --------------------------------------------------------------------------
 
     def judged(self, desk: MarketDesk, seq: int) -> None:
-        """Have whoever is near its liquidation at the mark react to event *seq*."""
-        for bucket in sorted(self._near[desk.market_id].crossed(desk.state.mark_e8)):
-            if not self._is_in_liquidation(bucket):
-                self._plan(bucket, seq)
+        """Have whoever the mark brings near its liquidation, or to its stop, react to *seq*."""
+        mark = desk.state.mark_e8
+        reasons = [(bucket, True) for bucket in self._near[desk.market_id].crossed(mark)]
+        reasons += [(bucket, False) for bucket in self._stops[desk.market_id].crossed(mark)]
+        # Who is near and at its stop at once stops.
+        for bucket, is_near in sorted(reasons):
+            trader = self._traders[bucket]
+            if not self._orders.is_in_liquidation(bucket) and not trader.is_reacting:
+                trader.is_reacting = True
+                law, stream = trader.group.spec.reaction, trader.group.reactions
+                delay = _delay_us(law, stream, trader.row, trader.reactions)
+                trader.reactions += 1
+                react = self._near_reaction if is_near else self._stop
+                args = bucket, seq, trader.closings
+                self._context.call(delay, Priority.TRADER, self._react, react, *args)
 
     def maintenance_changed(self, desk: MarketDesk) -> None:
         """Watch the accounts of a market at the maintenance that is now in force."""
@@ -100,113 +153,116 @@ class Traders:
                 self.watch(bucket)
 
     def watch(self, bucket: int) -> None:
-        """Watch *bucket*, unless it holds or is about to act, by what would bring it near."""
+        """Watch *bucket*, unless it is about to act, by what would make it."""
         trader = self._traders.get(bucket)
-        if trader is None or trader.habit is Habit.HOLDS or trader.is_reacting:
+        if trader is None or trader.is_reacting:
             return
-        near, desk = trader.group.spec.near, trader.group.desk
-        assert near is not None
+        desk = trader.group.desk
         quantity = self._ledger.unit_views[desk.market_id][bucket]
-        index, level = self._near[desk.market_id], None
-        if quantity and not self._is_in_liquidation(bucket) and not self._is_tired(trader):
-            weight = with_buffer(weight_e14(desk.tiers, abs(quantity)), near.alert_buffer_e6)
-            cash, at_zero = self._ledger.cash_view[bucket], self._due_at_zero
-            level = trigger_price_e8(cash, quantity, weight, due_at_zero=at_zero)
-        if level is None:
-            index.remove(bucket)
-        else:
-            index.add(bucket, level, is_falling=quantity > 0)
+        is_free = bool(quantity) and not self._orders.is_in_liquidation(bucket)
+        for index, level in (
+            (self._near, self._near_e8(bucket, trader) if is_free else None),
+            (self._stops, self._stop_e8(bucket, trader) if is_free else None),
+        ):
+            if level is None:
+                index[desk.market_id].remove(bucket)
+            else:
+                index[desk.market_id].add(bucket, level, is_falling=quantity > 0)
 
-    def _is_in_liquidation(self, bucket: int) -> bool:
-        return bool(self._context.world.liquidation_seq[bucket] >= 0)
+    def _near_e8(self, bucket: int, trader: _Trader) -> int | None:
+        near, desk = trader.group.spec.near, trader.group.desk
+        is_tired = near is not None and trader.top_ups >= near.top_up_times
+        if near is None or trader.habit is Habit.HOLDS:
+            return None
+        if trader.habit is Habit.TOPS_UP and is_tired:
+            return None
+        quantity = self._ledger.unit_views[desk.market_id][bucket]
+        weight = with_buffer(weight_e14(desk.tiers, abs(quantity)), near.alert_buffer_e6)
+        cash, at_zero = self._ledger.cash_view[bucket], self._due_at_zero
+        return trigger_price_e8(cash, quantity, weight, due_at_zero=at_zero)
 
-    def _is_tired(self, trader: _Trader) -> bool:
-        near = trader.group.spec.near
-        assert near is not None
-        return trader.habit is Habit.TOPS_UP and trader.top_ups >= near.top_up_times
+    def _stop_e8(self, bucket: int, trader: _Trader) -> int | None:
+        if trader.stop_distance_e6 is None:
+            return None
+        account = self._orders.account(bucket, trader.group.desk)
+        return stop_e8(account.quantity_e8, account.entry_e8, trader.stop_distance_e6)
 
-    # Near the liquidation -----------------------------------------------------------------------
+    def ended(self, bucket: int, seq: int) -> None:
+        """Take note that liquidation *seq* has ended; who lost its position may come back."""
+        trader = self._traders.get(bucket)
+        if trader is None:
+            return
+        spec, group = trader.group.spec.returns, trader.group
+        account = self._orders.account(bucket, group.desk)
+        if account.quantity_e8:
+            return
+        number, trader.closings = trader.closings, trader.closings + 1
+        if spec is None or account.cash_uusd < 0:
+            return
+        if group.returns.at(trader.row, 4 * number) * RATIO_SCALE >= spec.share_e6:
+            return
+        delay = _delay_us(spec.delay, group.return_delays, trader.row, number)
+        at_us = return_us(spec.windows, self._context.now_us + delay)
+        if at_us is not None:
+            wait = at_us - self._context.now_us
+            self._context.call(wait, Priority.TRADER, self._come_back, bucket, seq, number)
 
-    def _plan(self, bucket: int, seq: int) -> None:
-        trader = self._traders[bucket]
-        trader.is_reacting = True
-        delay = self._delay_us(trader, bucket)
-        trader.reactions += 1
-        self._context.call(delay, Priority.TRADER, self._react, bucket, seq)
+    # What they do -------------------------------------------------------------------------------
 
-    def _delay_us(self, trader: _Trader, bucket: int) -> int:
-        """Return the reaction time, which is never none: what is seen is acted on later."""
-        law, group = trader.group.spec.reaction, trader.group
-        normal = group.reactions.normal_at(bucket - group.first_bucket, trader.reactions)
-        return max(lognormal_us(law.median_us, law.p99_us, normal), 1)
-
-    def _react(self, bucket: int, seq: int) -> None:
+    def _react(self, react: Reaction, bucket: int, seq: int, closings: int) -> None:
         trader = self._traders[bucket]
         trader.is_reacting = False
-        if self._is_in_liquidation(bucket):
-            return  # Watched again when that is over.
-        account, near = self._account(bucket, trader.group.desk), trader.group.spec.near
-        assert near is not None
-        if account.is_due(near.alert_buffer_e6):
-            match trader.habit:
-                case Habit.TOPS_UP:
-                    amount = top_up_uusd(account, near.top_up_to_e6)
-                    self._context.journal.append(FundsDeposited(bucket, amount), seq)
-                    trader.top_ups += 1
-                    self._venue.balances_changed(bucket)
-                case Habit.REDUCES:
-                    order = reduction_e8(account.quantity_e8, near.reduce_by_e6)
-                    self._trade(bucket, order, TradeReason.REDUCED, seq)
-                case Habit.CLOSES:
-                    self._trade(bucket, -account.quantity_e8, TradeReason.CLOSED, seq)
+        # Of a position that was liquidated meanwhile, nothing is left to react to.
+        if not self._orders.is_in_liquidation(bucket) and trader.closings == closings:
+            react(bucket, seq)
         self.watch(bucket)
 
-    def _account(self, bucket: int, desk: MarketDesk) -> Account:
-        return Account(
-            cash_uusd=self._ledger.cash_view[bucket],
-            quantity_e8=self._ledger.unit_views[desk.market_id][bucket],
-            entry_e8=int(self._context.world.entry_e8[desk.market_id, bucket]),
-            tiers=desk.tiers,
-            mark_e8=desk.state.mark_e8,
-            due_at_zero=self._due_at_zero,
-        )
+    def _near_reaction(self, bucket: int, seq: int) -> None:
+        trader = self._traders[bucket]
+        group, near = trader.group, trader.group.spec.near
+        account = self._orders.account(bucket, group.desk)
+        assert near is not None
+        if not account.is_due(near.alert_buffer_e6):
+            return
+        match trader.habit:
+            case Habit.TOPS_UP:
+                trader.top_ups += 1
+                self._orders.top_up(bucket, top_up_uusd(account, near.top_up_to_e6), seq)
+            case Habit.REDUCES:
+                order = reduction_e8(account.quantity_e8, near.reduce_by_e6)
+                self._trade(bucket, order, TradeReason.REDUCED, seq)
+            case Habit.CLOSES:
+                self._trade(bucket, -account.quantity_e8, TradeReason.CLOSED, seq)
 
-    # Orders -------------------------------------------------------------------------------------
+    def _stop(self, bucket: int, seq: int) -> None:
+        quantity = self._ledger.unit_views[self._traders[bucket].group.desk.market_id][bucket]
+        if quantity:
+            self._trade(bucket, -quantity, TradeReason.STOPPED, seq)
 
     def _trade(self, bucket: int, order_e8: int, reason: TradeReason, cause: int) -> None:
-        """
-        Send an order to the book; what it gets within the slippage is traded, the rest is not.
-
-        The venue refuses a fill that would leave the account due at the mark.
-        """
-        group, now = self._traders[bucket].group, self._context.now_us
-        desk = group.desk
-        book, reference = desk.state.book, desk.path.at(now)
-        market = displaced_price_e8(reference, desk.liquidity.displacement(book, now))
-        limit = limit_e8(market, order_e8, group.spec.slippage_e6)
-        fill = desk.liquidity.fill(book, now, reference, order_e8, limit)
-        if fill is None:
-            return
-        fee = taker_fee_uusd(self._fee_e6, fill.quantity_e8, fill.price_e8)
-        account = self._account(bucket, desk).traded(fill.quantity_e8, fill.price_e8, fee)
-        if not account.is_allowed():
-            return
-        event = TradeFilled(
-            bucket_id=bucket,
-            market_id=desk.market_id,
-            reason=reason,
-            ordered_e8=order_e8,
-            quantity_e8=fill.quantity_e8,
-            price_e8=fill.price_e8,
-            cost_uusd=taker_cost_uusd(fill.quantity_e8, fill.price_e8),
-            fee_uusd=fee,
-            entry_price_e8=account.entry_e8,
-            mark_price_e8=desk.state.mark_e8,
-            reference_price_e8=reference,
-            market_price_e8=fill.market_price_e8,
+        group = self._traders[bucket].group
+        slippage = group.spec.slippage_e6
+        self._orders.trade(
+            bucket, group.desk, order_e8, slippage_e6=slippage, reason=reason, cause=cause
         )
-        seq = self._context.journal.append(event, cause)
-        self._context.book_changed(desk.market_id)
-        if not account.quantity_e8 and account.cash_uusd:
-            self._context.journal.append(FundsWithdrawn(bucket, account.cash_uusd), seq)
-        self._venue.balances_changed(bucket)
+
+    def _come_back(self, bucket: int, seq: int, number: int) -> None:
+        trader = self._traders[bucket]
+        group, spec = trader.group, trader.group.spec.returns
+        assert spec is not None
+        row, draws = trader.row, group.returns
+        is_same = draws.at(row, 4 * number + 2) * RATIO_SCALE < spec.same_side_e6
+        self._orders.open(
+            bucket,
+            group.desk,
+            return_size_uusd(spec, trader.start_uusd, draws.normal_at(row, 4 * number + 1)),
+            is_long=trader.is_long == is_same,
+            leverage=leverage_of(group.cohort.leverage, group.leverages.normal_at(row, number)),
+            slippage_e6=group.spec.slippage_e6,
+            cause=seq,
+        )
+
+
+def _delay_us(law: Latency, stream: Stream, row: int, number: int) -> int:
+    """Return the n-th delay of an account, which is never none: what is seen is acted on later."""
+    return max(lognormal_us(law.median_us, law.p99_us, stream.normal_at(row, number)), 1)

@@ -86,6 +86,10 @@ class Follower(Protocol):
         """Take note that *bucket*, which is in no liquidation, has other balances."""
         ...
 
+    def ended(self, bucket: int, seq: int) -> None:
+        """Take note of event *seq*, the end of a liquidation of *bucket*."""
+        ...
+
 
 class Venue:
     """
@@ -437,7 +441,7 @@ class Venue:
         bucket, desk = liquidation.bucket_id, liquidation.desk
         is_closed = not self._margins.legs(bucket)
         del self._liquidations[bucket]
-        self._context.journal.append(
+        seq = self._context.journal.append(
             LiquidationEnded(
                 liquidation_seq=liquidation.seq,
                 bucket_id=bucket,
@@ -449,6 +453,8 @@ class Venue:
             cause,
         )
         self._watch(bucket)
+        if self._follower is not None:
+            self._follower.ended(bucket, seq)
 
     def is_restored(self, bucket: int) -> bool:
         """Return whether the margin of *bucket* is restored at the marks."""

@@ -634,6 +634,63 @@ class Near:
 
 
 @attrs.frozen
+class Stop:
+    """
+    Stop-loss orders: at a mark, the position is closed.
+
+    Attributes:
+        share_e6: Share of the accounts that have one.
+        nearest_e6: Its distance from the entry price, as a share of that, is drawn from here
+        farthest_e6: to here.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    nearest_e6: int = ratio("nearest", "0", "0.99", low_open=True)
+    farthest_e6: int = ratio("farthest", "0", "0.99", low_open=True)
+
+
+@attrs.frozen
+class Return:
+    """
+    Accounts that open again after a liquidation has closed their position.
+
+    Attributes:
+        share_e6: Probability that one does.
+        delay: From the end of the liquidation.
+        windows: They come back in these alone: later, if the next one begins later; none is always.
+        same_side_e6: Probability that the new position has the side of that of the start.
+        size_e6: Median of its value, as a multiple of that at the start.
+        size_sigma: Standard deviation of the logarithm of its value.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    delay: Latency = table("delay")
+    windows: Windows = pairs("windows", _WINDOW_START, _WINDOW_END, default=[])
+    same_side_e6: int = ratio("same_side", "0", "1", default=1)
+    size_e6: int = ratio("size", "0", "100", low_open=True, default=1)
+    size_sigma: float = real("size_sigma", "0", "5", default=0)
+
+
+@attrs.frozen
+class Rebalance:
+    """
+    Trading to a multiple of equity, once per period.
+
+    Attributes:
+        period_us: Time between two rebalancings; the first is one period after the start.
+        target_leverage_e6: The multiple of equity, and with a target volatility the largest.
+        target_volatility: Annual volatility that the account is to have; None for a multiple that
+            does not depend on it.
+        half_life_periods: Periods after which a squared return counts half in the volatility.
+    """
+
+    period_us: int = duration("period", "0.001")
+    target_leverage_e6: int = ratio("target_leverage", "0", "1000", low_open=True)
+    target_volatility: float | None = real("target_volatility", "0.0001", "1000", default=None)
+    half_life_periods: float = real("half_life_periods", "0.01", "1000000", default=10)
+
+
+@attrs.frozen
 class Traders:
     """
     How isolated accounts act of their own will.
@@ -642,11 +699,17 @@ class Traders:
         reaction: From what they react to until they act.
         slippage_e6: No unit is traded further than this share from the market price.
         near: What they do near their liquidation.
+        stop: Their stop-loss orders.
+        returns: How they come back after a liquidation.
+        rebalance: What they rebalance to.
     """
 
     reaction: Latency = table("reaction")
     slippage_e6: int = ratio("slippage", "0", "1", default=Decimal("0.1"))
     near: Near | None = table("near")
+    stop: Stop | None = table("stop")
+    returns: Return | None = table("return")
+    rebalance: Rebalance | None = table("rebalance")
 
 
 @attrs.frozen

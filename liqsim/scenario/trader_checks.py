@@ -17,6 +17,11 @@ def traders_checks(path: Path, cohort: Cohort, markets: Mapping[str, Market]) ->
     if traders.near is not None and cohort.market in markets:
         yield from _near((*path, "near"), traders.near, markets[cohort.market])
 
+    stop = traders.stop
+    if stop is not None and stop.farthest_e6 < stop.nearest_e6:
+        least = Decimal(stop.nearest_e6) / RATIO_SCALE
+        yield (*path, "stop", "farthest"), f"must be at least nearest, {least.normalize():f}"
+
 
 def _near(path: Path, near: Near, market: Market) -> Iterator[Problem]:
     acting_e6 = near.top_up_share_e6 + near.reduce_share_e6 + near.close_share_e6

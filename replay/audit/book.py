@@ -243,6 +243,9 @@ class Book:
         trader_terms: Terms of accounts that act, by owner id.
         top_ups: How often each has topped up.
         leaves: Who has closed its position and must withdraw what is left.
+        start_uusd: Value of the position at the start of accounts that act; negative is short.
+        returned: Ends of liquidations that accounts have come back from.
+        paid_in: The deposit of one that comes back, its account and amount, until it opens.
     """
 
     terms: Terms
@@ -277,6 +280,9 @@ class Book:
     trader_terms: Mapping[int, TraderTerms] = attrs.Factory(dict)
     top_ups: Counter[int] = attrs.Factory(Counter)
     leaves: int | None = None
+    start_uusd: dict[int, int] = attrs.Factory(dict)
+    returned: set[int] = attrs.Factory(set)
+    paid_in: tuple[int, int, int] | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

@@ -53,11 +53,11 @@ _UNNAMED: Final = (
     ShadowCrossed,
     FundsWithdrawn,
 )
-"""Kinds that nothing may name; anything else is remembered."""
+"""Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
 _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
-    FundsDeposited: (OracleUpdated, MaintenanceChanged),
+    FundsDeposited: (OracleUpdated, MaintenanceChanged, LiquidationEnded),
     PositionOpened: (),
     DepthChanged: (),
     MarketExtremes: (),
@@ -81,7 +81,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     TrancheSettled: (TrancheStarted,),
     LiquidationEnded: (TrancheSettled, LiquidationTriggered),
     LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
-    TradeFilled: (OracleUpdated, MaintenanceChanged),
+    TradeFilled: (OracleUpdated, MaintenanceChanged, FundsDeposited),
     FundsWithdrawn: (TradeFilled,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
@@ -108,12 +108,14 @@ class Causes:
         seen: Earlier entries that may be named.
         newest_judge: The last mark or change of maintenance by market, which judges margins.
         newest_shadow_judge: Likewise, or shadow mark.
+        newest_mark: The last mark by market.
     """
 
     findings: Findings
     seen: dict[int, Entry] = attrs.Factory(dict)
     newest_judge: dict[int, int] = attrs.Factory(dict)
     newest_shadow_judge: dict[int, int] = attrs.Factory(dict)
+    newest_mark: dict[int, int] = attrs.Factory(dict)
 
     def event(self, seq: int, kind: type[Any]) -> Any:
         """Return the earlier event *seq* if it is of *kind*, else None."""
@@ -124,10 +126,13 @@ class Causes:
         """Check one entry; *exists* tells whether an earlier event has a number."""
         self._check_references(entry)
         self._check_cause(entry, exists)
-        if not isinstance(entry.event, _UNNAMED):
+        is_late = isinstance(entry.event, FundsDeposited) and entry.sim_time_us > 0
+        if is_late or not isinstance(entry.event, _UNNAMED):
             self.seen[entry.seq] = entry
         if isinstance(entry.event, OracleUpdated | MaintenanceChanged):
             self.newest_judge[entry.event.market_id] = entry.seq
+        if isinstance(entry.event, OracleUpdated):
+            self.newest_mark[entry.event.market_id] = entry.seq
         if isinstance(entry.event, OracleUpdated | ShadowUpdated | MaintenanceChanged):
             self.newest_shadow_judge[entry.event.market_id] = entry.seq
 
@@ -169,6 +174,9 @@ class Causes:
                 what = "by another keeper or in another market"
             case ContributionPaid() | FundsDeposited():
                 return None  # The rule that it follows says which event it must be.
+            case TradeFilled() if isinstance(named, FundsDeposited):
+                is_right = named.owner_id == event.bucket_id
+                what = "of another account"
             case TradeFilled():
                 is_right = named.market_id == event.market_id
                 what = "in another market"

@@ -25,6 +25,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
+    PositionOpened,
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
@@ -70,6 +71,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     LiquidationEnded: liquidations.liquidation_ended,
     LiquidationUnresolved: liquidations.liquidation_unresolved,
     FundsDeposited: traders.funds_deposited,
+    PositionOpened: traders.position_opened,
     TradeFilled: traders.trade_filled,
     FundsWithdrawn: traders.funds_withdrawn,
 }
@@ -93,6 +95,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         waterfall.deleveraging_left(book, entry.seq)
     if book.leaves is not None and kind is not FundsWithdrawn:
         traders.leaver_stayed(book, entry)
+    if book.paid_in is not None and kind is not TradeFilled:
+        traders.opening_missing(book, entry)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)

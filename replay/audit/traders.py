@@ -1,12 +1,17 @@
 """Accounts that act of their own will: when they may, by how much, and what it leaves them with."""
 
+import math
+from bisect import bisect_right
+from itertools import pairwise
 from typing import Final
 
 from liqsim.events import (
-    NO_CAUSE,
     Entry,
     FundsDeposited,
     FundsWithdrawn,
+    LiquidationEnded,
+    OracleUpdated,
+    PositionOpened,
     TradeFilled,
     TradeReason,
 )
@@ -14,16 +19,28 @@ from replay.audit.book import Book
 from replay.audit.executions import check_order, note_flow
 from replay.audit.findings import e8, usd
 from replay.margin import slope_e14
-from replay.terms import TraderTerms
+from replay.terms import RebalanceTerms, ReturnTerms, TraderTerms
 
 _E6: Final = 10**6
+_E10: Final = 10**10
 _E16: Final = 10**16
+_YEAR_US: Final = 365.25 * 86_400 * _E6
+_NEAR_ONE: Final = 1e-9
+"""Relative difference between two computations of one float."""
+
+
+def position_opened(book: Book, entry: Entry, e: PositionOpened) -> None:
+    """Note side and value of the position that an account has at the start."""
+    del entry
+    if e.bucket_id in book.trader_terms:
+        value = abs(e.quantity_e8) * e.price_e8 // _E10
+        book.start_uusd[e.bucket_id] = value if e.quantity_e8 > 0 else -value
 
 
 def trade_filled(book: Book, entry: Entry, e: TradeFilled) -> None:
     """Check an order: its right, time, size, fee, entry price, and what it leaves."""
     check_order(book, entry, e)
-    terms = _acts(book, entry, e.bucket_id)
+    terms = _terms(book, entry, e.bucket_id)
     position = book.position(e.market_id, e.bucket_id)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
     fee = -(-abs(e.quantity_e8) * e.price_e8 * book.terms.taker_fee_e6 // _E16)
@@ -32,18 +49,48 @@ def trade_filled(book: Book, entry: Entry, e: TradeFilled) -> None:
     _check_left(book, entry, e, position)
     if terms is not None:
         _check_slippage(book, entry, e, terms)
-        _check_near(book, entry, e.market_id, e.bucket_id, terms)
-        _check_size(book, entry, e, position, terms)
+        _check_reason(book, entry, e, position, terms)
     note_flow(book, entry, e)
 
 
+def _check_reason(
+    book: Book, entry: Entry, e: TradeFilled, position: int, terms: TraderTerms
+) -> None:
+    """Check that an account had the reason that it gives, and the order that this makes."""
+    share_e6 = _E6
+    match e.reason:
+        case TradeReason.REDUCED | TradeReason.CLOSED:
+            _check_reaction(book, entry, e.bucket_id, terms)
+            _check_near(book, entry, e.market_id, e.bucket_id, terms)
+            if terms.near is None or not terms.near.may(e.reason):
+                _report(book, entry, f"account {e.bucket_id} has {e.reason.name}: nobody does")
+            elif e.reason is TradeReason.REDUCED:
+                share_e6 = terms.near.reduce_by_e6
+        case TradeReason.STOPPED:
+            _check_reaction(book, entry, e.bucket_id, terms)
+            _check_stop(book, entry, e, position, terms)
+        case TradeReason.OPENED:
+            _check_opened(book, entry, e, terms)
+            return
+        case TradeReason.REBALANCED:
+            _check_rebalanced(book, entry, e, position, terms)
+            return
+    size = -(-abs(position) * share_e6 // _E6)
+    book.expect("trader", entry, "ordered_e8", e.ordered_e8, -size if position > 0 else size)
+
+
 def funds_deposited(book: Book, entry: Entry, e: FundsDeposited) -> None:
-    """Check a deposit after the start: a top-up."""
+    """Check a deposit after the start: a top-up, or collateral of who comes back."""
     if not entry.sim_time_us:
         return  # The scenario's, checked with the openings.
-    terms, home = _acts(book, entry, e.owner_id), book.buckets.get(e.owner_id)
+    terms, home = _terms(book, entry, e.owner_id), book.buckets.get(e.owner_id)
     if terms is None or home is None:
         return
+    ended = book.causes.event(entry.cause_seq, LiquidationEnded)
+    if ended is not None:
+        _check_return(book, entry, e, ended, terms.returns)
+        return
+    _check_reaction(book, entry, e.owner_id, terms)
     _check_near(book, entry, home, e.owner_id, terms)
     book.top_ups[e.owner_id] += 1
     if terms.near is None or not terms.near.can_top_up:
@@ -54,6 +101,62 @@ def funds_deposited(book: Book, entry: Entry, e: FundsDeposited) -> None:
     at_zero = int(book.terms.due_at_zero)
     lacking = at_zero - _margin(book, home, e.owner_id, terms.near.top_up_to_e6)
     book.expect("trader", entry, "amount_uusd", e.amount_uusd, max(-(-lacking // _E16), 0))
+
+
+def _check_return(
+    book: Book,
+    entry: Entry,
+    e: FundsDeposited,
+    ended: LiquidationEnded,
+    terms: ReturnTerms | None,
+) -> None:
+    """Check that an account comes back once, in time, after a liquidation that closed it."""
+    if entry.cause_seq in book.returned or ended.bucket_id != e.owner_id or terms is None:
+        _report(book, entry, f"account {e.owner_id} has no liquidation to come back from")
+        return
+    book.returned.add(entry.cause_seq)
+    if book.legs(e.owner_id) or book.cash(e.owner_id) < 0:
+        _report(book, entry, f"account {e.owner_id} comes back with a position or a debt")
+    waited = entry.sim_time_us - book.causes.seen[entry.cause_seq].sim_time_us
+    median, p99 = terms.delay_us
+    is_windowed = any(start == entry.sim_time_us for start, _ in terms.windows)
+    inside = any(start <= entry.sim_time_us < end for start, end in terms.windows)
+    if terms.windows and not inside:
+        _report(book, entry, f"account {e.owner_id} comes back outside its windows")
+    if waited < 1 or (median == p99 and not is_windowed and waited != max(median, 1)):
+        _report(book, entry, f"account {e.owner_id} comes back after {waited} us")
+    book.paid_in = entry.seq, e.owner_id, e.amount_uusd
+
+
+def opening_missing(book: Book, entry: Entry) -> None:
+    """Report collateral for a position that is not opened right after it."""
+    _report(book, entry, "collateral of who comes back is followed by no opening")
+    book.paid_in = None
+
+
+def _check_opened(book: Book, entry: Entry, e: TradeFilled, terms: TraderTerms) -> None:
+    """Check side, size and leverage of a position that is opened again."""
+    paid, book.paid_in = book.paid_in, None
+    law, start = terms.returns, book.start_uusd.get(e.bucket_id, 0)
+    if law is None or paid is None or paid[:2] != (entry.cause_seq, e.bucket_id):
+        _report(book, entry, f"account {e.bucket_id} opens without collateral for it")
+        return
+    is_same = (e.quantity_e8 > 0) == (start > 0)
+    if law.same_side_e6 == (0 if is_same else _E6):
+        _report(book, entry, f"account {e.bucket_id} comes back on the wrong side")
+    value, margin = abs(e.cost_uusd), paid[2] - e.fee_uusd
+    low, high = (value / leverage for leverage in reversed(law.leverages))
+    if not low * (1 - _NEAR_ONE) - 1 <= margin <= high * (1 + _NEAR_ONE) + 1:
+        _report(book, entry, f"collateral of {usd(margin)} on {usd(value)} is beyond the leverage")
+    depth = book.depths.get(e.market_id)
+    if law.size_sigma or depth is None:
+        return
+    sign = 1 if e.ordered_e8 > 0 else -1
+    price = depth.quote(entry.sim_time_us, e.reference_price_e8, sign).price_e8
+    right = abs(start) * law.size * _E10 / price
+    if abs(abs(e.ordered_e8) - right) > 2 + right * _NEAR_ONE + right / price:
+        message = f"ordered is {e8(abs(e.ordered_e8))}, must be {e8(right)}"
+        _report(book, entry, message)
 
 
 def funds_withdrawn(book: Book, entry: Entry, e: FundsWithdrawn) -> None:
@@ -77,19 +180,24 @@ def traded(book: Book, entry: Entry, e: TradeFilled) -> None:
         book.leaves = e.bucket_id
 
 
-def _acts(book: Book, entry: Entry, bucket: int) -> TraderTerms | None:
+def _terms(book: Book, entry: Entry, bucket: int) -> TraderTerms | None:
     """Return the terms by which an account acts; report one that may not."""
     terms = book.trader_terms.get(bucket)
     if terms is None:
         _report(book, entry, f"account {bucket} acts, and its cohort holds what it has")
     elif bucket in book.liquidation_of:
         _report(book, entry, f"account {bucket} acts in its liquidation")
-    elif entry.cause_seq != NO_CAUSE and (cause := book.causes.seen.get(entry.cause_seq)):
-        waited = entry.sim_time_us - cause.sim_time_us
-        median, p99 = terms.reaction_us
-        if waited < 1 or (median == p99 and waited != max(median, 1)):
-            _report(book, entry, f"account {bucket} acts {waited} us after its reason")
     return terms
+
+
+def _check_reaction(book: Book, entry: Entry, bucket: int, terms: TraderTerms) -> None:
+    """Check that the reaction time lies between a reason and the act."""
+    cause = book.causes.seen.get(entry.cause_seq)
+    if cause is None:
+        return  # Reported as cause_kind.
+    waited, (median, p99) = entry.sim_time_us - cause.sim_time_us, terms.reaction_us
+    if waited < 1 or (median == p99 and waited != max(median, 1)):
+        _report(book, entry, f"account {bucket} acts {waited} us after its reason")
 
 
 def _margin(book: Book, market: int, bucket: int, buffer_e6: int) -> int:
@@ -111,18 +219,68 @@ def _check_near(book: Book, entry: Entry, market: int, bucket: int, terms: Trade
         _report(book, entry, message)
 
 
-def _check_size(
+def _check_stop(
     book: Book, entry: Entry, e: TradeFilled, position: int, terms: TraderTerms
 ) -> None:
-    """Check the order that a reason makes."""
-    near = terms.near
-    share_e6 = _E6
-    if e.reason is TradeReason.REDUCED:
-        share_e6 = near.reduce_by_e6 if near is not None else 0
-    size = -(-abs(position) * share_e6 // _E6)
-    book.expect("trader", entry, "ordered_e8", e.ordered_e8, -size if position > 0 else size)
-    if near is not None and not near.may(e.reason):
-        _report(book, entry, f"account {e.bucket_id} has {e.reason.name}, and its cohort does not")
+    """Check that the mark reacted to was as far from the entry price as the nearest stop."""
+    mark = book.causes.event(entry.cause_seq, OracleUpdated)
+    entered = book.fold.entry_prices_e8.get((e.market_id, e.bucket_id), 0)
+    if terms.stop_e6 is None or mark is None:
+        # A change of maintenance moves no price, but looks at those that stand.
+        if terms.stop_e6 is None:
+            _report(book, entry, f"account {e.bucket_id} has no stop")
+        return
+    sign = 1 if position > 0 else -1
+    gone = sign * (entered - mark.price_e8)
+    if (gone + 1) * _E6 < entered * terms.stop_e6:
+        message = f"account {e.bucket_id} stops at {e8(mark.price_e8)}, from {e8(entered)}"
+        _report(book, entry, message)
+
+
+def _check_rebalanced(
+    book: Book, entry: Entry, e: TradeFilled, position: int, terms: TraderTerms
+) -> None:
+    """Check the instant of a rebalancing, and that the order leads to the target."""
+    law = terms.rebalance
+    if law is None or entry.sim_time_us % law.period_us or not position:
+        _report(book, entry, f"account {e.bucket_id} has nothing to rebalance now")
+        return
+    newest = book.causes.newest_mark.get(e.market_id)
+    book.expect("trader", entry, "the mark it is due to", entry.cause_seq, newest)
+    mark = book.mark(e.market_id)
+    equity = book.cash(e.bucket_id) * _E10 + position * mark
+    leverage_e6 = _leverage_e6(book, e.market_id, law, entry.sim_time_us)
+    ends = []
+    for leverage in (leverage_e6 - 1, leverage_e6, leverage_e6 + 1):
+        target = equity * leverage // (mark * _E6)
+        ends.append((target if position > 0 else -target) - position)
+    is_right = e.ordered_e8 == ends[1]
+    if law.volatility is not None:  # A root of squares, known to a rounding.
+        is_right = min(ends) <= e.ordered_e8 <= max(ends)
+    if equity <= 0 or not is_right:
+        message = f"ordered is {e8(e.ordered_e8)}, must be {e8(ends[1])}"
+        _report(book, entry, message)
+
+
+def _leverage_e6(book: Book, market: int, law: RebalanceTerms, now_us: int) -> int:
+    """Return the multiple of equity, by the volatility of the marks at the instants so far."""
+    if law.volatility is None:
+        return law.leverage_e6
+    at_us, prices = book.marks[market]
+    stood = [
+        prices[row - 1]
+        for instant in range(law.period_us, now_us + 1, law.period_us)
+        if (row := bisect_right(at_us, instant))
+    ]
+    squares = [math.log(b / a) ** 2 for a, b in pairwise(stood)]
+    if not any(squares):
+        return law.leverage_e6
+    left = 0.5 ** (1 / law.half_life_periods)
+    variance = squares[0]
+    for square in squares:
+        variance = left * variance + (1 - left) * square
+    annual = math.sqrt(variance * _YEAR_US / law.period_us)
+    return min(math.floor(law.volatility / annual * _E6), law.leverage_e6)
 
 
 def _check_slippage(book: Book, entry: Entry, e: TradeFilled, terms: TraderTerms) -> None:

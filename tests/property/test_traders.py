@@ -28,6 +28,11 @@ _FLOORS = {
     "liquidated before reacting": 10,
     "near, and no order filled": 10,
     "displaced by trading": 10,
+    "traded: stopped": 10,
+    "traded: opened": 10,
+    "rebalanced up": 10,
+    "rebalanced down": 10,
+    "rebalanced below the most": 10,
 }
 
 

@@ -53,7 +53,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.model import Ladder, NoImpact, PowerBook, TopUp, Traders
+from liqsim.scenario.model import Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -201,15 +201,20 @@ class Auditor:
             FundsWithdrawn: self._withdrawn,
         }
         self._traders: dict[int, Traders] = {}
+        self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
         for cohort in scenario.population.cohorts:
             if cohort.traders is not None:
                 for bucket in range(first, first + cohort.accounts):
                     self._traders[bucket] = cohort.traders
+                    self._leverages[bucket] = cohort.leverage
             first += cohort.accounts
         self._top_ups: Counter[int] = Counter()
         self._leaver: tuple[int, int] | None = None
         self._must_act: dict[int, tuple[int, str]] = {}
+        self._returned: set[int] = set()
+        self._back: tuple[int, int, int] | None = None
+        self._first_position: dict[int, tuple[int, int]] = {}
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
@@ -271,6 +276,7 @@ class Auditor:
         if not isinstance(event, LiquidationTriggered):
             self._nobody_else_is_due()
         assert self._leaver is None or isinstance(event, FundsWithdrawn)
+        assert self._back is None or isinstance(event, TradeFilled)
         is_later = before is not None and before.sim_time_us < entry.sim_time_us
         if is_later or not isinstance(event, _BEFORE_CROSSINGS):
             self._nobody_else_has_crossed()
@@ -415,6 +421,8 @@ class Auditor:
             near, law = terms.near, terms.reaction
             if near is None or law.median_us != law.p99_us or market not in self._legs(bucket):
                 continue
+            if terms.stop is not None:
+                continue  # It may be reacting to that.
             if bucket in self._open or bucket in self._must_act:
                 continue
             shares = near.top_up_share_e6, near.reduce_share_e6, near.close_share_e6
@@ -462,7 +470,11 @@ class Auditor:
 
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
         if entry.sim_time_us:
-            self._topped_up(entry, event)
+            assert event.owner_id not in self._open, "acts in a liquidation"
+            if isinstance(self.entries[entry.cause_seq].event, LiquidationEnded):
+                self._paid_in(entry, event)
+            else:
+                self._topped_up(entry, event)
         else:
             assert entry.cause_seq == NO_CAUSE
         self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
@@ -472,12 +484,12 @@ class Auditor:
         assert event.market_id not in self._opened_in[event.bucket_id]
         self._opened_in[event.bucket_id].append(event.market_id)
         self._entry_price[event.market_id, event.bucket_id] = event.price_e8
+        self._first_position[event.bucket_id] = event.quantity_e8, event.price_e8
         self._trade(event.bucket_id, MAKERS, event)
 
     def _acts(self, entry: Entry, bucket: int) -> Traders:
-        """Check that an account may act now, and return by which terms."""
+        """Check that an account may act now, in time, and return by which terms."""
         terms, cause = self._traders[bucket], self.entries[entry.cause_seq]
-        assert bucket not in self._open, "acts in a liquidation"
         assert isinstance(cause.event, OracleUpdated | MaintenanceChanged)
         assert [cause.event.market_id] == self._opened_in[bucket]
         must = self._must_act.pop(bucket, None)
@@ -495,6 +507,90 @@ class Auditor:
         asked = self._maintenance(bucket) / Fraction(mark, 10**8)
         raised = Fraction(-(-asked * (10**6 + buffer_e6) * 10**8 // 1), 10**14)
         return self._margin(bucket) + (asked - raised) * Fraction(mark, 10**8)
+
+    def _paid_in(self, entry: Entry, event: FundsDeposited) -> None:
+        """Check who comes back, when, and that it does so once; its opening must follow."""
+        bucket, law = event.owner_id, self._traders[event.owner_id].returns
+        ended = self.entries[entry.cause_seq]
+        assert law is not None
+        assert isinstance(ended.event, LiquidationEnded)
+        assert ended.event.bucket_id == bucket
+        assert ended.event.outcome is LiquidationOutcome.CLOSED
+        assert ended.event.cash_uusd >= 0
+        assert entry.cause_seq not in self._returned
+        self._returned.add(entry.cause_seq)
+        assert not self._legs(bucket)
+        windows = [(start, end) for start, end in law.windows if start <= entry.sim_time_us < end]
+        assert windows or not law.windows
+        waited = entry.sim_time_us - ended.sim_time_us
+        assert waited >= 1
+        if law.delay.median_us == law.delay.p99_us:
+            assert waited == max(law.delay.median_us, 1) or (
+                windows and windows[0][0] == entry.sim_time_us
+            )
+        self._back = entry.seq, bucket, event.amount_uusd
+
+    def _came_back(self, entry: Entry, event: TradeFilled) -> None:
+        """Check side, size and collateral of a position that is opened again."""
+        bucket, market = event.bucket_id, event.market_id
+        law, back = self._traders[bucket].returns, self._back
+        self._back = None
+        assert law is not None
+        assert back is not None
+        assert back[:2] == (entry.cause_seq, bucket)
+        leverage = self._leverages[bucket]
+        value, collateral = abs(event.cost_uusd), back[2] - event.fee_uusd
+        assert value / leverage.high - 2 <= collateral <= value / leverage.low + 2
+        first = self._first_position[bucket]
+        if law.same_side_e6 in (0, 10**6):
+            assert (event.quantity_e8 * first[0] > 0) == (law.same_side_e6 > 0)
+        if not law.size_sigma and isinstance(self._markets[market].liquidity, NoImpact):
+            meant = abs(first[0]) * first[1] * law.size_e6 / 10**6 / event.reference_price_e8
+            assert abs(abs(event.ordered_e8) - meant) <= 2 + meant * 1e-9 + 10**10
+        self._entry_price[market, bucket] = event.price_e8
+        assert event.entry_price_e8 == event.price_e8
+        self.census["came back after a debt of others"] += self._bad_debt[bucket] > 0
+
+    def _stopped(self, entry: Entry, event: TradeFilled) -> None:
+        """Check that the price reacted to was beyond the nearest stop."""
+        bucket, market = event.bucket_id, event.market_id
+        stop = self._acts(entry, bucket).stop
+        assert stop is not None
+        cause = self.entries[entry.cause_seq].event
+        mark = next(
+            e.event.price_e8
+            for e in reversed(self.entries[: entry.cause_seq + 1])
+            if isinstance(e.event, OracleUpdated) and e.event.market_id == market
+        )
+        assert isinstance(cause, OracleUpdated | MaintenanceChanged)
+        sign = 1 if self._units[market][bucket] > 0 else -1
+        entered = self._entry_price[market, bucket]
+        assert sign * (entered - mark) + 1 >= Fraction(entered * stop.nearest_e6, 10**6)
+        self.census["stopped beyond the farthest"] += sign * (entered - mark) > Fraction(
+            entered * stop.farthest_e6, 10**6
+        )
+
+    def _rebalanced(self, entry: Entry, event: TradeFilled) -> None:
+        """Check that an order leads to the multiple of equity that the account is to have."""
+        bucket, market = event.bucket_id, event.market_id
+        law = self._traders[bucket].rebalance
+        mark, mark_seq, _ = self._marks[market]
+        assert law is not None
+        assert entry.cause_seq == mark_seq
+        assert entry.sim_time_us % law.period_us == 0
+        position = self._units[market][bucket]
+        equity = Fraction(self._cash[bucket], 10**6) + Fraction(position * mark, 10**16)
+        assert equity > 0
+        target = abs(position + event.ordered_e8) * Fraction(mark, 10**16) / equity
+        most = Fraction(law.target_leverage_e6, 10**6)
+        step = Fraction(mark, 10**16) / equity
+        assert target <= most
+        assert position * (position + event.ordered_e8) >= 0
+        if law.target_volatility is None:
+            assert target > most - step
+        self.census["rebalanced below the most"] += target <= most - step - Fraction(1, 10**6)
+        self.census["rebalanced up"] += position * event.ordered_e8 > 0
+        self.census["rebalanced down"] += position * event.ordered_e8 < 0
 
     def _topped_up(self, entry: Entry, event: FundsDeposited) -> None:
         bucket = event.owner_id
@@ -514,26 +610,41 @@ class Auditor:
 
     def _traded(self, entry: Entry, event: TradeFilled) -> None:
         bucket, market, quantity = event.bucket_id, event.market_id, event.quantity_e8
-        terms, position = self._acts(entry, bucket), self._units[market][bucket]
-        near = terms.near
-        assert near is not None
+        position, size = self._units[market][bucket], abs(self._units[market][bucket])
+        assert bucket not in self._open, "acts in a liquidation"
         assert event.mark_price_e8 == self._marks[market][0]
-        assert self._is_due(self._above(bucket, near.alert_buffer_e6))
         assert event.fee_uusd == -(
             -abs(quantity) * event.price_e8 * self._venue.fees.taker_e6 // (_E16 * 10**6)
         )
-        if event.reason is TradeReason.REDUCED:
-            assert near.reduce_share_e6
-            size = -(-abs(position) * near.reduce_by_e6 // 10**6)
-        else:
-            assert near.close_share_e6
-            size = abs(position)
-        assert event.ordered_e8 == (-size if position > 0 else size)
+        entered = self._entry_price.get((market, bucket), 0)
+        match event.reason:
+            case TradeReason.OPENED:
+                self._came_back(entry, event)
+            case TradeReason.STOPPED:
+                self._stopped(entry, event)
+            case TradeReason.REBALANCED:
+                self._rebalanced(entry, event)
+            case _:
+                near = self._acts(entry, bucket).near
+                assert near is not None
+                assert self._is_due(self._above(bucket, near.alert_buffer_e6))
+                if event.reason is TradeReason.REDUCED:
+                    assert near.reduce_share_e6
+                    size = -(-abs(position) * near.reduce_by_e6 // 10**6)
+                else:
+                    assert near.close_share_e6
+        if event.reason not in (TradeReason.OPENED, TradeReason.REBALANCED):
+            assert event.ordered_e8 == (-size if position > 0 else size)
         assert quantity * event.ordered_e8 > 0
-        assert abs(quantity) <= size
-        assert event.entry_price_e8 == (
-            self._entry_price[market, bucket] if quantity + position else 0
-        )
+        assert abs(quantity) <= abs(event.ordered_e8)
+        if not quantity + position:
+            entered = 0
+        elif quantity * position > 0:
+            mean = Fraction(position * entered + quantity * event.price_e8, position + quantity)
+            entered = -(-mean // 1) if position > 0 else mean // 1
+        elif not position:
+            entered = event.price_e8
+        assert event.entry_price_e8 == entered
         self._entry_price[market, bucket] = event.entry_price_e8
         self._priced(entry, event)
         self._left_at[market] = entry.sim_time_us, event.market_price_e8

@@ -542,6 +542,42 @@ def panic(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def comeback(**overrides: Any) -> Raw:
+    """The crash among accounts with stops, of which some come back when they were liquidated."""
+    raw = engine_cascade(
+        name="comeback",
+        population__cohorts__crowd__traders={
+            "reaction": {"median": "1s", "p99": "8s"},
+            "stop": {"share": Decimal("0.4"), "nearest": Decimal("0.02"), "farthest": 0.05},
+            "return": {
+                "share": Decimal("0.8"),
+                "delay": {"median": "15s", "p99": "60s"},
+                "windows": [[at(100), at(175)]],
+                "same_side": Decimal("0.7"),
+                "size": Decimal("0.5"),
+                "size_sigma": 0.5,
+            },
+        },
+    )
+    return changed(raw, overrides)
+
+
+def rebalanced(**overrides: Any) -> Raw:
+    """The crash among funds that keep their leverage, or their volatility."""
+    crowd = _crowd() | {"leverage": {"median": 4, "max": 8}}
+    funds = {"period": "10s", "target_leverage": 4}
+    table = {"reaction": INSTANTLY, "rebalance": funds}
+    calm = funds | {"target_volatility": 20, "half_life_periods": 3}
+    raw = engine_cascade(
+        name="rebalanced",
+        population__cohorts={
+            "levered": crowd | {"traders": table},
+            "calm": crowd | {"traders": table | {"rebalance": calm}},
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -565,6 +601,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "tightened": tightened,
     "bought_back": bought_back,
     "panic": panic,
+    "comeback": comeback,
+    "rebalanced": rebalanced,
 }
 """The hand-written scenarios, by name."""
 
@@ -961,6 +999,10 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     return raw
 
 
+def _return(**changes: Any) -> Raw:
+    return {"share": Decimal("0.8"), "delay": {"median": "3s", "p99": "20s"}} | changes
+
+
 @st.composite
 def traders(draw: st.DrawFn) -> Raw:
     """Draw how accounts act; often all of a cohort do the same, after one time."""
@@ -974,7 +1016,19 @@ def traders(draw: st.DrawFn) -> Raw:
         "top_up_times": draw(_of(1, 3)),
         "reduce_by": draw(_of(Decimal("0.3"), Decimal("0.5"), 1)),
     }
-    return {
+    others: list[Raw] = [
+        {},
+        {"stop": {"share": 1, "nearest": Decimal("0.01"), "farthest": Decimal("0.03")}},
+        {"return": _return()},
+        {"return": _return(delay=constant("4s"), same_side=0, size_sigma=1)},
+        {
+            "stop": {"share": Decimal("0.5"), "nearest": Decimal("0.02"), "farthest": 0.1},
+            "return": _return(windows=[[at(30), at(50)], [at(60), at(80)]]),
+        },
+        {"rebalance": {"period": "7s", "target_leverage": 5}},
+        {"rebalance": {"period": "3s", "target_leverage": 20, "target_volatility": 4}},
+    ]
+    return draw(st.sampled_from(others)) | {
         "reaction": draw(st.sampled_from((*_LATENCIES[1:], constant("5s"), constant("15s")))),
         "slippage": draw(_of(Decimal("0.002"), Decimal("0.1"), 1)),
         "near": near,

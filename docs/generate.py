@@ -51,6 +51,9 @@ MEMBERS: Final = {
     "TradeReason": {
         "reduced": "Near its liquidation, part of the position was traded away.",
         "closed": "Near its liquidation, the position was closed.",
+        "stopped": "The mark had reached its stop, and the position was closed.",
+        "opened": "After a liquidation, a position was opened again, on new collateral.",
+        "rebalanced": "Its multiple of equity, or its volatility, was not what it is to have.",
     },
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",

@@ -193,7 +193,11 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "topped_up_usd": ("usd", "What accounts added to their collateral near their liquidation."),
     "closed_by_will_usd": (
         "usd",
-        "Sum of |quantity| x price over what accounts traded away near their liquidation.",
+        "Sum of |quantity| x price over what accounts traded away near liquidation or at stops.",
+    ),
+    "reopened_usd": (
+        "usd",
+        "Sum of |quantity| x price over what accounts opened again after a liquidation.",
     ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
@@ -478,8 +482,11 @@ def _traders(log: LogReader) -> dict[str, Any]:
             ) as topped_up_usd,
             (
                 select sum(value_usd)::decimal(38, 6) from trades
-                where reason in ('reduced', 'closed')
-            ) as closed_by_will_usd
+                where reason in ('reduced', 'closed', 'stopped')
+            ) as closed_by_will_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades where reason = 'opened'
+            ) as reopened_usd
         """,
     )
     return {key: _usd(value) for key, value in found.items()}

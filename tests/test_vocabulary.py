@@ -106,6 +106,9 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.RUN_ENDED, "run_ended"),
     (TradeReason.REDUCED, "panic"),
     (TradeReason.CLOSED, "panic"),
+    (TradeReason.STOPPED, "comeback"),
+    (TradeReason.OPENED, "comeback"),
+    (TradeReason.REBALANCED, "rebalanced"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

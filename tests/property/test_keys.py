@@ -19,6 +19,7 @@ from support.scenarios import (
     bars,
     changed,
     cohort,
+    comeback,
     cross_crash,
     engine_cascade,
     events_of,
@@ -28,6 +29,7 @@ from support.scenarios import (
     listed,
     market,
     panic,
+    rebalanced,
     small_scenario,
     source,
     squeeze,
@@ -699,6 +701,36 @@ ROWS: Final[dict[str, Row]] = {
             ("near.reduce_share", Decimal("0.3"), 0),
             ("near.reduce_by", Decimal("0.5"), 1),
             ("near.close_share", Decimal("0.3"), 0),
+        )
+    },
+    **{
+        f"population.cohorts.*.traders.{key}": (comeback, f"{CROWD}.traders.{key}", one, other)
+        for key, one, other in (
+            ("stop.share", Decimal("0.4"), 1),
+            ("stop.nearest", Decimal("0.02"), Decimal("0.03")),
+            ("stop.farthest", Decimal("0.05"), Decimal("0.03")),
+            ("return.share", Decimal("0.8"), Decimal("0.2")),
+            ("return.delay.median", "15s", "16s"),
+            ("return.delay.p99", "60s", "50s"),
+            ("return.windows.[].from", at(100), at(130)),
+            ("return.windows.[].to", at(175), at(101)),
+            ("return.same_side", Decimal("0.7"), 0),
+            ("return.size", Decimal("0.5"), Decimal("0.4")),
+            ("return.size_sigma", Decimal("0.5"), 0),
+        )
+    },
+    **{
+        f"population.cohorts.*.traders.rebalance.{key}": (
+            rebalanced,
+            f"population.cohorts.calm.traders.rebalance.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("period", "10s", "9s"),
+            ("target_leverage", 4, 3),
+            ("target_volatility", 20, 10),
+            ("half_life_periods", 3, 1),
         )
     },
     "population.cohorts.*.entry.short_sd": (crowd, f"{LONGS}.entry.short_sd", 0, Decimal("0.01")),

@@ -1018,6 +1018,8 @@ def traders(draw: st.DrawFn) -> Raw:
     }
     others: list[Raw] = [
         {},
+        {},
+        {},
         {"stop": {"share": 1, "nearest": Decimal("0.01"), "farthest": Decimal("0.03")}},
         {"return": _return()},
         {"return": _return(delay=constant("4s"), same_side=0, size_sigma=1)},
@@ -1025,8 +1027,8 @@ def traders(draw: st.DrawFn) -> Raw:
             "stop": {"share": Decimal("0.5"), "nearest": Decimal("0.02"), "farthest": 0.1},
             "return": _return(windows=[[at(30), at(50)], [at(60), at(80)]]),
         },
-        {"rebalance": {"period": "7s", "target_leverage": 5}},
-        {"rebalance": {"period": "3s", "target_leverage": 20, "target_volatility": 4}},
+        {"rebalance": {"period": "20s", "target_leverage": 5}},
+        {"rebalance": {"period": "9s", "target_leverage": 20, "target_volatility": 4}},
     ]
     return draw(st.sampled_from(others)) | {
         "reaction": draw(st.sampled_from((*_LATENCIES[1:], constant("5s"), constant("15s")))),

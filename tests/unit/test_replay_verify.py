@@ -854,7 +854,7 @@ def test_every_code_is_provoked_by_some_test():
         *(expected for table in tables for _, expected in table.values())
     )
     provoked |= {code for _, code in FORGERIES.values()}
-    provoked |= {code for _, codes in WRONG_TRADERS.values() for code in codes}
+    provoked |= {code for _, _, codes in WRONG_TRADERS.values() for code in codes}
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.
 
     assert set(CODES) == provoked

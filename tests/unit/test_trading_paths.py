@@ -7,9 +7,11 @@ below 91.837, and due below 90.909. Marks land every second; orders get the refe
 """
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from support.scenarios import Raw, changed, constant, events_of, knots, market, small_scenario
+import attrs
+from support.scenarios import Raw, at, changed, constant, events_of, knots, market, small_scenario
 
 from liqsim.events import (
     FundsDeposited,
@@ -77,19 +79,77 @@ def test_who_is_due_before_it_reacts_is_liquidated():
     assert (at, type(event)) == (10, LiquidationTriggered)
 
 
-def _sold(units: int, *, cost: int, fee: str, entry: int, reason: TradeReason) -> TradeFilled:
-    price = 91 * 10**8
+def test_a_stop_sells_all_at_the_market_some_time_after_its_mark():
+    # Its stop is at 100 - 5 % = 95. At 94 all brings 940, less 0.94: -900 + 939.06 are left.
+    stop = {"share": 1, "nearest": Decimal("0.05"), "farthest": Decimal("0.05")}
+
+    assert acts(falling_to("94", stop=stop)) == [
+        (15, _sold(10, cost=-940, fee="0.94", entry=0, reason=TradeReason.STOPPED, price=94)),
+        (15, FundsWithdrawn(ACCOUNT, 39_060_000)),
+    ]
+    assert acts(falling_to("95.01", stop=stop)) == []
+
+
+def test_who_was_liquidated_comes_back_on_new_collateral():
+    # 1,000 of 100 at the start, and at 80 as much: 12.5 units, at leverage 10 on 100, and a fee
+    # of 1. The old position was closed at 80, beyond bankruptcy: the fund paid 100.
+    law = {"share": 1, "delay": constant("20s"), "same_side": 0}
+    raw = falling_to("80", **{"return": law})
+    raw = changed(raw, {"venue__fund__initial_usd": 500})
+
+    (due_at, _), *back = acts(raw)
+
+    assert due_at == 10
+    bought = _sold(0, cost=-1_000, fee="1", entry=80, reason=TradeReason.OPENED, price=80)
+    units = Decimal("-12.5") * 10**8
+    bought = attrs.evolve(bought, ordered_e8=int(units), quantity_e8=int(units))
+    assert back == [(30, FundsDeposited(ACCOUNT, 101_000_000)), (30, bought)]
+
+
+def test_who_is_to_come_back_in_a_window_waits_for_it():
+    law = {"share": 1, "delay": constant("20s"), "windows": [[at(5), at(20)], [at(41), at(50)]]}
+    raw = changed(falling_to("80", **{"return": law}), {"venue__fund__initial_usd": 500})
+
+    assert [when for when, _ in acts(raw)] == [10, 41, 41]
+
+
+def test_who_keeps_its_leverage_trades_to_it():
+    # At 98 the equity is -900 + 980 = 80, and 10 times that 800: 8.16326530 units, rounded down.
+    rebalance = {"period": "15s", "target_leverage": 10}
+    ((when, event), *_) = acts(falling_to("98", rebalance=rebalance))
+
+    assert when == 15
+    assert (event.reason, event.ordered_e8) == (TradeReason.REBALANCED, 8_16326530 - 10 * 10**8)
+    assert event.entry_price_e8 == 100 * 10**8
+
+
+def test_what_is_bought_enters_at_its_price():
+    # At 102: equity 120, ten times that 1,200: 11.76470588 units, of which 1.76470588 at 102.
+    # Their cost and fee leave the margin where it was, but for the fee of 0.18.
+    rebalance = {"period": "15s", "target_leverage": 10}
+    ((_, event), *_) = acts(falling_to("102", rebalance=rebalance))
+
+    bought = Fraction("1.76470588")
+    mean = (1_000 + bought * 102) / (10 + bought) * 10**8
+    assert event.quantity_e8 == 1_76470588
+    assert event.entry_price_e8 == -(-mean // 1)
+
+
+def _sold(
+    units: int, *, cost: int, fee: str, entry: int, reason: TradeReason, price: int = 91
+) -> TradeFilled:
+    price_e8 = price * 10**8
     return TradeFilled(
         bucket_id=ACCOUNT,
         market_id=0,
         reason=reason,
         ordered_e8=-units * 10**8,
         quantity_e8=-units * 10**8,
-        price_e8=price,
+        price_e8=price_e8,
         cost_uusd=cost * 10**6,
         fee_uusd=round(Decimal(fee) * 10**6),
         entry_price_e8=entry * 10**8,
-        mark_price_e8=price,
-        reference_price_e8=price,
-        market_price_e8=price,
+        mark_price_e8=price_e8,
+        reference_price_e8=price_e8,
+        market_price_e8=price_e8,
     )

@@ -237,6 +237,7 @@ class TraderTerms:
         slippage_e6: How far from the market price they trade at most.
         near: What they do near their liquidation.
         stop_e6: Nearest distance of a stop from the entry price; None where nobody has one.
+        relever_e6: Gain, as a share of the entry price, at which some lever up; None: nobody does.
         returns: How they come back.
         rebalance: What they trade to.
     """
@@ -245,6 +246,7 @@ class TraderTerms:
     slippage_e6: int
     near: NearTerms | None
     stop_e6: int | None
+    relever_e6: int | None
     returns: ReturnTerms | None
     rebalance: RebalanceTerms | None
 
@@ -448,6 +450,7 @@ def _traders(
     return TraderTerms(
         reaction_us=_law_us(table["reaction"]),
         stop_e6=_scaled(table["stop"]["nearest"], 6) if "stop" in table else None,
+        relever_e6=_scaled(table["relever"]["gain"], 6) if "relever" in table else None,
         returns=None
         if returns is None
         else ReturnTerms(

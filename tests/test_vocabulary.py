@@ -109,6 +109,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.STOPPED, "comeback"),
     (TradeReason.OPENED, "comeback"),
     (TradeReason.REBALANCED, "rebalanced"),
+    (TradeReason.RELEVERED, "comeback"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

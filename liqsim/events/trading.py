@@ -24,6 +24,7 @@ class TradeReason(IntEnum):
     STOPPED = 2
     OPENED = 3
     REBALANCED = 4
+    RELEVERED = 5
 
 
 @attrs.frozen

@@ -162,6 +162,16 @@ def stop_e8(quantity_e8: int, entry_e8: int, distance_e6: int) -> int:
     return ceil_div(entry_e8 * (RATIO_SCALE + distance_e6), RATIO_SCALE)
 
 
+def gain_e8(quantity_e8: int, entry_e8: int, gain_e6: int) -> int:
+    """
+    Return the mark at which a position has gained that share of its entry price.
+
+    >>> gain_e8(1, 1_001, 100_000), gain_e8(-1, 1_001, 100_000)
+    (1102, 900)
+    """
+    return stop_e8(-quantity_e8, entry_e8, gain_e6)
+
+
 # Returns ------------------------------------------------------------------------------------------
 
 
@@ -195,6 +205,18 @@ def units_worth_e8(value_uusd: int, price_e8: int) -> int:
 def collateral_uusd(value_uusd: int, leverage: float) -> int:
     """Return what a position of *value_uusd* at *leverage* needs, rounded up."""
     return math.ceil(value_uusd / leverage)
+
+
+def start_leverage_e6(account: Account) -> int:
+    """
+    Return the leverage at which an account that has not traded yet holds its position.
+
+    >>> start_leverage_e6(Account(-90 * 10**6, 10**8, 100 * 10**8, (), 1, due_at_zero=False))
+    10000000
+    """
+    value = abs(account.quantity_e8) * account.entry_e8 // NOTIONAL_DIVISOR
+    collateral = account.cash_uusd + taker_cost_uusd(account.quantity_e8, account.entry_e8)
+    return value * RATIO_SCALE // max(collateral, 1)
 
 
 # Rebalancing --------------------------------------------------------------------------------------

@@ -10,11 +10,14 @@ from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.margin import trigger_price_e8, weight_e14, with_buffer
 from liqsim.mechanics.traders import (
     Habit,
+    gain_e8,
     habit_of,
     leverage_of,
+    rebalancing_e8,
     reduction_e8,
     return_size_uusd,
     return_us,
+    start_leverage_e6,
     stop_distance_e6,
     stop_e8,
     top_up_uusd,
@@ -48,12 +51,14 @@ class _Group:
 
 @attrs.define(eq=False)
 class _Trader:
-    """One account: what it does and where it stops, and how far it has come."""
+    """One account: what it does and where, what it was at the start, and how far it has come."""
 
     group: _Group
     row: int
     habit: Habit
     stop_distance_e6: int | None
+    relevers: bool
+    leverage_e6: int = 0
     is_long: bool = True
     start_uusd: int = 0
     reactions: int = 0
@@ -81,6 +86,7 @@ class Traders:
         self._due_at_zero = context.scenario.venue.due_at_zero
         self._near = [CrossingIndex() for _ in context.markets]
         self._stops = [CrossingIndex() for _ in context.markets]
+        self._gains = [CrossingIndex() for _ in context.markets]
         self._traders: dict[int, _Trader] = {}
         self._rebalancings: list[Rebalancing] = []
         desks = {desk.spec.name: desk for desk in context.markets}
@@ -96,6 +102,8 @@ class Traders:
         group = _Group(cohort, spec, desk, first, *streams)
         habits = stream("habit").uniforms(0, cohort.accounts)
         stops = stream("stop").uniforms(0, 2 * cohort.accounts)
+        relevers = stream("relever").uniforms(0, cohort.accounts)
+        share_e6 = spec.relever.share_e6 if spec.relever is not None else 0
         for row, uniform in enumerate(habits):
             habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, uniform)
             distance = (
@@ -103,7 +111,9 @@ class Traders:
                 if spec.stop is None
                 else stop_distance_e6(spec.stop, stops[2 * row], stops[2 * row + 1])
             )
-            self._traders[first + row] = _Trader(group, row, habit, distance)
+            self._traders[first + row] = _Trader(
+                group, row, habit, distance, relevers[row] * RATIO_SCALE < share_e6
+            )
         if spec.rebalance is not None:
             self._rebalancings.append(
                 Rebalancing(
@@ -122,6 +132,7 @@ class Traders:
         for bucket, trader in self._traders.items():
             account = self._orders.account(bucket, trader.group.desk)
             trader.is_long = account.quantity_e8 > 0
+            trader.leverage_e6 = start_leverage_e6(account)
             trader.start_uusd = abs(account.quantity_e8) * account.entry_e8 // NOTIONAL_DIVISOR
             self.watch(bucket)
         for rebalancing in self._rebalancings:
@@ -130,21 +141,23 @@ class Traders:
     # Told by the venue --------------------------------------------------------------------------
 
     def judged(self, desk: MarketDesk, seq: int) -> None:
-        """Have whoever the mark brings near its liquidation, or to its stop, react to *seq*."""
-        mark = desk.state.mark_e8
-        reasons = [(bucket, True) for bucket in self._near[desk.market_id].crossed(mark)]
-        reasons += [(bucket, False) for bucket in self._stops[desk.market_id].crossed(mark)]
-        # Who is near and at its stop at once stops.
-        for bucket, is_near in sorted(reasons):
+        """Have whoever the mark brings to what it waits for react to event *seq*."""
+        # Of several reasons at once the first counts: a stop, then the margin, then a gain.
+        reactions = self._stop, self._near_reaction, self._relever
+        reasons = sorted(
+            (bucket, place)
+            for place, indexes in enumerate((self._stops, self._near, self._gains))
+            for bucket in indexes[desk.market_id].crossed(desk.state.mark_e8)
+        )
+        for bucket, place in reasons:
             trader = self._traders[bucket]
             if not self._orders.is_in_liquidation(bucket) and not trader.is_reacting:
                 trader.is_reacting = True
                 law, stream = trader.group.spec.reaction, trader.group.reactions
                 delay = _delay_us(law, stream, trader.row, trader.reactions)
                 trader.reactions += 1
-                react = self._near_reaction if is_near else self._stop
-                args = bucket, seq, trader.closings
-                self._context.call(delay, Priority.TRADER, self._react, react, *args)
+                args = reactions[place], bucket, seq, trader.closings
+                self._context.call(delay, Priority.TRADER, self._react, *args)
 
     def maintenance_changed(self, desk: MarketDesk) -> None:
         """Watch the accounts of a market at the maintenance that is now in force."""
@@ -160,14 +173,15 @@ class Traders:
         desk = trader.group.desk
         quantity = self._ledger.unit_views[desk.market_id][bucket]
         is_free = bool(quantity) and not self._orders.is_in_liquidation(bucket)
-        for index, level in (
-            (self._near, self._near_e8(bucket, trader) if is_free else None),
-            (self._stops, self._stop_e8(bucket, trader) if is_free else None),
+        for indexes, level, is_falling in (
+            (self._near, self._near_e8(bucket, trader) if is_free else None, quantity > 0),
+            (self._stops, self._stop_e8(bucket, trader) if is_free else None, quantity > 0),
+            (self._gains, self._gain_e8(bucket, trader) if is_free else None, quantity < 0),
         ):
             if level is None:
-                index[desk.market_id].remove(bucket)
+                indexes[desk.market_id].remove(bucket)
             else:
-                index[desk.market_id].add(bucket, level, is_falling=quantity > 0)
+                indexes[desk.market_id].add(bucket, level, is_falling=is_falling)
 
     def _near_e8(self, bucket: int, trader: _Trader) -> int | None:
         near, desk = trader.group.spec.near, trader.group.desk
@@ -186,6 +200,13 @@ class Traders:
             return None
         account = self._orders.account(bucket, trader.group.desk)
         return stop_e8(account.quantity_e8, account.entry_e8, trader.stop_distance_e6)
+
+    def _gain_e8(self, bucket: int, trader: _Trader) -> int | None:
+        law = trader.group.spec.relever
+        if law is None or not trader.relevers:
+            return None
+        account = self._orders.account(bucket, trader.group.desk)
+        return gain_e8(account.quantity_e8, account.entry_e8, law.gain_e6)
 
     def ended(self, bucket: int, seq: int) -> None:
         """Take note that liquidation *seq* has ended; who lost its position may come back."""
@@ -238,6 +259,13 @@ class Traders:
         quantity = self._ledger.unit_views[self._traders[bucket].group.desk.market_id][bucket]
         if quantity:
             self._trade(bucket, -quantity, TradeReason.STOPPED, seq)
+
+    def _relever(self, bucket: int, seq: int) -> None:
+        trader = self._traders[bucket]
+        account = self._orders.account(bucket, trader.group.desk)
+        order = rebalancing_e8(account, trader.leverage_e6)
+        if order * account.quantity_e8 > 0:
+            self._trade(bucket, order, TradeReason.RELEVERED, seq)
 
     def _trade(self, bucket: int, order_e8: int, reason: TradeReason, cause: int) -> None:
         group = self._traders[bucket].group

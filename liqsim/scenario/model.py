@@ -650,6 +650,20 @@ class Stop:
 
 
 @attrs.frozen
+class Relever:
+    """
+    Winners who raise their leverage back to that of the start.
+
+    Attributes:
+        share_e6: Share of the accounts that do.
+        gain_e6: Once the mark is this far from the entry price, as a share of that, in profit.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    gain_e6: int = ratio("gain", "0", "0.99", low_open=True)
+
+
+@attrs.frozen
 class Return:
     """
     Accounts that open again after a liquidation has closed their position.
@@ -700,6 +714,7 @@ class Traders:
         slippage_e6: No unit is traded further than this share from the market price.
         near: What they do near their liquidation.
         stop: Their stop-loss orders.
+        relever: How they add to a position in profit.
         returns: How they come back after a liquidation.
         rebalance: What they rebalance to.
     """
@@ -708,6 +723,7 @@ class Traders:
     slippage_e6: int = ratio("slippage", "0", "1", default=Decimal("0.1"))
     near: Near | None = table("near")
     stop: Stop | None = table("stop")
+    relever: Relever | None = table("relever")
     returns: Return | None = table("return")
     rebalance: Rebalance | None = table("rebalance")
 

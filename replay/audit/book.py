@@ -244,6 +244,7 @@ class Book:
         top_ups: How often each has topped up.
         leaves: Who has closed its position and must withdraw what is left.
         start_uusd: Value of the position at the start of accounts that act; negative is short.
+        start_leverage_e6: Leverage at which they held it.
         returned: Ends of liquidations that accounts have come back from.
         paid_in: The deposit of one that comes back, its account and amount, until it opens.
     """
@@ -281,6 +282,7 @@ class Book:
     top_ups: Counter[int] = attrs.Factory(Counter)
     leaves: int | None = None
     start_uusd: dict[int, int] = attrs.Factory(dict)
+    start_leverage_e6: dict[int, int] = attrs.Factory(dict)
     returned: set[int] = attrs.Factory(set)
     paid_in: tuple[int, int, int] | None = None
 

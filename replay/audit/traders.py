@@ -35,6 +35,8 @@ def position_opened(book: Book, entry: Entry, e: PositionOpened) -> None:
     if e.bucket_id in book.trader_terms:
         value = abs(e.quantity_e8) * e.price_e8 // _E10
         book.start_uusd[e.bucket_id] = value if e.quantity_e8 > 0 else -value
+        # Its collateral is all that it has before its first trade.
+        book.start_leverage_e6[e.bucket_id] = value * _E6 // max(book.cash(e.bucket_id), 1)
 
 
 def trade_filled(book: Book, entry: Entry, e: TradeFilled) -> None:
@@ -69,6 +71,10 @@ def _check_reason(
         case TradeReason.STOPPED:
             _check_reaction(book, entry, e.bucket_id, terms)
             _check_stop(book, entry, e, position, terms)
+        case TradeReason.RELEVERED:
+            _check_reaction(book, entry, e.bucket_id, terms)
+            _check_relevered(book, entry, e, position, terms)
+            return
         case TradeReason.OPENED:
             _check_opened(book, entry, e, terms)
             return
@@ -223,18 +229,38 @@ def _check_stop(
     book: Book, entry: Entry, e: TradeFilled, position: int, terms: TraderTerms
 ) -> None:
     """Check that the mark reacted to was as far from the entry price as the nearest stop."""
+    if terms.stop_e6 is None:
+        _report(book, entry, f"account {e.bucket_id} has no stop")
+    else:
+        _check_moved(book, entry, e, terms.stop_e6, -1 if position > 0 else 1)
+
+
+def _check_moved(book: Book, entry: Entry, e: TradeFilled, share_e6: int, sign: int) -> None:
+    """Check that the mark reacted to was that share of the entry price up (1) or down (-1)."""
     mark = book.causes.event(entry.cause_seq, OracleUpdated)
+    if mark is None:
+        return  # A change of maintenance moves no price, but looks at those that stand.
     entered = book.fold.entry_prices_e8.get((e.market_id, e.bucket_id), 0)
-    if terms.stop_e6 is None or mark is None:
-        # A change of maintenance moves no price, but looks at those that stand.
-        if terms.stop_e6 is None:
-            _report(book, entry, f"account {e.bucket_id} has no stop")
-        return
-    sign = 1 if position > 0 else -1
-    gone = sign * (entered - mark.price_e8)
-    if (gone + 1) * _E6 < entered * terms.stop_e6:
-        message = f"account {e.bucket_id} stops at {e8(mark.price_e8)}, from {e8(entered)}"
+    if (sign * (mark.price_e8 - entered) + 1) * _E6 < entered * share_e6:
+        message = f"account {e.bucket_id} acts at {e8(mark.price_e8)}, from {e8(entered)}"
         _report(book, entry, message)
+
+
+def _check_relevered(
+    book: Book, entry: Entry, e: TradeFilled, position: int, terms: TraderTerms
+) -> None:
+    """Check that an order takes a position in profit back to the leverage of the start."""
+    if terms.relever_e6 is None or not position:
+        _report(book, entry, f"account {e.bucket_id} has nothing to lever up")
+        return
+    _check_moved(book, entry, e, terms.relever_e6, 1 if position > 0 else -1)
+    mark, leverage_e6 = book.mark(e.market_id), book.start_leverage_e6.get(e.bucket_id, 0)
+    equity = book.cash(e.bucket_id) * _E10 + position * mark
+    target = equity * leverage_e6 // (mark * _E6)
+    right = (target if position > 0 else -target) - position
+    book.expect("trader", entry, "ordered_e8", e.ordered_e8, right)
+    if right * position <= 0:
+        _report(book, entry, f"account {e.bucket_id} levers down")
 
 
 def _check_rebalanced(

@@ -709,6 +709,8 @@ ROWS: Final[dict[str, Row]] = {
             ("stop.share", Decimal("0.4"), 1),
             ("stop.nearest", Decimal("0.02"), Decimal("0.03")),
             ("stop.farthest", Decimal("0.05"), Decimal("0.03")),
+            ("relever.share", Decimal("0.5"), 1),
+            ("relever.gain", Decimal("0.02"), Decimal("0.03")),
             ("return.share", Decimal("0.8"), Decimal("0.2")),
             ("return.delay.median", "15s", "16s"),
             ("return.delay.p99", "60s", "50s"),

@@ -35,6 +35,7 @@ _FLOORS = {
     "displaced by trading": 10,
     "traded: stopped": 10,
     "traded: opened": 10,
+    "traded: relevered": 10,
     "rebalanced up": 10,
     "rebalanced down": 10,
     "rebalanced below the most": 10,

@@ -215,6 +215,7 @@ class Auditor:
         self._returned: set[int] = set()
         self._back: tuple[int, int, int] | None = None
         self._first_position: dict[int, tuple[int, int]] = {}
+        self._collateral: dict[int, int] = {}
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
@@ -421,7 +422,7 @@ class Auditor:
             near, law = terms.near, terms.reaction
             if near is None or law.median_us != law.p99_us or market not in self._legs(bucket):
                 continue
-            if terms.stop is not None:
+            if terms.stop is not None or terms.relever is not None:
                 continue  # It may be reacting to that.
             if bucket in self._open or bucket in self._must_act:
                 continue
@@ -485,6 +486,7 @@ class Auditor:
         self._opened_in[event.bucket_id].append(event.market_id)
         self._entry_price[event.market_id, event.bucket_id] = event.price_e8
         self._first_position[event.bucket_id] = event.quantity_e8, event.price_e8
+        self._collateral[event.bucket_id] = self._cash[event.bucket_id]
         self._trade(event.bucket_id, MAKERS, event)
 
     def _acts(self, entry: Entry, bucket: int) -> Traders:
@@ -592,6 +594,20 @@ class Auditor:
         self.census["rebalanced up"] += position * event.ordered_e8 > 0
         self.census["rebalanced down"] += position * event.ordered_e8 < 0
 
+    def _relevered(self, entry: Entry, event: TradeFilled) -> None:
+        """Check that a position in profit grows to the leverage that it had at the start."""
+        bucket, market = event.bucket_id, event.market_id
+        law = self._acts(entry, bucket).relever
+        assert law is not None
+        position, mark = self._units[market][bucket], self._marks[market][0]
+        quantity, price = self._first_position[bucket]
+        first = self._collateral[bucket]
+        assert position * event.ordered_e8 > 0
+        equity = Fraction(self._cash[bucket], 10**6) + Fraction(position * mark, 10**16)
+        leverage = Fraction(abs(quantity) * price // _E16 * 10**6 // first, 10**6)
+        worth = Fraction(abs(position + event.ordered_e8) * mark, 10**16)
+        assert 0 <= leverage * equity - worth < Fraction(mark, 10**16)
+
     def _topped_up(self, entry: Entry, event: FundsDeposited) -> None:
         bucket = event.owner_id
         near = self._acts(entry, bucket).near
@@ -624,6 +640,8 @@ class Auditor:
                 self._stopped(entry, event)
             case TradeReason.REBALANCED:
                 self._rebalanced(entry, event)
+            case TradeReason.RELEVERED:
+                self._relevered(entry, event)
             case _:
                 near = self._acts(entry, bucket).near
                 assert near is not None
@@ -633,7 +651,8 @@ class Auditor:
                     size = -(-abs(position) * near.reduce_by_e6 // 10**6)
                 else:
                     assert near.close_share_e6
-        if event.reason not in (TradeReason.OPENED, TradeReason.REBALANCED):
+        own = TradeReason.OPENED, TradeReason.REBALANCED, TradeReason.RELEVERED
+        if event.reason not in own:
             assert event.ordered_e8 == (-size if position > 0 else size)
         assert quantity * event.ordered_e8 > 0
         assert abs(quantity) <= abs(event.ordered_e8)

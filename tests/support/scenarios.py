@@ -549,6 +549,7 @@ def comeback(**overrides: Any) -> Raw:
         population__cohorts__crowd__traders={
             "reaction": {"median": "1s", "p99": "8s"},
             "stop": {"share": Decimal("0.4"), "nearest": Decimal("0.02"), "farthest": 0.05},
+            "relever": {"share": Decimal("0.5"), "gain": Decimal("0.02")},
             "return": {
                 "share": Decimal("0.8"),
                 "delay": {"median": "15s", "p99": "60s"},
@@ -1021,7 +1022,7 @@ def traders(draw: st.DrawFn) -> Raw:
         {},
         {},
         {"stop": {"share": 1, "nearest": Decimal("0.01"), "farthest": Decimal("0.03")}},
-        {"return": _return()},
+        {"return": _return(), "relever": {"share": 1, "gain": Decimal("0.01")}},
         {"return": _return(delay=constant("4s"), same_side=0, size_sigma=1)},
         {
             "stop": {"share": Decimal("0.5"), "nearest": Decimal("0.02"), "farthest": 0.1},

@@ -54,6 +54,8 @@ WRONG_TRADERS: Final[dict[str, tuple[Callable[[], Raw], Wrong, set[str]]]] = {
     "a reaction before its time": (_panic, _always(traders, "_delay_us", 1), {"trader"}),
     "a trade that leaves an account due": (_panic, _unless_in_debt, {"trader"}),
     "a stop too near": (_comeback, _always(traders, "stop_distance_e6", 1_000), {"trader"}),
+    "a gain too small": (_comeback, _always(traders, "gain_e8", 1), {"trader"}),
+    "a leverage raised too far": (_comeback, _off_by_one(traders, "rebalancing_e8"), {"trader"}),
     "a return too early": (_comeback, _always(traders, "return_us", 170 * 10**6), {"trader"}),
     "a return at no leverage": (_comeback, _always(traders, "leverage_of", 0.5), {"trader"}),
     "a return too large": (_comeback, _always(traders, "return_size_uusd", 10**9), {"trader"}),

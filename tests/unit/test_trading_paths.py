@@ -123,6 +123,16 @@ def test_who_keeps_its_leverage_trades_to_it():
     assert event.entry_price_e8 == 100 * 10**8
 
 
+def test_a_winner_levers_up_some_time_after_its_gain():
+    # At 102, 2 % above the entry, as above: ten times 120 is 1,200; 5 s after the mark.
+    relever = {"share": 1, "gain": Decimal("0.02")}
+    ((when, event), *_) = acts(falling_to("102", relever=relever))
+
+    assert (when, event.reason) == (15, TradeReason.RELEVERED)
+    assert event.ordered_e8 == 1_76470588
+    assert acts(falling_to("101.9", relever=relever)) == []
+
+
 def test_what_is_bought_enters_at_its_price():
     # At 102: equity 120, ten times that 1,200: 11.76470588 units, of which 1.76470588 at 102.
     # Their cost and fee leave the margin where it was, but for the fee of 0.18.

@@ -145,6 +145,17 @@ def test_what_is_bought_enters_at_its_price():
     assert event.entry_price_e8 == -(-mean // 1)
 
 
+def test_nobody_acts_in_its_liquidation():
+    # Due in the tenth second, near before it: the engine takes 20 s, the account would take 5.
+    raw = falling_to("90.5", near=near(top_up_share=1) | {"alert_buffer": 3, "top_up_to": 3})
+    raw["markets"]["ETH"]["path"] = knots((0, 100), (8, 100), (9, 93), (10, "90.5"), (60, "90.5"))
+    slow = changed(raw, {"venue__engine__reaction": "20s"})
+
+    ((at_s, event),) = acts(slow)
+
+    assert (at_s, type(event)) == (10, LiquidationTriggered)
+
+
 def _sold(
     units: int, *, cost: int, fee: str, entry: int, reason: TradeReason, price: int = 91
 ) -> TradeFilled:

@@ -620,7 +620,7 @@ class Near:
         top_up_to_e6: They add what makes their margin zero at (1 + this) x maintenance.
         top_up_times: At most this often.
         reduce_share_e6: Share of the accounts that trade part of their position away.
-        reduce_by_e6: Which part.
+        reduce_by_e6: That part, as a share of it.
         close_share_e6: Share of the accounts that close it and withdraw what is left.
     """
 
@@ -640,8 +640,8 @@ class Stop:
 
     Attributes:
         share_e6: Share of the accounts that have one.
-        nearest_e6: Its distance from the entry price, as a share of that, is drawn from here
-        farthest_e6: to here.
+        nearest_e6: Smallest distance from the entry price, as a share of that.
+        farthest_e6: Largest.
     """
 
     share_e6: int = ratio("share", "0", "1", low_open=True)
@@ -671,7 +671,7 @@ class Return:
     Attributes:
         share_e6: Probability that one does.
         delay: From the end of the liquidation.
-        windows: They come back in these alone: later, if the next one begins later; none is always.
+        windows: They come back in these alone, if need be when the next one begins; none is always.
         same_side_e6: Probability that the new position has the side of that of the start.
         size_e6: Median of its value, as a multiple of that at the start.
         size_sigma: Standard deviation of the logarithm of its value.

@@ -49,6 +49,14 @@ MEMBERS: Final = {
         "keepers": "Keeper bots.",
         "desk": "The venue's desk, and its engine for what the desk cannot take.",
     },
+    "TradeReason": {
+        "reduced": "Near its liquidation, part of the position was traded away.",
+        "closed": "Near its liquidation, the position was closed.",
+        "stopped": "The mark had reached its stop, and the position was closed.",
+        "opened": "After a liquidation, a position was opened again, on new collateral.",
+        "rebalanced": "Its multiple of equity, or its volatility, was not what it is to have.",
+        "relevered": "It had gained, and raised its leverage back to that of the start.",
+    },
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",
         "restored": "The margin was restored at the mark when the call landed.",

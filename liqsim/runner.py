@@ -36,6 +36,7 @@ from liqsim.processes.funding import funding_schedule
 from liqsim.processes.keepers import Keepers
 from liqsim.processes.maintenance import maintenance_schedule
 from liqsim.processes.marks import Marks
+from liqsim.processes.traders import Traders
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
 from liqsim.scenario.model import Ladder, Market, NoImpact
@@ -346,6 +347,8 @@ class Simulation:
         if keepers is not None:
             keepers.serve(venue)
         venue.open_books()
+        if any(cohort.traders is not None for cohort in scenario.population.cohorts):
+            Traders(context, venue).start()
         Contributions(context, self._prepared.first_backer).start()
         for desk, path in zip(context.markets, self._prepared.paths, strict=True):
             marks = Marks(

@@ -21,6 +21,7 @@ from liqsim.events import (
     FundDrawn,
     FundingPaid,
     FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -34,6 +35,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowUpdated,
     SurplusRouted,
+    TradeFilled,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -87,6 +89,18 @@ def _filled(e: OrderFilled) -> tuple[Move, ...]:
         (e.bucket_id, USD, -e.fee_uusd),
         (TREASURY, USD, e.fee_uusd),
     )
+
+
+def _traded(e: TradeFilled) -> tuple[Move, ...]:
+    return (
+        *_trade(e.bucket_id, MAKERS, e.market_id, e.quantity_e8, e.price_e8),
+        (e.bucket_id, USD, -e.fee_uusd),
+        (TREASURY, USD, e.fee_uusd),
+    )
+
+
+def _withdrawn(e: FundsWithdrawn) -> tuple[Move, ...]:
+    return (e.bucket_id, USD, -e.amount_uusd), (OUTSIDE, USD, e.amount_uusd)
 
 
 def _taken_over(e: TrancheTakenOver) -> tuple[Move, ...]:
@@ -145,6 +159,8 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     LossSocialised: _shared,
     ContributionPaid: _contributed,
     FundingPaid: _funding,
+    TradeFilled: _traded,
+    FundsWithdrawn: _withdrawn,
 }
 
 
@@ -214,6 +230,10 @@ def _note_opened(fold: Fold, _seq: int, e: PositionOpened) -> None:
     fold.entry_prices_e8[e.market_id, e.bucket_id] = e.price_e8
 
 
+def _note_traded(fold: Fold, _seq: int, e: TradeFilled) -> None:
+    fold.entry_prices_e8[e.market_id, e.bucket_id] = e.entry_price_e8
+
+
 def _note_cut(fold: Fold, _seq: int, e: ProfitCut) -> None:
     fold.entry_prices_e8[e.market_id, e.payer_id] = e.entry_price_e8
 
@@ -255,6 +275,7 @@ def _note_bad_debt(fold: Fold, _seq: int, e: BadDebtRecorded) -> None:
 _NOTES: Final[dict[type[Event], Callable[[Fold, int, Any], None]]] = {
     PositionOpened: _note_opened,
     ProfitCut: _note_cut,
+    TradeFilled: _note_traded,
     OracleUpdated: _note_mark,
     BookSampled: _note_mark,
     ShadowUpdated: _note_shadow,

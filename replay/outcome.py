@@ -191,12 +191,22 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
             "yet and that bad_debt_usd lacks; null unless sealed."
         ),
     ),
-} | {
-    f"unresolved_{reason.name.lower()}": (
-        "count",
-        f"Of these, for the reason {reason.name.lower()}.",
-    )
-    for reason in UnresolvedReason
+    **{
+        f"unresolved_{reason.name.lower()}": (
+            "count",
+            f"Of these, for the reason {reason.name.lower()}.",
+        )
+        for reason in UnresolvedReason
+    },
+    "topped_up_usd": ("usd", "What accounts added to their collateral near their liquidation."),
+    "closed_by_will_usd": (
+        "usd",
+        "Sum of |quantity| x price over what accounts traded away near liquidation or at stops.",
+    ),
+    "reopened_usd": (
+        "usd",
+        "Sum of |quantity| x price over what accounts opened again after a liquidation.",
+    ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -249,6 +259,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_desk(log),
         **_times(log),
         **_unresolved(log),
+        **_traders(log),
     }
     return {key: values[key] for key in keys_of(list(log.markets.values()))}
 
@@ -384,6 +395,9 @@ def _markets(log: LogReader) -> dict[str, Any]:
             union all
             select market_id, ln(market_price::double / reference_price::double)
             from inventory_sold
+            union all
+            select market_id, ln(market_price::double / reference_price::double)
+            from trade_filled
         )
         group by market_id
         """
@@ -476,6 +490,26 @@ def _desk(log: LogReader) -> dict[str, Any]:
         "from capital_curves where kind = 'desk'"
     )[0]
     return dict(zip(names, (_usd(profit), _usd(held)), strict=True))
+
+
+def _traders(log: LogReader) -> dict[str, Any]:
+    found = _one(
+        log,
+        """
+        select
+            (
+                select sum(amount_usd) from deposits where purpose = 'top-up'
+            ) as topped_up_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades
+                where reason in ('reduced', 'closed', 'stopped')
+            ) as closed_by_will_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades where reason = 'opened'
+            ) as reopened_usd
+        """,
+    )
+    return {key: _usd(value) for key, value in found.items()}
 
 
 def _times(log: LogReader) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import attrs
 
+from liqsim.events import TradeReason
 from replay.margin import LegRule
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -242,6 +243,98 @@ class EngineTerms:
 
 
 @attrs.frozen
+class NearTerms:
+    """
+    What accounts of a cohort do near their liquidation.
+
+    Attributes:
+        alert_buffer_e6: Near is a margin below zero at (1 + this) x maintenance.
+        can_top_up: Whether some top up.
+        top_up_to_e6: They add what makes their margin zero at (1 + this) x maintenance.
+        top_up_times: At most this often.
+        can_reduce: Whether some trade part of their position away.
+        reduce_by_e6: Which part.
+        can_close: Whether some close it.
+    """
+
+    alert_buffer_e6: int
+    can_top_up: bool
+    top_up_to_e6: int
+    top_up_times: int
+    can_reduce: bool
+    reduce_by_e6: int
+    can_close: bool
+
+    def may(self, reason: TradeReason) -> bool:
+        """Return whether some trade for *reason*."""
+        return self.can_reduce if reason is TradeReason.REDUCED else self.can_close
+
+
+@attrs.frozen
+class ReturnTerms:
+    """
+    How accounts of a cohort come back after a liquidation.
+
+    Attributes:
+        delay_us: Median and 99th percentile of the time from its end.
+        windows: (from_us, to_us) in which they come back; none is always.
+        same_side_e6: Probability of the side of the start.
+        size: Median of the new position's value, as a multiple of that at the start.
+        size_sigma: Standard deviation of its logarithm.
+        leverages: Lowest and highest leverage.
+    """
+
+    delay_us: tuple[int, int]
+    windows: tuple[tuple[int, int], ...]
+    same_side_e6: int
+    size: float
+    size_sigma: float
+    leverages: tuple[float, float]
+
+
+@attrs.frozen
+class RebalanceTerms:
+    """
+    What accounts of a cohort trade to.
+
+    Attributes:
+        period_us: Time between two rebalancings.
+        leverage_e6: Multiple of equity, or the largest.
+        volatility: Annual volatility that they are to have, if any.
+        half_life_periods: Periods after which a squared return counts half.
+    """
+
+    period_us: int
+    leverage_e6: int
+    volatility: float | None
+    half_life_periods: float
+
+
+@attrs.frozen
+class TraderTerms:
+    """
+    How the accounts of a cohort act.
+
+    Attributes:
+        reaction_us: Median and 99th percentile of the time from reason to act.
+        slippage_e6: How far from the market price they trade at most.
+        near: What they do near their liquidation.
+        stop_e6: Nearest distance of a stop from the entry price; None where nobody has one.
+        relever_e6: Gain, as a share of the entry price, at which some lever up; None: nobody does.
+        returns: How they come back.
+        rebalance: What they trade to.
+    """
+
+    reaction_us: tuple[int, int]
+    slippage_e6: int
+    near: NearTerms | None
+    stop_e6: int | None
+    relever_e6: int | None
+    returns: ReturnTerms | None
+    rebalance: RebalanceTerms | None
+
+
+@attrs.frozen
 class ContributionTerms:
     """
     A rule by which a backer pays into the fund.
@@ -304,6 +397,8 @@ class Terms:
         backers: What each backer of the fund has at the start, by name.
         contributions: What they pay into it, in the order of the rules' numbers.
         lets_short_open: Whether accounts of a file open with whatever collateral it says.
+        taker_fee_e6: Fee on the price of an order that an account sends itself.
+        traders: How accounts act, by cohort; those of other cohorts hold.
     """
 
     name: str
@@ -341,6 +436,8 @@ class Terms:
     backers: Mapping[str, int]
     contributions: tuple[ContributionTerms, ...]
     lets_short_open: bool
+    taker_fee_e6: int
+    traders: Mapping[str, TraderTerms]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -432,6 +529,58 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         },
         contributions=tuple(_contributions(venue["fund"], start)),
         lets_short_open=_due_at_start(document) == "liquidate",
+        taker_fee_e6=_scaled(fees["taker"], 6),
+        traders={
+            name: _traders(cohort["traders"], cohort["leverage"], start)
+            for name, cohort in document.get("population", {}).get("cohorts", {}).items()
+            if "traders" in cohort
+        },
+    )
+
+
+def _law_us(law: Mapping[str, Any]) -> tuple[int, int]:
+    return duration_us(law["median"]), duration_us(law["p99"])
+
+
+def _traders(
+    table: Mapping[str, Any], leverage: Mapping[str, Any], start_unix_us: int
+) -> TraderTerms:
+    near, returns, rebalance = (table.get(key) for key in ("near", "return", "rebalance"))
+    volatility = None if rebalance is None else rebalance.get("target_volatility")
+    return TraderTerms(
+        reaction_us=_law_us(table["reaction"]),
+        stop_e6=_scaled(table["stop"]["nearest"], 6) if "stop" in table else None,
+        relever_e6=_scaled(table["relever"]["gain"], 6) if "relever" in table else None,
+        returns=None
+        if returns is None
+        else ReturnTerms(
+            delay_us=_law_us(returns["delay"]),
+            windows=_windows(returns["windows"], start_unix_us),
+            same_side_e6=_scaled(returns["same_side"], 6),
+            size=float(returns["size"]),
+            size_sigma=float(returns["size_sigma"]),
+            leverages=(float(leverage["min"]), float(leverage["max"])),
+        ),
+        rebalance=None
+        if rebalance is None
+        else RebalanceTerms(
+            period_us=duration_us(rebalance["period"]),
+            leverage_e6=_scaled(rebalance["target_leverage"], 6),
+            volatility=None if volatility is None else float(volatility),
+            half_life_periods=float(rebalance["half_life_periods"]),
+        ),
+        slippage_e6=_scaled(table["slippage"], 6),
+        near=None
+        if near is None
+        else NearTerms(
+            alert_buffer_e6=_scaled(near["alert_buffer"], 6),
+            can_top_up=near["top_up_share"] > 0,
+            top_up_to_e6=_scaled(near["top_up_to"], 6),
+            top_up_times=near["top_up_times"],
+            can_reduce=near["reduce_share"] > 0,
+            reduce_by_e6=_scaled(near["reduce_by"], 6),
+            can_close=near["close_share"] > 0,
+        ),
     )
 
 

@@ -126,6 +126,11 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             if o.kind in ("keeper", "desk") and o.name in terms.keepers
         },
         desk_id=next((o.owner_id for o in owners if o.kind == "desk"), None),
+        trader_terms={
+            o.owner_id: terms.traders[o.cohort]
+            for o in owners
+            if o.kind == "bucket" and o.cohort is not None and o.cohort in terms.traders
+        },
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

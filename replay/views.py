@@ -59,6 +59,8 @@ VIEWS: Final = (
     "execution_losses",
     "loss_payers",
     "liquidation_story",
+    "trades",
+    "withdrawals",
 )
 """Every view; a later one may use an earlier one."""
 
@@ -104,6 +106,8 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "liquidation_ended": "liquidations.ended_seq",
     "liquidation_unresolved": "unresolved.seq",
     "market_extremes": "extremes.seq",
+    "trade_filled": "trades.seq",
+    "funds_withdrawn": "withdrawals.seq",
 }
 """Where a reader finds each kind of event: the column of a view with the number of every one."""
 

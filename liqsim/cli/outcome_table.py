@@ -34,6 +34,7 @@ _IMPLAUSIBLE: Final = 0.02
 _FACTOR: Final = "amplification_"
 _BRANCHING: Final = "branching_start_"
 _REASONS: Final = "unresolved_"
+_TRADED: Final = ("topped_up_usd", "closed_by_will_usd", "reopened_usd")
 _STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
 _BASIS: Final = ("fact", "fitted", "assumed")
 
@@ -160,6 +161,8 @@ def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     yield "Insurance fund and shared losses, USD", _fund(outcome)
     if outcome["keeper_attempts_won"] is not None:
         yield "Keepers", _keepers(outcome)
+    if any(Decimal(outcome[key]) for key in _TRADED):
+        yield "Traders, USD", _traders(outcome)
     yield "Oracle", _oracle(outcome)
     yield "Unresolved", _unresolved(outcome)
     yield "Parameters that rest on", _basis(outcome)
@@ -271,6 +274,14 @@ def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
             _optional(usd, outcome["keeper_purse_lowest_usd"]),
             f"{counted(outcome['keepers_dry'], 'keeper')} short of a tranche",
         ),
+    ]
+
+
+def _traders(outcome: Mapping[str, Any]) -> list[Line]:
+    return [
+        Line("topped up", usd(outcome["topped_up_usd"]), "near their liquidation"),
+        Line("closed by will", usd(outcome["closed_by_will_usd"]), "near it, or at stops"),
+        Line("opened again", usd(outcome["reopened_usd"]), "after a liquidation"),
     ]
 
 

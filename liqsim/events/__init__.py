@@ -35,6 +35,7 @@ from liqsim.events.market import (
     UpdateReason,
 )
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
+from liqsim.events.trading import FundsWithdrawn, TradeFilled, TradeReason
 from liqsim.events.waterfall import (
     BadDebtRecorded,
     ContributionPaid,
@@ -76,6 +77,8 @@ Event = (
     | LiquidationEnded
     | LiquidationUnresolved
     | MarketExtremes
+    | TradeFilled
+    | FundsWithdrawn
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -115,6 +118,7 @@ __all__ = [
     "FundingPaid",
     "FundingSet",
     "FundsDeposited",
+    "FundsWithdrawn",
     "InventorySold",
     "KeeperCallFailed",
     "LiquidationEnded",
@@ -137,6 +141,8 @@ __all__ = [
     "ShadowUpdated",
     "Standing",
     "SurplusRouted",
+    "TradeFilled",
+    "TradeReason",
     "TrancheSettled",
     "TrancheStarted",
     "TrancheTakenOver",

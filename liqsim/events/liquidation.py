@@ -86,6 +86,7 @@ class LiquidationTriggered:
         forced_displacement_e9: Displacement of the market that the mark shows, in log price, by
             orders of liquidations.
         hedging_displacement_e9: Likewise by keepers who sold on.
+        trading_displacement_e9: Likewise by accounts that traded of their own will.
         standing: Whether it was due without displacement, or under the rules of the start.
     """
 
@@ -105,6 +106,7 @@ class LiquidationTriggered:
     other_assets_uusd: int = signed()
     forced_displacement_e9: int = log_points()
     hedging_displacement_e9: int = log_points()
+    trading_displacement_e9: int = log_points()
     standing: Standing = member()
 
 

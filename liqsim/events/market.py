@@ -75,8 +75,8 @@ class OracleUpdated:
     """
     An oracle update, the index of the market, reached the venue and gave it a mark price.
 
-    The cause is the newest forced fill inside the median report, if the update would not have
-    been published on prices without displacement.
+    The cause is the newest fill inside the median report, forced or of an account's own order, if
+    the update would not have been published on prices without displacement.
 
     Attributes:
         market_id: Which market.

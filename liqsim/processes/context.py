@@ -43,6 +43,7 @@ class Priority(IntEnum):
     ORDER = 45
     KEEPER = 50
     RESALE = 60
+    TRADER = 70
     ACTOR = 90
     REPLAN = 99
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 from operator import attrgetter
+from typing import Protocol
 
 import attrs
 import numpy as np
@@ -72,6 +73,26 @@ class Liquidation:
     waits_for: UnresolvedReason = UnresolvedReason.RUN_ENDED
 
 
+class Follower(Protocol):
+    """Whoever acts on what the venue does: told when accounts are judged, freed or moved."""
+
+    def judged(self, desk: MarketDesk, seq: int) -> None:
+        """Take note that event *seq* has judged the accounts of a market, and triggered some."""
+        ...
+
+    def maintenance_changed(self, desk: MarketDesk) -> None:
+        """Take note that maintenance has changed, before anybody is judged by it."""
+        ...
+
+    def watch(self, bucket: int) -> None:
+        """Take note that *bucket*, which is in no liquidation, has other balances."""
+        ...
+
+    def ended(self, bucket: int, seq: int) -> None:
+        """Take note of event *seq*, the end of a liquidation of *bucket*."""
+        ...
+
+
 class Venue:
     """
     One perp venue.
@@ -106,12 +127,26 @@ class Venue:
         self._offer_counts: dict[int, int] = {}
         self._liquidations: dict[int, Liquidation] = {}
         self._settled_at_us: dict[int, int] = {}
+        self._follower: Follower | None = None
         fees = self._spec.fees
         self._takeover_fees = FeeRates(
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         )
 
     # Margins ------------------------------------------------------------------------------------
+
+    @property
+    def margins(self) -> Margins:
+        """The margins by which it judges."""
+        return self._margins
+
+    def follow(self, follower: Follower) -> None:
+        """Have *follower* told what becomes of the accounts."""
+        self._follower = follower
+
+    def balances_changed(self, bucket: int) -> None:
+        """Take note that *bucket*, which is in no liquidation, has traded or moved money itself."""
+        self._watch(bucket)
 
     def open_books(self) -> None:
         """Index every bucket by what would make it due."""
@@ -151,6 +186,8 @@ class Venue:
                 self._margins.watch_restoration(bucket)
         if self._shadow is not None:
             self._shadow.maintenance_changed(desk, change_seq)
+        if self._follower is not None:
+            self._follower.maintenance_changed(desk)
         if desk.state.mark_e8:
             self._judge(desk, change_seq)
 
@@ -170,17 +207,24 @@ class Venue:
             self._trigger(desk, bucket, margin, cause)
         for bucket in self._margins.now_restored(desk):
             self._offers[bucket].close(FailedCall.RESTORED)
+        if self._follower is not None:
+            self._follower.judged(desk, cause)
 
     def _watch(self, bucket: int) -> None:
         """Index *bucket*, which is in no liquidation, by what would make it due."""
         self._margins.watch(bucket)
         if self._shadow is not None:
             self._shadow.watch(bucket)
+        if self._follower is not None:
+            self._follower.watch(bucket)
 
     def _watch_all(self, buckets: Ints) -> None:
         self._margins.watch_all(buckets)
         if self._shadow is not None:
             self._shadow.watch_all(buckets)
+        if self._follower is not None:
+            for bucket in buckets.tolist():
+                self._follower.watch(bucket)
 
     # A liquidation ------------------------------------------------------------------------------
 
@@ -214,6 +258,7 @@ class Venue:
             ),
             forced_displacement_e9=flows[Flow.FORCED],
             hedging_displacement_e9=flows[Flow.HEDGING],
+            trading_displacement_e9=flows[Flow.TRADING],
             standing=standing_of(
                 is_due_under_start=margins.is_due(start_margin), is_due_on_shadow=is_due_on_shadow
             ),
@@ -421,7 +466,7 @@ class Venue:
         bucket, desk = liquidation.bucket_id, liquidation.desk
         is_closed = not self._margins.legs(bucket)
         del self._liquidations[bucket]
-        self._context.journal.append(
+        seq = self._context.journal.append(
             LiquidationEnded(
                 liquidation_seq=liquidation.seq,
                 bucket_id=bucket,
@@ -433,6 +478,8 @@ class Venue:
             cause,
         )
         self._watch(bucket)
+        if self._follower is not None:
+            self._follower.ended(bucket, seq)
 
     def is_restored(self, bucket: int) -> bool:
         """Return whether the margin of *bucket* is restored at the marks."""

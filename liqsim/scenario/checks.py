@@ -33,6 +33,7 @@ from liqsim.scenario.model import (
 )
 from liqsim.scenario.owners import OwnerNames
 from liqsim.scenario.toml import inline
+from liqsim.scenario.trader_checks import traders_checks
 from liqsim.scenario.values import duration_text, instant_of
 from liqsim.units import (
     BOUND,
@@ -388,6 +389,8 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
                 (*path, "leverage", "max"),
                 f"{limit}the first maintenance rate of {name} is {rate}",
             )
+    if cohort.traders is not None:
+        yield from traders_checks((*path, "traders"), cohort, markets)
     if cohort.size.max_uusd * cohort.accounts < cohort.notional_uusd:
         least = _number(ceil_div(cohort.notional_uusd, cohort.accounts), USD_SCALE)
         yield (

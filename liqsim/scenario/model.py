@@ -770,6 +770,125 @@ class Entry:
 
 
 @attrs.frozen
+class Near:
+    """
+    What accounts do that have come near their liquidation; the others hold.
+
+    Attributes:
+        alert_buffer_e6: Near is a margin below zero at (1 + this) x maintenance.
+        top_up_share_e6: Share of the accounts that add collateral.
+        top_up_to_e6: They add what makes their margin zero at (1 + this) x maintenance.
+        top_up_times: At most this often.
+        reduce_share_e6: Share of the accounts that trade part of their position away.
+        reduce_by_e6: That part, as a share of it.
+        close_share_e6: Share of the accounts that close it and withdraw what is left.
+    """
+
+    alert_buffer_e6: int = ratio("alert_buffer", "0", "1000", low_open=True)
+    top_up_share_e6: int = ratio("top_up_share", "0", "1", default=0)
+    top_up_to_e6: int = ratio("top_up_to", "0", "1000", default=1)
+    top_up_times: int = count("top_up_times", 1, 1_000_000, default=3)
+    reduce_share_e6: int = ratio("reduce_share", "0", "1", default=0)
+    reduce_by_e6: int = ratio("reduce_by", "0", "1", low_open=True, default=Decimal("0.5"))
+    close_share_e6: int = ratio("close_share", "0", "1", default=0)
+
+
+@attrs.frozen
+class Stop:
+    """
+    Stop-loss orders: at a mark, the position is closed.
+
+    Attributes:
+        share_e6: Share of the accounts that have one.
+        nearest_e6: Smallest distance from the entry price, as a share of that.
+        farthest_e6: Largest.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    nearest_e6: int = ratio("nearest", "0", "0.99", low_open=True)
+    farthest_e6: int = ratio("farthest", "0", "0.99", low_open=True)
+
+
+@attrs.frozen
+class Relever:
+    """
+    Winners who raise their leverage back to that of the start.
+
+    Attributes:
+        share_e6: Share of the accounts that do.
+        gain_e6: Once the mark is this far from the entry price, as a share of that, in profit.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    gain_e6: int = ratio("gain", "0", "0.99", low_open=True)
+
+
+@attrs.frozen
+class Return:
+    """
+    Accounts that open again after a liquidation has closed their position.
+
+    Attributes:
+        share_e6: Probability that one does.
+        delay: From the end of the liquidation.
+        windows: They come back in these alone, if need be when the next one begins; none is always.
+        same_side_e6: Probability that the new position has the side of that of the start.
+        size_e6: Median of its value, as a multiple of that at the start.
+        size_sigma: Standard deviation of the logarithm of its value.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    delay: Latency = table("delay")
+    windows: Windows = pairs("windows", _WINDOW_START, _WINDOW_END, default=[])
+    same_side_e6: int = ratio("same_side", "0", "1", default=1)
+    size_e6: int = ratio("size", "0", "100", low_open=True, default=1)
+    size_sigma: float = real("size_sigma", "0", "5", default=0)
+
+
+@attrs.frozen
+class Rebalance:
+    """
+    Trading to a multiple of equity, once per period.
+
+    Attributes:
+        period_us: Time between two rebalancings; the first is one period after the start.
+        target_leverage_e6: The multiple of equity, and with a target volatility the largest.
+        target_volatility: Annual volatility that the account is to have; None for a multiple that
+            does not depend on it.
+        half_life_periods: Periods after which a squared return counts half in the volatility.
+    """
+
+    period_us: int = duration("period", "0.001")
+    target_leverage_e6: int = ratio("target_leverage", "0", "1000", low_open=True)
+    target_volatility: float | None = real("target_volatility", "0.0001", "1000", default=None)
+    half_life_periods: float = real("half_life_periods", "0.01", "1000000", default=10)
+
+
+@attrs.frozen
+class Traders:
+    """
+    How isolated accounts act of their own will.
+
+    Attributes:
+        reaction: From what they react to until they act.
+        slippage_e6: No unit is traded further than this share from the market price.
+        near: What they do near their liquidation.
+        stop: Their stop-loss orders.
+        relever: How they add to a position in profit.
+        returns: How they come back after a liquidation.
+        rebalance: What they rebalance to.
+    """
+
+    reaction: Latency = table("reaction")
+    slippage_e6: int = ratio("slippage", "0", "1", default=Decimal("0.1"))
+    near: Near | None = table("near")
+    stop: Stop | None = table("stop")
+    relever: Relever | None = table("relever")
+    returns: Return | None = table("return")
+    rebalance: Rebalance | None = table("rebalance")
+
+
+@attrs.frozen
 class Leg:
     """
     What the accounts of a cross cohort hold in one market.
@@ -801,6 +920,7 @@ class Cohort:
         size: Sizes, over all legs.
         leverage: Leverage, of the notional of all legs.
         entry: Entry prices, drawn for each leg.
+        traders: How its accounts act; absent, they hold what they have.
     """
 
     name: str
@@ -813,6 +933,7 @@ class Cohort:
     size: Size = table("size")
     leverage: Leverage = table("leverage")
     entry: Entry = table("entry")
+    traders: Traders | None = table("traders")
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ class Flow(IntEnum):
 
     FORCED = 0
     HEDGING = 1
+    TRADING = 2
 
 
 _NO_OTHERS = ((0.0, 0),) * (len(Flow) - 1)

@@ -22,6 +22,7 @@ from liqsim.events import (
     PositionOpened,
     ProfitCut,
     ShadowUpdated,
+    TradeFilled,
 )
 from liqsim.events.schema import EventClass
 from liqsim.world.ledger import Ledger
@@ -145,6 +146,12 @@ def _sold(world: World, event: InventorySold, seq: int, at_us: int) -> None:
     market.set_book(market.book.traded(at_us, event.quantity_e8, seq, Flow.HEDGING))
 
 
+def _traded(world: World, event: TradeFilled, seq: int, at_us: int) -> None:
+    market = world.markets[event.market_id]
+    market.set_book(market.book.traded(at_us, event.quantity_e8, seq, Flow.TRADING))
+    world.entry_e8[event.market_id, event.bucket_id] = event.entry_price_e8
+
+
 def _triggered(world: World, event: LiquidationTriggered, seq: int, _at_us: int) -> None:
     world.liquidation_seq[event.bucket_id] = seq
 
@@ -163,6 +170,7 @@ _EFFECTS: dict[Any, Callable[..., None]] = {
     MaintenanceChanged: _maintenance_changed,
     OrderFilled: _filled,
     InventorySold: _sold,
+    TradeFilled: _traded,
     LiquidationTriggered: _triggered,
     LiquidationEnded: _ended,
 }

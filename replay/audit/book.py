@@ -5,7 +5,7 @@ The checks themselves are functions of (book, entry, event), one module per subj
 """
 
 from bisect import bisect_right
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -30,7 +30,7 @@ from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import KeeperTerms, Terms
+from replay.terms import KeeperTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -293,6 +293,13 @@ class Book:
         desk_due: What it must take over right now.
         funding: The last rate that was set, by number, and who has yet to pay or receive it.
         funding_at: When funding was last paid, by market.
+        trader_terms: Terms of accounts that act, by owner id.
+        top_ups: How often each has topped up.
+        leaves: Who has closed its position and must withdraw what is left.
+        start_uusd: Value of the position at the start of accounts that act; negative is short.
+        start_leverage_e6: Leverage at which they held it.
+        returned: Ends of liquidations that accounts have come back from.
+        paid_in: The deposit of one that comes back, its account and amount, until it opens.
     """
 
     terms: Terms
@@ -330,6 +337,13 @@ class Book:
     desk_due: DeskDue | None = None
     funding: tuple[int, FundingSet, deque[int]] | None = None
     funding_at: dict[int, int] = attrs.Factory(dict)
+    trader_terms: Mapping[int, TraderTerms] = attrs.Factory(dict)
+    top_ups: Counter[int] = attrs.Factory(Counter)
+    leaves: int | None = None
+    start_uusd: dict[int, int] = attrs.Factory(dict)
+    start_leverage_e6: dict[int, int] = attrs.Factory(dict)
+    returned: set[int] = attrs.Factory(set)
+    paid_in: tuple[int, int, int] | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

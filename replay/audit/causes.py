@@ -5,6 +5,7 @@ Only events that others name are kept; a log of a million openings costs nothing
 """
 
 from collections.abc import Callable
+from types import UnionType
 from typing import Any, Final, cast
 
 import attrs
@@ -21,6 +22,7 @@ from liqsim.events import (
     FundingPaid,
     FundingSet,
     FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -37,6 +39,7 @@ from liqsim.events import (
     ShadowCrossed,
     ShadowUpdated,
     SurplusRouted,
+    TradeFilled,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -53,23 +56,26 @@ _UNNAMED: Final = (
     ContributionPaid,
     ShadowCrossed,
     FundingPaid,
+    FundsWithdrawn,
 )
-"""Kinds that nothing may name; anything else is remembered."""
+"""Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
+_JUDGES: Final = (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet)
+"""What makes a venue judge the accounts in a market."""
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
 _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
-    FundsDeposited: (),
+    FundsDeposited: (*_JUDGES, LiquidationEnded),
     PositionOpened: (),
     DepthChanged: (),
     MarketExtremes: (),
-    OracleUpdated: (OrderFilled, InventorySold),
-    BookSampled: (OrderFilled, InventorySold),
+    OracleUpdated: (OrderFilled, InventorySold, TradeFilled),
+    BookSampled: (OrderFilled, InventorySold, TradeFilled),
     MaintenanceChanged: (),
     ShadowUpdated: (),
     FundingSet: (),
     FundingPaid: (FundingSet,),
-    LiquidationTriggered: (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet),
-    ShadowCrossed: (OracleUpdated, BookSampled, ShadowUpdated, MaintenanceChanged, FundingSet),
+    LiquidationTriggered: _JUDGES,
+    ShadowCrossed: (*_JUDGES, ShadowUpdated),
     TrancheStarted: (LiquidationTriggered, TrancheSettled),
     OrderFilled: (TrancheStarted,),
     TrancheTakenOver: (TrancheStarted,),
@@ -85,6 +91,8 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     TrancheSettled: (TrancheStarted,),
     LiquidationEnded: (TrancheSettled, LiquidationTriggered),
     LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
+    TradeFilled: (*_JUDGES, FundsDeposited),
+    FundsWithdrawn: (TradeFilled,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
@@ -112,14 +120,16 @@ class Causes:
         seen: Earlier entries that may be named.
         newest_judge: The last mark or change of maintenance by market, which judges margins.
         newest_shadow_judge: Likewise, or shadow mark.
+        newest_mark: The last mark by market.
     """
 
     findings: Findings
     seen: dict[int, Entry] = attrs.Factory(dict)
     newest_judge: dict[int, int] = attrs.Factory(dict)
     newest_shadow_judge: dict[int, int] = attrs.Factory(dict)
+    newest_mark: dict[int, int] = attrs.Factory(dict)
 
-    def event(self, seq: int, kind: type[Any]) -> Any:
+    def event(self, seq: int, kind: type[Any] | UnionType) -> Any:
         """Return the earlier event *seq* if it is of *kind*, else None."""
         entry = self.seen.get(seq)
         return entry.event if entry is not None and isinstance(entry.event, kind) else None
@@ -128,13 +138,16 @@ class Causes:
         """Check one entry; *exists* tells whether an earlier event has a number."""
         self._check_references(entry)
         self._check_cause(entry, exists)
-        if not isinstance(entry.event, _UNNAMED):
+        is_late = isinstance(entry.event, FundsDeposited) and entry.sim_time_us > 0
+        if is_late or not isinstance(entry.event, _UNNAMED):
             self.seen[entry.seq] = entry
         if isinstance(entry.event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet):
             self.newest_judge[entry.event.market_id] = entry.seq
             self.newest_shadow_judge[entry.event.market_id] = entry.seq
         elif isinstance(entry.event, ShadowUpdated):
             self.newest_shadow_judge[entry.event.market_id] = entry.seq
+        if isinstance(entry.event, OracleUpdated | BookSampled):
+            self.newest_mark[entry.event.market_id] = entry.seq
 
     def _check_cause(self, entry: Entry, exists: Callable[[int], bool]) -> None:
         kind, cause_seq = type(entry.event), entry.cause_seq
@@ -172,10 +185,17 @@ class Causes:
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
-            case FundingPaid():
-                return None  # Whose it is is checked with the venue's rules.
-            case ContributionPaid():
-                return None  # The rule that it follows says which draw.
+            case FundingPaid() | ContributionPaid() | FundsDeposited():
+                return None  # The rule that each follows says which event it must be.
+            case TradeFilled() if isinstance(named, FundsDeposited):
+                is_right = named.owner_id == event.bucket_id
+                what = "of another account"
+            case TradeFilled():
+                is_right = named.market_id == event.market_id
+                what = "in another market"
+            case FundsWithdrawn():
+                is_right = named.bucket_id == event.bucket_id
+                what = "of another account"
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
                 is_right = self._liquidation_of(cause) == event.liquidation_seq
                 what = "of another liquidation"

@@ -6,6 +6,7 @@ Displacement is a function of consumed volume, which refills, and of net volume,
 
 import math
 from bisect import bisect_left, bisect_right
+from itertools import permutations
 from operator import attrgetter
 from typing import Final
 
@@ -13,7 +14,14 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from liqsim.events import NO_CAUSE, DepthChanged, Entry, InventorySold, OrderFilled
+from liqsim.events import (
+    NO_CAUSE,
+    DepthChanged,
+    Entry,
+    InventorySold,
+    OrderFilled,
+    TradeFilled,
+)
 from replay.audit.findings import Findings, e8
 from replay.audit.shapes import ROUNDING, Floats, shape_of
 from replay.terms import MarketTerms
@@ -28,6 +36,13 @@ _NODES: Final = (np.arange(256) + 0.5) / 256
 _FAR: Final = 100.0
 """Displacement beyond which a forged fill would only overflow."""
 
+Fill = OrderFilled | InventorySold | TradeFilled
+"""What takes volume from a book."""
+
+_OWN_PARTS: Final = (InventorySold, TradeFilled)
+"""Fills whose part of the volume is kept by itself; that of orders is the rest."""
+
+_Range = tuple[float, float]
 _Ints = npt.NDArray[np.int64]
 
 
@@ -44,8 +59,7 @@ class _State:
         net_e8: Signed volume ever traded.
         multiplier: Depth as a multiple of the calm depth.
         half_life_us: Half-life of what is not yet refilled.
-        hedged_e8: What keepers who sell on have of the consumed volume.
-        hedged_net_e8: What they have of the net volume.
+        parts: (consumed, net) volume of each of `_OWN_PARTS`.
     """
 
     at_us: int
@@ -55,37 +69,37 @@ class _State:
     net_e8: int
     multiplier: float
     half_life_us: int
-    hedged_e8: float = 0.0
-    hedged_net_e8: int = 0
+    parts: tuple[tuple[float, int], ...] = ((0.0, 0),) * len(_OWN_PARTS)
 
     def at(self, at_us: int) -> "_State":
         """Return the state at *at_us*, refilled since."""
         if at_us == self.at_us:
             return self  # Dust is swept by time alone.
         factor = math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
-        volumes = (self.bought_e8, self.sold_e8, self.consumed_e8, self.hedged_e8)
+        volumes = (self.bought_e8, self.sold_e8, self.consumed_e8, *(v for v, _ in self.parts))
         left = (v * factor if abs(v * factor) >= 1 else 0.0 for v in volumes)
-        bought, sold, consumed, hedged = left
+        bought, sold, consumed, *parts = left
         return attrs.evolve(
             self,
             at_us=at_us,
             bought_e8=bought,
             sold_e8=sold,
             consumed_e8=consumed,
-            hedged_e8=hedged,
+            parts=tuple((v, net) for v, (_, net) in zip(parts, self.parts, strict=True)),
         )
 
-    def traded(self, quantity_e8: int, *, is_hedge: bool) -> "_State":
+    def traded(self, quantity_e8: int, kind: type[Fill]) -> "_State":
         """Return the state after a fill in its own instant."""
-        hedged = quantity_e8 if is_hedge else 0
         return attrs.evolve(
             self,
             bought_e8=self.bought_e8 + max(quantity_e8, 0),
             sold_e8=self.sold_e8 + max(-quantity_e8, 0),
             consumed_e8=self.consumed_e8 + quantity_e8,
             net_e8=self.net_e8 + quantity_e8,
-            hedged_e8=self.hedged_e8 + hedged,
-            hedged_net_e8=self.hedged_net_e8 + hedged,
+            parts=tuple(
+                (v + quantity_e8 * (own is kind), net + quantity_e8 * (own is kind))
+                for own, (v, net) in zip(_OWN_PARTS, self.parts, strict=True)
+            ),
         )
 
     def scaled(self, multiplier: float, half_life_us: int) -> "_State":
@@ -96,7 +110,7 @@ class _State:
             bought_e8=self.bought_e8 * kept,
             sold_e8=self.sold_e8 * kept,
             consumed_e8=self.consumed_e8 * kept,
-            hedged_e8=self.hedged_e8 * kept,
+            parts=tuple((v * kept, net) for v, net in self.parts),
             multiplier=multiplier,
             half_life_us=half_life_us,
         )
@@ -170,14 +184,14 @@ class MarketDepth:
         self._states.append(now.scaled(e.multiplier_e6 / _E6, e.half_life_us))
         self._states_at.append(entry.sim_time_us)
 
-    def filled(self, entry: Entry, e: OrderFilled | InventorySold) -> None:
+    def filled(self, entry: Entry, e: Fill) -> None:
         """Check prices and size of a fill."""
         self._fills_at.append(entry.sim_time_us)
         self._fill_seqs.append(entry.seq)
         reference, quantity = e.reference_price_e8, e.quantity_e8
         self._check_purged(entry, reference)
         before = self._states[-1].at(entry.sim_time_us)
-        after = before.traded(quantity, is_hedge=isinstance(e, InventorySold))
+        after = before.traded(quantity, type(e))
         self._states.append(after)
         self._states_at.append(entry.sim_time_us)
         (low, high), (least, most) = self._range(reference, before), self._range(reference, after)
@@ -238,9 +252,7 @@ class MarketDepth:
         ]
         return np.minimum(*ends), np.maximum(*ends)
 
-    def _check_average(
-        self, entry: Entry, e: OrderFilled | InventorySold, before: _State, width: float
-    ) -> None:
+    def _check_average(self, entry: Entry, e: Fill, before: _State, width: float) -> None:
         if not e.quantity_e8:
             return  # Reported as fill_size.
         average = self._shape.average(before.consumed_e8, e.quantity_e8, before.multiplier)
@@ -298,26 +310,37 @@ class MarketDepth:
         walk = np.maximum(reference * np.exp(np.clip(moved, -_FAR, _FAR)), 1.0)
         return Quote(size, before, abs(float(walk.mean()) - before))
 
-    def moved_by(self, shown_us: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    def moved_by(self, shown_us: int) -> tuple[_Range, ...]:
         """
-        Return the displacement just before an instant: by orders, and by keepers who sold on.
+        Return the displacement just before an instant: by orders, then by each of `_OWN_PARTS`.
 
-        Each as the range in which rounding may leave it. Either's part is the mean of what it moves
-        alone and of what it adds to the other.
+        Each as the range in which rounding may leave it. A part is the mean, over all orders in
+        which the parts could come about, of what it adds to those before it.
         """
         place = max(bisect_left(self._states_at, shown_us) - 1, 0)
         state = self._states[place].at(max(shown_us, self._states_at[place]))
-        hedged, hedged_net = state.hedged_e8, state.hedged_net_e8
-        both = self._log_range(state, state.consumed_e8, state.net_e8)
-        if not hedged and not hedged_net:
-            return both, (0.0, 0.0)
-        by_keepers = self._log_range(state, hedged, hedged_net)
-        by_orders = self._log_range(state, state.consumed_e8 - hedged, state.net_e8 - hedged_net)
-        return _mean(by_orders, both, by_keepers), _mean(by_keepers, both, by_orders)
+        rest = state.consumed_e8 - sum(v for v, _ in state.parts)
+        volumes = [(rest, state.net_e8 - sum(net for _, net in state.parts)), *state.parts]
+        present = [n for n, volume in enumerate(volumes) if not n or any(volume)]
+        if present == [0]:
+            whole = self._log_range(state, state.consumed_e8, state.net_e8)
+            return whole, *((0.0, 0.0) for _ in state.parts)
+        ranges = [(0.0, 0.0)] * len(volumes)
+        orders = list(permutations(present))
+        for order in orders:
+            before = (0.0, 0.0)
+            for end, number in enumerate(order, start=1):
+                consumed, net = map(sum, zip(*(volumes[n] for n in order[:end]), strict=True))
+                after = self._log_range(state, consumed, int(net))
+                low, high = ranges[number]
+                ranges[number] = low + after[0] - before[1], high + after[1] - before[0]
+                before = after
+        return tuple((low / len(orders), high / len(orders)) for low, high in ranges)
 
-    def _log_range(self, state: _State, consumed: float, net: int) -> tuple[float, float]:
-        # The difference of two volumes is known to a rounding of the larger one.
-        error = _TOLERANCE * (abs(state.consumed_e8) + abs(state.hedged_e8)) / 100
+    def _log_range(self, state: _State, consumed: float, net: int) -> _Range:
+        # The difference of volumes is known to a rounding of the largest one.
+        size = abs(state.consumed_e8) + sum(abs(v) for v, _ in state.parts)
+        error = _TOLERANCE * size / 100
         ends = [
             end
             for shifted in (consumed - error, consumed, consumed + error)
@@ -383,13 +406,6 @@ class MarketDepth:
 
 def _clipped(moved: float) -> float:
     return min(max(moved, -_FAR), _FAR)
-
-
-def _mean(
-    alone: tuple[float, float], both: tuple[float, float], other: tuple[float, float]
-) -> tuple[float, float]:
-    """Return the mean of *alone* and of what *both* have beyond *other*, as a range."""
-    return (alone[0] + both[0] - other[1]) / 2, (alone[1] + both[1] - other[0]) / 2
 
 
 def _slack(price: float) -> float:

@@ -8,6 +8,7 @@ from liqsim.events import (
 )
 from replay.audit import engine, keepers
 from replay.audit.book import Book
+from replay.audit.depth import Fill
 from replay.audit.findings import e8
 from replay.audit.queue import candidates
 from replay.audit.settlement import settle
@@ -18,7 +19,7 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
     engine.order_filled(book, entry, e)
     book.check_fresh(entry, e.bucket_id)
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
-    _check_order(book, entry, e)
+    check_order(book, entry, e)
     note_flow(book, entry, e)
     settle(book, entry, e, book.terms.order_fee_e6)
     tranche = book.open_tranche(entry, e.tranche_seq)
@@ -41,7 +42,7 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
 def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
     """Check that a keeper sells no more than it has, in parts of the right size, in time."""
     book.check_reduces(entry, e.market_id, e.keeper_id, e.quantity_e8)
-    _check_order(book, entry, e)
+    check_order(book, entry, e)
     note_flow(book, entry, e)
     resale = book.resales.get((e.keeper_id, e.market_id))
     if resale is None:
@@ -61,7 +62,7 @@ def inventory_sold(book: Book, entry: Entry, e: InventorySold) -> None:
         del book.resales[e.keeper_id, e.market_id]
 
 
-def note_flow(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
+def note_flow(book: Book, entry: Entry, e: Fill) -> None:
     """Have the market's book take a fill, and check it."""
     depth = book.depths.get(e.market_id)
     if depth is not None:
@@ -75,7 +76,8 @@ def depth_changed(book: Book, entry: Entry, e: DepthChanged) -> None:
         depth.changed(entry, e)
 
 
-def _check_order(book: Book, entry: Entry, e: OrderFilled | InventorySold) -> None:
+def check_order(book: Book, entry: Entry, e: Fill) -> None:
+    """Check that a fill is of its order, and no larger."""
     if abs(e.quantity_e8) > abs(e.ordered_e8) or e.quantity_e8 * e.ordered_e8 <= 0:
         message = f"{e8(e.quantity_e8)} was filled of an order of {e8(e.ordered_e8)}"
         book.findings.add("fill_size", entry.seq, message)

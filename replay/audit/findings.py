@@ -41,6 +41,8 @@ CODES: Final = {
     "opening": "A bucket opened a position after the start, or a second one.",
     "call_cost": "A keeper's call did not cost what its calls cost.",
     # Rules
+    "trader": "An account acted of its own will otherwise than its cohort's terms let it.",
+    "entry_price": "An entry price after a trade is not the one recomputed.",
     "depth_schedule": "The changes of depth are not those of the market's schedule.",
     "first_update": "The first update of a market, and no other, must be recorded as the first.",
     "reports_count": "An update has fewer reports than its quorum, or more than sources.",

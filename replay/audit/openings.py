@@ -53,11 +53,13 @@ class Openings:
     last_us: int = 0
     _buckets: frozenset[int] = attrs.field(init=False)
     _known: frozenset[int] = attrs.field(init=False)
+    _acting: frozenset[int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         owners, keepers = self.log.owners, self.terms.keepers
         self._buckets = frozenset(o.owner_id for o in owners if o.kind == "bucket")
         self._known = frozenset(o.owner_id for o in owners)
+        self._acting = frozenset(o.owner_id for o in owners if o.cohort in self.terms.traders)
         purses = {
             o.owner_id: keepers[o.name].purse_uusd
             for o in owners
@@ -105,7 +107,7 @@ class Openings:
     def _check_deposits(self, columns: Columns) -> None:
         names = ("seq", "sim_time_us", "owner_id", "amount_uusd")
         for seq, at_us, owner, amount in zip(*(columns[n].tolist() for n in names), strict=True):
-            if at_us:
+            if at_us and owner not in self._acting:
                 message = f"owner {owner} was given {usd(amount)} {at_us} us after the start"
                 self.findings.add("deposit", seq, message)
             elif owner in self._buckets:

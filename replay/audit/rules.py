@@ -17,6 +17,8 @@ from liqsim.events import (
     FundDrawn,
     FundingPaid,
     FundingSet,
+    FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -26,10 +28,12 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
+    PositionOpened,
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
     SurplusRouted,
+    TradeFilled,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -44,6 +48,7 @@ from replay.audit import (
     marks,
     settlement,
     shadow,
+    traders,
     tranches,
     waterfall,
 )
@@ -74,10 +79,17 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TrancheSettled: tranches.tranche_settled,
     LiquidationEnded: liquidations.liquidation_ended,
     LiquidationUnresolved: liquidations.liquidation_unresolved,
+    FundsDeposited: traders.funds_deposited,
+    PositionOpened: traders.position_opened,
+    TradeFilled: traders.trade_filled,
+    FundsWithdrawn: traders.funds_withdrawn,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
 _SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
-_AFTER: Final[dict[type[Event], _Check]] = {FundDrawn: waterfall.fund_drawn}
+_AFTER: Final[dict[type[Event], _Check]] = {
+    FundDrawn: waterfall.fund_drawn,
+    TradeFilled: traders.traded,
+}
 
 
 def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, ...]:
@@ -94,6 +106,10 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         funding.funding_left(book, entry)
     if book.run is not None and kind is not PositionDeleveraged:
         waterfall.deleveraging_left(book, entry.seq)
+    if book.leaves is not None and kind is not FundsWithdrawn:
+        traders.leaver_stayed(book, entry)
+    if book.paid_in is not None and kind is not TradeFilled:
+        traders.opening_missing(book, entry)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)

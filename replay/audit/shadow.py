@@ -71,6 +71,7 @@ def _check_displacement(book: Book, entry: Entry, e: LiquidationTriggered) -> No
     for name, actual, (low, high) in (
         ("forced_displacement_e9", e.forced_displacement_e9, parts[0]),
         ("hedging_displacement_e9", e.hedging_displacement_e9, parts[1]),
+        ("trading_displacement_e9", e.trading_displacement_e9, parts[2]),
     ):
         slack = _SLACK_E9 + max(abs(low), abs(high))
         if not low * _E9 - slack <= actual <= high * _E9 + slack:

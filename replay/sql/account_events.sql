@@ -4,12 +4,12 @@
 -- seq              the event
 -- sim_time         when
 -- cause_seq        the event that brought it about
--- what             deposit, opening, trigger, tranche, fill, takeover, closed against (its own
+-- what             deposit, opening, trade (of its own will), withdrawal, trigger, tranche, fill, takeover, closed against (its own
 --                  slice, against a deleveraged account), deleveraged (itself, for a bankrupt
 --                  account), surplus, fund draw, funding, hole paid (its own, by another account),
 --                  haircut or socialised (for another's hole), bad debt, settled, end, unresolved
 --                  or shadow crossing (its balances became due at the shadow marks)
--- market_id        which market; null for a deposit
+-- market_id        which market; null for a deposit or withdrawal
 -- quantity         units it received; negative is given
 -- price            price of the trade; null without one
 -- cash_change_usd  USD it received, fees taken off; negative is paid
@@ -109,6 +109,13 @@ said as (
     select bucket_id, seq, sim_time, cause_seq, 'unresolved', market_id, null, null, null,
         'waits: ' || reason
     from liquidation_unresolved
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'trade', market_id, price, fee_usd, null,
+        reason || case when quantity <> ordered then ', of ' || ordered || ' ordered' else '' end
+    from trade_filled
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'withdrawal', null, null, null, null, null
+    from funds_withdrawn
     union all
     select bucket_id, seq, sim_time, cause_seq, 'shadow crossing', market_id, null, null, null,
         case when liquidation_seq is null then 'balances' else 'those of trigger '

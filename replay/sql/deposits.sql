@@ -7,7 +7,12 @@
 -- owner_kind  fund, keeper or bucket (an account)
 -- cohort      cohort of an account; null for others
 -- amount_usd  how much
+-- purpose     start; top-up of an account near its liquidation, or return of one liquidated before
 create or replace temp view deposits as
-select d.seq, d.sim_time, d.owner_id, o.name as owner, o.kind as owner_kind, o.cohort, d.amount_usd
+select d.seq, d.sim_time, d.owner_id, o.name as owner, o.kind as owner_kind, o.cohort, d.amount_usd,
+    case when d.sim_time = r.start_at then 'start' when l.seq is null then 'top-up'
+        else 'return' end as purpose
 from funds_deposited as d
+cross join runs as r
+left join liquidation_ended as l on l.seq = d.cause_seq
 left join owners as o on o.owner_id = d.owner_id

@@ -16,6 +16,7 @@
 -- start_margin_usd      margin at the marks under the maintenance of the start
 -- forced_displacement   displacement that the mark shows, in log price, by orders of liquidations
 -- hedging_displacement  likewise by keepers who sold on
+-- trading_displacement  likewise by accounts that traded of their own will
 -- other_assets_usd      margin lost to displacement in the marks of its other legs
 -- crossed_seq           the shadow crossing of the balances at the trigger; null if none is recorded
 -- crossed_at            when they became due at the shadow marks: then, or at the trigger; null if
@@ -31,7 +32,7 @@ select l.seq as liquidation_seq, l.sim_time as triggered_at, l.bucket_id, o.name
     case when l.standing <> 'open' then l.standing::varchar
         when c.seq is not null then 'accelerated' else 'induced' end as class,
     l.mark_price, l.shadow_mark, l.margin_usd, l.shadow_margin_usd, l.start_margin_usd,
-    l.forced_displacement, l.hedging_displacement, l.other_assets_usd, c.seq as crossed_seq,
+    l.forced_displacement, l.hedging_displacement, l.trading_displacement, l.other_assets_usd, c.seq as crossed_seq,
     coalesce(c.sim_time, case when l.standing = 'first_order' then l.sim_time end) as crossed_at,
     coalesce(c.shadow_mark, case when l.standing = 'first_order' then l.shadow_mark end)
         as crossed_price,

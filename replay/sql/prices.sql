@@ -22,6 +22,10 @@ with stated as (
     select market_id, sim_time, price, 'fill', seq from order_filled
     union all
     select market_id, sim_time, price, 'fill', seq from inventory_sold
+    union all
+    select market_id, sim_time, market_price, 'market', seq from trade_filled
+    union all
+    select market_id, sim_time, price, 'fill', seq from trade_filled
 )
 select a.name as market, s.sim_time, s.price, s.kind, s.seq
 from stated as s

@@ -10,4 +10,6 @@ select market_id, seq, market_price from order_filled
 union all
 select market_id, seq, market_price from inventory_sold
 union all
+select market_id, seq, market_price from trade_filled
+union all
 select market_id, seq, end_market from market_extremes

@@ -20,6 +20,7 @@ from support.scenarios import (
     bars,
     changed,
     cohort,
+    comeback,
     cross_crash,
     desk_takes,
     engine_cascade,
@@ -32,6 +33,8 @@ from support.scenarios import (
     listed,
     market,
     own_marks,
+    panic,
+    rebalanced,
     small_scenario,
     source,
     squeeze,
@@ -286,6 +289,7 @@ ORACLE = f"{ETH}.oracle"
 ONE = f"{ORACLE}.sources.one"
 BOOK = f"{ETH}.liquidity"
 ANN = "venue.keepers.bots.ann"
+CROWD = "population.cohorts.crowd"
 LONGS = "population.cohorts.longs"
 CROSS: Final = "population.cohorts.cross"
 WATERFALL = "venue.waterfall"
@@ -788,6 +792,53 @@ ROWS: Final[dict[str, Row]] = {
         0,
         Decimal("0.01"),
     ),
+    **{
+        f"population.cohorts.*.traders.{key}": (panic, f"{CROWD}.traders.{key}", one, other)
+        for key, one, other in (
+            ("reaction.median", "3s", "4s"),
+            ("reaction.p99", "20s", "30s"),
+            ("slippage", Decimal("0.1"), Decimal("0.001")),
+            ("near.alert_buffer", 2, 1),
+            ("near.top_up_share", Decimal("0.3"), 0),
+            ("near.top_up_to", 4, 5),
+            ("near.top_up_times", 2, 1),
+            ("near.reduce_share", Decimal("0.3"), 0),
+            ("near.reduce_by", Decimal("0.5"), 1),
+            ("near.close_share", Decimal("0.3"), 0),
+        )
+    },
+    **{
+        f"population.cohorts.*.traders.{key}": (comeback, f"{CROWD}.traders.{key}", one, other)
+        for key, one, other in (
+            ("stop.share", Decimal("0.4"), 1),
+            ("stop.nearest", Decimal("0.02"), Decimal("0.03")),
+            ("stop.farthest", Decimal("0.05"), Decimal("0.03")),
+            ("relever.share", Decimal("0.5"), 1),
+            ("relever.gain", Decimal("0.02"), Decimal("0.03")),
+            ("return.share", Decimal("0.8"), Decimal("0.2")),
+            ("return.delay.median", "15s", "16s"),
+            ("return.delay.p99", "60s", "50s"),
+            ("return.windows.[].from", at(100), at(130)),
+            ("return.windows.[].to", at(175), at(101)),
+            ("return.same_side", Decimal("0.7"), 0),
+            ("return.size", Decimal("0.5"), Decimal("0.4")),
+            ("return.size_sigma", Decimal("0.5"), 0),
+        )
+    },
+    **{
+        f"population.cohorts.*.traders.rebalance.{key}": (
+            rebalanced,
+            f"population.cohorts.calm.traders.rebalance.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("period", "10s", "9s"),
+            ("target_leverage", 4, 3),
+            ("target_volatility", 20, 10),
+            ("half_life_periods", 3, 1),
+        )
+    },
     "population.cohorts.*.entry.short_sd": (crowd, f"{LONGS}.entry.short_sd", 0, Decimal("0.01")),
 }
 

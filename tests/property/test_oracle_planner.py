@@ -35,6 +35,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     ShadowUpdated,
+    TradeFilled,
 )
 from liqsim.mechanics.ladder import LadderBook
 from liqsim.mechanics.liquidity import FiniteBook, FrictionlessBook, Liquidity
@@ -483,7 +484,10 @@ def past_of(desk: MarketDesk, entries: list[Entry], half_life_us: int) -> Past:
     states = []
     for entry in entries:
         event, at_us = entry.event, entry.sim_time_us
-        if isinstance(event, OrderFilled | InventorySold) and event.market_id == desk.market_id:
+        if (
+            isinstance(event, OrderFilled | InventorySold | TradeFilled)
+            and event.market_id == desk.market_id
+        ):
             book = book.traded(at_us, event.quantity_e8, entry.seq)
         elif isinstance(event, DepthChanged) and event.market_id == desk.market_id:
             book = book.with_depth(at_us, event.multiplier_e6, event.half_life_us)

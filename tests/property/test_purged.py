@@ -20,7 +20,14 @@ from support.sinks import ListSink
 
 from liqsim.errors import BoundError, ScenarioError
 from liqsim.eventlog.writer import prices_digest
-from liqsim.events import DepthChanged, Entry, InventorySold, MarketExtremes, OrderFilled
+from liqsim.events import (
+    DepthChanged,
+    Entry,
+    InventorySold,
+    MarketExtremes,
+    OrderFilled,
+    TradeFilled,
+)
 from liqsim.mechanics.liquidity import FiniteBook
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.purged import PurgedPath
@@ -79,7 +86,7 @@ def _just_before(entries: list[Entry], prepared: Prepared, market: int) -> list[
     path, spec = prepared.paths[market], prepared.scenario.markets[market].liquidity
     assert isinstance(spec, PowerBook)
     flow = _Flow(spec, int(path.prices_e8[0]))
-    kinds = DepthChanged, OrderFilled, InventorySold
+    kinds = DepthChanged, OrderFilled, InventorySold, TradeFilled
     events = [e for e in entries if isinstance(e.event, kinds) and e.event.market_id == market]
     found, row = [], 0
     for step in range(len(path.prices_e8)):
@@ -140,7 +147,9 @@ def test_a_run_that_faces_what_was_found_is_the_same_run(executor: str) -> None:
 
         assert again == entries
         census["runs"] += 1
-        census["fills"] += sum(isinstance(e.event, OrderFilled | InventorySold) for e in entries)
+        census["fills"] += sum(
+            isinstance(e.event, OrderFilled | InventorySold | TradeFilled) for e in entries
+        )
         census["purged markets"] += sum(
             bool((found.prices_e8 != given_path.prices_e8).any())
             for found, given_path in zip(

@@ -27,6 +27,7 @@ from liqsim.events import (
     FundingPaid,
     FundingSet,
     FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -45,6 +46,8 @@ from liqsim.events import (
     ShadowUpdated,
     Standing,
     SurplusRouted,
+    TradeFilled,
+    TradeReason,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -53,7 +56,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.model import Ladder, NoImpact, PowerBook, TopUp
+from liqsim.scenario.model import Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.marks import MarkJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
@@ -213,7 +216,25 @@ class Auditor:
             LiquidationEnded: self._ended,
             LiquidationUnresolved: self._unresolved,
             MarketExtremes: self._extremes,
+            TradeFilled: self._traded,
+            FundsWithdrawn: self._withdrawn,
         }
+        self._traders: dict[int, Traders] = {}
+        self._leverages: dict[int, Leverage] = {}
+        first = prepared.first_bucket
+        for cohort in scenario.population.cohorts:
+            if cohort.traders is not None:
+                for bucket in range(first, first + cohort.accounts):
+                    self._traders[bucket] = cohort.traders
+                    self._leverages[bucket] = cohort.leverage
+            first += cohort.accounts
+        self._top_ups: Counter[int] = Counter()
+        self._leaver: tuple[int, int] | None = None
+        self._must_act: dict[int, tuple[int, str]] = {}
+        self._returned: set[int] = set()
+        self._back: tuple[int, int, int] | None = None
+        self._first_position: dict[int, tuple[int, int]] = {}
+        self._collateral: dict[int, int] = {}
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
@@ -250,9 +271,9 @@ class Auditor:
         assert all(purse >= 0 for purse in cash[FUND : self._first_bucket]), last
         if last is not None:
             outside, makers = self._live_before
-            assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited)
+            assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited | FundsWithdrawn)
             assert cash[MAKERS] == makers or isinstance(
-                last, PositionOpened | OrderFilled | InventorySold | FundingPaid
+                last, PositionOpened | OrderFilled | InventorySold | FundingPaid | TradeFilled
             )
         self._live_before = cash[OUTSIDE], cash[MAKERS]
 
@@ -276,11 +297,14 @@ class Auditor:
         assert not self._unfunded or isinstance(event, FundingPaid), self._unfunded
         if not isinstance(event, LiquidationTriggered | FundingPaid):
             self._nobody_else_is_due()
+        assert self._leaver is None or isinstance(event, FundsWithdrawn)
+        assert self._back is None or isinstance(event, TradeFilled)
         is_later = before is not None and before.sim_time_us < entry.sim_time_us
         if is_later or not isinstance(event, _BEFORE_CROSSINGS):
             self._nobody_else_has_crossed()
         if is_later:
             self._released.clear()
+            self._nobody_forgot_to_act_before(entry.sim_time_us)
         self._no_payment_was_due_before(entry.sim_time_us)
         if self._shares is not None and type(event) is not self._shares[1]:
             assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
@@ -460,7 +484,41 @@ class Auditor:
             marks = [mark for mark, _, _ in self._marks]
             margin = self._scaled(self._cash[bucket], self._held(bucket), marks)
             assert margin > 0 or (margin == 0 and not self._venue.due_at_zero), bucket
+        at = self.entries[self._judged[1]].sim_time_us
         self._judged = self._last_judged = None
+        self._note_near(market, at)
+
+    def _note_near(self, market: int, at: int) -> None:
+        """Note who must act, and when, where all of a cohort do the same after one time."""
+        for bucket, terms in self._traders.items():
+            near, law = terms.near, terms.reaction
+            if near is None or law.median_us != law.p99_us or market not in self._legs(bucket):
+                continue
+            if terms.stop is not None or terms.relever is not None:
+                continue  # It may be reacting to that.
+            if bucket in self._open or bucket in self._must_act:
+                continue
+            shares = near.top_up_share_e6, near.reduce_share_e6, near.close_share_e6
+            habit = dict(zip(shares, ("tops up", "reduces", "closes"), strict=True)).get(10**6)
+            if habit is None or (habit == "tops up" and self._top_ups[bucket] >= near.top_up_times):
+                continue
+            if self._is_due(self._above(bucket, near.alert_buffer_e6)):
+                self._must_act[bucket] = at + max(law.median_us, 1), habit
+
+    def _nobody_forgot_to_act_before(self, at: int) -> None:
+        for bucket, (then, habit) in list(self._must_act.items()):
+            if then >= at:
+                continue
+            del self._must_act[bucket]
+            near = self._traders[bucket].near
+            assert near is not None
+            if bucket in self._open or not self._legs(bucket):
+                self.census["liquidated before reacting"] += 1
+            elif self._is_due(self._above(bucket, near.alert_buffer_e6)):
+                assert habit != "tops up", bucket
+                self.census["near, and no order filled"] += 1
+            else:
+                self.census["restored before reacting"] += 1
 
     def _nobody_else_has_crossed(self) -> None:
         """Judge everyone at the shadow marks, one at a time, if one of them has moved."""
@@ -484,7 +542,14 @@ class Auditor:
     # Rules, one per kind --------------------------------------------------------------------------
 
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
-        assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
+        if entry.sim_time_us:
+            assert event.owner_id not in self._open, "acts in a liquidation"
+            if isinstance(self.entries[entry.cause_seq].event, LiquidationEnded):
+                self._paid_in(entry, event)
+            else:
+                self._topped_up(entry, event)
+        else:
+            assert entry.cause_seq == NO_CAUSE
         self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
         self._given[event.owner_id] += event.amount_uusd
 
@@ -493,6 +558,8 @@ class Auditor:
         assert event.market_id not in self._opened_in[event.bucket_id]
         self._opened_in[event.bucket_id].append(event.market_id)
         self._entry_price[event.market_id, event.bucket_id] = event.price_e8
+        self._first_position[event.bucket_id] = event.quantity_e8, event.price_e8
+        self._collateral[event.bucket_id] = self._cash[event.bucket_id]
         self._trade(event.bucket_id, MAKERS, event)
         if self._tiers(event.market_id, of_initial=True):
             self._pays_initial_margin(event.bucket_id)
@@ -501,21 +568,231 @@ class Auditor:
         """Check that what a bucket was given is enough for the positions it has opened."""
         accounts, asked = self._prepared.accounts, Fraction(0)
         for market in self._opened_in[bucket]:
-            size = Fraction(abs(self._units[market][bucket]), 10**8)
-            price, scale = Fraction(self._entry_price[market, bucket], 10**8), 10**8
-            if self._markets[market].initial_usd:
-                size, price, scale = size * price, Fraction(1), 10**6
-            left = size
-            for start, rate in reversed(self._tiers(market, of_initial=True)):
-                above = max(left - Fraction(start, scale), Fraction(0))
-                asked += above * price * Fraction(int(rate), 10**6)
-                left -= above
+            entered = self._entry_price[market, bucket]
+            asked += self._initial_margin(market, abs(self._units[market][bucket]), entered)
         row = bucket - self._first_bucket
         given, spec = Fraction(self._given[bucket], 10**6), self._prepared.scenario.population
         if accounts.cohorts[row] or (spec.accounts and spec.accounts.due_at_start == "refuse"):
             assert given >= asked, bucket
         slack = Fraction(len(self._opened_in[bucket]), 10**6)
         self.census["opened with no more than initial margin"] += asked <= given < asked + slack
+
+    def _initial_margin(self, market: int, size_e8: int, price_e8: int) -> Fraction:
+        """Return what a market asks of who opens a position, in USD."""
+        left, price, scale = Fraction(size_e8, 10**8), Fraction(price_e8, 10**8), 10**8
+        if self._markets[market].initial_usd:
+            left, price, scale = left * price, Fraction(1), 10**6
+        asked = Fraction(0)
+        for start, rate in reversed(self._tiers(market, of_initial=True)):
+            above = max(left - Fraction(start, scale), Fraction(0))
+            asked += above * price * Fraction(int(rate), 10**6)
+            left -= above
+        return asked
+
+    def _acts(self, entry: Entry, bucket: int) -> Traders:
+        """Check that an account may act now, in time, and return by which terms."""
+        terms, cause = self._traders[bucket], self.entries[entry.cause_seq]
+        assert isinstance(
+            cause.event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet
+        )
+        assert [cause.event.market_id] == self._opened_in[bucket]
+        must = self._must_act.pop(bucket, None)
+        assert must is None or must[0] == entry.sim_time_us
+        waited, law = entry.sim_time_us - cause.sim_time_us, terms.reaction
+        assert waited >= 1
+        if law.median_us == law.p99_us:
+            assert waited == max(law.median_us, 1)
+        return terms
+
+    def _above(self, bucket: int, buffer_e6: int) -> Fraction:
+        """Return cash and value less (1 + buffer) x maintenance, whose units are rounded up."""
+        (market,) = self._legs(bucket)
+        mark, _, _ = self._marks[market]
+        if self._markets[market].maintenance_usd or self._venue.margin.unrealised_haircut_e6:
+            return self._margin(bucket, buffer_e6)
+        asked = self._maintenance(bucket) / Fraction(mark, 10**8)
+        raised = Fraction(-(-asked * (10**6 + buffer_e6) * 10**8 // 1), 10**14)
+        return self._margin(bucket) + (asked - raised) * Fraction(mark, 10**8)
+
+    def _paid_in(self, entry: Entry, event: FundsDeposited) -> None:
+        """Check who comes back, when, and that it does so once; its opening must follow."""
+        bucket, law = event.owner_id, self._traders[event.owner_id].returns
+        ended = self.entries[entry.cause_seq]
+        assert law is not None
+        assert isinstance(ended.event, LiquidationEnded)
+        assert ended.event.bucket_id == bucket
+        assert ended.event.outcome is LiquidationOutcome.CLOSED
+        assert ended.event.cash_uusd >= 0
+        assert entry.cause_seq not in self._returned
+        self._returned.add(entry.cause_seq)
+        assert not self._legs(bucket)
+        windows = [(start, end) for start, end in law.windows if start <= entry.sim_time_us < end]
+        assert windows or not law.windows
+        waited = entry.sim_time_us - ended.sim_time_us
+        assert waited >= 1
+        if law.delay.median_us == law.delay.p99_us:
+            assert waited == max(law.delay.median_us, 1) or (
+                windows and windows[0][0] == entry.sim_time_us
+            )
+        self._back = entry.seq, bucket, event.amount_uusd
+
+    def _came_back(self, entry: Entry, event: TradeFilled) -> None:
+        """Check side, size and collateral of a position that is opened again."""
+        bucket, market = event.bucket_id, event.market_id
+        law, back = self._traders[bucket].returns, self._back
+        self._back = None
+        assert law is not None
+        assert back is not None
+        assert back[:2] == (entry.cause_seq, bucket)
+        leverage = self._leverages[bucket]
+        value, collateral = abs(event.cost_uusd), back[2] - event.fee_uusd
+        asked = self._initial_margin(market, abs(event.quantity_e8), event.price_e8)
+        most = max(value / leverage.low + 2, asked * 10**6 + 1)
+        assert max(value / leverage.high - 2, asked * 10**6) <= collateral <= most
+        self.census["came back with no more than initial margin"] += collateral > (
+            value / leverage.low + 2
+        )
+        first = self._first_position[bucket]
+        if law.same_side_e6 in (0, 10**6):
+            assert (event.quantity_e8 * first[0] > 0) == (law.same_side_e6 > 0)
+        if not law.size_sigma and isinstance(self._markets[market].liquidity, NoImpact):
+            meant = abs(first[0]) * first[1] * law.size_e6 / 10**6 / event.reference_price_e8
+            assert abs(abs(event.ordered_e8) - meant) <= 2 + meant * 1e-9 + 10**10
+        self._entry_price[market, bucket] = event.price_e8
+        assert event.entry_price_e8 == event.price_e8
+        self.census["came back after a debt of others"] += self._bad_debt[bucket] > 0
+
+    def _stopped(self, entry: Entry, event: TradeFilled) -> None:
+        """Check that the price reacted to was beyond the nearest stop."""
+        bucket, market = event.bucket_id, event.market_id
+        stop = self._acts(entry, bucket).stop
+        assert stop is not None
+        cause = self.entries[entry.cause_seq].event
+        mark = next(
+            e.event.mark_price_e8
+            for e in reversed(self.entries[: entry.cause_seq + 1])
+            if isinstance(e.event, OracleUpdated | BookSampled) and e.event.market_id == market
+        )
+        assert isinstance(cause, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet)
+        sign = 1 if self._units[market][bucket] > 0 else -1
+        entered = self._entry_price[market, bucket]
+        assert sign * (entered - mark) + 1 >= Fraction(entered * stop.nearest_e6, 10**6)
+        self.census["stopped beyond the farthest"] += sign * (entered - mark) > Fraction(
+            entered * stop.farthest_e6, 10**6
+        )
+
+    def _rebalanced(self, entry: Entry, event: TradeFilled) -> None:
+        """Check that an order leads to the multiple of equity that the account is to have."""
+        bucket, market = event.bucket_id, event.market_id
+        law = self._traders[bucket].rebalance
+        mark, mark_seq, _ = self._marks[market]
+        assert law is not None
+        assert entry.cause_seq == mark_seq
+        assert entry.sim_time_us % law.period_us == 0
+        position = self._units[market][bucket]
+        equity = Fraction(self._cash[bucket], 10**6) + Fraction(position * mark, 10**16)
+        assert equity > 0
+        target = abs(position + event.ordered_e8) * Fraction(mark, 10**16) / equity
+        most = Fraction(law.target_leverage_e6, 10**6)
+        step = Fraction(mark, 10**16) / equity
+        assert target <= most
+        assert position * (position + event.ordered_e8) >= 0
+        if law.target_volatility is None:
+            assert target > most - step
+        self.census["rebalanced below the most"] += target <= most - step - Fraction(1, 10**6)
+        self.census["rebalanced up"] += position * event.ordered_e8 > 0
+        self.census["rebalanced down"] += position * event.ordered_e8 < 0
+
+    def _relevered(self, entry: Entry, event: TradeFilled) -> None:
+        """Check that a position in profit grows to the leverage that it had at the start."""
+        bucket, market = event.bucket_id, event.market_id
+        law = self._acts(entry, bucket).relever
+        assert law is not None
+        position, mark = self._units[market][bucket], self._marks[market][0]
+        quantity, price = self._first_position[bucket]
+        first = self._collateral[bucket]
+        assert position * event.ordered_e8 > 0
+        equity = Fraction(self._cash[bucket], 10**6) + Fraction(position * mark, 10**16)
+        leverage = Fraction(abs(quantity) * price // _E16 * 10**6 // first, 10**6)
+        worth = Fraction(abs(position + event.ordered_e8) * mark, 10**16)
+        assert 0 <= leverage * equity - worth < Fraction(mark, 10**16)
+
+    def _topped_up(self, entry: Entry, event: FundsDeposited) -> None:
+        bucket = event.owner_id
+        near = self._acts(entry, bucket).near
+        assert near is not None
+        assert near.top_up_share_e6
+        self._top_ups[bucket] += 1
+        assert self._top_ups[bucket] <= near.top_up_times
+        assert self._is_due(self._above(bucket, near.alert_buffer_e6))
+        self._cash[bucket] += event.amount_uusd
+        assert not self._is_due(self._above(bucket, near.top_up_to_e6))
+        # The venue rounds what a tier by notional asks for to 1e-14 units, above what it is.
+        less = 2 if self._markets[self._opened_in[bucket][0]].maintenance_usd else 1
+        self._cash[bucket] -= less
+        assert self._is_due(self._above(bucket, near.top_up_to_e6)), "less would have done"
+        self._cash[bucket] -= event.amount_uusd - less
+        self.census["topped up"] += 1
+        self.census["topped up again"] += self._top_ups[bucket] > 1
+
+    def _traded(self, entry: Entry, event: TradeFilled) -> None:
+        bucket, market, quantity = event.bucket_id, event.market_id, event.quantity_e8
+        position, size = self._units[market][bucket], abs(self._units[market][bucket])
+        assert bucket not in self._open, "acts in a liquidation"
+        assert event.mark_price_e8 == self._marks[market][0]
+        assert event.fee_uusd == -(
+            -abs(quantity) * event.price_e8 * self._venue.fees.taker_e6 // (_E16 * 10**6)
+        )
+        entered = self._entry_price.get((market, bucket), 0)
+        match event.reason:
+            case TradeReason.OPENED:
+                self._came_back(entry, event)
+            case TradeReason.STOPPED:
+                self._stopped(entry, event)
+            case TradeReason.REBALANCED:
+                self._rebalanced(entry, event)
+            case TradeReason.RELEVERED:
+                self._relevered(entry, event)
+            case _:
+                near = self._acts(entry, bucket).near
+                assert near is not None
+                assert self._is_due(self._above(bucket, near.alert_buffer_e6))
+                if event.reason is TradeReason.REDUCED:
+                    assert near.reduce_share_e6
+                    size = -(-abs(position) * near.reduce_by_e6 // 10**6)
+                else:
+                    assert near.close_share_e6
+        own = TradeReason.OPENED, TradeReason.REBALANCED, TradeReason.RELEVERED
+        if event.reason not in own:
+            assert event.ordered_e8 == (-size if position > 0 else size)
+        assert quantity * event.ordered_e8 > 0
+        assert abs(quantity) <= abs(event.ordered_e8)
+        if not quantity + position:
+            entered = 0
+        elif quantity * position > 0:
+            mean = Fraction(position * entered + quantity * event.price_e8, position + quantity)
+            entered = -(-mean // 1) if position > 0 else mean // 1
+        elif not position:
+            entered = event.price_e8
+        assert event.entry_price_e8 == entered
+        self._entry_price[market, bucket] = event.entry_price_e8
+        self._priced(entry, event)
+        self._left_at[market] = entry.sim_time_us, event.market_price_e8
+        self._trade(bucket, MAKERS, event)
+        self._pay(bucket, TREASURY, event.fee_uusd)
+        if self._legs(bucket):
+            assert not self._is_due(self._margin(bucket))
+        else:
+            assert self._cash[bucket] >= 0
+            self._leaver = (bucket, entry.seq) if self._cash[bucket] else None
+        self.census[f"traded: {event.reason.name.lower()}"] += 1
+        self.census["traded in part"] += quantity != event.ordered_e8
+
+    def _withdrawn(self, entry: Entry, event: FundsWithdrawn) -> None:
+        assert (event.bucket_id, entry.cause_seq) == self._leaver
+        assert event.amount_uusd == self._cash[event.bucket_id] > 0
+        self._leaver = None
+        self._pay(event.bucket_id, OUTSIDE, event.amount_uusd)
 
     def _depth_changed(self, entry: Entry, event: DepthChanged) -> None:
         assert entry.cause_seq == NO_CAUSE
@@ -604,7 +881,9 @@ class Auditor:
         if on_shadow == margin:
             assert right is not Standing.OPEN, "nothing sets the shadow apart"
         if not any(self._has_traded):
-            assert (event.forced_displacement_e9, event.hedging_displacement_e9) == (0, 0)
+            flows = event.forced_displacement_e9, event.hedging_displacement_e9
+            assert (*flows, event.trading_displacement_e9) == (0, 0, 0)
+        self.census["displaced by trading"] += event.trading_displacement_e9 != 0
         self.census["displaced by hedging"] += event.hedging_displacement_e9 != 0
         self.census[right.name.lower()] += 1
 
@@ -673,11 +952,11 @@ class Auditor:
         if entry.cause_seq == NO_CAUSE:
             return
         cause = self.entries[entry.cause_seq]
-        assert isinstance(cause.event, OrderFilled | InventorySold)
+        assert isinstance(cause.event, OrderFilled | InventorySold | TradeFilled)
         assert cause.event.market_id == market
         assert cause.sim_time_us < shows_us
         assert not any(
-            isinstance(later.event, OrderFilled | InventorySold)
+            isinstance(later.event, OrderFilled | InventorySold | TradeFilled)
             and later.event.market_id == market
             and later.sim_time_us < shows_us
             for later in self.entries[entry.cause_seq + 1 :]
@@ -922,7 +1201,7 @@ class Auditor:
         self._trade(bucket, MAKERS, event)
         self._pay(bucket, TREASURY, event.fee_uusd)
 
-    def _priced(self, entry: Entry, event: OrderFilled | InventorySold) -> None:
+    def _priced(self, entry: Entry, event: OrderFilled | InventorySold | TradeFilled) -> None:
         self._has_traded[event.market_id] = True
         path = self._prepared.paths[event.market_id]
         step = entry.sim_time_us // path.step_us
@@ -1419,7 +1698,7 @@ class Auditor:
         assert event.highest_reference_e8 == prices.max()
         assert event.lowest_market_e8 <= event.end_market_e8 <= event.highest_market_e8
         for earlier in self.entries:
-            if isinstance(earlier.event, OrderFilled | InventorySold) and (
+            if isinstance(earlier.event, OrderFilled | InventorySold | TradeFilled) and (
                 earlier.event.market_id == event.market_id
             ):
                 price = earlier.event.market_price_e8
@@ -1432,6 +1711,7 @@ class Auditor:
         for (market, step), price in self._purged.items():
             assert self._simulation.references[market].prices_e8[step] == price
         self._nobody_else_is_due()
+        self._nobody_forgot_to_act_before(self._end_us)
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
         self.census["averted"] += len(self._crossed)
@@ -1492,7 +1772,10 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case FundsDeposited():
                 pages["deposits", event.owner_id] += event.amount_uusd
                 pages["deposits", OUTSIDE] -= event.amount_uusd
-            case PositionOpened() | OrderFilled():
+            case FundsWithdrawn():
+                pages["deposits", event.bucket_id] -= event.amount_uusd
+                pages["deposits", OUTSIDE] += event.amount_uusd
+            case PositionOpened() | OrderFilled() | TradeFilled():
                 _page(pages, "fills", event, event.bucket_id, MAKERS)
             case InventorySold():
                 _page(pages, "fills", event, event.keeper_id, MAKERS)
@@ -1515,7 +1798,7 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case FundingPaid():
                 pages["funding", event.bucket_id] -= event.amount_uusd
                 pages["funding", MAKERS] += event.amount_uusd
-        if isinstance(event, OrderFilled | TrancheTakenOver):
+        if isinstance(event, OrderFilled | TrancheTakenOver | TradeFilled):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd
         if isinstance(event, TrancheTakenOver | KeeperCallFailed):

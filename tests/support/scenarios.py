@@ -602,6 +602,63 @@ def bought_back(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def panic(**overrides: Any) -> Raw:
+    """The crash among accounts that top up, sell or leave as they come near their liquidation."""
+    near = {
+        "alert_buffer": 2,
+        "top_up_share": Decimal("0.3"),
+        "top_up_to": 4,
+        "top_up_times": 2,
+        "reduce_share": Decimal("0.3"),
+        "close_share": Decimal("0.3"),
+    }
+    raw = engine_cascade(
+        name="panic",
+        population__cohorts__crowd__traders={
+            "reaction": {"median": "3s", "p99": "20s"},
+            "near": near,
+        },
+    )
+    return changed(raw, overrides)
+
+
+def comeback(**overrides: Any) -> Raw:
+    """The crash among accounts with stops, of which some come back when they were liquidated."""
+    raw = engine_cascade(
+        name="comeback",
+        population__cohorts__crowd__traders={
+            "reaction": {"median": "1s", "p99": "8s"},
+            "stop": {"share": Decimal("0.4"), "nearest": Decimal("0.02"), "farthest": 0.05},
+            "relever": {"share": Decimal("0.5"), "gain": Decimal("0.02")},
+            "return": {
+                "share": Decimal("0.8"),
+                "delay": {"median": "15s", "p99": "60s"},
+                "windows": [[at(100), at(175)]],
+                "same_side": Decimal("0.7"),
+                "size": Decimal("0.5"),
+                "size_sigma": 0.5,
+            },
+        },
+    )
+    return changed(raw, overrides)
+
+
+def rebalanced(**overrides: Any) -> Raw:
+    """The crash among funds that keep their leverage, or their volatility."""
+    crowd = _crowd() | {"leverage": {"median": 4, "max": 8}}
+    funds = {"period": "10s", "target_leverage": 4}
+    table = {"reaction": INSTANTLY, "rebalance": funds}
+    calm = funds | {"target_volatility": 20, "half_life_periods": 3}
+    raw = engine_cascade(
+        name="rebalanced",
+        population__cohorts={
+            "levered": crowd | {"traders": table},
+            "calm": crowd | {"traders": table | {"rebalance": calm}},
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -629,6 +686,9 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "own_marks": own_marks,
     "desk_takes": desk_takes,
     "funded": funded,
+    "panic": panic,
+    "comeback": comeback,
+    "rebalanced": rebalanced,
 }
 """The hand-written scenarios, by name."""
 
@@ -1012,6 +1072,9 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     }
     for name in names:  # Last, to leave all other draws as they are.
         raw["markets"][name]["maintenance_changes"] = draw(_changes(end_s))
+    for table in cohorts.values():
+        if "legs" not in table and draw(_of(False, False, True)):
+            table["traders"] = draw(traders())
     # Where a sweep moves the price by powers of e, no history can contain it.
     is_mild = all(
         not market["liquidity"].get("permanent_share") and market["liquidity"].get("reach", 0) < 1
@@ -1028,6 +1091,44 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
         if funding is not None:
             raw["markets"][name]["funding"] = funding
     return raw
+
+
+def _return(**changes: Any) -> Raw:
+    return {"share": Decimal("0.8"), "delay": {"median": "3s", "p99": "20s"}} | changes
+
+
+@st.composite
+def traders(draw: st.DrawFn) -> Raw:
+    """Draw how accounts act; often all of a cohort do the same, after one time."""
+    share = Decimal("0.3")
+    shares = dict.fromkeys(("top_up_share", "reduce_share", "close_share"), share)
+    alert = draw(_of(Decimal("0.2"), 1, 2))
+    near = {"alert_buffer": alert, "top_up_to": draw(_of(alert, Decimal("2.2")))} | draw(
+        _of(shares, shares, {"top_up_share": 1}, {"reduce_share": 1}, {"close_share": 1})
+    )
+    near |= {
+        "top_up_times": draw(_of(1, 3)),
+        "reduce_by": draw(_of(Decimal("0.3"), Decimal("0.5"), 1)),
+    }
+    others: list[Raw] = [
+        {},
+        {},
+        {},
+        {"stop": {"share": 1, "nearest": Decimal("0.01"), "farthest": Decimal("0.03")}},
+        {"return": _return(), "relever": {"share": 1, "gain": Decimal("0.01")}},
+        {"return": _return(delay=constant("4s"), same_side=0, size_sigma=1)},
+        {
+            "stop": {"share": Decimal("0.5"), "nearest": Decimal("0.02"), "farthest": 0.1},
+            "return": _return(windows=[[at(30), at(50)], [at(60), at(80)]]),
+        },
+        {"rebalance": {"period": "20s", "target_leverage": 5}},
+        {"rebalance": {"period": "9s", "target_leverage": 20, "target_volatility": 4}},
+    ]
+    return draw(st.sampled_from(others)) | {
+        "reaction": draw(st.sampled_from((*_LATENCIES[1:], constant("5s"), constant("15s")))),
+        "slippage": draw(_of(Decimal("0.002"), Decimal("0.1"), 1)),
+        "near": near,
+    }
 
 
 @st.composite

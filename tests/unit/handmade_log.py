@@ -327,9 +327,9 @@ def shadow_set(
     return ShadowUpdated(0, price, reason, sampled_us, published_us, MarkFeed.ORACLE, 0, price)
 
 
-def _undisplaced(mark_e8: int, margin_uusd: int) -> tuple[int, int, int, int, int, int, Standing]:
+def _undisplaced(mark_e8: int, margin_uusd: int) -> tuple[int | Standing, ...]:
     """Return what a trigger says of its class where nothing has moved any price."""
-    return mark_e8, margin_uusd, margin_uusd, 0, 0, 0, Standing.FIRST_ORDER
+    return mark_e8, margin_uusd, margin_uusd, 0, 0, 0, 0, Standing.FIRST_ORDER
 
 
 @attrs.define
@@ -453,7 +453,7 @@ def engine_story() -> Story:
     # At 90 gus has 1.50 of equity and a margin of 0.60; of the fills, -9.0658 is left at 11 s.
     due = LiquidationTriggered(
         gus, 0, e8(1), e8(89), usd("-0.39"), usd("0.89"), e8("88.5"),
-        e8(90), usd("0.6"), usd("-0.39"), 0, -9032654, 0, Standing.OPEN,
+        e8(90), usd("0.6"), usd("-0.39"), 0, -9032654, 0, 0, Standing.OPEN,
     )  # fmt: skip
     s.add("11.2", "low_mark", due, "gus")
     sank = shadow_set(e8(89), UpdateReason.HEARTBEAT, us("11.7"), us("11.8"))

@@ -30,6 +30,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowUpdated,
     SurplusRouted,
+    TradeFilled,
     TrancheTakenOver,
 )
 from liqsim.events.schema import columns_of
@@ -284,7 +285,9 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
         if cls is MaintenanceChanged:
             mark, shadow, _, history = markets[event.market_id]
             markets[event.market_id] = (mark, shadow, event.multiplier_e6, history)
-        if cls in {OrderFilled, InventorySold}:
+        if cls is TradeFilled:
+            entries[event.market_id][event.bucket_id] = event.entry_price_e8
+        if cls in {OrderFilled, InventorySold, TradeFilled}:
             book = markets[event.market_id][3][-1]
             consumed = book.consumed_at(10 * seq) + event.quantity_e8
             gross = book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
@@ -299,7 +302,9 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
                     1_000,
                     seq,
                     gross=gross,
-                    others=((0.0, 0) if cls is OrderFilled else whole,),
+                    others=tuple(
+                        whole if cls is own else (0.0, 0) for own in (InventorySold, TradeFilled)
+                    ),
                 )
             )
         if cls is DepthChanged:
@@ -331,6 +336,7 @@ def test_events_applied_at_once_are_those_applied_one_by_one(cls, owner):
     [
         OrderFilled,
         InventorySold,
+        TradeFilled,
         OracleUpdated,
         BookSampled,
         ShadowUpdated,
@@ -393,7 +399,11 @@ def test_flows_are_kept_apart_and_decay_alike():
     state = state.traded(110, 4 * 10**8, 9, Flow.HEDGING).with_depth(210, 500_000, 100)
 
     # -6 and -1 are halved, +4 is new; then all is halved by time, and again with the depth.
-    assert [state.part(flow) for flow in Flow] == [(-0.75e8, -6 * 10**8), (0.875e8, 3 * 10**8)]
+    assert [state.part(flow) for flow in Flow] == [
+        (-0.75e8, -6 * 10**8),
+        (0.875e8, 3 * 10**8),
+        (0.0, 0),
+    ]
 
 
 @pytest.mark.parametrize(("multiplier", "keeps"), [(500_000, "price"), (3_000_000, "volume")])
@@ -530,6 +540,8 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "profit_cut": ("payer_id", "bucket_id"),
         "loss_socialised": ("payer_id", "bucket_id"),
         "contribution_paid": ("backer_id",),
+        "trade_filled": ("bucket_id",),
+        "funds_withdrawn": ("bucket_id",),
     }
 
 

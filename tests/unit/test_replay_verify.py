@@ -9,6 +9,7 @@ import pytest
 from support.scenarios import cross_crash, load
 from unit import handmade_log as hand
 from unit.handmade_log import NONE, Story, e8, engine_story, keeper_story, tamper, us, usd, write
+from unit.test_audit_of_wrong_traders import WRONG_TRADERS
 from unit.test_replay_losses import FORGERIES
 
 from liqsim.errors import LogError
@@ -106,7 +107,7 @@ ENGINE = {
     ),
     "deposit after the start": (
         lambda s: s.insert("depth", 2, NONE, FundsDeposited(9, 1)),
-        {"deposit"},
+        {"deposit", "trader"},
     ),
     "second opening of a bucket": (
         lambda s: s.insert(
@@ -869,6 +870,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked.add("mark_rule")  # These two: test_audit_of_marks.py.
     provoked.add("book_price")  # It takes a rule of several prices: test_audit_of_marks.py.
     provoked.add("funding")  # Nobody pays any in the stories: test_funding.py.
+    provoked |= {code for _, _, codes in WRONG_TRADERS.values() for code in codes}
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.
 
     assert set(CODES) == provoked

@@ -1,0 +1,295 @@
+"""Traders: accounts that top up, trade, leave and return, some time after a reason."""
+
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from liqsim.events import TradeReason
+from liqsim.mechanics.crossing import CrossingIndex
+from liqsim.mechanics.margin import pieces, trigger_price_e8
+from liqsim.mechanics.traders import (
+    Habit,
+    gain_e8,
+    habit_of,
+    leverage_of,
+    rebalancing_e8,
+    reduction_e8,
+    return_size_uusd,
+    return_us,
+    start_leverage_e6,
+    stop_distance_e6,
+    stop_e8,
+    top_up_uusd,
+)
+from liqsim.processes.context import Context, MarketDesk, Priority
+from liqsim.processes.orders import Orders
+from liqsim.processes.rebalancing import Rebalancing
+from liqsim.processes.venue import Venue
+from liqsim.rng import Stream, lognormal_us
+from liqsim.scenario.model import Cohort, Latency
+from liqsim.scenario.model import Traders as Spec
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+Reaction = Callable[[int, int], None]
+"""What an account does, called with its number and the event that it reacts to."""
+
+
+@attrs.define(eq=False)
+class _Group:
+    """The accounts of one cohort: who they are, how they act, and what draws for them."""
+
+    cohort: Cohort
+    spec: Spec
+    desk: MarketDesk
+    first_bucket: int
+    reactions: Stream
+    returns: Stream
+    return_delays: Stream
+    leverages: Stream
+
+
+@attrs.define(eq=False)
+class _Trader:
+    """One account: what it does and where, what it was at the start, and how far it has come."""
+
+    group: _Group
+    row: int
+    habit: Habit
+    stop_distance_e6: int | None
+    relevers: bool
+    leverage_e6: int = 0
+    is_long: bool = True
+    start_uusd: int = 0
+    reactions: int = 0
+    top_ups: int = 0
+    closings: int = 0
+    is_reacting: bool = False
+
+
+class Traders:
+    """
+    Has accounts act when a reason and their reaction time have passed.
+
+    Nobody acts while in liquidation: the venue has the position then.
+
+    Args:
+        context: The run.
+        venue: Judges and watches their accounts.
+    """
+
+    def __init__(self, context: Context, venue: Venue) -> None:
+        self._context = context
+        self._venue = venue
+        self._orders = Orders(context, venue)
+        self._ledger = context.world.ledger
+        self._near = [CrossingIndex() for _ in context.markets]
+        self._stops = [CrossingIndex() for _ in context.markets]
+        self._gains = [CrossingIndex() for _ in context.markets]
+        self._traders: dict[int, _Trader] = {}
+        self._rebalancings: list[Rebalancing] = []
+        desks = {desk.spec.name: desk for desk in context.markets}
+        first = context.first_bucket
+        for cohort in context.scenario.population.cohorts:
+            if cohort.traders is not None:
+                self._enter(cohort, cohort.traders, desks[cohort.market], first)
+            first += cohort.accounts
+
+    def _enter(self, cohort: Cohort, spec: Spec, desk: MarketDesk, first: int) -> None:
+        stream = partial(Stream, self._context.scenario.seed, f"traders.{cohort.name}")
+        streams = (stream(name) for name in ("reaction", "return", "return_delay", "leverage"))
+        group = _Group(cohort, spec, desk, first, *streams)
+        habits = stream("habit").uniforms(0, cohort.accounts)
+        stops = stream("stop").uniforms(0, 2 * cohort.accounts)
+        relevers = stream("relever").uniforms(0, cohort.accounts)
+        share_e6 = spec.relever.share_e6 if spec.relever is not None else 0
+        for row, uniform in enumerate(habits):
+            habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, uniform)
+            distance = (
+                None
+                if spec.stop is None
+                else stop_distance_e6(spec.stop, stops[2 * row], stops[2 * row + 1])
+            )
+            self._traders[first + row] = _Trader(
+                group, row, habit, distance, relevers[row] * RATIO_SCALE < share_e6
+            )
+        if spec.rebalance is not None:
+            self._rebalancings.append(
+                Rebalancing(
+                    self._context,
+                    self._orders,
+                    desk,
+                    spec.rebalance,
+                    range(first, first + cohort.accounts),
+                    slippage_e6=spec.slippage_e6,
+                )
+            )
+
+    def start(self) -> None:
+        """Watch every account that acts, from the balances of the start on."""
+        self._venue.follow(self)
+        for bucket, trader in self._traders.items():
+            account = self._orders.account(bucket, trader.group.desk)
+            trader.is_long = account.quantity_e8 > 0
+            trader.leverage_e6 = start_leverage_e6(account)
+            trader.start_uusd = abs(account.quantity_e8) * account.entry_e8 // NOTIONAL_DIVISOR
+            self.watch(bucket)
+        for rebalancing in self._rebalancings:
+            rebalancing.start()
+
+    # Told by the venue --------------------------------------------------------------------------
+
+    def judged(self, desk: MarketDesk, seq: int) -> None:
+        """Have whoever the mark brings to what it waits for react to event *seq*."""
+        # Of several reasons at once the first counts: a stop, then the margin, then a gain.
+        reactions = self._stop, self._near_reaction, self._relever
+        reasons = sorted(
+            (bucket, place)
+            for place, indexes in enumerate((self._stops, self._near, self._gains))
+            for bucket in indexes[desk.market_id].crossed(desk.state.mark_e8)
+        )
+        for bucket, place in reasons:
+            trader = self._traders[bucket]
+            if not self._orders.is_in_liquidation(bucket) and not trader.is_reacting:
+                trader.is_reacting = True
+                law, stream = trader.group.spec.reaction, trader.group.reactions
+                delay = _delay_us(law, stream, trader.row, trader.reactions)
+                trader.reactions += 1
+                args = reactions[place], bucket, seq, trader.closings
+                self._context.call(delay, Priority.TRADER, self._react, *args)
+
+    def maintenance_changed(self, desk: MarketDesk) -> None:
+        """Watch the accounts of a market at the maintenance that is now in force."""
+        for bucket, trader in self._traders.items():
+            if trader.group.desk is desk:
+                self.watch(bucket)
+
+    def watch(self, bucket: int) -> None:
+        """Watch *bucket*, unless it is about to act, by what would make it."""
+        trader = self._traders.get(bucket)
+        if trader is None or trader.is_reacting:
+            return
+        desk = trader.group.desk
+        quantity = self._ledger.unit_views[desk.market_id][bucket]
+        is_free = bool(quantity) and not self._orders.is_in_liquidation(bucket)
+        for indexes, level, is_falling in (
+            (self._near, self._near_e8(bucket, trader) if is_free else None, quantity > 0),
+            (self._stops, self._stop_e8(bucket, trader) if is_free else None, quantity > 0),
+            (self._gains, self._gain_e8(bucket, trader) if is_free else None, quantity < 0),
+        ):
+            if level is None:
+                indexes[desk.market_id].remove(bucket)
+            else:
+                indexes[desk.market_id].add(bucket, level, is_falling=is_falling)
+
+    def _near_e8(self, bucket: int, trader: _Trader) -> int | None:
+        near, desk = trader.group.spec.near, trader.group.desk
+        is_tired = near is not None and trader.top_ups >= near.top_up_times
+        if near is None or trader.habit is Habit.HOLDS:
+            return None
+        if trader.habit is Habit.TOPS_UP and is_tired:
+            return None
+        account = self._orders.account(bucket, desk)
+        quantity, at_zero = account.quantity_e8, account.due_at_zero
+        of = pieces(desk.rule, quantity, account.entry_e8, near.alert_buffer_e6)
+        return trigger_price_e8(account.cash_uusd, of, is_long=quantity > 0, due_at_zero=at_zero)
+
+    def _stop_e8(self, bucket: int, trader: _Trader) -> int | None:
+        if trader.stop_distance_e6 is None:
+            return None
+        account = self._orders.account(bucket, trader.group.desk)
+        return stop_e8(account.quantity_e8, account.entry_e8, trader.stop_distance_e6)
+
+    def _gain_e8(self, bucket: int, trader: _Trader) -> int | None:
+        law = trader.group.spec.relever
+        if law is None or not trader.relevers:
+            return None
+        account = self._orders.account(bucket, trader.group.desk)
+        return gain_e8(account.quantity_e8, account.entry_e8, law.gain_e6)
+
+    def ended(self, bucket: int, seq: int) -> None:
+        """Take note that liquidation *seq* has ended; who lost its position may come back."""
+        trader = self._traders.get(bucket)
+        if trader is None:
+            return
+        spec, group = trader.group.spec.returns, trader.group
+        account = self._orders.account(bucket, group.desk)
+        if account.quantity_e8:
+            return
+        number, trader.closings = trader.closings, trader.closings + 1
+        if spec is None or account.cash_uusd < 0:
+            return
+        if group.returns.at(trader.row, 4 * number) * RATIO_SCALE >= spec.share_e6:
+            return
+        delay = _delay_us(spec.delay, group.return_delays, trader.row, number)
+        at_us = return_us(spec.windows, self._context.now_us + delay)
+        if at_us is not None:
+            wait = at_us - self._context.now_us
+            self._context.call(wait, Priority.TRADER, self._come_back, bucket, seq, number)
+
+    # What they do -------------------------------------------------------------------------------
+
+    def _react(self, react: Reaction, bucket: int, seq: int, closings: int) -> None:
+        trader = self._traders[bucket]
+        trader.is_reacting = False
+        # Of a position that was liquidated meanwhile, nothing is left to react to.
+        if not self._orders.is_in_liquidation(bucket) and trader.closings == closings:
+            react(bucket, seq)
+        self.watch(bucket)
+
+    def _near_reaction(self, bucket: int, seq: int) -> None:
+        trader = self._traders[bucket]
+        group, near = trader.group, trader.group.spec.near
+        account = self._orders.account(bucket, group.desk)
+        assert near is not None
+        if not account.is_due(near.alert_buffer_e6):
+            return
+        match trader.habit:
+            case Habit.TOPS_UP:
+                trader.top_ups += 1
+                self._orders.top_up(bucket, top_up_uusd(account, near.top_up_to_e6), seq)
+            case Habit.REDUCES:
+                order = reduction_e8(account.quantity_e8, near.reduce_by_e6)
+                self._trade(bucket, order, TradeReason.REDUCED, seq)
+            case Habit.CLOSES:
+                self._trade(bucket, -account.quantity_e8, TradeReason.CLOSED, seq)
+
+    def _stop(self, bucket: int, seq: int) -> None:
+        quantity = self._ledger.unit_views[self._traders[bucket].group.desk.market_id][bucket]
+        if quantity:
+            self._trade(bucket, -quantity, TradeReason.STOPPED, seq)
+
+    def _relever(self, bucket: int, seq: int) -> None:
+        trader = self._traders[bucket]
+        account = self._orders.account(bucket, trader.group.desk)
+        order = rebalancing_e8(account, trader.leverage_e6)
+        if order * account.quantity_e8 > 0:
+            self._trade(bucket, order, TradeReason.RELEVERED, seq)
+
+    def _trade(self, bucket: int, order_e8: int, reason: TradeReason, cause: int) -> None:
+        group = self._traders[bucket].group
+        slippage = group.spec.slippage_e6
+        self._orders.trade(
+            bucket, group.desk, order_e8, slippage_e6=slippage, reason=reason, cause=cause
+        )
+
+    def _come_back(self, bucket: int, seq: int, number: int) -> None:
+        trader = self._traders[bucket]
+        group, spec = trader.group, trader.group.spec.returns
+        assert spec is not None
+        row, draws = trader.row, group.returns
+        is_same = draws.at(row, 4 * number + 2) * RATIO_SCALE < spec.same_side_e6
+        self._orders.open(
+            bucket,
+            group.desk,
+            return_size_uusd(spec, trader.start_uusd, draws.normal_at(row, 4 * number + 1)),
+            is_long=trader.is_long == is_same,
+            leverage=leverage_of(group.cohort.leverage, group.leverages.normal_at(row, number)),
+            slippage_e6=group.spec.slippage_e6,
+            cause=seq,
+        )
+
+
+def _delay_us(law: Latency, stream: Stream, row: int, number: int) -> int:
+    """Return the n-th delay of an account, which is never none: what is seen is acted on later."""
+    return max(lognormal_us(law.median_us, law.p99_us, stream.normal_at(row, number)), 1)

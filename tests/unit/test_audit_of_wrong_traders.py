@@ -1,0 +1,90 @@
+"""
+The audit of logs in which accounts act of their own will otherwise than they may.
+
+As with wrong venues, what was done is recorded truthfully; only working it out again can find it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import pytest
+from support.scenarios import Raw, comeback, constant, load, panic, rebalanced
+
+from liqsim.mechanics import traders as rules
+from liqsim.processes import orders, rebalancing, traders
+from liqsim.runner import run_to_log
+from replay.verify import verify
+
+Wrong = Callable[[], Any]
+
+
+def _off_by_one(module: Any, name: str) -> Wrong:
+    right = getattr(module, name)
+    return lambda: patch.object(module, name, lambda *args: right(*args) + 1)
+
+
+def _always(owner: Any, name: str, value: Any) -> Wrong:
+    return lambda: patch.object(owner, name, lambda *_, **__: value)
+
+
+def _unless_in_debt() -> Any:
+    def is_allowed(account: rules.Account) -> bool:
+        return bool(account.quantity_e8) or account.cash_uusd >= 0
+
+    return patch.object(rules.Account, "is_allowed", is_allowed)
+
+
+def _panic() -> Raw:
+    traders_of = "population__cohorts__crowd__traders__"
+    return panic(**{f"{traders_of}reaction": constant("8s"), f"{traders_of}slippage": 1})
+
+
+def _comeback() -> Raw:
+    law = "population__cohorts__crowd__traders__return__"
+    return comeback(**{f"{law}delay": constant("30s"), f"{law}same_side": 1, f"{law}size_sigma": 0})
+
+
+WRONG_TRADERS: Final[dict[str, tuple[Callable[[], Raw], Wrong, set[str]]]] = {
+    "an entry price off by one": (_panic, _off_by_one(rules, "entry_after_e8"), {"entry_price"}),
+    "a top-up that is too large": (_panic, _off_by_one(traders, "top_up_uusd"), {"trader"}),
+    "a reduction that is too large": (_panic, _off_by_one(traders, "reduction_e8"), {"trader"}),
+    "a fee that is too large": (_panic, _off_by_one(orders, "taker_fee_uusd"), {"fee"}),
+    "a reaction before its time": (_panic, _always(traders, "_delay_us", 1), {"trader"}),
+    "a trade that leaves an account due": (_panic, _unless_in_debt, {"trader"}),
+    "a stop too near": (_comeback, _always(traders, "stop_distance_e6", 1_000), {"trader"}),
+    "a gain too small": (_comeback, _always(traders, "gain_e8", 1), {"trader"}),
+    "a leverage raised too far": (_comeback, _off_by_one(traders, "rebalancing_e8"), {"trader"}),
+    "a return too early": (_comeback, _always(traders, "return_us", 170 * 10**6), {"trader"}),
+    "a return at no leverage": (_comeback, _always(traders, "leverage_of", 0.5), {"trader"}),
+    "a return too large": (_comeback, _always(traders, "return_size_uusd", 10**9), {"trader"}),
+    "a rebalancing off by one": (
+        rebalanced,
+        _off_by_one(rebalancing, "rebalancing_e8"),
+        {"trader"},
+    ),
+    "a volatility unseen": (
+        rebalanced,
+        _always(rebalancing, "target_leverage_e6", 4 * 10**6),
+        {"trader"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TRADERS)
+def test_a_log_of_wrong_traders_is_found_out(name: str, tmp_path: Path) -> None:
+    story, wrong, expected = WRONG_TRADERS[name]
+    with wrong():
+        run_to_log(load(story()), tmp_path / "run.duckdb")
+
+    codes = {finding.code for finding in verify(tmp_path / "run.duckdb")}
+
+    assert expected <= codes
+
+
+@pytest.mark.parametrize("story", [_panic, _comeback, rebalanced])
+def test_a_log_of_right_traders_is_clean(story: Callable[[], Raw], tmp_path: Path) -> None:
+    run_to_log(load(story()), tmp_path / "run.duckdb")
+
+    assert verify(tmp_path / "run.duckdb") == []

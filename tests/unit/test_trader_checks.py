@@ -1,0 +1,56 @@
+"""What a table of traders may not say, and what the loader says then."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from support.scenarios import Raw, constant, cross_crash, load, small_scenario
+
+from liqsim.errors import ScenarioError
+
+_PATH = "population.cohorts.longs.traders"
+
+
+def _with(**tables: Any) -> Raw:
+    traders = {"reaction": constant("1s")} | tables
+    return small_scenario(population__cohorts__longs__traders=traders)
+
+
+def _near(**changes: Any) -> Raw:
+    return _with(near={"alert_buffer": 1} | changes)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            _near(top_up_share=Decimal("0.6"), close_share=Decimal("0.5")),
+            f"{_PATH}.near must have shares that sum to at most 1, not 1.1",
+        ),
+        (
+            _near(top_up_share=1, top_up_to=Decimal("0.5")),
+            f"{_PATH}.near.top_up_to = 0.5 must be at least alert_buffer, 1",
+        ),
+        (
+            _near(alert_buffer=99),
+            f"{_PATH}.near.alert_buffer = 99 must leave 1 + alert_buffer times the highest",
+        ),
+        (
+            _with(stop={"share": 1, "nearest": Decimal("0.2"), "farthest": Decimal("0.1")}),
+            f"{_PATH}.stop.farthest = 0.1 must be at least nearest, 0.2",
+        ),
+        (
+            cross_crash(population__cohorts__cross__traders={"reaction": constant("1s")}),
+            "population.cohorts.cross.traders must not be there beside legs: only isolated",
+        ),
+        (
+            small_scenario(population__cohorts__longs__traders={}),
+            f"{_PATH}.reaction.median is missing",
+        ),
+    ],
+)
+def test_what_traders_may_not_be(raw: Raw, message: str) -> None:
+    with pytest.raises(ScenarioError) as refusal:
+        load(raw)
+
+    assert message in str(refusal.value)

@@ -818,13 +818,23 @@ ROWS: Final[dict[str, Row]] = {
             ("return.share", Decimal("0.8"), Decimal("0.2")),
             ("return.delay.median", "15s", "16s"),
             ("return.delay.p99", "60s", "50s"),
-            ("return.windows.[].from", at(100), at(130)),
-            ("return.windows.[].to", at(175), at(101)),
             ("return.same_side", Decimal("0.7"), 0),
             ("return.size", Decimal("0.5"), Decimal("0.4")),
             ("return.size_sigma", Decimal("0.5"), 0),
         )
     },
+    "population.cohorts.*.traders.return.windows.[].from": (
+        comeback,
+        f"{CROWD}.traders.return.windows",
+        [[at(100), at(175)]],
+        [[at(130), at(175)]],
+    ),
+    "population.cohorts.*.traders.return.windows.[].to": (
+        comeback,
+        f"{CROWD}.traders.return.windows",
+        [[at(100), at(175)]],
+        [[at(100), at(101)]],
+    ),
     **{
         f"population.cohorts.*.traders.rebalance.{key}": (
             rebalanced,

@@ -4,7 +4,7 @@
 -- triggered_at            when
 -- market                  name of the market whose mark made it due
 -- update_seq              the event that made that mark; null if a change of maintenance
---                         made it due
+--                         or funding made it due
 -- shows_at                just before this the displacement stood that the mark shows
 -- parent_fill_seq         the newest forced fill in that market before then, if any of what such
 --                         fills consumed was still left; else null

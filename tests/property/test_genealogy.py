@@ -21,6 +21,7 @@ from liqsim.events import (
     BookSampled,
     DepthChanged,
     Entry,
+    FundingSet,
     InventorySold,
     LiquidationTriggered,
     MaintenanceChanged,
@@ -82,8 +83,9 @@ def walked(world: World, census: Counter[str]) -> list[Row]:
                 if isinstance(update, OracleUpdated | BookSampled):
                     shown = _shown(world, states[e.market_id], fills[e.market_id], e, update)
                 else:
-                    assert isinstance(update, MaintenanceChanged)
-                    census["due to new rules"] += 1
+                    assert isinstance(update, MaintenanceChanged | FundingSet)
+                    census["due to new rules"] += isinstance(update, MaintenanceChanged)
+                    census["due to funding"] += isinstance(update, FundingSet)
                 parents[entry.seq] = shown
                 census["parent of another market's sale"] += bool(
                     shown and entries[shown[1]].event.market_id != e.market_id  # type: ignore[union-attr]

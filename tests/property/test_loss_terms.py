@@ -520,7 +520,17 @@ def test_losses_of_holes_that_others_fill_are_the_reckoned_ones(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "name", ["engine_cascade", "keeper_race", "squeeze", "cross_crash", "shared_losses", "rungs"]
+    "name",
+    [
+        "engine_cascade",
+        "keeper_race",
+        "squeeze",
+        "cross_crash",
+        "shared_losses",
+        "rungs",
+        "own_marks",
+        "funded",
+    ],
 )
 def test_losses_and_capital_of_handmade_runs_are_the_reckoned_ones(
     name: str, tmp_path: Path

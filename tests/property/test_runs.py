@@ -87,6 +87,11 @@ _FLOORS_OF_BOTH = {
     "mark: clamped": 400,
     "book_sampled because of a fill": 80,
     "shadow sample by itself": 20,
+    "funding_paid": 1_500,
+    "funding received": 800,
+    "funding in a liquidation": 200,
+    "funding of a cross account": 200,
+    "triggered by funding": 4,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,

@@ -59,6 +59,7 @@ class _Trader:
     stop_distance_e6: int | None
     relevers: bool
     leverage_e6: int = 0
+    levered_at_e8: int = 0
     is_long: bool = True
     start_uusd: int = 0
     reactions: int = 0
@@ -205,7 +206,10 @@ class Traders:
         if law is None or not trader.relevers:
             return None
         account = self._orders.account(bucket, trader.group.desk)
-        return gain_e8(account.quantity_e8, account.entry_e8, law.gain_e6)
+        # Once it has added, the next gain counts from the mark of then: else it would at each mark.
+        base = trader.levered_at_e8 or account.entry_e8
+        best = max if account.quantity_e8 > 0 else min
+        return gain_e8(account.quantity_e8, best(base, account.entry_e8), law.gain_e6)
 
     def ended(self, bucket: int, seq: int) -> None:
         """Take note that liquidation *seq* has ended; who lost its position may come back."""
@@ -217,6 +221,7 @@ class Traders:
         if account.quantity_e8:
             return
         number, trader.closings = trader.closings, trader.closings + 1
+        trader.levered_at_e8 = 0
         if spec is None or account.cash_uusd < 0:
             return
         if group.returns.at(trader.row, 4 * number) * RATIO_SCALE >= spec.share_e6:
@@ -262,6 +267,7 @@ class Traders:
     def _relever(self, bucket: int, seq: int) -> None:
         trader = self._traders[bucket]
         account = self._orders.account(bucket, trader.group.desk)
+        trader.levered_at_e8 = account.mark_e8
         order = rebalancing_e8(account, trader.leverage_e6)
         if order * account.quantity_e8 > 0:
             self._trade(bucket, order, TradeReason.RELEVERED, seq)

@@ -126,7 +126,7 @@ def test_who_keeps_its_leverage_trades_to_it():
 def test_a_winner_levers_up_some_time_after_its_gain():
     # At 102, 2 % above the entry, as above: ten times 120 is 1,200; 5 s after the mark.
     relever = {"share": 1, "gain": Decimal("0.02")}
-    ((when, event), *_) = acts(falling_to("102", relever=relever))
+    ((when, event),) = acts(falling_to("102", relever=relever))
 
     assert (when, event.reason) == (15, TradeReason.RELEVERED)
     assert event.ordered_e8 == 1_76470588

@@ -98,6 +98,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UpdateReason.HEARTBEAT, "steady"),
     (Executor.ENGINE, "engine_cascade"),
     (Executor.KEEPERS, "keeper_race"),
+    (Executor.DESK, "desk_takes"),
     (FailedCall.LOST_RACE, "lost_race"),
     (FailedCall.RESTORED, "restored_call"),
     (FailedCall.BEYOND_LIMIT, "beyond_limit"),

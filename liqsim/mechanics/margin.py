@@ -141,6 +141,8 @@ def pieces(rule: MarginRule, quantity_e8: int, entry_e8: int, buffer_e6: int = 0
     [(9.9, 0.0), (9.5, 20.0)]
     """
     held = quantity_e8 * RATIO_SCALE
+    if not (rule.is_by_notional or rule.unrealised_haircut_e6 or buffer_e6):
+        return ((held - weight_e14(rule.tiers, abs(quantity_e8)), 0),)  # By far the most common.
     plain = tuple(
         (held - weight, credit) for weight, credit in _asked(rule, abs(quantity_e8), buffer_e6)
     )
@@ -153,6 +155,8 @@ def pieces(rule: MarginRule, quantity_e8: int, entry_e8: int, buffer_e6: int = 0
 
 def phi(of: Pieces, price_e8: int) -> int:
     """Return what a position of these pieces adds to a margin at a price, in USD x 1e-22."""
+    if len(of) == 1:
+        return of[0][0] * price_e8 + of[0][1]
     return min(slope * price_e8 + constant for slope, constant in of)
 
 
@@ -179,7 +183,10 @@ def initial_margin_uusd(rule: MarginRule, size_e8: int, price_e8: int) -> int:
 
 def scaled_margin(cash_uusd: int, legs: Iterable[tuple[Pieces, int]]) -> int:
     """Return margin x MARGIN_SCALE of *cash* and *legs* (pieces, price_e8)."""
-    return cash_uusd * MARGIN_SCALE + sum(phi(of, price) for of, price in legs)
+    margin = cash_uusd * MARGIN_SCALE
+    for of, price in legs:
+        margin += phi(of, price)
+    return margin
 
 
 def with_buffer(weight: int, buffer_e6: int) -> int:

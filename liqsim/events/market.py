@@ -119,8 +119,8 @@ class BookSampled:
     """
     The venue sampled the market price of its own book, and it gave the market a mark price.
 
-    The cause is the newest forced fill before it, if it would not have been sampled on prices
-    without displacement.
+    The cause is the newest fill before it, forced or of an account's own order, if it would not
+    have been sampled on prices without displacement.
 
     Attributes:
         market_id: Which market.

@@ -32,8 +32,8 @@ class TradeFilled:
     """
     An order that an account sent of its own will was filled, wholly or in part, in the book.
 
-    Its cause is the mark or the change of maintenance that it reacted to; of an opening, the
-    deposit of its collateral.
+    Its cause is the mark, the change of maintenance or the funding that it reacted to; of an
+    opening, the deposit of its collateral.
 
     Attributes:
         bucket_id: The bucket, as an owner.

@@ -4,11 +4,12 @@
 -- seq              the event
 -- sim_time         when
 -- cause_seq        the event that brought it about
--- what             deposit, opening, trade (of its own will), withdrawal, trigger, tranche, fill, takeover, closed against (its own
---                  slice, against a deleveraged account), deleveraged (itself, for a bankrupt
---                  account), surplus, fund draw, funding, hole paid (its own, by another account),
---                  haircut or socialised (for another's hole), bad debt, settled, end, unresolved
---                  or shadow crossing (its balances became due at the shadow marks)
+-- what             deposit, opening, trade (of its own will), withdrawal, trigger, tranche, fill,
+--                  takeover, closed against (its own slice, against a deleveraged account),
+--                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, hole
+--                  paid (its own, by another account), haircut or socialised (for another's hole),
+--                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
+--                  at the shadow marks)
 -- market_id        which market; null for a deposit or withdrawal
 -- quantity         units it received; negative is given
 -- price            price of the trade; null without one

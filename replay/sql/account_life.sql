@@ -5,11 +5,12 @@
 -- cohort              its cohort
 -- seq                 the event; in its order an account's rows are its life
 -- sim_time            when
--- what                deposit, opening, trade (of its own will), withdrawal, trigger, tranche, fill, takeover, closed against (its own
---                     slice, against a deleveraged account), deleveraged (itself, for a bankrupt
---                     account), surplus, fund draw, hole paid (its own, by another account),
---                     haircut or socialised (for another's hole), bad debt, settled, end,
---                     unresolved or shadow crossing (its balances became due at the shadow marks)
+-- what                deposit, opening, trade (of its own will), withdrawal, trigger, tranche, fill,
+--                     takeover, closed against (its own slice, against a deleveraged account),
+--                     deleveraged (itself, for a bankrupt account), surplus, fund draw, funding,
+--                     hole paid (its own, by another account), haircut or socialised (for
+--                     another's hole), bad debt, settled, end, unresolved or shadow crossing (its
+--                     balances became due at the shadow marks)
 -- market              name of the market; null for a deposit or withdrawal
 -- quantity            units it received; negative is given
 -- price               price of the trade; null without one

@@ -456,9 +456,9 @@ def triggers(auditor: Auditor) -> list[LiquidationTriggered]:
 
 
 def _state(forced: float, hedging: float) -> BookState:
-    parts = ((forced, round(forced)), (hedging, round(hedging)))
+    others = ((hedging, round(hedging)), (0.0, 0))
     total = forced + hedging
-    return attrs.evolve(BookState(0, total, round(total), 10**6, 10**6), parts=parts)
+    return attrs.evolve(BookState(0, total, round(total), 10**6, 10**6), others=others)
 
 
 _BOOKS: dict[str, Liquidity] = {
@@ -489,7 +489,7 @@ def test_in_a_linear_book_each_flow_has_its_own() -> None:
     # 1 % per 100 units, 30 % of it for good: 5 bought against 200 sold.
     parts = displacement_by_flow_e9(_BOOKS["linear"].displacement, _state(-2e10, 5e8), 0)
 
-    assert parts == (-20_000_000, 500_000)
+    assert parts == (-20_000_000, 500_000, 0)
 
 
 def test_in_a_concave_book_a_flow_has_the_mean_of_what_it_adds_first_and_last() -> None:

@@ -135,6 +135,8 @@ class State:
                 select seq, market_id, price from position_opened where bucket_id = {bucket_id}
                 union all
                 select seq, market_id, entry_price from profit_cut where payer_id = {bucket_id}
+                union all
+                select seq, market_id, entry_price from trade_filled where bucket_id = {bucket_id}
             ) as e
             join assets as a on a.market_id = e.market_id
             where e.seq <= {self.seq}

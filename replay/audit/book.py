@@ -298,6 +298,8 @@ class Book:
         leaves: Who has closed its position and must withdraw what is left.
         start_uusd: Value of the position at the start of accounts that act; negative is short.
         start_leverage_e6: Leverage at which they held it.
+        entered: Events that gave accounts that act an entry price, and the prices, by (market,
+            owner id).
         returned: Ends of liquidations that accounts have come back from.
         paid_in: The deposit of one that comes back, its account and amount, until it opens.
     """
@@ -342,6 +344,9 @@ class Book:
     leaves: int | None = None
     start_uusd: dict[int, int] = attrs.Factory(dict)
     start_leverage_e6: dict[int, int] = attrs.Factory(dict)
+    entered: defaultdict[tuple[int, int], tuple[list[int], list[int]]] = attrs.Factory(
+        lambda: defaultdict(lambda: ([], []))
+    )
     returned: set[int] = attrs.Factory(set)
     paid_in: tuple[int, int, int] | None = None
 

@@ -89,6 +89,7 @@ _SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,
     TradeFilled: traders.traded,
+    ProfitCut: traders.profit_cut,
 }
 
 

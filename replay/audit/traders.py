@@ -13,6 +13,7 @@ from liqsim.events import (
     LiquidationEnded,
     OracleUpdated,
     PositionOpened,
+    ProfitCut,
     TradeFilled,
     TradeReason,
 )
@@ -31,9 +32,9 @@ _NEAR_ONE: Final = 1e-9
 
 
 def position_opened(book: Book, entry: Entry, e: PositionOpened) -> None:
-    """Note side and value of the position that an account has at the start."""
-    del entry
+    """Note side, value and entry price of the position that an account has at the start."""
     if e.bucket_id in book.trader_terms:
+        _note_entry(book, entry, e.market_id, e.bucket_id, e.price_e8)
         value = abs(e.quantity_e8) * e.price_e8 // _E10
         book.start_uusd[e.bucket_id] = value if e.quantity_e8 > 0 else -value
         # Its collateral is all that it has before its first trade.
@@ -190,10 +191,29 @@ def leaver_stayed(book: Book, entry: Entry) -> None:
 
 
 def traded(book: Book, entry: Entry, e: TradeFilled) -> None:
-    """Note, once a trade is folded, who must withdraw now."""
-    del entry
+    """Note, once a trade is folded, the entry price, and who must withdraw now."""
+    _note_entry(book, entry, e.market_id, e.bucket_id, e.entry_price_e8)
     if not book.position(e.market_id, e.bucket_id) and book.cash(e.bucket_id):
         book.leaves = e.bucket_id
+
+
+def profit_cut(book: Book, entry: Entry, e: ProfitCut) -> None:
+    """Note the entry price that a cut of its profit leaves an account that acts."""
+    if e.payer_id in book.trader_terms:
+        _note_entry(book, entry, e.market_id, e.payer_id, e.entry_price_e8)
+
+
+def _note_entry(book: Book, entry: Entry, market: int, bucket: int, price_e8: int) -> None:
+    seqs, prices = book.entered[market, bucket]
+    seqs.append(entry.seq)
+    prices.append(price_e8)
+
+
+def _entered_at(book: Book, market: int, bucket: int, seq: int) -> int:
+    """Return the entry price that an account had at an event."""
+    seqs, prices = book.entered[market, bucket]
+    row = bisect_right(seqs, seq)
+    return prices[row - 1] if row else 0
 
 
 def _terms(book: Book, entry: Entry, bucket: int) -> TraderTerms | None:
@@ -254,7 +274,8 @@ def _check_moved(book: Book, entry: Entry, e: TradeFilled, share_e6: int, sign: 
     if cause is None:
         return  # Neither rules nor funding move a price, but make accounts look at it.
     mark_e8 = cause.mark_price_e8
-    entered = book.fold.entry_prices_e8.get((e.market_id, e.bucket_id), 0)
+    # Since then it may have rebalanced, or lost part of its profit: that changes no reason.
+    entered = _entered_at(book, e.market_id, e.bucket_id, entry.cause_seq)
     if (sign * (mark_e8 - entered) + 1) * _E6 < entered * share_e6:
         message = f"account {e.bucket_id} acts at {e8(mark_e8)}, from {e8(entered)}"
         _report(book, entry, message)

@@ -27,6 +27,7 @@ from liqsim.events import (
     FundDrawn,
     FundingPaid,
     FundsDeposited,
+    FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -42,6 +43,7 @@ from liqsim.events import (
     ShadowUpdated,
     Standing,
     SurplusRouted,
+    TradeFilled,
     TrancheStarted,
     TrancheTakenOver,
 )
@@ -247,6 +249,12 @@ class Reckoning:
                 return self._executed(entry.seq, event)
             case KeeperCallFailed():
                 self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
+            case FundsWithdrawn():
+                self._pay(event.bucket_id, OUTSIDE, event.amount_uusd)
+            case TradeFilled():
+                self._trade(event.bucket_id, MAKERS, event)
+                self._pay(event.bucket_id, TREASURY, event.fee_uusd)
+                return self._price(event.market_id, event.market_price_e8)
             case InventorySold():
                 self._trade(event.keeper_id, MAKERS, event)
                 return self._price(event.market_id, event.market_price_e8)
@@ -530,6 +538,9 @@ def test_losses_of_holes_that_others_fill_are_the_reckoned_ones(tmp_path: Path) 
         "rungs",
         "own_marks",
         "funded",
+        "desk_takes",
+        "comeback",
+        "mingled",
     ],
 )
 def test_losses_and_capital_of_handmade_runs_are_the_reckoned_ones(

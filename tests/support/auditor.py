@@ -675,11 +675,27 @@ class Auditor:
         )
         assert isinstance(cause, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet)
         sign = 1 if self._units[market][bucket] > 0 else -1
-        entered = self._entry_price[market, bucket]
+        entered = self._entry_price_at(market, bucket, entry.cause_seq)
         assert sign * (entered - mark) + 1 >= Fraction(entered * stop.nearest_e6, 10**6)
         self.census["stopped beyond the farthest"] += sign * (entered - mark) > Fraction(
             entered * stop.farthest_e6, 10**6
         )
+
+    def _entry_price_at(self, market: int, bucket: int, seq: int) -> int:
+        """Return the entry price that an account had at an event; it may have moved since."""
+        for entry in reversed(self.entries[: seq + 1]):
+            match entry.event:
+                case TradeFilled(bucket_id=who, market_id=where, entry_price_e8=price):
+                    pass
+                case ProfitCut(payer_id=who, market_id=where, entry_price_e8=price):
+                    pass
+                case PositionOpened(bucket_id=who, market_id=where, price_e8=price):
+                    pass
+                case _:
+                    continue
+            if (who, where) == (bucket, market):
+                return price
+        raise AssertionError(bucket)
 
     def _rebalanced(self, entry: Entry, event: TradeFilled) -> None:
         """Check that an order leads to the multiple of equity that the account is to have."""

@@ -659,6 +659,34 @@ def rebalanced(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def mingled(**overrides: Any) -> Raw:
+    """Accounts that act in every way, at a venue with own marks, funding, kinks and a desk."""
+    of_comeback, of_panic = (
+        story()["population"]["cohorts"]["crowd"]["traders"] for story in (comeback, panic)
+    )
+    raw = own_marks(
+        name="mingled",
+        markets__ETH__funding={"interval": "10s", "interest": Decimal("0.001")},
+        venue__margin__unrealised_profit_haircut=Decimal("0.3"),
+        venue__executor="desk",
+        venue__desk=desk_takes()["venue"]["desk"],
+        venue__tranches__restore_to="initial",
+        venue__waterfall={"surplus_to": "trader", "profit_haircut": "pro_rata"},
+        population__cohorts__crowd__traders=of_comeback
+        | {
+            "reaction": {"median": "4s", "p99": "20s"},
+            "near": of_panic["near"],
+            "rebalance": {"period": "15s", "target_leverage": 9},
+        },
+    )
+    rates = [Decimal("0.01"), Decimal("0.02"), Decimal("0.05")]
+    table = raw["markets"]["ETH"]
+    del table["maintenance"]
+    for key, factor in (("maintenance_usd", 1), ("initial_usd", Decimal("1.5"))):
+        table[key] = [[s, r * factor] for s, r in zip((0, 5_000, 20_000), rates, strict=True)]
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -689,6 +717,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "panic": panic,
     "comeback": comeback,
     "rebalanced": rebalanced,
+    "mingled": mingled,
 }
 """The hand-written scenarios, by name."""
 

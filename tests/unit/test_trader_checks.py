@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.scenarios import Raw, constant, cross_crash, load, small_scenario
+from support.scenarios import Raw, changed, constant, cross_crash, load, small_scenario
 
 from liqsim.errors import ScenarioError
 
@@ -34,6 +34,29 @@ def _near(**changes: Any) -> Raw:
         (
             _near(alert_buffer=99),
             f"{_PATH}.near.alert_buffer = 99 must leave 1 + alert_buffer times the highest",
+        ),
+        (
+            changed(
+                _near(alert_buffer=2, top_up_to=2, top_up_share=1),
+                {
+                    "markets__ETH__maintenance": [],
+                    "markets__ETH__maintenance_usd": [[0, Decimal("0.01")], [1, Decimal("0.4")]],
+                },
+            ),
+            (
+                f"{_PATH}.near.alert_buffer = 2 must leave 1 + alert_buffer times the highest "
+                "maintenance rate of ETH, 0.4, below 1"
+            ),
+        ),
+        (
+            changed(
+                _near(alert_buffer=79),
+                {"venue__margin__unrealised_profit_haircut": Decimal("0.2")},
+            ),
+            (
+                f"{_PATH}.near.alert_buffer = 79 must leave 1 + alert_buffer times the highest "
+                "maintenance rate of ETH, 0.01, below 0.8"
+            ),
         ),
         (
             _with(stop={"share": 1, "nearest": Decimal("0.2"), "farthest": Decimal("0.1")}),

@@ -239,7 +239,7 @@ ASSUMPTIONS = [
     Assumption("spread of shorts' entries", 0.02, 0.06, _of_cohorts(_ALL, "entry", "short_sd")),
     Assumption("long share of notional", 0.53, 0.59, _of_cohorts(_HOLDERS, "", "long_share")),
     Assumption("accounts, times", 0.5, 2, _accounts),
-    Assumption("share that comes back", 0.4, 0.6, _traders("return", "share")),
+    Assumption("share that comes back", 0.72, 1, _traders("return", "share")),
     Assumption("delay of a return, median", "1h", "6h", _traders("return", "delay", "median")),
     Assumption("isolated share of notional", 0.5, 0.9, _isolated),
     Assumption("maintenance of ETH, times", 0.5, 1.5, _maintenance),

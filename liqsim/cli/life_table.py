@@ -43,7 +43,11 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
         f"where account_id = {owner.owner_id} order by seq, market_id"
     ).fetchall():
         held.setdefault(seq, {})[market_id] = (quantity, mark)
-    rules = [market.rule for market in read_terms(log.manifest.scenario_toml).markets]
+    markets = read_terms(log.manifest.scenario_toml).markets
+    rules = [market.rule for market in markets]
+    changes = log.sql(
+        "select seq, market_id, multiplier from maintenance_changed order by seq desc"
+    ).fetchall()
     entries: dict[int, dict[int, Decimal]] = {}
     for seq, market_id, entry_price in log.sql(
         f"select seq, market_id, entry_price from entry_prices where bucket_id = {owner.owner_id}"
@@ -62,6 +66,9 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
         legs = {m: leg for m, leg in held.get(event["seq"], {}).items() if leg[0]}
         equity = event.pop("equity_usd")
         entered |= entries.get(event["seq"], {})
+        while changes and changes[-1][0] < event["seq"]:
+            _, market_id, multiplier = changes.pop()
+            rules[market_id] = markets[market_id].rule_at(int(multiplier.scaleb(6)))
         margin = _margin_usd(rules, event["cash_after_usd"], legs, entered)
         events.append(
             {

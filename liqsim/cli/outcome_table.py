@@ -161,6 +161,8 @@ def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     yield "Insurance fund and shared losses, USD", _fund(outcome)
     if outcome["keeper_attempts_won"] is not None:
         yield "Keepers", _keepers(outcome)
+    if outcome["desk_profit_usd"] is not None:
+        yield "Desk, USD", _desk(outcome)
     if any(Decimal(outcome[key]) for key in _TRADED):
         yield "Traders, USD", _traders(outcome)
     yield "Oracle", _oracle(outcome)
@@ -274,6 +276,13 @@ def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
             _optional(usd, outcome["keeper_purse_lowest_usd"]),
             f"{counted(outcome['keepers_dry'], 'keeper')} short of a tranche",
         ),
+    ]
+
+
+def _desk(outcome: Mapping[str, Any]) -> list[Line]:
+    return [
+        Line("profit", usd(outcome["desk_profit_usd"])),
+        Line("inventory at end", usd(outcome["desk_inventory_usd"]), "at the market price"),
     ]
 
 

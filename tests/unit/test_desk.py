@@ -9,6 +9,7 @@ import pytest
 from support.auditor import Auditor, audited
 from support.scenarios import HANDMADE, Raw, load, prepared_by_hand, small_scenario
 
+from liqsim.cli.outcome_table import print_outcome
 from liqsim.errors import ScenarioError
 from liqsim.events import (
     FundDrawn,
@@ -140,6 +141,16 @@ def test_a_run_with_a_desk_is_verified_and_its_capital_accounted_for(tmp_path: P
     assert outcome["keeper_profit_usd"] is None
     assert taken > 0 < filled
     assert unpaid == []
+
+
+def test_the_outcome_tells_of_the_desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Log(desk_run(tmp_path)) as log:
+        outcome = log.outcome()
+        print_outcome(log, as_json=False, verbose=0)
+
+    shown = capsys.readouterr().out
+    assert "Desk, USD" in shown
+    assert f"{Decimal(outcome['desk_profit_usd']):,.2f}" in shown
 
 
 def test_the_audit_finds_a_desk_that_takes_too_little(

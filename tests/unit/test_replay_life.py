@@ -63,6 +63,23 @@ def test_a_life_from_deposit_to_end(engine):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["tightened", "mingled"])
+def test_margins_are_those_of_the_rules_and_entry_prices_in_force(name, tmp_path):
+    run_to_log(load(HANDMADE[name]()), tmp_path / "log.duckdb")
+
+    with Log(tmp_path / "log.duckdb") as log:
+        recorded = log.sql(
+            "select o.name, l.seq, l.margin_usd from liquidation_triggered as l "
+            "join owners as o on o.owner_id = l.bucket_id"
+        ).fetchall()
+        assert recorded
+        for account in sorted({account for account, _, _ in recorded})[:4]:
+            told = {e["seq"]: e["margin_usd"] for e in describe_life(log, account)["events"]}
+            assert [told[seq] for who, seq, _ in recorded if who == account] == [
+                margin for who, _, margin in recorded if who == account
+            ]
+
+
 def test_margins_are_those_that_the_triggers_recorded(engine, keepers):
     for log in (engine, keepers):
         recorded = log.sql("select bucket, liquidation_seq, margin_usd from liquidations")

@@ -1,12 +1,13 @@
 """
 Hold Black Thursday against what was published of it, and vary every assumption it rests on.
 
-Usage: python bench/bands.py [--part N] [--jobs N] [--seed N] [-o bands.json]
+Usage: python bench/bands.py [--part N] [--jobs N] [--seed N] [-o bands.jsonl]
 
 Two venues in path mode `purged`: one with a fund of 25 % of open interest (BitMEX-like), one with
 1 % (Deribit-like). Each assumption goes to both ends of its range, one at a time, on the same
 shocks. Accounts, books and fund are an N-th of the shipped scenario's (`--part`), so that hundreds
-of runs take minutes. Nothing is tuned: what comes out stands beside what was published.
+of runs take minutes; with `-o` every run is written down when it ends, and not made again. Nothing
+is tuned: what comes out stands beside what was published.
 """
 
 import argparse
@@ -186,6 +187,18 @@ def _accounts(raw: Raw, factor: float) -> None:
         cohort["accounts"] = max(round(cohort["accounts"] * factor), 1)
 
 
+def _traders(*keys: str) -> Change:
+    def change(raw: Raw, value: Any) -> None:
+        for cohort in raw["population"]["cohorts"].values():
+            if "traders" in cohort:
+                table = cohort["traders"]
+                for key in keys[:-1]:
+                    table = table[key]
+                table[keys[-1]] = value
+
+    return change
+
+
 def _maintenance(raw: Raw, factor: float) -> None:
     """Scale the tiers of ETH; those of BTC are a fact."""
     tiers = raw["markets"]["ETH"]["maintenance"]
@@ -226,6 +239,8 @@ ASSUMPTIONS = [
     Assumption("spread of shorts' entries", 0.02, 0.06, _of_cohorts(_ALL, "entry", "short_sd")),
     Assumption("long share of notional", 0.53, 0.59, _of_cohorts(_HOLDERS, "", "long_share")),
     Assumption("accounts, times", 0.5, 2, _accounts),
+    Assumption("share that comes back", 0.72, 1, _traders("return", "share")),
+    Assumption("delay of a return, median", "1h", "6h", _traders("return", "delay", "median")),
     Assumption("isolated share of notional", 0.5, 0.9, _isolated),
     Assumption("maintenance of ETH, times", 0.5, 1.5, _maintenance),
     Assumption("liquidation fee", 0, 0.005, _venue("fees", "liquidation_on_execution")),
@@ -340,6 +355,14 @@ def _show(
         print(f"| {measure} | {value:,.4g} | {_band(band) if band else 'not published'} | {most} |")
 
 
+def _written(path: Path | None) -> dict[tuple[str, str | None, str], dict[str, float]]:
+    """Return what an earlier invocation has written down."""
+    if path is None or not path.is_file():
+        return {}
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {tuple(task): found for task, found in rows}
+
+
 def main() -> None:
     """Run all and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -356,20 +379,20 @@ def main() -> None:
         for end in ("low", "high")
     ]
     run = partial(_measured, part=arguments.part, seed=arguments.seed)
+    results = _written(arguments.out)
+    missing = [task for task in tasks if task not in results]
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        results = dict(zip(tasks, pool.map(run, tasks), strict=True))
+        for task, found in zip(missing, pool.map(run, missing), strict=True):
+            results[task] = found
+            if arguments.out is not None:
+                with arguments.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([task, found]) + "\n")
     for venue in FUND_USD:
         ends = {
             a.name: (results[venue, a.name, "low"], results[venue, a.name, "high"])
             for a in ASSUMPTIONS
         }
         _show(venue, results[venue, None, ""], ends)
-    if arguments.out is not None:
-        rows = [
-            {"venue": venue, "assumption": name, "end": end} | result
-            for (venue, name, end), result in results.items()
-        ]
-        arguments.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -542,6 +542,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "contribution_paid": ("backer_id",),
         "trade_filled": ("bucket_id",),
         "funds_withdrawn": ("bucket_id",),
+        "funding_paid": ("bucket_id",),
     }
 
 

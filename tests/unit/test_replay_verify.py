@@ -867,8 +867,9 @@ def test_every_code_is_provoked_by_some_test():
         *(expected for table in tables for _, expected in table.values())
     )
     provoked |= {code for _, code in FORGERIES.values()}
-    provoked.add("mark_rule")  # These two: test_audit_of_marks.py.
-    provoked.add("book_price")  # It takes a rule of several prices: test_audit_of_marks.py.
+    provoked |= {"mark_rule", "book_price"}  # It takes a mark rule: test_audit_of_marks.py.
+    provoked.add("desk")  # It takes a desk: test_desk.py.
+    provoked.add("initial_margin")  # A market has to ask for it: test_initial_margin.py.
     provoked.add("funding")  # Nobody pays any in the stories: test_funding.py.
     provoked |= {code for _, _, codes in WRONG_TRADERS.values() for code in codes}
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.

@@ -1170,6 +1170,10 @@ def _kinks(draw: st.DrawFn, raw: Raw) -> None:
             market["maintenance_usd"] = [list(tier) for tier in zip(starts, rates, strict=False)]
     share = draw(_of(0, 0, Decimal("0.2"), Decimal("0.35")))
     raw["venue"]["margin"] = {"unrealised_profit_haircut": share}
+    for cohort_of in raw["population"]["cohorts"].values() if share else ():
+        near = cohort_of.get("traders", {}).get("near", {})
+        # Raised and with the haircut, rates must sum to less than one.
+        near |= {key: min(near[key], 1) for key in ("alert_buffer", "top_up_to") if key in near}
     if draw(_of(False, False, True)):
         for market in raw["markets"].values():
             for key in ("maintenance", "maintenance_usd"):

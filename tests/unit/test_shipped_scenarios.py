@@ -119,7 +119,7 @@ def test_black_thursday_stands_still_in_its_outage_and_goes_on_after_it() -> Non
     assert within(down_us, up_us, OracleUpdated)
     assert not within(down_us, up_us, TrancheStarted, OrderFilled)
     # Who waited is served once it is over, the earliest trigger first, so many a second.
-    first, second = within(up_us, up_us + SECOND_US, TrancheStarted)
+    first, second, *_ = within(up_us, up_us + SECOND_US, TrancheStarted)
     assert (first.sim_time_us, second.sim_time_us) == (up_us, up_us + 33_334)
     assert first.event.liquidation_seq < second.event.liquidation_seq
     assert len(within(up_us + SECOND_US, scenario.end_us, TrancheStarted)) > 30

@@ -91,6 +91,8 @@ def funds_deposited(book: Book, entry: Entry, e: FundsDeposited) -> None:
     """Check a deposit after the start: a top-up, or collateral of who comes back."""
     if not entry.sim_time_us:
         return  # The scenario's, checked with the openings.
+    if e.owner_id not in book.buckets:
+        return  # Reported as deposit: of the system's owners, only the start's are right.
     terms, home = _terms(book, entry, e.owner_id), book.buckets.get(e.owner_id)
     if terms is None or home is None:
         return

@@ -40,7 +40,7 @@ def tree(half_life: str = HALF_LIFE) -> Story:
     def due(at: str, update: str, name: str, units: str) -> None:
         triggered = LiquidationTriggered(
             story.owner_id(name), 0, e8(units), e8(90), usd(-1), usd(1), e8(89),
-            e8(90), usd(-1), usd(-1), 0, 0, 0, Standing.FIRST_ORDER,
+            e8(90), usd(-1), usd(-1), 0, 0, 0, 0, Standing.FIRST_ORDER,
         )  # fmt: skip
         story.add(at, update, triggered, name)
 

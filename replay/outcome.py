@@ -207,6 +207,15 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "usd",
         "Sum of |quantity| x price over what accounts opened again after a liquidation.",
     ),
+    "rebalanced_usd": ("usd", "Sum of |quantity| x price over what accounts rebalanced by a rule."),
+    "relevered_usd": (
+        "usd",
+        "Sum of |quantity| x price over what accounts added to positions in profit.",
+    ),
+    "funding_usd": (
+        "usd",
+        "What accounts paid to the makers as funding, less what they received.",
+    ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -506,7 +515,14 @@ def _traders(log: LogReader) -> dict[str, Any]:
             ) as closed_by_will_usd,
             (
                 select sum(value_usd)::decimal(38, 6) from trades where reason = 'opened'
-            ) as reopened_usd
+            ) as reopened_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades where reason = 'rebalanced'
+            ) as rebalanced_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades where reason = 'relevered'
+            ) as relevered_usd,
+            (select sum(amount_usd) from funding_payments) as funding_usd
         """,
     )
     return {key: _usd(value) for key, value in found.items()}

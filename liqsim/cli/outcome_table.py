@@ -34,7 +34,14 @@ _IMPLAUSIBLE: Final = 0.02
 _FACTOR: Final = "amplification_"
 _BRANCHING: Final = "branching_start_"
 _REASONS: Final = "unresolved_"
-_TRADED: Final = ("topped_up_usd", "closed_by_will_usd", "reopened_usd")
+_TRADED: Final = (
+    "topped_up_usd",
+    "closed_by_will_usd",
+    "reopened_usd",
+    "rebalanced_usd",
+    "relevered_usd",
+    "funding_usd",
+)
 _STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
 _BASIS: Final = ("fact", "fitted", "assumed")
 
@@ -289,8 +296,11 @@ def _desk(outcome: Mapping[str, Any]) -> list[Line]:
 def _traders(outcome: Mapping[str, Any]) -> list[Line]:
     return [
         Line("topped up", usd(outcome["topped_up_usd"]), "near their liquidation"),
-        Line("closed by will", usd(outcome["closed_by_will_usd"]), "near it, or at stops"),
+        Line("traded down by will", usd(outcome["closed_by_will_usd"]), "near it, or at stops"),
         Line("opened again", usd(outcome["reopened_usd"]), "after a liquidation"),
+        Line("rebalanced", usd(outcome["rebalanced_usd"]), "to a leverage or a volatility"),
+        Line("levered up", usd(outcome["relevered_usd"]), "in profit"),
+        Line("paid as funding", usd(outcome["funding_usd"]), "to the makers, net"),
     ]
 
 

@@ -29,6 +29,8 @@ class OwnerNames:
 
         Of two that share a name, that of the later kind is refused; None refuses nothing.
         """
+        if not name or name != name.strip():
+            return "must be a name, without spaces at its ends"
         if name.casefold() in SYSTEM:
             return f"must not be one of {', '.join(SYSTEM)}"
         for other, names in self._named.items():

@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import apart, cases
 from support.floors import assert_floors
-from support.scenarios import Raw, comeback, events_of, load, panic, rebalanced, scenarios, traders
+from support.scenarios import (
+    Raw,
+    comeback,
+    events_of,
+    leave_room,
+    load,
+    panic,
+    rebalanced,
+    scenarios,
+    traders,
+)
 
 from liqsim.events import TradeFilled
 from liqsim.runner import prepare
@@ -49,6 +59,7 @@ def _acting(draw: st.DrawFn) -> Raw:
     for table in raw["population"]["cohorts"].values():
         if "legs" not in table:
             table["traders"] = draw(traders())
+    leave_room(raw)
     return raw
 
 

@@ -1057,7 +1057,7 @@ def _listed(draw: st.DrawFn, names: list[str]) -> Raw:
         entry = round(_START_PRICES[name] * draw(_of(1, 1, Decimal("0.98"), Decimal("1.05"))), 8)
         size_usd = draw(_decimal(1_000, 2_000_000, 2))
         quantity = max(round(size_usd / entry, 8), Decimal("0.00000001"))
-        collateral = max(round(size_usd / draw(_of(5, 12, 24)), 6), Decimal("0.01"))
+        collateral = max(round(size_usd / draw(_of(5, 12, 24, 80)), 6), Decimal("0.01"))
         given = "" if is_cross else collateral
         rows.append((f"real {number}", name, quantity * draw(_of(1, -1)), entry, given))
     return listed(*rows, due_at_start="liquidate")
@@ -1160,6 +1160,15 @@ def traders(draw: st.DrawFn) -> Raw:
     }
 
 
+def leave_room(raw: Raw) -> None:
+    """Lower alerts where profits count in part: raised rates and the haircut sum to below one."""
+    if not raw["venue"]["margin"]["unrealised_profit_haircut"]:
+        return
+    for table in raw["population"]["cohorts"].values():
+        near = table.get("traders", {}).get("near", {})
+        near |= {key: min(near[key], 1) for key in ("alert_buffer", "top_up_to") if key in near}
+
+
 @st.composite
 def _kinks(draw: st.DrawFn, raw: Raw) -> None:
     """Let tiers of *raw* go by notional, and count unrealised profits in part; mostly neither."""
@@ -1170,10 +1179,7 @@ def _kinks(draw: st.DrawFn, raw: Raw) -> None:
             market["maintenance_usd"] = [list(tier) for tier in zip(starts, rates, strict=False)]
     share = draw(_of(0, 0, Decimal("0.2"), Decimal("0.35")))
     raw["venue"]["margin"] = {"unrealised_profit_haircut": share}
-    for cohort_of in raw["population"]["cohorts"].values() if share else ():
-        near = cohort_of.get("traders", {}).get("near", {})
-        # Raised and with the haircut, rates must sum to less than one.
-        near |= {key: min(near[key], 1) for key in ("alert_buffer", "top_up_to") if key in near}
+    leave_room(raw)
     if draw(_of(False, False, True)):
         for market in raw["markets"].values():
             for key in ("maintenance", "maintenance_usd"):

@@ -166,6 +166,7 @@ def test_the_audit_finds_a_desk_that_takes_too_little(
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
+        ({"name": ""}, "venue.desk.name"),
         ({"name": "fund"}, "venue.desk.name"),
         ({"name": "longs_00000"}, "venue.desk.name"),
         ({"price": "cost"}, "venue.desk.price"),

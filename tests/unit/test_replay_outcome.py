@@ -34,7 +34,7 @@ first_liquidation_at last_liquidation_at unresolved_buckets unresolved_usd
 unresolved_shortfall_usd unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
 unresolved_run_ended
-topped_up_usd closed_by_will_usd reopened_usd
+topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd funding_usd
 """.split()  # noqa: SIM905 — reads as the table does
 
 

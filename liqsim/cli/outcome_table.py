@@ -171,7 +171,7 @@ def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
     if outcome["desk_profit_usd"] is not None:
         yield "Desk, USD", _desk(outcome)
     if any(Decimal(outcome[key]) for key in _TRADED):
-        yield "Traders, USD", _traders(outcome)
+        yield "Traders and funding, USD", _traders(outcome)
     yield "Oracle", _oracle(outcome)
     yield "Unresolved", _unresolved(outcome)
     yield "Parameters that rest on", _basis(outcome)

@@ -281,7 +281,7 @@ def rebalancing_e8(account: Account, leverage_e6: int) -> int:
     The target is rounded down in units, and has the side of the position. None of an account
     without a position or without equity.
 
-    >>> account = Account(-90 * 10**8, 10**10, 10**8, MarginRule(()), 98 * 10**6, due_at_zero=False)
+    >>> account = Account(-90 * 10**6, 10**10, 10**8, MarginRule(()), 98 * 10**6, due_at_zero=False)
     >>> rebalancing_e8(account, 10 * 10**6)  # 100 at 0.98 on 8 of equity: 80 / 0.98 are its due.
     -1836734694
     """

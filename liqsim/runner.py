@@ -18,6 +18,7 @@ from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow, Prices, pri
 from liqsim.events import FundsDeposited, MarkFeed, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
 from liqsim.journal import Journal, Sink
+from liqsim.mechanics.arrivals import Reserved
 from liqsim.mechanics.branching import Branching, branching_at_start
 from liqsim.mechanics.extremes import market_extremes
 from liqsim.mechanics.ladder import LadderBook
@@ -109,6 +110,27 @@ class Prepared:
         return tuple(bot.name for bot in keepers.bots)
 
     @property
+    def reserved(self) -> tuple[Reserved, ...]:
+        """The owners that cohorts keep for accounts which arrive: they come after all accounts."""
+        numbers = {market.name: number for number, market in enumerate(self.scenario.markets)}
+        found, first = [], self.first_bucket + len(self.accounts.names)
+        for cohort in self.scenario.population.cohorts:
+            if cohort.arrivals_max:
+                buckets = range(first, first + cohort.arrivals_max)
+                found.append(Reserved(cohort, numbers[cohort.market], buckets))
+                first = buckets.stop
+        return tuple(found)
+
+    @property
+    def owner_count(self) -> int:
+        """How many owners there are."""
+        return (
+            self.first_bucket
+            + len(self.accounts.names)
+            + sum(len(reserved.buckets) for reserved in self.reserved)
+        )
+
+    @property
     def run_id(self) -> str:
         """Identity of the run, from the resolved scenario and the seed."""
         identity = f"{self.scenario.resolved_toml}\n{self.scenario.seed}".encode()
@@ -145,6 +167,11 @@ class Prepared:
             for name, cohort, market_id in zip(
                 accounts.names, accounts.cohorts, accounts.markets_of_accounts(), strict=True
             )
+        ]
+        rows += [
+            OwnerRow(name, bucket, reserved.cohort.name, reserved.market_id)
+            for reserved in self.reserved
+            for name in reserved.names
         ]
         return rows
 
@@ -237,7 +264,7 @@ class Simulation:
         self._prepared = prepared
         env = simpy.Environment(initial_time=0)
         self.world = World(
-            prepared.first_bucket + len(prepared.accounts.names),
+            prepared.owner_count,
             [_half_life_us(market) for market in scenario.markets],
         )
         self.journal = Journal(self.world, sink, env)  # type: ignore[arg-type]  # Its clock counts integers.
@@ -251,6 +278,7 @@ class Simulation:
             journal=self.journal,
             markets=desks,
             first_bucket=prepared.first_bucket,
+            reserved=prepared.reserved,
             run_id=prepared.run_id,
         )
         self._actors = actors

@@ -25,6 +25,7 @@ class TradeReason(IntEnum):
     OPENED = 3
     REBALANCED = 4
     RELEVERED = 5
+    ARRIVED = 6
 
 
 @attrs.frozen
@@ -33,7 +34,7 @@ class TradeFilled:
     An order that an account sent of its own will was filled, wholly or in part, in the book.
 
     Its cause is the mark, the change of maintenance or the funding that it reacted to; of an
-    opening, the deposit of its collateral.
+    opening or an arrival, the deposit of its collateral.
 
     Attributes:
         bucket_id: The bucket, as an owner.

@@ -198,6 +198,21 @@ def return_us(windows: Windows, at_us: int) -> int | None:
     return next((max(start, at_us) for start, end in windows if at_us < end), None)
 
 
+def is_inside(windows: Windows, at_us: int) -> bool:
+    """
+    Return whether *at_us* is in one of *windows*, or there are none.
+
+    >>> is_inside(((10, 20),), 10), is_inside(((10, 20),), 20), is_inside((), 5)
+    (True, False, True)
+    """
+    return not windows or any(start <= at_us < end for start, end in windows)
+
+
+def share_of_uusd(amount_uusd: int, share_e6: int) -> int:
+    """Return a share of an amount, rounded down."""
+    return amount_uusd * share_e6 // RATIO_SCALE
+
+
 def return_size_uusd(spec: Return, start_uusd: int, normal: float) -> int:
     """Return the value of a position that is opened again, from that at the start."""
     return int(start_uusd * (spec.size_e6 / RATIO_SCALE) * math.exp(spec.size_sigma * normal))

@@ -10,6 +10,7 @@ import simpy
 import structlog
 
 from liqsim.journal import Journal
+from liqsim.mechanics.arrivals import Reserved
 from liqsim.mechanics.liquidity import Liquidity
 from liqsim.mechanics.margin import MarginRule, rule_in_force
 from liqsim.mechanics.paths import ReferencePath
@@ -108,6 +109,7 @@ class Context:
         journal: The door.
         markets: One desk per market.
         first_bucket: Owner number of the first bucket.
+        reserved: The owners that are kept for accounts which arrive.
         wake: Returns an event that fires after (delay_us, priority).
     """
 
@@ -120,6 +122,7 @@ class Context:
         journal: Journal,
         markets: tuple[MarketDesk, ...],
         first_bucket: int,
+        reserved: tuple[Reserved, ...],
         run_id: str,
     ) -> None:
         self.env = env
@@ -128,6 +131,7 @@ class Context:
         self.journal = journal
         self.markets = markets
         self.first_bucket = first_bucket
+        self.reserved = reserved
         self.wake = partial(Wake, env)
         self._log = commentary(run_id=run_id)
         self._trade_listeners: list[list[Callable[[], None]]] = [[] for _ in markets]

@@ -138,6 +138,8 @@ class Margins:
         units = self._holdings.units[:, first:]
         is_cross = np.count_nonzero(units, axis=0) > 1
         self._home[first:] = np.where(is_cross, CROSS, np.argmax(units != 0, axis=0))
+        for reserved in self._context.reserved:
+            self._home[reserved.buckets.start : reserved.buckets.stop] = reserved.market_id
         self._cross = np.flatnonzero(is_cross) + first
         isolated = np.flatnonzero(~is_cross) + first
         for desk in self._context.markets:

@@ -104,14 +104,19 @@ class Orders:
         is_long: bool,
         leverage: float,
         slippage_e6: int,
+        reason: TradeReason,
         cause: int,
-    ) -> None:
-        """Open a position worth *value_uusd* at the market price, on new collateral for it."""
+    ) -> bool:
+        """
+        Open a position worth *value_uusd* at the market price, on new collateral for it.
+
+        Return whether it is open: not if nothing is filled, or the venue refuses the fill.
+        """
         size = units_worth_e8(value_uusd, self.market_price_e8(desk))
         order = size if is_long else -size
         quote = self._quote(desk, order, slippage_e6) if order else None
         if quote is None:
-            return
+            return False
         fill, fee = quote.fill, quote.fee_uusd
         cost = taker_cost_uusd(fill.quantity_e8, fill.price_e8)
         asked = initial_margin_uusd(desk.rule, abs(fill.quantity_e8), fill.price_e8)
@@ -119,10 +124,12 @@ class Orders:
         before = self.account(bucket, desk)
         before = attrs.evolve(before, cash_uusd=before.cash_uusd + deposit)
         after = before.traded(fill.quantity_e8, fill.price_e8, fee)
-        if desk.state.mark_e8 and after.is_allowed():
-            paid = self._context.journal.append(FundsDeposited(bucket, deposit), cause)
-            self._record(bucket, desk, order, quote, after, TradeReason.OPENED, paid)
-            self._venue.balances_changed(bucket)
+        if not desk.state.mark_e8 or not after.is_allowed():
+            return False
+        paid = self._context.journal.append(FundsDeposited(bucket, deposit), cause)
+        self._record(bucket, desk, order, quote, after, reason, paid)
+        self._venue.balances_changed(bucket)
+        return True
 
     def _quote(self, desk: MarketDesk, order_e8: int, slippage_e6: int) -> _Quote | None:
         now = self._context.now_us

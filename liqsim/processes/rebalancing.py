@@ -1,6 +1,7 @@
 """Accounts that trade to a multiple of their equity at every rebalancing."""
 
 import math
+from collections.abc import Sequence
 
 from liqsim.events import TradeReason
 from liqsim.mechanics.traders import Volatility, rebalancing_e8, target_leverage_e6
@@ -28,7 +29,7 @@ class Rebalancing:
         orders: Orders,
         desk: MarketDesk,
         spec: Rebalance,
-        buckets: range,
+        buckets: Sequence[int],
         *,
         slippage_e6: int,
     ) -> None:

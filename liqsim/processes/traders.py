@@ -1,11 +1,14 @@
 """Traders: accounts that top up, trade, leave and return, some time after a reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
+from typing import Final
 
 import attrs
 
 from liqsim.events import TradeReason
+from liqsim.mechanics.arrivals import Reserved
 from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.margin import pieces, trigger_price_e8
 from liqsim.mechanics.traders import (
@@ -22,6 +25,7 @@ from liqsim.mechanics.traders import (
     stop_e8,
     top_up_uusd,
 )
+from liqsim.processes.arrivals import Arrivals
 from liqsim.processes.context import Context, MarketDesk, Priority
 from liqsim.processes.orders import Orders
 from liqsim.processes.rebalancing import Rebalancing
@@ -30,6 +34,9 @@ from liqsim.rng import Stream, lognormal_us
 from liqsim.scenario.model import Cohort, Latency
 from liqsim.scenario.model import Traders as Spec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+_FIRST_ROW_OF_ARRIVALS: Final = 2**32
+"""Draws for who arrives go by the candidate, apart from those for accounts of the start."""
 
 Reaction = Callable[[int, int], None]
 """What an account does, called with its number and the event that it reacts to."""
@@ -43,6 +50,9 @@ class _Group:
     spec: Spec
     desk: MarketDesk
     first_bucket: int
+    habits: Stream
+    stops: Stream
+    relevers: Stream
     reactions: Stream
     returns: Stream
     return_delays: Stream
@@ -89,31 +99,25 @@ class Traders:
         self._gains = [CrossingIndex() for _ in context.markets]
         self._traders: dict[int, _Trader] = {}
         self._rebalancings: list[Rebalancing] = []
+        self._arrivals: list[list[Arrivals]] = [[] for _ in context.markets]
+        reserved = {reserved.cohort.name: reserved for reserved in context.reserved}
         desks = {desk.spec.name: desk for desk in context.markets}
         first = context.first_bucket
         for cohort in context.scenario.population.cohorts:
             if cohort.traders is not None:
-                self._enter(cohort, cohort.traders, desks[cohort.market], first)
+                desk, kept = desks[cohort.market], reserved.get(cohort.name)
+                self._enter(cohort, cohort.traders, desk, first, kept)
             first += cohort.accounts
 
-    def _enter(self, cohort: Cohort, spec: Spec, desk: MarketDesk, first: int) -> None:
+    def _enter(
+        self, cohort: Cohort, spec: Spec, desk: MarketDesk, first: int, reserved: Reserved | None
+    ) -> None:
+        names = "habit", "stop", "relever", "reaction", "return", "return_delay", "leverage"
         stream = partial(Stream, self._context.scenario.seed, f"traders.{cohort.name}")
-        streams = (stream(name) for name in ("reaction", "return", "return_delay", "leverage"))
-        group = _Group(cohort, spec, desk, first, *streams)
-        habits = stream("habit").uniforms(0, cohort.accounts)
-        stops = stream("stop").uniforms(0, 2 * cohort.accounts)
-        relevers = stream("relever").uniforms(0, cohort.accounts)
-        share_e6 = spec.relever.share_e6 if spec.relever is not None else 0
-        for row, uniform in enumerate(habits):
-            habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, uniform)
-            distance = (
-                None
-                if spec.stop is None
-                else stop_distance_e6(spec.stop, stops[2 * row], stops[2 * row + 1])
-            )
-            self._traders[first + row] = _Trader(
-                group, row, habit, distance, relevers[row] * RATIO_SCALE < share_e6
-            )
+        group = _Group(cohort, spec, desk, first, *map(stream, names))
+        own = range(first, first + cohort.accounts)
+        for bucket, trader in zip(own, _drawn(group, 0, cohort.accounts), strict=True):
+            self._traders[bucket] = trader
         if spec.rebalance is not None:
             self._rebalancings.append(
                 Rebalancing(
@@ -121,27 +125,54 @@ class Traders:
                     self._orders,
                     desk,
                     spec.rebalance,
-                    range(first, first + cohort.accounts),
+                    [*own, *(reserved.buckets if reserved is not None else ())],
                     slippage_e6=spec.slippage_e6,
                 )
             )
+        if spec.arrivals is not None and reserved is not None:
+            self._arrivals[desk.market_id].append(
+                Arrivals(
+                    self._context,
+                    self._orders,
+                    reserved,
+                    spec.arrivals,
+                    slippage_e6=spec.slippage_e6,
+                    value_uusd=lambda place: self._traders[first + place].start_uusd,
+                    admit=partial(self._admit, group),
+                )
+            )
+
+    def _admit(self, group: _Group, bucket: int, candidate: int) -> None:
+        """Have an account that has arrived act like those of the start."""
+        (self._traders[bucket],) = _drawn(group, _FIRST_ROW_OF_ARRIVALS + candidate, 1)
+        self._note_start(bucket)
 
     def start(self) -> None:
         """Watch every account that acts, from the balances of the start on."""
         self._venue.follow(self)
-        for bucket, trader in self._traders.items():
-            account = self._orders.account(bucket, trader.group.desk)
-            trader.is_long = account.quantity_e8 > 0
-            trader.leverage_e6 = start_leverage_e6(account)
-            trader.start_uusd = abs(account.quantity_e8) * account.entry_e8 // NOTIONAL_DIVISOR
-            self.watch(bucket)
+        for bucket in self._traders:
+            self._note_start(bucket)
         for rebalancing in self._rebalancings:
             rebalancing.start()
+        for arrivals in chain.from_iterable(self._arrivals):
+            arrivals.start()
+
+    def _note_start(self, bucket: int) -> None:
+        """Note the position with which an account begins, and watch it from then on."""
+        trader = self._traders[bucket]
+        account = self._orders.account(bucket, trader.group.desk)
+        trader.is_long = account.quantity_e8 > 0
+        trader.leverage_e6 = start_leverage_e6(account)
+        trader.start_uusd = abs(account.quantity_e8) * account.entry_e8 // NOTIONAL_DIVISOR
+        self.watch(bucket)
 
     # Told by the venue --------------------------------------------------------------------------
 
     def judged(self, desk: MarketDesk, seq: int) -> None:
         """Have whoever the mark brings to what it waits for react to event *seq*."""
+        if seq == desk.state.mark_seq:
+            for arrivals in self._arrivals[desk.market_id]:
+                arrivals.saw_mark()
         # Of several reasons at once the first counts: a stop, then the margin, then a gain.
         reactions = self._stop, self._near_reaction, self._relever
         reasons = sorted(
@@ -292,8 +323,26 @@ class Traders:
             is_long=trader.is_long == is_same,
             leverage=leverage_of(group.cohort.leverage, group.leverages.normal_at(row, number)),
             slippage_e6=group.spec.slippage_e6,
+            reason=TradeReason.OPENED,
             cause=seq,
         )
+
+
+def _drawn(group: _Group, first_row: int, count: int) -> Iterator[_Trader]:
+    """Yield what *count* accounts of a cohort are, whose draws are those of the rows from there."""
+    spec = group.spec
+    habits, relevers = (s.uniforms(first_row, count) for s in (group.habits, group.relevers))
+    stops = group.stops.uniforms(2 * first_row, 2 * count)
+    share_e6 = spec.relever.share_e6 if spec.relever is not None else 0
+    for place, (uniform, relever) in enumerate(zip(habits, relevers, strict=True)):
+        habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, uniform)
+        distance = (
+            None
+            if spec.stop is None
+            else stop_distance_e6(spec.stop, stops[2 * place], stops[2 * place + 1])
+        )
+        is_levering = relever * RATIO_SCALE < share_e6
+        yield _Trader(group, first_row + place, habit, distance, is_levering)
 
 
 def _delay_us(law: Latency, stream: Stream, row: int, number: int) -> int:

@@ -391,7 +391,10 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
             )
     if cohort.traders is not None:
         haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
-        yield from traders_checks((*path, "traders"), cohort, markets, haircut_e6=haircut_e6)
+        fee_e6 = scenario.venue.fees.taker_e6
+        yield from traders_checks(
+            (*path, "traders"), cohort, markets, haircut_e6=haircut_e6, fee_e6=fee_e6
+        )
     if cohort.size.max_uusd * cohort.accounts < cohort.notional_uusd:
         least = _number(ceil_div(cohort.notional_uusd, cohort.accounts), USD_SCALE)
         yield (

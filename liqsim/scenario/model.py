@@ -865,6 +865,42 @@ class Rebalance:
 
 
 @attrs.frozen
+class Arrivals:
+    """
+    New accounts of the cohort that open a position during the run.
+
+    Attributes:
+        per_hour: How many arrive per hour where nothing below raises or lowers it.
+        max_per_hour: The most per hour, at which candidates come.
+        accounts_max: The most that arrive in all.
+        windows: They arrive in these alone; none is always.
+        long_share_e6: Share of the candidates who are long; None is that of the cohort.
+        size_e6: Value of a position, as a multiple of that of an account of the start.
+        dip_slope: How much more longs arrive per fall of the mark: 1 + this x fall.
+        dip_window_us: The fall is that from the highest mark of this time.
+        margin_elasticity: By this power fewer arrive as initial margin is higher.
+        margin_reference_e6: Initial margin, as a share of the position, at which that factor is 1.
+        fee_elasticity: By this power fewer arrive as the taker fee is higher.
+        fee_reference_e6: Taker fee at which that factor is 1.
+    """
+
+    per_hour: float = real("per_hour", "0", "100000", low_open=True)
+    max_per_hour: float = real("max_per_hour", "0", "100000", low_open=True)
+    accounts_max: int = count("accounts_max", 1, 1_000_000)
+    windows: Windows = pairs("windows", _WINDOW_START, _WINDOW_END, default=[])
+    long_share_e6: int | None = ratio("long_share", "0", "1", default=None)
+    size_e6: int = ratio("size", "0", "100", low_open=True, default=1)
+    dip_slope: float = real("dip_slope", "0", "1000000", default=0)
+    dip_window_us: int = duration("dip_window", "0.001", default="24h")
+    margin_elasticity: float = real("margin_elasticity", "0", "20", default=0)
+    margin_reference_e6: int | None = ratio(
+        "margin_reference", "0", "1", low_open=True, default=None
+    )
+    fee_elasticity: float = real("fee_elasticity", "0", "20", default=0)
+    fee_reference_e6: int | None = ratio("fee_reference", "0", "1", low_open=True, default=None)
+
+
+@attrs.frozen
 class Traders:
     """
     How isolated accounts act of their own will.
@@ -877,6 +913,7 @@ class Traders:
         relever: How they add to a position in profit.
         returns: How they come back after a liquidation.
         rebalance: What they rebalance to.
+        arrivals: How new accounts join them.
     """
 
     reaction: Latency = table("reaction")
@@ -886,6 +923,7 @@ class Traders:
     relever: Relever | None = table("relever")
     returns: Return | None = table("return")
     rebalance: Rebalance | None = table("rebalance")
+    arrivals: Arrivals | None = table("arrivals")
 
 
 @attrs.frozen
@@ -934,6 +972,12 @@ class Cohort:
     leverage: Leverage = table("leverage")
     entry: Entry = table("entry")
     traders: Traders | None = table("traders")
+
+    @property
+    def arrivals_max(self) -> int:
+        """How many accounts may arrive."""
+        arrivals = None if self.traders is None else self.traders.arrivals
+        return 0 if arrivals is None else arrivals.accounts_max
 
 
 @attrs.frozen

@@ -21,7 +21,10 @@ class OwnerNames:
             "desk": {desk.name.casefold()} if desk else set(),
             "backer": {backer.name.casefold() for backer in fund.backers},
         }
-        self._accounts = {cohort.name: cohort.accounts for cohort in scenario.population.cohorts}
+        self._accounts = {
+            cohort.name: cohort.accounts + cohort.arrivals_max
+            for cohort in scenario.population.cohorts
+        }
 
     def refusal(self, name: str, kind: str) -> str | None:
         """

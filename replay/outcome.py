@@ -45,7 +45,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "keys",
         "Keys that `--set` set, but for name, description and seed; their values are in the log.",
     ),
-    "accounts": ("count", "Accounts (buckets)."),
+    "accounts": (
+        "count",
+        "Accounts (buckets), but for those that may arrive and have not.",
+    ),
     "liquidated_accounts": ("count", "Accounts triggered at least once."),
     "liquidations": ("count", "Triggers."),
     "first_order": ("count", "Of these, due at the shadow marks too, or before."),
@@ -216,6 +219,16 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "usd",
         "What accounts paid to the makers as funding, less what they received.",
     ),
+    "arrived_accounts": ("count", "Of accounts, those that arrived during the run."),
+    "arrived_usd": (
+        "usd",
+        "Sum of |quantity| x price over the positions with which accounts arrived.",
+    ),
+    "arrived_liquidated": ("count", "Of arrived_accounts, those triggered at least once."),
+    "arrivals_used_up": (
+        "count",
+        "Cohorts in which as many accounts have arrived as may: who came later was lost.",
+    ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -269,6 +282,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_times(log),
         **_unresolved(log),
         **_traders(log),
+        **_arrivals(log),
     }
     return {key: values[key] for key in keys_of(list(log.markets.values()))}
 
@@ -349,7 +363,6 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
         log,
         """
         select
-            (select count(*) from owners where kind = 'bucket') as accounts,
             (select count(distinct bucket_id) from liquidation_triggered) as liquidated_accounts,
             (select count(*) from liquidation_triggered) as liquidations,
             (select count(*) from tranche_started) as tranches,
@@ -526,6 +539,46 @@ def _traders(log: LogReader) -> dict[str, Any]:
         """,
     )
     return {key: _usd(value) for key, value in found.items()}
+
+
+def _arrivals(log: LogReader) -> dict[str, Any]:
+    (buckets,) = log.rows("select count(*) from owners where kind = 'bucket'")[0]
+    arrived = dict(
+        log.rows("select cohort, count(*) from deposits where purpose = 'arrival' group by cohort")
+    )
+    found = _one(
+        log,
+        """
+        select
+            (
+                select sum(value_usd)::decimal(38, 6) from trades where reason = 'arrived'
+            ) as arrived_usd,
+            count(distinct bucket_id) as arrived_liquidated
+        from liquidation_triggered
+        where bucket_id in (select owner_id from deposits where purpose = 'arrival')
+        """,
+    )
+    most = _arrivals_max(log)
+    return {
+        "accounts": buckets - sum(most.values()) + sum(arrived.values()),
+        "arrived_accounts": sum(arrived.values()),
+        "arrived_usd": _usd(found["arrived_usd"]),
+        "arrived_liquidated": found["arrived_liquidated"],
+        "arrivals_used_up": sum(arrived.get(cohort) == count for cohort, count in most.items()),
+    }
+
+
+def _arrivals_max(log: LogReader) -> dict[str, int]:
+    """Return how many accounts may arrive, by cohort, where any may."""
+    try:
+        cohorts = parse_toml(log.manifest.scenario_toml).get("population", {}).get("cohorts", {})
+    except ValueError:
+        return {}
+    return {
+        name: table["traders"]["arrivals"]["accounts_max"]
+        for name, table in cohorts.items()
+        if "arrivals" in table.get("traders", {})
+    }
 
 
 def _times(log: LogReader) -> dict[str, Any]:

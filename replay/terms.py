@@ -311,6 +311,28 @@ class RebalanceTerms:
 
 
 @attrs.frozen
+class ArrivalTerms:
+    """
+    How new accounts of a cohort arrive.
+
+    Attributes:
+        accounts: Accounts of the start.
+        accounts_max: The most that arrive.
+        windows: (from_us, to_us) in which they do; none is always.
+        long_share_e6: Share of the longs.
+        size_e6: Value of a position, as a multiple of that of an account of the start.
+        leverages: Lowest and highest leverage.
+    """
+
+    accounts: int
+    accounts_max: int
+    windows: tuple[tuple[int, int], ...]
+    long_share_e6: int
+    size_e6: int
+    leverages: tuple[float, float]
+
+
+@attrs.frozen
 class TraderTerms:
     """
     How the accounts of a cohort act.
@@ -323,6 +345,7 @@ class TraderTerms:
         relever_e6: Gain, as a share of the entry price, at which some lever up; None: nobody does.
         returns: How they come back.
         rebalance: What they trade to.
+        arrivals: How new ones arrive.
     """
 
     reaction_us: tuple[int, int]
@@ -332,6 +355,7 @@ class TraderTerms:
     relever_e6: int | None
     returns: ReturnTerms | None
     rebalance: RebalanceTerms | None
+    arrivals: ArrivalTerms | None
 
 
 @attrs.frozen
@@ -531,7 +555,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         lets_short_open=_due_at_start(document) == "liquidate",
         taker_fee_e6=_scaled(fees["taker"], 6),
         traders={
-            name: _traders(cohort["traders"], cohort["leverage"], start)
+            name: _traders(cohort["traders"], cohort, start)
             for name, cohort in document.get("population", {}).get("cohorts", {}).items()
             if "traders" in cohort
         },
@@ -543,8 +567,9 @@ def _law_us(law: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _traders(
-    table: Mapping[str, Any], leverage: Mapping[str, Any], start_unix_us: int
+    table: Mapping[str, Any], cohort: Mapping[str, Any], start_unix_us: int
 ) -> TraderTerms:
+    leverage = cohort["leverage"]
     near, returns, rebalance = (table.get(key) for key in ("near", "return", "rebalance"))
     volatility = None if rebalance is None else rebalance.get("target_volatility")
     return TraderTerms(
@@ -569,6 +594,7 @@ def _traders(
             volatility=None if volatility is None else float(volatility),
             half_life_periods=float(rebalance["half_life_periods"]),
         ),
+        arrivals=_arrivals(cohort, start_unix_us) if "arrivals" in table else None,
         slippage_e6=_scaled(table["slippage"], 6),
         near=None
         if near is None
@@ -581,6 +607,18 @@ def _traders(
             reduce_by_e6=_scaled(near["reduce_by"], 6),
             can_close=near["close_share"] > 0,
         ),
+    )
+
+
+def _arrivals(cohort: Mapping[str, Any], start_unix_us: int) -> ArrivalTerms:
+    table, leverage = cohort["traders"]["arrivals"], cohort["leverage"]
+    return ArrivalTerms(
+        accounts=cohort["accounts"],
+        accounts_max=table["accounts_max"],
+        windows=_windows(table["windows"], start_unix_us),
+        long_share_e6=_scaled(table.get("long_share", cohort["long_share"]), 6),
+        size_e6=_scaled(table["size"], 6),
+        leverages=(float(leverage["min"]), float(leverage["max"])),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
+from replay.audit.arrivals import arriving
 from replay.audit.book import Book
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
@@ -131,6 +132,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             for o in owners
             if o.kind == "bucket" and o.cohort is not None and o.cohort in terms.traders
         },
+        arriving=arriving(owners, terms.traders, findings),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

@@ -40,6 +40,7 @@ _TRADED: Final = (
     "reopened_usd",
     "rebalanced_usd",
     "relevered_usd",
+    "arrived_usd",
     "funding_usd",
 )
 _STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
@@ -300,8 +301,16 @@ def _traders(outcome: Mapping[str, Any]) -> list[Line]:
         Line("opened again", usd(outcome["reopened_usd"]), "after a liquidation"),
         Line("rebalanced", usd(outcome["rebalanced_usd"]), "to a leverage or a volatility"),
         Line("levered up", usd(outcome["relevered_usd"]), "in profit"),
+        Line("newly arrived", usd(outcome["arrived_usd"]), _arrived(outcome)),
         Line("paid as funding", usd(outcome["funding_usd"]), "to the makers, net"),
     ]
+
+
+def _arrived(outcome: Mapping[str, Any]) -> str:
+    text = counted(outcome["arrived_accounts"], "account")
+    hit, used_up = outcome["arrived_liquidated"], outcome["arrivals_used_up"]
+    text += f", {hit:,} of them liquidated" if hit else ""
+    return text + (f"; no more could in {counted(used_up, 'cohort')}" if used_up else "")
 
 
 def _oracle(outcome: Mapping[str, Any]) -> list[Line]:

@@ -30,7 +30,7 @@ from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import KeeperTerms, Terms, TraderTerms
+from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -187,6 +187,22 @@ class Hole:
     due: deque[ProfitCut | LossSocialised] = attrs.Factory(deque)
 
 
+@attrs.define
+class Arriving:
+    """
+    Accounts of one cohort that have not arrived.
+
+    Attributes:
+        law: How they do.
+        free: Their owner ids, in the order in which they may.
+        start_uusd: Value of each position of the start.
+    """
+
+    law: ArrivalTerms
+    free: deque[int]
+    start_uusd: list[int] = attrs.Factory(list)
+
+
 Position = tuple[int, int]
 """Units and entry price."""
 
@@ -301,7 +317,8 @@ class Book:
         entered: Events that gave accounts that act an entry price, and the prices, by (market,
             owner id).
         returned: Ends of liquidations that accounts have come back from.
-        paid_in: The deposit of one that comes back, its account and amount, until it opens.
+        paid_in: The deposit of one that opens, its account and amount, until it does.
+        arriving: What is known of the cohort of an account, where new ones may arrive.
     """
 
     terms: Terms
@@ -349,6 +366,7 @@ class Book:
     )
     returned: set[int] = attrs.Factory(set)
     paid_in: tuple[int, int, int] | None = None
+    arriving: Mapping[int, Arriving] = attrs.Factory(dict)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

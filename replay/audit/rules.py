@@ -39,6 +39,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit import (
+    collateral,
     desk,
     executions,
     funding,
@@ -110,7 +111,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if book.leaves is not None and kind is not FundsWithdrawn:
         traders.leaver_stayed(book, entry)
     if book.paid_in is not None and kind is not TradeFilled:
-        traders.opening_missing(book, entry)
+        collateral.opening_missing(book, entry)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)

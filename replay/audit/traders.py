@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from liqsim.events import (
+    NO_CAUSE,
     BookSampled,
     Entry,
     FundsDeposited,
@@ -17,6 +18,7 @@ from liqsim.events import (
     TradeFilled,
     TradeReason,
 )
+from replay.audit import arrivals, collateral
 from replay.audit.book import Book
 from replay.audit.executions import check_order, note_flow
 from replay.audit.findings import e8, usd
@@ -26,9 +28,8 @@ from replay.terms import RebalanceTerms, ReturnTerms, TraderTerms
 _E6: Final = 10**6
 _E10: Final = 10**10
 _E16: Final = 10**16
+_OPENINGS: Final = (TradeReason.OPENED, TradeReason.ARRIVED)
 _YEAR_US: Final = 365.25 * 86_400 * _E6
-_NEAR_ONE: Final = 1e-9
-"""Relative difference between two computations of one float."""
 
 
 def position_opened(book: Book, entry: Entry, e: PositionOpened) -> None:
@@ -37,6 +38,7 @@ def position_opened(book: Book, entry: Entry, e: PositionOpened) -> None:
         _note_entry(book, entry, e.market_id, e.bucket_id, e.price_e8)
         value = abs(e.quantity_e8) * e.price_e8 // _E10
         book.start_uusd[e.bucket_id] = value if e.quantity_e8 > 0 else -value
+        arrivals.note_start(book, e.bucket_id, value)
         # Its collateral is all that it has before its first trade.
         book.start_leverage_e6[e.bucket_id] = value * _E6 // max(book.cash(e.bucket_id), 1)
 
@@ -80,6 +82,9 @@ def _check_reason(
         case TradeReason.OPENED:
             _check_opened(book, entry, e, terms)
             return
+        case TradeReason.ARRIVED:
+            arrivals.check_opened(book, entry, e)
+            return
         case TradeReason.REBALANCED:
             _check_rebalanced(book, entry, e, position, terms)
             return
@@ -88,13 +93,16 @@ def _check_reason(
 
 
 def funds_deposited(book: Book, entry: Entry, e: FundsDeposited) -> None:
-    """Check a deposit after the start: a top-up, or collateral of who comes back."""
+    """Check a deposit after the start: a top-up, or collateral of who comes back or arrives."""
     if not entry.sim_time_us:
         return  # The scenario's, checked with the openings.
     if e.owner_id not in book.buckets:
         return  # Reported as deposit: of the system's owners, only the start's are right.
     terms, home = _terms(book, entry, e.owner_id), book.buckets.get(e.owner_id)
     if terms is None or home is None:
+        return
+    if entry.cause_seq == NO_CAUSE:
+        arrivals.check_deposit(book, entry, e)
         return
     ended = book.causes.event(entry.cause_seq, LiquidationEnded)
     if ended is not None:
@@ -142,38 +150,24 @@ def _check_return(
     book.paid_in = entry.seq, e.owner_id, e.amount_uusd
 
 
-def opening_missing(book: Book, entry: Entry) -> None:
-    """Report collateral for a position that is not opened right after it."""
-    _report(book, entry, "collateral of who comes back is followed by no opening")
-    book.paid_in = None
-
-
 def _check_opened(book: Book, entry: Entry, e: TradeFilled, terms: TraderTerms) -> None:
     """Check side, size and leverage of a position that is opened again."""
-    paid, book.paid_in = book.paid_in, None
     law, start = terms.returns, book.start_uusd.get(e.bucket_id, 0)
-    if law is None or paid is None or paid[:2] != (entry.cause_seq, e.bucket_id):
-        _report(book, entry, f"account {e.bucket_id} opens without collateral for it")
+    paid_uusd = collateral.take_paid_in(book, entry, e)
+    if paid_uusd is None:
+        return
+    if law is None:
+        _report(book, entry, f"account {e.bucket_id} does not come back")
         return
     is_same = (e.quantity_e8 > 0) == (start > 0)
     if law.same_side_e6 == (0 if is_same else _E6):
         _report(book, entry, f"account {e.bucket_id} comes back on the wrong side")
-    value, margin = abs(e.cost_uusd), paid[2] - e.fee_uusd
-    low, high = (value / leverage for leverage in reversed(law.leverages))
-    rule = book.rule(e.market_id).as_initial
-    asked = -(-maintenance_e22(rule, e.quantity_e8, e.price_e8) // _E16)
-    if margin < asked:
-        message = f"collateral of {usd(margin)} is below an initial margin of {usd(asked)}"
-        _report(book, entry, message)
-    if not low * (1 - _NEAR_ONE) - 1 <= margin <= max(high * (1 + _NEAR_ONE) + 1, asked):
-        _report(book, entry, f"collateral of {usd(margin)} on {usd(value)} is beyond the leverage")
-    depth = book.depths.get(e.market_id)
-    if law.size_sigma or depth is None:
+    collateral.check_collateral(book, entry, e, paid_uusd, law.leverages)
+    price = collateral.quoted_e8(book, entry, e)
+    if law.size_sigma or price is None:
         return
-    sign = 1 if e.ordered_e8 > 0 else -1
-    price = depth.quote(entry.sim_time_us, e.reference_price_e8, sign).price_e8
-    right = abs(start) * law.size * _E10 / price
-    if abs(abs(e.ordered_e8) - right) > 2 + right * _NEAR_ONE + right / price:
+    if not collateral.is_worth(e.ordered_e8, abs(start) * law.size, price):
+        right = round(abs(start) * law.size * _E10 / price)
         message = f"ordered is {e8(abs(e.ordered_e8))}, must be {e8(right)}"
         _report(book, entry, message)
 
@@ -378,7 +372,7 @@ def _check_left(book: Book, entry: Entry, e: TradeFilled, position: int) -> None
     cash = book.cash(e.bucket_id) - e.cost_uusd - e.fee_uusd
     mark, rule = book.mark(e.market_id), book.rule(e.market_id)
     margin = margin_e22(cash, [(rule, after, e.entry_price_e8, mark)])
-    if abs(after) > abs(position) and e.reason is not TradeReason.OPENED:
+    if abs(after) > abs(position) and e.reason not in _OPENINGS:
         asked = maintenance_e22(rule.as_initial, after, mark)
         if cash * _E16 + after * mark * _E6 < asked:
             _report(book, entry, f"opens account {e.bucket_id} more than its initial margin allows")

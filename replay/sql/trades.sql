@@ -6,7 +6,7 @@
 -- bucket           its name
 -- cohort           its cohort
 -- market           name of the market
--- reason           why: reduced, closed, stopped, opened, rebalanced or relevered
+-- reason           why: reduced, closed, stopped, opened, rebalanced, relevered or arrived
 -- ordered          size of the order; negative sells
 -- quantity         what was filled of it
 -- price            average price

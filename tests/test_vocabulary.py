@@ -123,6 +123,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.OPENED, "comeback"),
     (TradeReason.REBALANCED, "rebalanced"),
     (TradeReason.RELEVERED, "comeback"),
+    (TradeReason.ARRIVED, "newcomers"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

@@ -56,7 +56,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.model import Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
+from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.marks import MarkJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
@@ -132,7 +132,7 @@ class Auditor:
         self._markets = scenario.markets
         self._end_us = scenario.end_us
         self._first_bucket = prepared.first_bucket
-        count = prepared.first_bucket + len(prepared.accounts.names)
+        count = prepared.owner_count
         self._cash = [0] * count
         self._units = [[0] * count for _ in scenario.markets]
         self._entry_price: dict[tuple[int, int], int] = {}
@@ -228,6 +228,20 @@ class Auditor:
                     self._traders[bucket] = cohort.traders
                     self._leverages[bucket] = cohort.leverage
             first += cohort.accounts
+        self._free: dict[int, list[int]] = {}
+        self._cohort_of: dict[int, Cohort] = {}
+        self._values: defaultdict[str, list[int]] = defaultdict(list)
+        first = prepared.first_bucket + len(prepared.accounts.names)
+        for cohort in scenario.population.cohorts:
+            arrivals = cohort.traders.arrivals if cohort.traders is not None else None
+            free = list(range(first, first + (arrivals.accounts_max if arrivals else 0)))
+            first += len(free)
+            for bucket in free:
+                assert cohort.traders is not None
+                self._free[bucket] = free
+                self._cohort_of[bucket] = cohort
+                self._traders[bucket] = cohort.traders
+                self._leverages[bucket] = cohort.leverage
         self._top_ups: Counter[int] = Counter()
         self._leaver: tuple[int, int] | None = None
         self._must_act: dict[int, tuple[int, str]] = {}
@@ -544,7 +558,9 @@ class Auditor:
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
         if entry.sim_time_us:
             assert event.owner_id not in self._open, "acts in a liquidation"
-            if isinstance(self.entries[entry.cause_seq].event, LiquidationEnded):
+            if entry.cause_seq == NO_CAUSE:
+                self._arrives(entry, event)
+            elif isinstance(self.entries[entry.cause_seq].event, LiquidationEnded):
                 self._paid_in(entry, event)
             else:
                 self._topped_up(entry, event)
@@ -644,14 +660,7 @@ class Auditor:
         assert law is not None
         assert back is not None
         assert back[:2] == (entry.cause_seq, bucket)
-        leverage = self._leverages[bucket]
-        value, collateral = abs(event.cost_uusd), back[2] - event.fee_uusd
-        asked = self._initial_margin(market, abs(event.quantity_e8), event.price_e8)
-        most = max(value / leverage.low + 2, asked * 10**6 + 1)
-        assert max(value / leverage.high - 2, asked * 10**6) <= collateral <= most
-        self.census["came back with no more than initial margin"] += collateral > (
-            value / leverage.low + 2
-        )
+        self._pays_for(event, back[2])
         first = self._first_position[bucket]
         if law.same_side_e6 in (0, 10**6):
             assert (event.quantity_e8 * first[0] > 0) == (law.same_side_e6 > 0)
@@ -661,6 +670,63 @@ class Auditor:
         self._entry_price[market, bucket] = event.price_e8
         assert event.entry_price_e8 == event.price_e8
         self.census["came back after a debt of others"] += self._bad_debt[bucket] > 0
+
+    def _arrives(self, entry: Entry, event: FundsDeposited) -> None:
+        """Check who arrives, and when; its opening must follow."""
+        bucket, cohort = event.owner_id, self._cohort_of[event.owner_id]
+        assert cohort.traders is not None
+        law = cohort.traders.arrivals
+        assert law is not None
+        assert bucket == self._free[bucket].pop(0), "another one comes first"
+        assert bucket not in self._given
+        assert bucket not in self._opened_in
+        spans = [(start, end) for start, end in law.windows if start <= entry.sim_time_us < end]
+        assert spans or not law.windows
+        self._back = entry.seq, bucket, event.amount_uusd
+        self.census["a cohort is full"] += not self._free[bucket]
+
+    def _opened_first(self, entry: Entry, event: TradeFilled) -> None:
+        """Check side, size and collateral of the position with which an account arrives."""
+        bucket, market = event.bucket_id, event.market_id
+        cohort, back, self._back = self._cohort_of[bucket], self._back, None
+        assert back is not None
+        assert back[:2] == (entry.cause_seq, bucket)
+        assert self._marks[market][0], "nobody has seen a price"
+        assert cohort.traders is not None
+        law = cohort.traders.arrivals
+        assert law is not None
+        share = cohort.long_share_e6 if law.long_share_e6 is None else law.long_share_e6
+        assert share > 0 if event.quantity_e8 > 0 else share < 10**6
+        self._pays_for(event, back[2])
+        if isinstance(self._markets[market].liquidity, NoImpact):
+            worth = Fraction(abs(event.ordered_e8) * event.reference_price_e8, _E16 // 10**6)
+            meant = [Fraction(v * law.size_e6, 10**6) for v in self._values_of(cohort)]
+            step = Fraction(event.reference_price_e8, 10**10) + 2
+            assert any(0 <= value - worth <= step for value in meant)
+        self._opened_in[bucket].append(market)
+        self._first_position[bucket] = event.quantity_e8, event.price_e8
+        self._collateral[bucket] = back[2] - event.fee_uusd
+        assert event.entry_price_e8 == event.price_e8
+
+    def _values_of(self, cohort: Cohort) -> list[int]:
+        """Return what the positions of a cohort were worth at the start, in 1e-6 USD."""
+        if cohort.name not in self._values:
+            for row, name in enumerate(self._prepared.accounts.cohorts):
+                if name == cohort.name:
+                    units, price = self._first_position[self._first_bucket + row]
+                    self._values[name].append(abs(units) * price // 10**10)
+        return self._values[cohort.name]
+
+    def _pays_for(self, event: TradeFilled, paid_uusd: int) -> None:
+        """Check that collateral, less the fee, is within the leverage or the initial margin."""
+        leverage = self._leverages[event.bucket_id]
+        value, collateral = abs(event.cost_uusd), paid_uusd - event.fee_uusd
+        asked = self._initial_margin(event.market_id, abs(event.quantity_e8), event.price_e8)
+        most = max(value / leverage.low + 2, asked * 10**6 + 1)
+        assert max(value / leverage.high - 2, asked * 10**6) <= collateral <= most
+        self.census["came back with no more than initial margin"] += collateral > (
+            value / leverage.low + 2
+        )
 
     def _stopped(self, entry: Entry, event: TradeFilled) -> None:
         """Check that the price reacted to was beyond the nearest stop."""
@@ -763,6 +829,8 @@ class Auditor:
         match event.reason:
             case TradeReason.OPENED:
                 self._came_back(entry, event)
+            case TradeReason.ARRIVED:
+                self._opened_first(entry, event)
             case TradeReason.STOPPED:
                 self._stopped(entry, event)
             case TradeReason.REBALANCED:
@@ -779,7 +847,7 @@ class Auditor:
                 else:
                     assert near.close_share_e6
         own = TradeReason.OPENED, TradeReason.REBALANCED, TradeReason.RELEVERED
-        if event.reason not in own:
+        if event.reason not in (*own, TradeReason.ARRIVED):
             assert event.ordered_e8 == (-size if position > 0 else size)
         assert quantity * event.ordered_e8 > 0
         assert abs(quantity) <= abs(event.ordered_e8)
@@ -801,8 +869,13 @@ class Auditor:
         else:
             assert self._cash[bucket] >= 0
             self._leaver = (bucket, entry.seq) if self._cash[bucket] else None
+        self._count_trade(event)
+
+    def _count_trade(self, event: TradeFilled) -> None:
         self.census[f"traded: {event.reason.name.lower()}"] += 1
-        self.census["traded in part"] += quantity != event.ordered_e8
+        self.census["traded in part"] += event.quantity_e8 != event.ordered_e8
+        has_arrived = event.bucket_id in self._free and event.reason is not TradeReason.ARRIVED
+        self.census["traded after arriving"] += has_arrived
 
     def _withdrawn(self, entry: Entry, event: FundsWithdrawn) -> None:
         assert (event.bucket_id, entry.cause_seq) == self._leaver
@@ -900,6 +973,7 @@ class Auditor:
             flows = event.forced_displacement_e9, event.hedging_displacement_e9
             assert (*flows, event.trading_displacement_e9) == (0, 0, 0)
         self.census["displaced by trading"] += event.trading_displacement_e9 != 0
+        self.census["triggered after arriving"] += bucket in self._free
         self.census["displaced by hedging"] += event.hedging_displacement_e9 != 0
         self.census[right.name.lower()] += 1
 

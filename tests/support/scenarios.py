@@ -659,6 +659,34 @@ def rebalanced(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def newcomers(**overrides: Any) -> Raw:
+    """The crash among new accounts that buy the dip, and shun a higher margin and dear fees."""
+    arrivals = {
+        "per_hour": 500,
+        "max_per_hour": 2_000,
+        "accounts_max": 25,
+        "windows": [[at(10), at(70)], [at(75), at(170)]],
+        "long_share": Decimal("0.6"),
+        "size": Decimal("0.5"),
+        "dip_slope": 20,
+        "dip_window": "60s",
+        "margin_elasticity": 1,
+        "margin_reference": Decimal("0.05"),
+        "fee_elasticity": 1,
+        "fee_reference": Decimal("0.0004"),
+    }
+    raw = asking(
+        name="newcomers",
+        markets__ETH__maintenance_changes=[{"at": at(90), "multiplier": Decimal("1.2")}],
+        population__cohorts__crowd__traders={
+            "reaction": {"median": "3s", "p99": "20s"},
+            "stop": {"share": Decimal("0.4"), "nearest": Decimal("0.02"), "farthest": 0.05},
+            "arrivals": arrivals,
+        },
+    )
+    return changed(raw, overrides)
+
+
 def mingled(**overrides: Any) -> Raw:
     """Accounts that act in every way, at a venue with own marks, funding, kinks and a desk."""
     of_comeback, of_panic = (
@@ -718,6 +746,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "comeback": comeback,
     "rebalanced": rebalanced,
     "mingled": mingled,
+    "newcomers": newcomers,
 }
 """The hand-written scenarios, by name."""
 

@@ -61,7 +61,7 @@ def _arrivals(
         ),
     ):
         if elasticity and reference_e6 is None:
-            yield (*path, f"{key}_reference"), f"is missing beside {key}_elasticity"
+            yield (*path, f"{key}_reference"), f"needed beside {key}_elasticity"
         if elasticity and not is_asked:
             yield (*path, f"{key}_elasticity"), f"must be 0: {what}"
 

@@ -32,6 +32,7 @@ from support.scenarios import (
     knots,
     listed,
     market,
+    newcomers,
     own_marks,
     panic,
     rebalanced,
@@ -850,6 +851,39 @@ ROWS: Final[dict[str, Row]] = {
         )
     },
     "population.cohorts.*.entry.short_sd": (crowd, f"{LONGS}.entry.short_sd", 0, Decimal("0.01")),
+    **{
+        f"population.cohorts.*.traders.arrivals.{key}": (
+            newcomers,
+            f"{CROWD}.traders.arrivals.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("per_hour", 500, 900),
+            ("max_per_hour", 2_000, 3_000),
+            ("accounts_max", 25, 3),
+            ("long_share", Decimal("0.6"), 0),
+            ("size", Decimal("0.5"), 1),
+            ("dip_slope", 20, 0),
+            ("dip_window", "60s", "5s"),
+            ("margin_elasticity", 1, 3),
+            ("margin_reference", Decimal("0.05"), Decimal("0.1")),
+            ("fee_elasticity", 1, 10),
+            ("fee_reference", Decimal("0.0004"), Decimal("0.001")),
+        )
+    },
+    "population.cohorts.*.traders.arrivals.windows.[].from": (
+        newcomers,
+        f"{CROWD}.traders.arrivals.windows",
+        [[at(10), at(170)]],
+        [[at(30), at(170)]],
+    ),
+    "population.cohorts.*.traders.arrivals.windows.[].to": (
+        newcomers,
+        f"{CROWD}.traders.arrivals.windows",
+        [[at(10), at(170)]],
+        [[at(10), at(60)]],
+    ),
 }
 
 NAMES: Final[dict[str, tuple[Callable[[], Raw], str, str]]] = {

@@ -19,10 +19,12 @@ from support.effort import apart, cases
 from support.floors import assert_floors
 from support.scenarios import (
     Raw,
+    arrivals,
     comeback,
     events_of,
     leave_room,
     load,
+    newcomers,
     panic,
     rebalanced,
     scenarios,
@@ -49,6 +51,10 @@ _FLOORS = {
     "rebalanced up": 10,
     "rebalanced down": 10,
     "rebalanced below the most": 10,
+    "traded: arrived": 60,
+    "traded after arriving": 30,
+    "triggered after arriving": 20,
+    "a cohort is full": 10,
 }
 
 
@@ -60,6 +66,9 @@ def _acting(draw: st.DrawFn) -> Raw:
         if "legs" not in table:
             table["traders"] = draw(traders())
     leave_room(raw)
+    for table in raw["population"]["cohorts"].values():
+        if "traders" in table and draw(st.booleans()):
+            table["traders"]["arrivals"] = draw(arrivals(raw, table["market"]))
     return raw
 
 
@@ -76,7 +85,7 @@ def test_every_law_holds_where_accounts_act() -> None:
     assert_floors(census, _FLOORS)
 
 
-@pytest.mark.parametrize("story", [panic, comeback, rebalanced])
+@pytest.mark.parametrize("story", [panic, comeback, rebalanced, newcomers])
 def test_nobody_looks_ahead(story: Callable[..., Raw]) -> None:
     raw = story()
     path = raw["markets"]["ETH"]["path"]
@@ -94,7 +103,7 @@ def test_nobody_looks_ahead(story: Callable[..., Raw]) -> None:
     assert before == after
 
 
-@pytest.mark.parametrize("story", [panic, comeback])
+@pytest.mark.parametrize("story", [panic, comeback, newcomers])
 def test_acting_accounts_shift_nobody_elses_draws(story: Callable[..., Raw]) -> None:
     # Without impact accounts meet only in the fund and in deleveraging, which are switched off.
     calm = {

@@ -228,7 +228,7 @@ class Auditor:
                     self._traders[bucket] = cohort.traders
                     self._leverages[bucket] = cohort.leverage
             first += cohort.accounts
-        self._free: dict[int, list[int]] = {}
+        self._vacant: dict[int, list[int]] = {}
         self._cohort_of: dict[int, Cohort] = {}
         self._values: defaultdict[str, list[int]] = defaultdict(list)
         first = prepared.first_bucket + len(prepared.accounts.names)
@@ -238,7 +238,7 @@ class Auditor:
             first += len(free)
             for bucket in free:
                 assert cohort.traders is not None
-                self._free[bucket] = free
+                self._vacant[bucket] = free
                 self._cohort_of[bucket] = cohort
                 self._traders[bucket] = cohort.traders
                 self._leverages[bucket] = cohort.leverage
@@ -677,13 +677,13 @@ class Auditor:
         assert cohort.traders is not None
         law = cohort.traders.arrivals
         assert law is not None
-        assert bucket == self._free[bucket].pop(0), "another one comes first"
+        assert bucket == self._vacant[bucket].pop(0), "another one comes first"
         assert bucket not in self._given
         assert bucket not in self._opened_in
         spans = [(start, end) for start, end in law.windows if start <= entry.sim_time_us < end]
         assert spans or not law.windows
         self._back = entry.seq, bucket, event.amount_uusd
-        self.census["a cohort is full"] += not self._free[bucket]
+        self.census["a cohort is full"] += not self._vacant[bucket]
 
     def _opened_first(self, entry: Entry, event: TradeFilled) -> None:
         """Check side, size and collateral of the position with which an account arrives."""
@@ -699,7 +699,7 @@ class Auditor:
         assert share > 0 if event.quantity_e8 > 0 else share < 10**6
         self._pays_for(event, back[2])
         if isinstance(self._markets[market].liquidity, NoImpact):
-            worth = Fraction(abs(event.ordered_e8) * event.reference_price_e8, _E16 // 10**6)
+            worth = Fraction(abs(event.ordered_e8) * event.reference_price_e8, 10**10)
             meant = [Fraction(v * law.size_e6, 10**6) for v in self._values_of(cohort)]
             step = Fraction(event.reference_price_e8, 10**10) + 2
             assert any(0 <= value - worth <= step for value in meant)
@@ -874,7 +874,7 @@ class Auditor:
     def _count_trade(self, event: TradeFilled) -> None:
         self.census[f"traded: {event.reason.name.lower()}"] += 1
         self.census["traded in part"] += event.quantity_e8 != event.ordered_e8
-        has_arrived = event.bucket_id in self._free and event.reason is not TradeReason.ARRIVED
+        has_arrived = event.bucket_id in self._vacant and event.reason is not TradeReason.ARRIVED
         self.census["traded after arriving"] += has_arrived
 
     def _withdrawn(self, entry: Entry, event: FundsWithdrawn) -> None:
@@ -973,7 +973,7 @@ class Auditor:
             flows = event.forced_displacement_e9, event.hedging_displacement_e9
             assert (*flows, event.trading_displacement_e9) == (0, 0, 0)
         self.census["displaced by trading"] += event.trading_displacement_e9 != 0
-        self.census["triggered after arriving"] += bucket in self._free
+        self.census["triggered after arriving"] += bucket in self._vacant
         self.census["displaced by hedging"] += event.hedging_displacement_e9 != 0
         self.census[right.name.lower()] += 1
 
@@ -1589,7 +1589,7 @@ class Auditor:
 
     def _standing(self, market: int) -> list[int]:
         units = self._units[market]
-        return [b for b in self._opened_in if units[b] and b not in self._open]
+        return sorted(b for b in self._opened_in if units[b] and b not in self._open)
 
     def _cuts(self, market: int, bucket: int) -> list[Any]:
         """Return (payer, basis, amount, entry price) of every cut that the hole brings."""

@@ -1148,7 +1148,41 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
         funding = draw(_fundings())
         if funding is not None:
             raw["markets"][name]["funding"] = funding
+    draw(_growing(raw))
     return raw
+
+
+@st.composite
+def _growing(draw: st.DrawFn, raw: Raw) -> None:
+    """Let new accounts arrive in some of the cohorts of *raw* that act."""
+    for table in raw["population"]["cohorts"].values():
+        if "traders" in table and draw(_of(True, False)):
+            table["traders"]["arrivals"] = draw(arrivals(raw, table["market"]))
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, raw: Raw, market_name: str) -> Raw:
+    """Draw how accounts arrive in a market of *raw*: some dozens, if they are let."""
+    per_hour = draw(_of(300, 1_000))
+    law = {
+        "per_hour": per_hour,
+        "max_per_hour": per_hour * draw(_of(1, 3)),
+        "accounts_max": draw(_of(2, 10)),
+        "windows": draw(_of([], [], [[at(5), at(40)]], [[at(0), at(20)], [at(30), at(80)]])),
+        "size": draw(_of(Decimal("0.3"), 1)),
+        "dip_slope": draw(_of(0, 30)),
+        "dip_window": draw(_of("6s", "24h")),
+    }
+    long_share = draw(_of(None, 0, Decimal("0.5"), 1))
+    elasticity = draw(_of(0, 1, Decimal("2.5")))
+    if long_share is not None:
+        law["long_share"] = long_share
+    if raw["venue"].get("fees", {}).get("taker"):
+        law |= {"fee_elasticity": elasticity, "fee_reference": Decimal("0.0004")}
+    table = raw["markets"][market_name]
+    if table.get("initial") or table.get("initial_usd"):
+        law |= {"margin_elasticity": elasticity, "margin_reference": Decimal("0.05")}
+    return law
 
 
 def _return(**changes: Any) -> Raw:

@@ -10,10 +10,10 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
-from support.scenarios import Raw, comeback, constant, load, panic, rebalanced
+from support.scenarios import Raw, comeback, constant, load, newcomers, panic, rebalanced
 
 from liqsim.mechanics import traders as rules
-from liqsim.processes import orders, rebalancing, traders
+from liqsim.processes import arrivals, orders, rebalancing, traders
 from liqsim.runner import run_to_log
 from replay.verify import verify
 
@@ -46,6 +46,34 @@ def _comeback() -> Raw:
     return comeback(**{f"{law}delay": constant("30s"), f"{law}same_side": 1, f"{law}size_sigma": 0})
 
 
+def _newcomers_short() -> Raw:
+    return newcomers(population__cohorts__crowd__traders__arrivals__long_share=0)
+
+
+def _out_of_turn() -> Any:
+    return patch.object(arrivals, "reversed", list, create=True)
+
+
+def _used_twice() -> Any:
+    class Sticky(list[int]):
+        def pop(self, *_: Any) -> int:  # type: ignore[override]
+            return self[-1]
+
+    return patch.object(arrivals, "list", lambda row: Sticky([*row]), create=True)
+
+
+def _all_long() -> Any:
+    class Low(arrivals.Stream):
+        def __init__(self, seed: int, actor: str, purpose: str) -> None:
+            super().__init__(seed, actor, purpose)
+            self._is_low = purpose == "arrival_side"
+
+        def at(self, entity: int, index: int) -> float:
+            return -1.0 if self._is_low else super().at(entity, index)
+
+    return patch.object(arrivals, "Stream", Low)
+
+
 WRONG_TRADERS: Final[dict[str, tuple[Callable[[], Raw], Wrong, set[str]]]] = {
     "an entry price off by one": (_panic, _off_by_one(rules, "entry_after_e8"), {"entry_price"}),
     "a top-up that is too large": (_panic, _off_by_one(traders, "top_up_uusd"), {"trader"}),
@@ -59,6 +87,12 @@ WRONG_TRADERS: Final[dict[str, tuple[Callable[[], Raw], Wrong, set[str]]]] = {
     "a return too early": (_comeback, _always(traders, "return_us", 170 * 10**6), {"trader"}),
     "a return at no leverage": (_comeback, _always(traders, "leverage_of", 0.5), {"trader"}),
     "a return too large": (_comeback, _always(traders, "return_size_uusd", 10**9), {"trader"}),
+    "an arrival outside its windows": (newcomers, _always(arrivals, "is_inside", True), {"trader"}),
+    "an arrival at no leverage": (newcomers, _always(arrivals, "leverage_of", 0.5), {"trader"}),
+    "an arrival too large": (newcomers, _always(arrivals, "share_of_uusd", 10**9), {"trader"}),
+    "an arrival out of turn": (newcomers, _out_of_turn, {"trader"}),
+    "an arrival with more than one account": (newcomers, _used_twice, {"trader"}),
+    "an arrival on the wrong side": (_newcomers_short, _all_long, {"trader"}),
     "a rebalancing off by one": (
         rebalanced,
         _off_by_one(rebalancing, "rebalancing_e8"),
@@ -83,7 +117,7 @@ def test_a_log_of_wrong_traders_is_found_out(name: str, tmp_path: Path) -> None:
     assert expected <= codes
 
 
-@pytest.mark.parametrize("story", [_panic, _comeback, rebalanced])
+@pytest.mark.parametrize("story", [_panic, _comeback, rebalanced, newcomers])
 def test_a_log_of_right_traders_is_clean(story: Callable[[], Raw], tmp_path: Path) -> None:
     run_to_log(load(story()), tmp_path / "run.duckdb")
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.scenarios import Raw, changed, constant, cross_crash, load, small_scenario
+from support.scenarios import Raw, at, changed, constant, cross_crash, load, small_scenario
 
 from liqsim.errors import ScenarioError
 
@@ -18,6 +18,11 @@ def _with(**tables: Any) -> Raw:
 
 def _near(**changes: Any) -> Raw:
     return _with(near={"alert_buffer": 1} | changes)
+
+
+def _arrivals(**changes: Any) -> Raw:
+    law = {"per_hour": 10, "max_per_hour": 20, "accounts_max": 5}
+    return _with(arrivals=law | changes)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,27 @@ def _near(**changes: Any) -> Raw:
             _with(stop={"share": 1, "nearest": Decimal("0.2"), "farthest": Decimal("0.1")}),
             f"{_PATH}.stop.farthest = 0.1 must be at least nearest, 0.2",
         ),
+        (
+            _arrivals(max_per_hour=5),
+            f"{_PATH}.arrivals.max_per_hour = 5 must be at least per_hour, 10",
+        ),
+        (
+            _arrivals(fee_elasticity=1, fee_reference=Decimal("0.001")),
+            f"{_PATH}.arrivals.fee_elasticity = 1 must be 0: venue.fees.taker is 0",
+        ),
+        (
+            _arrivals(margin_elasticity=1, margin_reference=Decimal("0.1")),
+            f"{_PATH}.arrivals.margin_elasticity = 1 must be 0: the market asks for no initial",
+        ),
+        (
+            changed(_arrivals(fee_elasticity=1), {"venue__fees": {"taker": Decimal("0.001")}}),
+            f"{_PATH}.arrivals.fee_reference is missing, needed beside fee_elasticity",
+        ),
+        (
+            _arrivals(windows=[[at(20), at(10)]]),
+            f"{_PATH}.arrivals.windows.0 = [2026-01-01T00:00:20Z, 2026-01-01T00:00:10Z] must end",
+        ),
+        (_arrivals(accounts_max=0), f"{_PATH}.arrivals.accounts_max = 0 must be"),
         (
             cross_crash(population__cohorts__cross__traders={"reaction": constant("1s")}),
             "population.cohorts.cross.traders must not be there beside legs: only isolated",

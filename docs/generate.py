@@ -56,6 +56,7 @@ MEMBERS: Final = {
         "opened": "After a liquidation, a position was opened again, on new collateral.",
         "rebalanced": "Its multiple of equity, or its volatility, was not what it is to have.",
         "relevered": "It had gained, and raised its leverage back to that of the start.",
+        "arrived": "A new account opened its first position.",
     },
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",

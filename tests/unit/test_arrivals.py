@@ -35,6 +35,7 @@ from liqsim.events import (
     LiquidationTriggered,
     OracleUpdated,
     OrderFilled,
+    Standing,
     SurplusRouted,
     TradeFilled,
     TradeReason,
@@ -303,6 +304,25 @@ def test_an_arrival_that_is_liquidated_to_the_cent() -> None:
     fill = kinds[OrderFilled]
     assert (fill.quantity_e8, fill.cost_uusd, fill.fee_uusd) == (-(10**9), -905_000_000, 905_000)
     assert kinds[SurplusRouted].amount_uusd == 4_095_000
+
+
+def test_who_arrives_in_another_market_is_judged_by_its_price() -> None:
+    # The first market stands still. The second falls to where everyone in it is bankrupt.
+    path = knots((0, 200), (30, 200), (31, 170), (60, 170))
+    book = {"kind": "power_book", "depth_usd": 10**6, "half_life": "20s"}
+    raw = growing({"accounts_max": 3}, markets__BTC=market(path=path, liquidity=book))
+    cohort_of_btc = raw["population"]["cohorts"]["longs"] | {"market": "BTC"}
+    raw["population"]["cohorts"]["bulls"] = cohort_of_btc
+    kept = {reserved.cohort.name: reserved for reserved in prepare(load(raw)).reserved}
+    due = {
+        entry.event.bucket_id: entry.event
+        for entry in events_of(raw)
+        if isinstance(entry.event, LiquidationTriggered)
+    }
+
+    assert {*kept["bulls"].buckets} < {*due}
+    assert {event.market_id for event in due.values()} == {1}
+    assert {event.standing for event in due.values()} == {Standing.FIRST_ORDER}
 
 
 def test_who_arrives_acts_like_an_account_of_the_start() -> None:

@@ -1,5 +1,6 @@
 """New accounts: who may become one, when, and with what."""
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -41,7 +42,8 @@ def arriving(
 def note_start(book: Book, bucket: int, value_uusd: int) -> None:
     """Note the value of a position of the start: who arrives has one like it."""
     if bucket in book.arriving:
-        book.arriving[bucket].start_uusd.append(value_uusd)
+        cohort = book.arriving[bucket]
+        insort(cohort.worth_uusd, value_uusd * cohort.law.size_e6 // _E6)
 
 
 def check_deposit(book: Book, entry: Entry, e: FundsDeposited) -> None:
@@ -71,13 +73,19 @@ def check_opened(book: Book, entry: Entry, e: TradeFilled) -> None:
         _report(book, entry, f"account {e.bucket_id} arrives on the wrong side")
     collateral.check_collateral(book, entry, e, paid_uusd, law.leverages)
     price = collateral.quoted_e8(book, entry, e)
-    values = {value * law.size_e6 // _E6 for value in cohort.start_uusd}
-    if price and not any(collateral.is_worth(e.ordered_e8, value, price) for value in values):
+    if price and not _is_worth_any(cohort.worth_uusd, e.ordered_e8, price):
         message = f"ordered is {e8(abs(e.ordered_e8))}, which no account of the start is worth"
         _report(book, entry, message)
     value = abs(e.quantity_e8) * e.price_e8 // _E10
     book.start_uusd[e.bucket_id] = value if e.quantity_e8 > 0 else -value
     book.start_leverage_e6[e.bucket_id] = value * _E6 // max(paid_uusd - e.fee_uusd, 1)
+
+
+def _is_worth_any(worth_uusd: list[int], ordered_e8: int, price_e8: float) -> bool:
+    """Return whether an order is worth one of the values, which rise."""
+    place = bisect_left(worth_uusd, abs(ordered_e8) * price_e8 / _E10)
+    nearest = worth_uusd[max(place - 1, 0) : place + 1]
+    return any(collateral.is_worth(ordered_e8, value, price_e8) for value in nearest)
 
 
 def _report(book: Book, entry: Entry, message: str) -> None:

@@ -195,12 +195,12 @@ class Arriving:
     Attributes:
         law: How they do.
         free: Their owner ids, in the order in which they may.
-        start_uusd: Value of each position of the start.
+        worth_uusd: What a position with which one arrives may be worth, rising.
     """
 
     law: ArrivalTerms
     free: deque[int]
-    start_uusd: list[int] = attrs.Factory(list)
+    worth_uusd: list[int] = attrs.Factory(list)
 
 
 Position = tuple[int, int]

@@ -38,6 +38,7 @@ from liqsim.units import SECOND_US, UNIT_SCALE
 from replay.audit.findings import CODES
 from replay.books import functions as book_functions
 from replay.books import statements as book_statements
+from replay.measures import MEASURES
 from replay.outcome import KEYS, keys_of
 from replay.views import IN_ORDER, MACROS, SHOWN_IN, described, view_sql
 
@@ -463,6 +464,21 @@ def outcome_keys() -> str:
     return _table(("key", "type", "meaning"), rows)
 
 
+def measures() -> str:
+    """Return every measure by which runs are compared."""
+    rows = (
+        (
+            f"`{name}`",
+            about.label,
+            {"count": "integer", "usd": "USD", "ratio": "number"}[about.kind],
+            "highest" if about.is_worse_high else "lowest",
+            about.doc.replace("As in the outcome.", "As in [outcome.md](outcome.md)."),
+        )
+        for name, about in MEASURES.items()
+    )
+    return _table(("measure", "in the table", "type", "worst", "meaning"), rows)
+
+
 FILES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "log-format.md": {
         "manifest": log_manifest,
@@ -475,6 +491,7 @@ FILES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     },
     "scenario-format.md": {"keys": scenario_keys},
     "outcome.md": {"outcome": outcome_keys},
+    "compare.md": {"measures": measures},
 }
 
 if __name__ == "__main__":

@@ -35,3 +35,7 @@ class ResumeError(LiqsimError):
 
 class BoundError(LiqsimError):
     """A posting or an event field left its range. Stops the run: the log ends as failed."""
+
+
+class StudyError(LiqsimError):
+    """A comparison is refused before anything is run: a variant, or how many runs."""

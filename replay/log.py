@@ -36,7 +36,6 @@ class Log:
 
     def __init__(self, path: str | Path) -> None:
         self.reader: LogReader = open_log(path)
-        self._has_views = False
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -65,12 +64,12 @@ class Log:
 
     def sql(self, text: str) -> duckdb.DuckDBPyRelation:
         """Return one SELECT or EXPLAIN over tables and views as a lazy relation."""
-        self._install_views()
+        install_views(self.reader)
         return admitted(self.reader, text)
 
     def query(self, text: str) -> pa.Table:
         """Return the result of one SELECT or EXPLAIN."""
-        self._install_views()
+        install_views(self.reader)
         return query(self.reader, text)
 
     def comment_views(self) -> None:
@@ -79,7 +78,7 @@ class Log:
 
         It takes about as long as opening the log, so it is left to whoever wants it.
         """
-        self._install_views()
+        install_views(self.reader)
         install_comments(self.reader)
 
     def entries(self, first_seq: int = 0, last_seq: int | None = None) -> Iterator[Entry]:
@@ -110,7 +109,7 @@ class Log:
 
     def ladder_of(self, state: State) -> duckdb.DuckDBPyRelation:
         """Return the `liquidation_ladder` of a state of this log."""
-        self._install_views()
+        install_views(self.reader)
         return self.reader.relation(
             f"from liquidation_ladder_at({state.seq}, timestamp '{state.at:%Y-%m-%d %H:%M:%S.%f}') "
             "order by market, side, step"
@@ -123,9 +122,3 @@ class Log:
     def verify(self, progress: Progress | None = None) -> list[Finding]:
         """Return everything that is wrong with the log; *progress* hears how far it is."""
         return verify_open(self.reader, progress)
-
-    def _install_views(self) -> None:
-        # At the first question: an audit has none.
-        if not self._has_views:
-            install_views(self.reader)
-            self._has_views = True

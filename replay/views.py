@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
+from weakref import WeakSet
 
 from liqsim.eventlog.reader import LogReader
 from replay.books import define_books
@@ -61,6 +62,7 @@ VIEWS: Final = (
     "liquidation_story",
     "trades",
     "withdrawals",
+    "owner_profits",
 )
 """Every view; a later one may use an earlier one."""
 
@@ -112,6 +114,10 @@ SHOWN_IN: Final[Mapping[str, str]] = {
 """Where a reader finds each kind of event: the column of a view with the number of every one."""
 
 
+_INSTALLED: Final[WeakSet[LogReader]] = WeakSet()
+"""Open logs that have the views: to define them takes longer than most questions."""
+
+
 @cache
 def view_sql(name: str) -> str:
     """Return the file of one view; its header says what a row is and what the columns mean."""
@@ -145,7 +151,10 @@ def _sentence(text: str) -> str:
 
 
 def install_views(log: LogReader) -> None:
-    """Make every view available to the log's queries."""
+    """Make every view available to the log's queries, if they are not."""
+    if log in _INSTALLED:
+        return
+    _INSTALLED.add(log)
     define_books(log)
     for name in IN_ORDER:
         log.define(view_sql(name))

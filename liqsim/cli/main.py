@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from liqsim.cli.auditing import outcome, verify
+from liqsim.cli.comparing import compare
 from liqsim.cli.policy import reported
 from liqsim.cli.querying import QueryCommand, export, query
 from liqsim.cli.replaying import replay
 from liqsim.cli.running import resume, run
 from liqsim.cli.shipped import scenarios
+from liqsim.cli.stressing import stress
+from liqsim.cli.sweeping import sweep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,5 +50,17 @@ def main(
     """
 
 
-for command in (run, resume, outcome, verify, replay, query, export, scenarios):
+for command in (
+    run,
+    compare,
+    stress,
+    sweep,
+    resume,
+    outcome,
+    verify,
+    replay,
+    query,
+    export,
+    scenarios,
+):
     app.command(cls=QueryCommand if command is query else None)(reported(command))

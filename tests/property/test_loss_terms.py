@@ -76,6 +76,7 @@ _FLOORS_OF_BOTH = {
     "revalued between moves": 1_000,
     "makers falls": 13,
     "fund falls": 9,
+    "an account in profit": 300,
 }
 _FLOORS: Final[dict[str, dict[str, int]]] = {
     "engine": {
@@ -156,6 +157,8 @@ class Reckoning:
         self.tranches: dict[int, int] = {}
         self.parts: dict[int, _Part] = {}
         self.given: Counter[int] = Counter()
+        self.brought: Counter[int] = Counter()
+        self.triggered: set[int] = set()
         self.curves: dict[int, list[tuple[int, int, int, int, int]]] = {}
         self.capitalists = [
             owner
@@ -231,6 +234,7 @@ class Reckoning:
             case FundsDeposited():
                 self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
                 self.given[event.owner_id] += event.amount_uusd
+                self.brought[event.owner_id] += event.amount_uusd
             case PositionOpened():
                 self._trade(event.bucket_id, MAKERS, event)
             case OracleUpdated() | BookSampled():
@@ -242,6 +246,7 @@ class Reckoning:
             case ShadowCrossed():
                 self._crossed(event)
             case LiquidationTriggered():
+                self.triggered.add(event.bucket_id)
                 self._trigger(entry.seq, event)
             case TrancheStarted():
                 self.tranches[entry.seq] = event.liquidation_seq
@@ -251,6 +256,7 @@ class Reckoning:
                 self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
             case FundsWithdrawn():
                 self._pay(event.bucket_id, OUTSIDE, event.amount_uusd)
+                self.brought[event.bucket_id] -= event.amount_uusd
             case TradeFilled():
                 self._trade(event.bucket_id, MAKERS, event)
                 self._pay(event.bucket_id, TREASURY, event.fee_uusd)
@@ -485,12 +491,33 @@ def _check_capital(log: Log, own: Reckoning) -> None:
     assert made_by[FUND] == (moved.fetchall()[0][0] or 0)
 
 
+def _check_profits(log: Log, own: Reckoning) -> None:
+    rows = log.sql(
+        "select owner_id, owner, kind, is_liquidated, given_usd, equity_usd, profit_usd "
+        "from owner_profits order by owner_id"
+    ).fetchall()
+    assert [row[0] for row in rows] == sorted(set(own.kind) - {OUTSIDE})
+    whole = 0
+    for owner, name, kind, is_liquidated, *amounts in rows:
+        assert (name, kind) == (own.names[owner], own.kind[owner])
+        assert is_liquidated is (owner in own.triggered)
+        given, equity, profit = map(_e16, amounts)
+        assert given == own.brought[owner] * E10
+        assert equity == own.cash[owner] * E10 + own._inventory(owner)
+        assert profit == equity - given
+        whole += profit
+        own.census["an account in profit"] += kind == "bucket" and profit > 0
+        own.census["a withdrawal"] += kind == "bucket" and own.brought[owner] < 0
+    assert whole == 0
+
+
 def _check(raw: Raw, path: Path, census: Counter[str]) -> None:
     run_to_log(load(raw), path)
     with Log(path) as log:
         own = Reckoning(log)
         _check_losses(log, own)
         _check_capital(log, own)
+        _check_profits(log, own)
     path.unlink()
     census.update(own.census)
     census["runs"] += 1

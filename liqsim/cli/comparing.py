@@ -1,0 +1,278 @@
+"""`liqsim compare`: variants of a scenario side by side, on the same shocks."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from liqsim.api import scenario_file
+from liqsim.cli import telemetry
+from liqsim.cli.options import AsJson, Quiet
+from liqsim.cli.progress import share_done
+from liqsim.cli.text import counted, layout, terminal_width, usd
+from liqsim.errors import StudyError
+from liqsim.study.gains import Gain, mean_gains
+from liqsim.study.runs import Measured, Study, floats_of, measured, seeds_of
+from liqsim.study.statistics import Estimate, Summary, summary
+from liqsim.study.variants import read_variants
+from replay.export import refuse_unusable
+from replay.measures import MEASURES
+
+
+def compare(
+    scenario_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A TOML file, or the name of a shipped scenario.",
+            show_default=False,
+        ),
+    ],
+    *,
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="VARIANT",
+            help=(
+                "none, or settings KEY=VALUE parted by commas, behind 'LABEL: ' if you like; the "
+                "others are held against the first."
+            ),
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Run every variant with the seeds 0 to N - 1.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of every draw, in place of the scenario's.", show_default=False),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a key of the scenario in every variant; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Leave the logs there, named SCENARIO_SEED_NUMBER, the first being number 1.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE.parquet",
+            help="Also write a row per run there: variant, seed, every measure.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """
+    Run variants of a scenario on the same shocks, and print what they differ in.
+
+    With --seeds, medians, means of the worst 5 % of seeds, and their differences to the first
+    variant with 95 % bootstrap intervals over seeds.
+
+    Example: liqsim compare quiet_day --with none --with "small: venue.tranches.share=0.2"
+    """
+    telemetry.configure(verbose=0, quiet=True, as_json=False)
+    if out is not None:
+        refuse_unusable(out)
+    if keep is not None and not keep.is_dir():
+        message = f"--keep {keep}: there is no such folder"
+        raise StudyError(message)
+    read = read_variants(variants or ())
+    with scenario_file(scenario_name) as file:
+        study = Study(file, tuple(overrides or ()), read, seeds_of(seeds, seed), keep)
+        with share_done("runs", is_shown=not (quiet or as_json)) as report:
+            found = measured(study, jobs=jobs or os.cpu_count() or 1, progress=report)
+    names = [variant.name for variant in read]
+    if out is not None:
+        pq.write_table(_table_of(found), out)
+    if as_json:
+        rows = [_as_json(found, column) for column in range(len(names))]
+        typer.echo(json.dumps(rows, allow_nan=False))
+    elif not quiet:
+        for line in lines_of(found, names):
+            typer.echo(line)
+
+
+# Text ---------------------------------------------------------------------------------------------
+
+
+def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Iterator[str]:
+    """Yield the tables of a comparison, a blank line between them."""
+    first = found[0][0].outcome
+    seeds = counted(len(found), "seed") if len(found) > 1 else f"seed {first['seed']}"
+    yield f"{first['scenario']}, {seeds}, path {first['path_mode']}: {' | '.join(names)}"
+    tables = _over_seeds(found, names) if len(found) > 1 else [_single(found[0], names)]
+    for header, rows in tables:
+        yield ""
+        yield from layout(header, rows, terminal_width())
+    for column, name in enumerate(names[1:], start=1):
+        shown = _shown(mean_gains([runs[column].gains for runs in found]))
+        yield ""
+        yield f"{name} against {names[0]}: who gains and who loses, USD" + (
+            ", means over seeds" if len(found) > 1 else ""
+        )
+        yield from layout(["owners", "", "better", "worse", "gained", "lost", "net"], shown)
+
+
+_Table = tuple[list[str], list[list[str]]]
+
+
+def _single(runs: Sequence[Measured], names: Sequence[str]) -> _Table:
+    header = ["", names[0]]
+    for name in names[1:]:
+        header += [name, "difference"]
+    rows = []
+    for measure, about in MEASURES.items():
+        base = runs[0].measures[measure]
+        cells = [about.label, _cell(about.kind, base)]
+        for run in runs[1:]:
+            value = run.measures[measure]
+            cells += [_cell(about.kind, value), _cell(about.kind, less(value, base), sign=True)]
+        rows.append(cells)
+    return header, rows
+
+
+def _over_seeds(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Iterator[_Table]:
+    for column, name in enumerate(names):
+        rows = []
+        for measure, about in MEASURES.items():
+            told = _summary(found, column, measure)
+            if told is None:
+                rows.append([about.label, *["-"] * (2 if column == 0 else 4)])
+                continue
+            cells = [about.label, _cell(about.kind, told.median), _cell(about.kind, told.tail_mean)]
+            if column:
+                pair = (told.median_difference, told.tail_difference)
+                cells += [_interval(about.kind, estimate) for estimate in pair]
+            rows.append(cells)
+        against = [f"median of differences to {names[0]}", "difference of worst 5 %"]
+        yield [name, "median", "worst 5 %", *(against if column else [])], rows
+
+
+def _interval(kind: str, estimate: Estimate) -> str:
+    value, low, high = (
+        _cell(kind, x, sign=True) for x in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} ({low} to {high})"
+
+
+def _shown(rows: Sequence[Gain]) -> list[list[str]]:
+    shown = [
+        [row.group, f"{row.owners:,}", f"{row.better:,}", f"{row.worse:,}"]
+        + [
+            _cell("usd", amount, sign=True)
+            for amount in (row.gained_usd, row.lost_usd, row.net_usd)
+        ]
+        for row in rows
+    ]
+    whole = sum((row.net_usd for row in rows), Decimal(0))
+    return [*shown, ["all", "", "", "", "", "", _cell("usd", whole, sign=True)]]
+
+
+def _cell(kind: str, value: Any, *, sign: bool = False) -> str:
+    if value is None:
+        return "-"
+    mark = "+" if sign and float(value) > 0 else ""
+    if kind == "usd":
+        return mark + usd(Decimal(f"{value:.6f}") if isinstance(value, float) else value)
+    if kind == "count":
+        return f"{mark}{value:,}" if isinstance(value, int) else f"{mark}{value:,.1f}"
+    return f"{mark}{value:.4f}"
+
+
+# Machines -----------------------------------------------------------------------------------------
+
+
+def less(value: Any, base: Any) -> Any:
+    """
+    Return *value* less *base*: exact decimal strings for USD; None if either is not defined.
+
+    >>> less("2.500000", "1.000000"), less(3, 5), less(None, 2)
+    ('1.500000', -2, None)
+    """
+    if value is None or base is None:
+        return None
+    return str(Decimal(value) - Decimal(base)) if isinstance(value, str) else value - base
+
+
+def _summary(found: Sequence[Sequence[Measured]], column: int, measure: str) -> Summary | None:
+    here, first = ([runs[at] for runs in found] for at in (column, 0))
+    return summary(
+        floats_of(here, measure),
+        floats_of(first, measure),
+        is_worse_high=MEASURES[measure].is_worse_high,
+    )
+
+
+def _as_json(found: Sequence[Sequence[Measured]], column: int) -> dict[str, Any]:
+    """Return a variant: its name, its runs, and how they differ from the first variant's."""
+    runs, first = ([seed[at] for seed in found] for at in (column, 0))
+    told: dict[str, Any] = {"variant": runs[0].variant}
+    if len(runs) == 1:
+        told |= runs[0].outcome
+        told["measures"] = runs[0].measures
+        told["differences"] = {
+            name: less(value, first[0].measures[name]) for name, value in runs[0].measures.items()
+        }
+    else:
+        told["runs"] = [run.outcome | {"measures": run.measures} for run in runs]
+        summaries = {name: _summary(found, column, name) for name in MEASURES}
+        told["summaries"] = {
+            name: None if found is None else attrs.asdict(found)
+            for name, found in summaries.items()
+        }
+    told["gains"] = [_gain(row) for row in mean_gains([run.gains for run in runs])]
+    return told
+
+
+def _gain(row: Gain) -> Mapping[str, Any]:
+    return {
+        name: str(value) if isinstance(value, Decimal) else value
+        for name, value in attrs.asdict(row).items()
+    }
+
+
+def _table_of(found: Sequence[Sequence[Measured]]) -> pa.Table:
+    """Return a row per run: variant, seed, digest, and every measure in its own type."""
+    types = {"count": pa.int64(), "usd": pa.decimal128(38, 6), "ratio": pa.float64()}
+    runs = [run for seed in found for run in seed]
+    columns: dict[str, Any] = {
+        "variant": pa.array([run.variant for run in runs], pa.string()),
+        "seed": pa.array([run.seed for run in runs], pa.int64()),
+        "digest": pa.array([run.outcome["digest"] for run in runs], pa.string()),
+    }
+    for name, about in MEASURES.items():
+        values = [run.measures[name] for run in runs]
+        if about.kind == "usd":
+            values = [None if value is None else Decimal(value) for value in values]
+        columns[name] = pa.array(values, types[about.kind])
+    return pa.table(columns)

@@ -1,0 +1,221 @@
+"""`liqsim stress`: a shock and thinner books on top of a scenario, over seeds."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from liqsim.api import load_scenario, scenario_file
+from liqsim.cli import telemetry
+from liqsim.cli.options import AsJson, Quiet
+from liqsim.cli.progress import share_done
+from liqsim.cli.text import counted, layout, usd
+from liqsim.errors import StudyError
+from liqsim.study.runs import Found
+from liqsim.study.statistics import share_interval, tail_mean
+from liqsim.study.stress import (
+    Stress,
+    chance,
+    has_bad_debt,
+    lost_usd,
+    read_shock,
+    run_stress,
+    smallest_shock,
+)
+from replay.measures import MEASURES
+
+_SHOWN = (
+    "bad_debt_usd",
+    "unresolved_shortfall_usd",
+    "fund_used_usd",
+    "deleveraged_usd",
+    "shared_losses_usd",
+    "liquidated_usd",
+    "regret_usd",
+    "slippage_usd",
+)
+_PAYERS = [name for name in MEASURES if name.startswith("paid_by_")]
+
+
+def stress(
+    scenario_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A TOML file, or the name of a shipped scenario.",
+            show_default=False,
+        ),
+    ],
+    *,
+    shocks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shock",
+            metavar="MARKET=FRACTION/DURATION",
+            help="A move of a reference price, such as ETH=-0.30/20m; several begin together.",
+            show_default=False,
+        ),
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATIO",
+            help="What every book's depth is multiplied by from then on.",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"],
+            metavar="TIME",
+            help="When it begins, in UTC.",
+            show_default="a tenth of the run",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1)
+    ] = 20,
+    reverse: Annotated[
+        float | None,
+        typer.Option(
+            metavar="USD",
+            help="Look for the smallest part of the shock with a tail mean of bad debt above this.",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a key of the scenario; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """
+    Put a shock and thinner books on top of a scenario; print the chance of bad debt, and who pays.
+
+    Example: liqsim stress linear_cascade --shock LIN=-0.30/20s --depth 0.25 --seeds 4
+    """
+    telemetry.configure(verbose=0, quiet=True, as_json=False)
+    read = tuple(map(read_shock, shocks or ()))
+    thinner = _ratio(depth)
+    if not read and thinner is None:
+        message = "nothing to stress: give --shock MARKET=FRACTION/DURATION, --depth RATIO or both"
+        raise StudyError(message)
+    if reverse is not None and not read:
+        message = "--reverse looks for a part of a shock: give --shock"
+        raise StudyError(message)
+    moment = None if at is None else at.replace(tzinfo=UTC)
+    jobs = jobs or os.cpu_count() or 1
+    with scenario_file(scenario_name) as file:
+        planned = Stress(file, tuple(overrides or ()), read, thinner, moment, seeds)
+        scenario = load_scenario(file, overrides=planned.settings)
+        with share_done("runs", is_shown=not (quiet or as_json)) as report:
+            smallest = None
+            if reverse is not None:
+                smallest = smallest_shock(
+                    planned, reverse, jobs=jobs, progress=report, of=tail_mean
+                )
+            found = run_stress(planned, jobs=jobs, progress=report)
+    begins = planned.begins(scenario)
+    if as_json:
+        about: dict[str, Any] = {
+            "scenario": scenario.name,
+            "shocks": [f"{s.market}={s.fraction}/{s.over or '0s'}" for s in read],
+            "depth": None if thinner is None else str(thinner),
+            "at": f"{begins:%Y-%m-%dT%H:%M:%S.%fZ}",
+            "seeds": seeds,
+        }
+        if reverse is not None:
+            about["smallest_part"] = None if smallest is None else float(smallest)
+        typer.echo(json.dumps(about | _told(found), allow_nan=False))
+    elif not quiet:
+        moves = [f"{s.market} {s.fraction:+%} over {s.over or '0s'}" for s in read]
+        moves += [] if thinner is None else [f"depth x {thinner}"]
+        typer.echo(f"{scenario.name}, {counted(seeds, 'seed')}")
+        typer.echo(f"from {begins:%Y-%m-%d %H:%M:%S} UTC: {'; '.join(moves)}\n")
+        for line in _lines(found):
+            typer.echo(line)
+        if reverse is not None:
+            typer.echo("")
+            typer.echo(_reversed(planned, smallest, reverse))
+
+
+def _ratio(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(0)
+    if not 0 < value <= 1:
+        message = f"--depth {text}: must be a number above 0, to 1"
+        raise StudyError(message)
+    return value
+
+
+def _told(found: Sequence[Found]) -> dict[str, Any]:
+    return {
+        "p_bad_debt": chance(found, has_bad_debt),
+        "p_deleveraged": chance(found, _has_deleveraged),
+        "bad_debt_tail_usd": tail_mean([lost_usd(measures) for _, measures, _ in found]),
+        "runs": [measures | {"seed": outcome["seed"]} for outcome, measures, _ in found],
+    }
+
+
+def _has_deleveraged(measures: Any) -> bool:
+    return Decimal(measures["deleveraged_usd"]) > 0
+
+
+def _lines(found: Sequence[Found]) -> Iterator[str]:
+    for name, of in (("bad debt", has_bad_debt), ("deleveraging", _has_deleveraged)):
+        share = chance(found, of)
+        low, high = share_interval(share, len(found))
+        yield f"chance of {name:13} {share:7.1%}  95 %: {low:.1%} to {high:.1%}"
+    yield ""
+    values = partial(_values, found)
+    yield from layout(
+        ["over seeds", "median", "worst 5 %"],
+        [
+            [MEASURES[name].label, _usd(np.median(values(name))), _usd(tail_mean(values(name)))]
+            for name in _SHOWN
+        ],
+    )
+    yield ""
+    yield from layout(
+        ["who pays, means over seeds", "USD"],
+        [
+            [MEASURES[name].label.removesuffix(", USD"), _usd(np.mean(values(name)))]
+            for name in _PAYERS
+        ],
+    )
+
+
+def _values(found: Sequence[Found], name: str) -> list[float]:
+    return [float(measures[name] or 0) for _, measures, _ in found]
+
+
+def _usd(value: Any) -> str:
+    return usd(Decimal(f"{float(value):.6f}"))
+
+
+def _reversed(planned: Stress, smallest: Decimal | None, limit: float) -> str:
+    if smallest is None:
+        return f"the whole shock leaves the worst 5 % at a bad debt of {limit:,.0f} USD or less"
+    moves = ", ".join(f"{s.market} {s.fraction * smallest:+.2%}" for s in planned.shocks)
+    return f"smallest shock with a bad debt above {limit:,.0f} USD in the worst 5 %: {moves}"

@@ -1,0 +1,96 @@
+"""`liqsim sweep`: a grid of scenarios over seeds, into a file of outcomes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import duckdb
+import typer
+
+from liqsim.api import scenario_file
+from liqsim.cli import telemetry
+from liqsim.cli.options import Quiet
+from liqsim.cli.progress import share_done
+from liqsim.cli.text import counted, layout, terminal_width
+from liqsim.errors import StudyError
+from liqsim.study.sweep import Sweep, read_axes, run_sweep
+
+
+def sweep(
+    scenario_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A TOML file, or the name of a shipped scenario.",
+            show_default=False,
+        ),
+    ],
+    *,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE.duckdb",
+            help="Where the rows go; what it has already is not run again.",
+            show_default=False,
+        ),
+    ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V1,V2,…",
+            help="Values of a key; several make a grid of all their combinations.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1)
+    ] = 1,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a key of the scenario at every point; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """
+    Run every point of a grid over seeds; a row of outcomes per run goes into FILE.duckdb.
+
+    Every point meets the same seeds. The rows do not depend on --jobs; the same command again goes
+    on where it was stopped.
+
+    Example: liqsim sweep linear_cascade --grid venue.tranches.share=0.1,1 --seeds 4 -o s.duckdb
+    """
+    telemetry.configure(verbose=0, quiet=True, as_json=False)
+    if not out.parent.is_dir():
+        message = f"{out}: there is no folder {out.parent}"
+        raise StudyError(message)
+    axes = read_axes(grid or ())
+    with scenario_file(scenario_name) as file:
+        planned = Sweep(file, tuple(overrides or ()), axes, seeds)
+        with share_done("runs", is_shown=not quiet) as report:
+            made = run_sweep(planned, out, jobs=jobs, progress=report)
+    if quiet:
+        typer.echo(out)
+        return
+    with duckdb.connect(str(out), read_only=True) as store:
+        relation = store.sql(
+            "select * exclude (point, liquidated_median_usd, regret_median_usd) from points"
+        )
+        rows = [[_cell(value) for value in row] for row in relation.fetchall()]
+        for line in layout(relation.columns, rows, terminal_width()):
+            typer.echo(line)
+    points = counted(len(planned.points()), "point")
+    typer.echo(f"\n{points}, {counted(seeds, 'seed')}, {counted(made, 'run')} made now: {out}")
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)

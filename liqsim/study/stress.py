@@ -1,0 +1,215 @@
+"""A scripted shock and thinner books on top of a scenario, over seeds."""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from liqsim.api import Scenario, load_scenario
+from liqsim.errors import StudyError
+from liqsim.scenario.toml import inline
+from liqsim.study.runs import Found, Study, completed
+from liqsim.study.variants import Variant
+
+_SHOCK: Final = re.compile(r"(?P<market>[^=]+)=(?P<fraction>[-+0-9.eE]+)(/(?P<over>[^/]+))?")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REVERSE_STEPS: Final = 8
+"""Halvings of the interval in which the smallest shock is looked for: to 1/256 of it."""
+
+Progress = Callable[[int, int], None]
+
+
+@attrs.frozen
+class Shock:
+    """
+    A move of a market's reference price.
+
+    Attributes:
+        market: Which market.
+        fraction: Relative move, such as -0.3.
+        over: How long it takes, as a scenario says it; empty for a jump.
+    """
+
+    market: str
+    fraction: Decimal
+    over: str
+
+
+@attrs.frozen
+class Stress:
+    """
+    What is to be run.
+
+    Attributes:
+        file: The scenario.
+        settings: Keys set in it.
+        shocks: Moves that begin together.
+        depth: What every book's depth is multiplied by from then on; None leaves it.
+        at: When they begin; None for a tenth of the run.
+        seeds: How many seeds.
+    """
+
+    file: Path
+    settings: tuple[str, ...]
+    shocks: tuple[Shock, ...]
+    depth: Decimal | None
+    at: datetime | None
+    seeds: int
+
+    def begins(self, scenario: Scenario) -> datetime:
+        """Return when the shocks begin in *scenario*."""
+        if self.at is not None:
+            return self.at
+        return _EPOCH + timedelta(microseconds=scenario.start_unix_us + scenario.end_us // 10)
+
+
+def read_shock(text: str) -> Shock:
+    """
+    Return the shock that MARKET=FRACTION/DURATION names.
+
+    >>> read_shock("ETH=-0.30/20m")
+    Shock(market='ETH', fraction=Decimal('-0.30'), over='20m')
+
+    Raises:
+        StudyError: It has another form.
+    """
+    match = _SHOCK.fullmatch(text.strip())
+    try:
+        if match is None:
+            raise InvalidOperation  # noqa: TRY301 — answered like a number that is none
+        fraction = Decimal(match["fraction"])
+    except InvalidOperation:
+        message = f"--shock {text!r}: must have the form MARKET=FRACTION/DURATION: ETH=-0.30/20m"
+        raise StudyError(message) from None
+    return Shock(match["market"].strip(), fraction, (match["over"] or "").strip())
+
+
+def settings_of(stress: Stress, scenario: Scenario, factor: Decimal = Decimal(1)) -> list[str]:
+    """
+    Return the settings that put *factor* times the shocks on top of *scenario*.
+
+    A shock comes behind those that the scenario has; depth schedules are scaled from the shock on.
+
+    Raises:
+        StudyError: A market is not in the scenario, or a book has no depth to thin.
+    """
+    raw = tomllib.loads(scenario.resolved_toml, parse_float=Decimal)
+    markets: Mapping[str, Any] = raw["markets"]
+    at = stress.begins(scenario)
+    found = []
+    for name in dict.fromkeys(shock.market for shock in stress.shocks):
+        if name not in markets:
+            message = f"--shock {name}: the scenario has the markets {', '.join(markets)}"
+            raise StudyError(message)
+        rows = list(markets[name].get("shocks", []))
+        for shock in stress.shocks:
+            if shock.market == name:
+                row = {"at": at, "fraction": shock.fraction * factor}
+                rows.append(row | ({"over": shock.over} if shock.over else {}))
+        found.append(f"markets.{name}.shocks={inline(rows)}")
+    if stress.depth is not None:
+        for name, market in markets.items():
+            rows = _thinned(name, market["liquidity"], at, stress.depth)
+            found.append(f"markets.{name}.liquidity.schedule={inline(rows)}")
+    return found
+
+
+def _thinned(
+    name: str, book: Mapping[str, Any], at: datetime, depth: Decimal
+) -> list[dict[str, Any]]:
+    if "half_life" not in book:
+        message = f"--depth: the book of {name} is of kind {book['kind']}, which has no depth"
+        raise StudyError(message)
+    rows = sorted(book.get("schedule", []), key=lambda row: row["at"])
+    before = [row for row in rows if row["at"] <= at]
+    last = before[-1] if before else {"multiplier": 1, "half_life": book["half_life"]}
+    begun = {"at": at, "multiplier": last["multiplier"] * depth, "half_life": last["half_life"]}
+    after = [row | {"multiplier": row["multiplier"] * depth} for row in rows if row["at"] > at]
+    return [*(row for row in before if row["at"] < at), begun, *after]
+
+
+def run_stress(
+    stress: Stress, *, jobs: int, progress: Progress, factor: Decimal = Decimal(1)
+) -> list[Found]:
+    """
+    Return what the stressed scenario came to with each seed, in their order.
+
+    Raises:
+        StudyError: See `settings_of`.
+        ScenarioError: The scenario, or what the shock makes of it, is refused.
+    """
+    scenario = load_scenario(stress.file, overrides=stress.settings, seed=0)
+    if scenario.path_mode == "purged" and not scenario.baseline:
+        message = f"{stress.file}: path_mode is purged: a shock is none of its history; set on_top"
+        raise StudyError(message)
+    at = stress.begins(scenario)
+    start = _EPOCH + timedelta(microseconds=scenario.start_unix_us)
+    if not start <= at < start + timedelta(microseconds=scenario.end_us):
+        message = f"--at {at:%Y-%m-%d %H:%M:%S}: must lie within the run"
+        raise StudyError(message)
+    variant = Variant("stressed", tuple(settings_of(stress, scenario, factor)))
+    study = Study(stress.file, stress.settings, (variant,), tuple(range(stress.seeds)))
+    found: dict[int, Found] = {}
+    progress(0, stress.seeds)
+    with completed(study, jobs=jobs) as runs:
+        for done, ((row, _), run) in enumerate(runs, start=1):
+            found[row] = run
+            progress(done, stress.seeds)
+    return [found[row] for row in range(stress.seeds)]
+
+
+def chance(found: Sequence[Found], of: Callable[[Mapping[str, Any]], bool]) -> float:
+    """Return the share of runs whose measures are so."""
+    return sum(of(measures) for _, measures, _ in found) / len(found)
+
+
+def has_bad_debt(measures: Mapping[str, Any]) -> bool:
+    """Return whether a loss was, or at the end would be, nobody's."""
+    open_ = measures["unresolved_shortfall_usd"] or 0
+    return Decimal(measures["bad_debt_usd"]) + Decimal(open_) > 0
+
+
+def lost_usd(measures: Mapping[str, Any]) -> float:
+    """Return the bad debt of a run, with what accounts still due lack."""
+    return float(measures["bad_debt_usd"]) + float(measures["unresolved_shortfall_usd"] or 0)
+
+
+def smallest_shock(
+    stress: Stress,
+    limit_usd: float,
+    *,
+    jobs: int,
+    progress: Progress,
+    of: Callable[[Sequence[float]], float],
+) -> Decimal | None:
+    """
+    Return the smallest factor of the shocks, to 1/256, at which bad debt is above *limit_usd*.
+
+    *of* makes one figure of the bad debt of all seeds. None if the whole shock stays below. Bad
+    debt need not rise with the shock: what comes back is a factor above the limit whose neighbour
+    below is not.
+    """
+    whole = stress.seeds * (_REVERSE_STEPS + 1)
+    step = 0
+
+    def is_above(factor: Decimal) -> bool:
+        base = step * stress.seeds
+
+        def report(done: int, _all: int) -> None:
+            progress(base + done, whole)
+
+        found = run_stress(stress, jobs=jobs, progress=report, factor=factor)
+        return of([lost_usd(measures) for _, measures, _ in found]) > limit_usd
+
+    low, high = Decimal(0), Decimal(1)
+    if not is_above(high):
+        return None
+    for step in range(1, _REVERSE_STEPS + 1):  # noqa: B007 — is_above reads it
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_above(middle) else (middle, high)
+    return high

@@ -1,0 +1,327 @@
+"""
+A grid of scenarios over seeds, a row of outcomes per run, streamed into a DuckDB file.
+
+The file is not an event log: it holds what the logs came to. A sweep that was interrupted goes on
+where it stopped; every point of the grid faces the same seeds, so that points can be paired.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import duckdb
+
+from liqsim.api import load_scenario
+from liqsim.errors import StudyError
+from liqsim.study.runs import Found, Key, Study, completed
+from liqsim.study.variants import Variant, parts_of
+from replay.measures import MEASURES
+from replay.outcome import KEYS, keys_of
+
+FORMAT: Final = 1
+"""Version of the file's tables."""
+
+_TYPES: Final = {
+    "text": "varchar",
+    "count": "bigint",
+    "time": "timestamp",
+    "seconds": "double",
+    "rate": "double",
+    "usd": "decimal(38, 6)",
+    "price": "decimal(18, 8)",
+    "ratio": "double",
+    "us": "bigint",
+    "keys": "varchar",
+}
+_LEFT_OUT: Final = ("log", "overrides", "status")
+"""Keys of the outcome that say nothing of a run whose log is gone."""
+
+_POINT_LIMIT: Final = 100_000
+"""More points than that are a mistake."""
+
+Progress = Callable[[int, int], None]
+
+
+@attrs.frozen
+class Axis:
+    """
+    One key of a grid.
+
+    Attributes:
+        key: The scenario's key.
+        column: Name of its column: the key with underscores for dots.
+        values: Its values, as they are set.
+    """
+
+    key: str
+    column: str
+    values: tuple[str, ...]
+
+
+@attrs.frozen
+class Sweep:
+    """
+    What is to be run: every point of the grid with the seeds 0 to *seeds* - 1.
+
+    Attributes:
+        file: The scenario.
+        settings: Keys set at every point.
+        axes: The grid.
+        seeds: How many seeds.
+    """
+
+    file: Path
+    settings: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    seeds: int
+
+    def points(self) -> list[tuple[str, ...]]:
+        """Return the values of every point, the last axis moving fastest."""
+        return list(itertools.product(*(axis.values for axis in self.axes)))
+
+    def study(self) -> Study:
+        """Return the runs: in front of the points the scenario as it is, the baseline of all."""
+        variants = [Variant("base")]
+        for number, values in enumerate(self.points()):
+            settings = (
+                f"{axis.key}={value}" for axis, value in zip(self.axes, values, strict=True)
+            )
+            variants.append(Variant(f"point {number}", tuple(settings)))
+        return Study(self.file, self.settings, tuple(variants), tuple(range(self.seeds)))
+
+
+def read_axis(text: str) -> Axis:
+    """
+    Return the axis that KEY=V1,V2,… names.
+
+    >>> read_axis("venue.fund.initial_usd=0,1e6").values
+    ('0', '1e6')
+
+    Raises:
+        StudyError: It has another form, or a value twice.
+    """
+    key, equals, body = text.partition("=")
+    values = tuple(part.strip() for part in parts_of(body))
+    if not equals or not key.strip() or not all(values):
+        message = f"--grid {text!r}: must have the form table.key=VALUE,VALUE,…"
+        raise StudyError(message)
+    for value in values:
+        if values.count(value) > 1:
+            message = f"--grid {text!r}: has {value} twice"
+            raise StudyError(message)
+    key = key.strip()
+    return Axis(key, key.replace(".", "_").lower(), values)
+
+
+def read_axes(texts: Sequence[str]) -> tuple[Axis, ...]:
+    """
+    Return the axes that *texts* name.
+
+    Raises:
+        StudyError: One cannot be read, there is none, two are of one key, or they make too many
+            points.
+    """
+    axes = tuple(map(read_axis, texts))
+    if not axes:
+        message = "--grid: nothing to vary; such as --grid venue.fund.initial_usd=0,1e6"
+        raise StudyError(message)
+    columns = [axis.column for axis in axes]
+    for axis in axes:
+        if columns.count(axis.column) > 1:
+            message = f"--grid {axis.key}: is given twice"
+            raise StudyError(message)
+        if axis.column in _result_columns([]) or axis.column in ("point", "seed"):
+            message = f"--grid {axis.key}: --seeds says which seeds there are"
+            raise StudyError(message)
+    points = 1
+    for axis in axes:
+        points *= len(axis.values)
+    if points > _POINT_LIMIT:
+        message = f"--grid: {points:,} points, must be at most {_POINT_LIMIT:,}"
+        raise StudyError(message)
+    return axes
+
+
+def run_sweep(sweep: Sweep, out: Path, *, jobs: int | None, progress: Progress) -> int:
+    """
+    Run what *out* lacks of *sweep*, and write each run down as it ends; return how many that were.
+
+    Raises:
+        StudyError: *out* is no sweep, or one of something else.
+        ScenarioError: A point is refused.
+    """
+    study = sweep.study()
+    scenario = load_scenario(sweep.file, overrides=sweep.settings, seed=0)
+    markets = [market.name for market in scenario.markets]
+    about = {
+        "format": FORMAT,
+        "version": version("liqsim"),
+        "scenario": scenario.name,
+        "scenario_toml": scenario.resolved_toml,
+        "grid": json.dumps({axis.key: axis.values for axis in sweep.axes}),
+    }
+    # In on_top nothing is found that others face: the scenario itself need not run.
+    skipped = set() if scenario.path_mode == "purged" and not scenario.baseline else {0}
+    with completed(study, jobs=jobs or os.cpu_count() or 1, skip=_Skip(skipped, set())) as _:
+        pass  # Every point is loaded before there is a file.
+    is_new = not out.exists()
+    try:
+        store = duckdb.connect(str(out))
+    except duckdb.Error as error:
+        message = f"{out}: cannot be opened as a sweep: {str(error).splitlines()[0]}"
+        raise StudyError(message) from None
+    with store:
+        if is_new:
+            _create(store, sweep, about, markets)
+        _refuse_other(store, out, about)
+        rows = store.execute("select point, seed from runs where seed < ?", [sweep.seeds])
+        done = {(seed, point + 1) for point, seed in rows.fetchall()}
+        whole = len(sweep.points()) * sweep.seeds
+        progress(len(done), whole)
+        points, count = sweep.points(), 0
+        with completed(study, jobs=jobs or os.cpu_count() or 1, skip=_Skip(skipped, done)) as runs:
+            for (seed, column), found in runs:
+                if column == 0:
+                    continue
+                _insert(store, sweep, markets, column - 1, seed, points[column - 1], found)
+                count += 1
+                progress(len(done) + count, whole)
+    return count
+
+
+@attrs.frozen
+class _Skip:
+    """Runs that need not be made: of whole columns, or done already."""
+
+    columns: set[int]
+    done: set[Key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.done or (isinstance(key, tuple) and key[1] in self.columns)
+
+
+def _result_columns(markets: Sequence[str]) -> dict[str, str]:
+    """Return columns and types of what a run came to: its outcome, then the measures."""
+    names = keys_of(list(markets))
+    kinds = {}
+    for name in names:
+        kind, _ = KEYS[name] if name in KEYS else KEYS[_family(name)]
+        if name not in _LEFT_OUT:
+            kinds[name] = _TYPES[kind]
+    return kinds | {
+        name: _TYPES[about.kind] for name, about in MEASURES.items() if name not in kinds
+    }
+
+
+def _family(name: str) -> str:
+    return max((key for key in KEYS if name.startswith(f"{key}_")), key=len)
+
+
+def _create(
+    store: duckdb.DuckDBPyConnection, sweep: Sweep, about: dict[str, Any], markets: Sequence[str]
+) -> None:
+    store.execute("begin")
+    columns = ", ".join(
+        f"{name} {'bigint' if isinstance(value, int) else 'varchar'}"
+        for name, value in about.items()
+    )
+    store.execute(f"create table sweep ({columns})")
+    store.execute(f"insert into sweep values ({', '.join('?' * len(about))})", [*about.values()])
+    axes = ", ".join(f'"{axis.column}" {_axis_type(axis)}' for axis in sweep.axes)
+    results = ", ".join(
+        f"{name} {kind}" for name, kind in _result_columns(markets).items() if name != "seed"
+    )
+    store.execute(
+        f"create table runs (point bigint, seed bigint, {axes}, {results}, "
+        "primary key (point, seed))"
+    )
+    names = ", ".join(f'"{axis.column}"' for axis in sweep.axes)
+    for view in _views(names):
+        store.execute(view)
+    store.execute("commit")
+
+
+def _views(axes: str) -> Iterator[str]:
+    """Yield the views of a sweep, one row per point of the grid."""
+    yield f"""
+        create view points as
+        select point, {axes}, count(*) as runs,
+            avg((bad_debt_usd + coalesce(unresolved_shortfall_usd, 0) > 0)::int) as p_bad_debt,
+            avg((deleveraged_usd > 0)::int) as p_deleveraged,
+            median(bad_debt_usd::double) as bad_debt_median_usd,
+            list_avg(list_slice(list_reverse_sort(list(bad_debt_usd::double)), 1,
+                greatest(1, round(count(*) * 0.05)::bigint))) as bad_debt_tail_usd,
+            median(deleveraged_usd::double) as deleveraged_median_usd,
+            list_avg(list_slice(list_reverse_sort(list(deleveraged_usd::double)), 1,
+                greatest(1, round(count(*) * 0.05)::bigint))) as deleveraged_tail_usd,
+            median(liquidated_usd::double) as liquidated_median_usd,
+            median(amplification) as amplification_median,
+            median(regret_usd::double) as regret_median_usd
+        from runs
+        group by point, {axes}
+        order by point
+    """
+    yield f"""
+        create view fund_sizing as
+        select point, {axes}, count(*) as runs,
+            quantile_cont(fund_drawdown_usd::double, 0.5) as draw_50_usd,
+            quantile_cont(fund_drawdown_usd::double, 0.9) as draw_90_usd,
+            quantile_cont(fund_drawdown_usd::double, 0.95) as draw_95_usd,
+            quantile_cont(fund_drawdown_usd::double, 0.99) as draw_99_usd,
+            max(fund_drawdown_usd)::double as draw_max_usd,
+            avg((fund_lowest_usd <= 0)::int) as p_empty
+        from runs
+        group by point, {axes}
+        order by point
+    """
+
+
+def _axis_type(axis: Axis) -> str:
+    return "varchar" if any(_number(value) is None for value in axis.values) else "double"
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        found = Decimal(text.replace("_", ""))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def _refuse_other(store: duckdb.DuckDBPyConnection, out: Path, about: dict[str, Any]) -> None:
+    try:
+        (row,) = store.execute(f"select {', '.join(about)} from sweep").fetchall()
+    except (duckdb.Error, ValueError):
+        message = f"{out}: is no sweep"
+        raise StudyError(message) from None
+    for (name, value), there in zip(about.items(), row, strict=True):
+        if value != there:
+            said = "another scenario" if name == "scenario_toml" else f"{name} {there}"
+            message = f"{out}: is a sweep of {said}, not of this; give another file"
+            raise StudyError(message)
+
+
+def _insert(
+    store: duckdb.DuckDBPyConnection,
+    sweep: Sweep,
+    markets: Sequence[str],
+    point: int,
+    seed: int,
+    values: Sequence[str],
+    found: Found,
+) -> None:
+    outcome, measures, _ = found
+    results = {**outcome, **measures}
+    row: list[Any] = [point, seed]
+    row += [
+        _number(value) if _axis_type(axis) == "double" else value
+        for axis, value in zip(sweep.axes, values, strict=True)
+    ]
+    row += [results[name] for name in _result_columns(markets) if name != "seed"]
+    store.execute(f"insert into runs values ({', '.join('?' * len(row))})", row)

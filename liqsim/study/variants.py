@@ -1,0 +1,92 @@
+"""What a comparison varies: variants of a scenario, as a person writes them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import attrs
+
+from liqsim.errors import StudyError
+
+NONE: Final = "none"
+"""The variant that changes nothing."""
+
+_LABEL: Final = re.compile(r"([^=:\[\]{}\"']+):\s+(.*)", re.DOTALL)
+_OPENING: Final = "[{"
+_CLOSING: Final = "]}"
+
+
+@attrs.frozen
+class Variant:
+    """
+    A scenario with some keys set.
+
+    Attributes:
+        name: Its name in tables.
+        settings: `table.key=value`, in the order in which they are set.
+    """
+
+    name: str
+    settings: tuple[str, ...] = ()
+
+
+def read_variant(text: str) -> Variant:
+    """
+    Return the variant that *text* names: `none`, or settings parted by commas, behind a label.
+
+    >>> read_variant("venue.tranches.share=0.2, venue.fund.initial_usd=0").settings
+    ('venue.tranches.share=0.2', 'venue.fund.initial_usd=0')
+    >>> read_variant("slow: venue.tranches.spacing=1m")
+    Variant(name='slow', settings=('venue.tranches.spacing=1m',))
+
+    Raises:
+        StudyError: A part is neither `none` nor a setting.
+    """
+    match = _LABEL.fullmatch(text.strip())
+    label, body = (match[1].strip(), match[2]) if match else (text.strip(), text)
+    parts = [part.strip() for part in parts_of(body)]
+    settings = tuple(part for part in parts if part != NONE)
+    for part in settings:
+        if "=" not in part:
+            message = f"--with {text!r}: {part!r} must be {NONE} or have the form table.key=value"
+            raise StudyError(message)
+    return Variant(label, settings)
+
+
+def read_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
+    """
+    Return the variants that *texts* name, in order.
+
+    Raises:
+        StudyError: One cannot be read, there is none, or two have one name.
+    """
+    variants = tuple(read_variant(text) for text in texts)
+    if not variants:
+        message = f"--with: nothing to compare; such as --with {NONE} --with venue.tranches.share=1"
+        raise StudyError(message)
+    names = [variant.name for variant in variants]
+    for name in names:
+        if names.count(name) > 1:
+            message = f"--with: two variants are named {name!r}; a label parts them: 'NAME: …'"
+            raise StudyError(message)
+    return variants
+
+
+def parts_of(body: str) -> Iterator[str]:
+    """Yield what stands between commas that are in no bracket and no string."""
+    depth, quote, part = 0, "", ""
+    for character in body:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth -= 1
+        elif character == "," and not depth:
+            yield part
+            part = ""
+            continue
+        part += character
+    yield part

@@ -1,0 +1,193 @@
+"""By what runs of one scenario are compared, computed from their logs alone."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import attrs
+
+from liqsim.eventlog.reader import LogReader
+from replay.outcome import outcome
+from replay.views import install_views
+
+
+@attrs.frozen
+class Measure:
+    """
+    A figure of a run.
+
+    Attributes:
+        kind: `count`, `usd` or `ratio`.
+        label: What a table calls it.
+        doc: What it is.
+        is_worse_high: Whether the bad tail is the upper one.
+    """
+
+    kind: str
+    label: str
+    doc: str
+    is_worse_high: bool = True
+
+
+_PAYERS: Final[Mapping[str, str]] = {
+    "collateral": "collateral",
+    "fund": "the fund",
+    "haircut": "cut profits",
+    "socialised": "solvent accounts",
+    "nobody": "nobody",
+}
+
+MEASURES: Final[Mapping[str, Measure]] = {
+    "amplification": Measure(
+        "ratio",
+        "amplification",
+        "Largest over the markets of (start - lowest market) / (start - lowest reference).",
+    ),
+    "largest_displacement": Measure(
+        "ratio", "largest displacement", "Largest |ln(market / reference)| over the markets."
+    ),
+    "liquidated_accounts": Measure(
+        "count", "accounts liquidated", "Accounts triggered at least once."
+    ),
+    "liquidated_usd": Measure("usd", "liquidated, USD", "As in the outcome."),
+    "induced_share": Measure(
+        "ratio", "induced share", "Of liquidated_usd, that of induced liquidations."
+    ),
+    "accelerated_share": Measure(
+        "ratio", "accelerated share", "Of liquidated_usd, that of accelerated liquidations."
+    ),
+    "rule_induced_share": Measure(
+        "ratio", "rule-induced share", "Of liquidated_usd, that of rule-induced liquidations."
+    ),
+    "largest_r": Measure("ratio", "largest R", "As in the outcome."),
+    "bad_debt_usd": Measure("usd", "bad debt, USD", "As in the outcome."),
+    "unresolved_shortfall_usd": Measure("usd", "shortfall still open, USD", "As in the outcome."),
+    "fund_used_usd": Measure("usd", "fund used, USD", "Sum of what the insurance fund paid."),
+    "fund_drawdown_usd": Measure("usd", "fund's largest fall, USD", "As in the outcome."),
+    "deleveraged_usd": Measure("usd", "deleveraged, USD", "As in the outcome."),
+    "shared_losses_usd": Measure(
+        "usd", "profits cut and losses shared, USD", "haircut_usd + socialised_usd."
+    ),
+    **{
+        f"paid_by_{payer}_usd": Measure(
+            "usd",
+            f"losses paid by {who}, USD",
+            f"Of what liquidations lost against bankruptcy, what {who} paid: loss_payers.",
+        )
+        for payer, who in _PAYERS.items()
+    },
+    "slippage_usd": Measure(
+        "usd", "slippage paid, USD", "Landing price to average fill, over all executions."
+    ),
+    "fees_usd": Measure("usd", "fees paid, USD", "As in the outcome."),
+    "solvent_accounts_closed": Measure(
+        "count",
+        "solvent accounts closed",
+        "Liquidated accounts that, left untouched, would have been solvent at the end.",
+    ),
+    "regret_usd": Measure("usd", "of liquidated in regret, USD", "As in the outcome."),
+    "liquidated_accounts_loss_usd": Measure(
+        "usd",
+        "loss of liquidated accounts, USD",
+        "What they were given less what they are worth at the end, in owner_profits.",
+    ),
+    "hedges_broken_usd": Measure(
+        "usd",
+        "hedges broken, USD",
+        "Deleveraged from accounts that began with positions on both sides.",
+    ),
+    "makers_profit_usd": Measure(
+        "usd", "makers' profit, USD", "As in the outcome.", is_worse_high=False
+    ),
+    "keeper_profit_usd": Measure(
+        "usd", "keepers' profit, USD", "As in the outcome.", is_worse_high=False
+    ),
+}
+"""Every measure, by name; null where the outcome has null."""
+
+_SHARES: Final = ("induced", "accelerated", "rule_induced")
+
+
+@attrs.frozen
+class Profit:
+    """
+    What an owner has made of a run.
+
+    Attributes:
+        kind: The owner's kind.
+        name: Its name.
+        is_liquidated: Whether it was triggered at least once.
+        usd: Its profit, exact.
+    """
+
+    kind: str
+    name: str
+    is_liquidated: bool
+    usd: Decimal
+
+
+def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """
+    Return every measure of an open log; *found* is its outcome, if that is known already.
+
+    USD are exact decimal strings.
+    """
+    found = outcome(log) if found is None else found
+    install_views(log)
+    markets = [name.lower() for name in log.markets.values()]
+    more = _more(log)
+    values: dict[str, Any] = {name: found[name] for name in MEASURES if name in found} | more
+    values["amplification"] = _largest(found[f"amplification_{market}"] for market in markets)
+    values["largest_displacement"] = _largest(
+        None if (moved := found[f"largest_displacement_{market}"]) is None else abs(moved)
+        for market in markets
+    )
+    whole = Decimal(found["liquidated_usd"])
+    for name in _SHARES:
+        values[f"{name}_share"] = float(Decimal(found[f"{name}_usd"]) / whole) if whole else None
+    shared = Decimal(found["haircut_usd"]) + Decimal(found["socialised_usd"])
+    values["shared_losses_usd"] = f"{shared:.6f}"
+    paid = dict(log.rows("select payer, sum(amount_usd) from loss_payers group by payer"))
+    values |= {f"paid_by_{payer}_usd": f"{paid.get(payer, 0):.6f}" for payer in _PAYERS}
+    return {name: values[name] for name in MEASURES}
+
+
+def profits(log: LogReader) -> list[Profit]:
+    """Return what every owner but `outside` has made; together nothing."""
+    install_views(log)
+    rows = log.rows(
+        "select kind, owner, is_liquidated, profit_usd from owner_profits order by owner_id"
+    )
+    return [Profit(*row) for row in rows]
+
+
+def _more(log: LogReader) -> dict[str, Any]:
+    relation = log.relation(
+        """
+        select
+            (select sum(amount_usd) from fund_drawn) as fund_used_usd,
+            (select sum(slippage_usd) from execution_losses) as slippage_usd,
+            (select count(distinct bucket_id) from hindsight where is_solvent_at_end)
+                as solvent_accounts_closed,
+            (select -sum(profit_usd) from owner_profits where is_liquidated)
+                as liquidated_accounts_loss_usd,
+            (
+                select sum(abs(quantity)::decimal(38, 8) * price)
+                from position_deleveraged
+                where counterparty_id in (
+                    select bucket_id from position_opened group by bucket_id
+                    having min(quantity) < 0 and max(quantity) > 0
+                )
+            ) as hedges_broken_usd
+        """
+    )
+    row = dict(zip(relation.columns, relation.fetchall()[0], strict=True))
+    return {
+        name: f"{Decimal(0) if value is None else value:.6f}" if name.endswith("_usd") else value
+        for name, value in row.items()
+    }
+
+
+def _largest(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) if known else None

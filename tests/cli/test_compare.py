@@ -1,0 +1,228 @@
+"""`liqsim compare`: variants on the same shocks, what they differ in, who gains and who loses."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from support.scenarios import engine_cascade, keeper_race
+
+from replay.measures import MEASURES
+
+SMALL = "small: venue.tranches.share=0.2, venue.tranches.spacing=5s"
+
+
+@pytest.fixture
+def race(stranger):
+    """Give the file of a crash that keepers serve."""
+    return stranger.write_scenario("race.toml", keeper_race())
+
+
+def compared(stranger, *words):
+    answer = stranger.says("compare", *words, "--jobs", 1, "--json")
+    assert answer.exit_code == 0, answer.stderr
+    return answer.json
+
+
+def rows(log, sql):
+    with duckdb.connect(log, read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_every_variant_is_the_run_that_its_settings_make(stranger, race):
+    first, second = compared(stranger, race, "--with", "none", "--with", SMALL, "--keep", ".")
+    words = ("--set", "venue.tranches.share=0.2", "--set", "venue.tranches.spacing=5s")
+    for found, settings, log in ((first, (), "race_1.duckdb"), (second, words, "race_2.duckdb")):
+        alone = stranger.says("run", race, *settings, "--json", "--out", f"alone_{log}").json
+        own = {"log", "wall_seconds", "events_per_second"}
+        assert {k: found[k] for k in alone if k not in own} == {
+            k: v for k, v in alone.items() if k not in own
+        }
+        assert found["log"] == log
+        assert stranger.says("verify", log).exit_code == 0
+    assert [found["variant"] for found in (first, second)] == ["none", "small"]
+    assert first["digest"] != second["digest"]
+    prices = "from reference_prices order by all"
+    assert rows("race_1.duckdb", prices) == rows("race_2.duckdb", prices)
+
+
+def test_measures_are_what_the_log_says(stranger, race):
+    (found,) = compared(stranger, race, "--with", "none", "--keep", ".")
+    measures = found["measures"]
+
+    assert list(measures) == list(MEASURES)
+    taken = "race_1.duckdb"
+    ((drawn,),) = rows(taken, "select sum(amount_usd) from fund_drawn")
+    assert Decimal(measures["fund_used_usd"]) == (drawn or 0)
+    ((open_, shut),) = rows(
+        taken,
+        "select (select sum(amount_usd) from cash_postings p join owners o using (owner_id)), "
+        "(select count(distinct bucket_id) from liquidation_triggered)".replace(
+            "amount_usd", "amount"
+        ),
+    )
+    assert (open_, shut) == (0, measures["liquidated_accounts"])
+    assert measures["amplification"] == found["amplification_eth"] > 1
+    assert measures["largest_displacement"] == abs(found["largest_displacement_eth"]) > 0
+    whole = Decimal(found["liquidated_usd"])
+    for name in ("induced", "accelerated", "rule_induced"):
+        share = float(Decimal(found[f"{name}_usd"]) / whole)
+        assert measures[f"{name}_share"] == pytest.approx(share)
+    shared = Decimal(found["haircut_usd"]) + Decimal(found["socialised_usd"])
+    assert Decimal(measures["shared_losses_usd"]) == shared
+
+
+def test_differences_are_to_the_first_and_gains_add_to_zero(stranger, race):
+    first, second = compared(stranger, race, "--with", "none", "--with", SMALL)
+
+    assert first["log"] is second["log"] is None
+    assert {Decimal(str(v)) for v in first["differences"].values() if v is not None} == {Decimal(0)}
+    assert {Decimal(row["net_usd"]) for row in first["gains"]} == {Decimal(0)}
+    for name, value in second["differences"].items():
+        one, other = first["measures"][name], second["measures"][name]
+        assert (
+            Decimal(str(value)) == Decimal(str(other)) - Decimal(str(one)) or value == other - one
+        )
+    nets = {row["group"]: Decimal(row["net_usd"]) for row in second["gains"]}
+    assert sum(nets.values()) == 0
+    assert any(nets.values())
+    keepers = Decimal(second["keeper_profit_usd"]) - Decimal(first["keeper_profit_usd"])
+    assert nets["keeper"] == pytest.approx(keepers, abs=Decimal("0.00001"))
+    for row in second["gains"]:
+        assert row["better"] + row["worse"] <= row["owners"]
+        parts = Decimal(row["gained_usd"]) + Decimal(row["lost_usd"])
+        assert Decimal(row["net_usd"]) == pytest.approx(parts, abs=Decimal("0.00001"))
+    accounts = sum(row["owners"] for row in second["gains"] if row["group"].startswith("accounts"))
+    assert accounts == first["accounts"]
+
+
+def test_seeds_are_paired_and_processes_change_nothing(stranger, race):
+    words = ("compare", race, "--with", "none", "--with", SMALL, "--seeds", 4, "--json")
+    alone = stranger.starts(*words, "--jobs", 1).json
+    together = stranger.starts(*words, "--jobs", 2).json
+    for variant in (*alone, *together):
+        for run in variant["runs"]:
+            del run["wall_seconds"], run["events_per_second"]
+    assert alone == together
+
+    first, second = alone
+    assert [run["seed"] for run in second["runs"]] == [0, 1, 2, 3]
+    assert len({run["digest"] for run in second["runs"]}) == 4
+    for name, about in MEASURES.items():
+        pairs = [
+            (float(here["measures"][name]), float(there["measures"][name]))
+            for here, there in zip(second["runs"], first["runs"], strict=True)
+            if here["measures"][name] is not None and there["measures"][name] is not None
+        ]
+        found = second["summaries"][name]
+        if not pairs:
+            assert found is None
+            continue
+        here, there = np.array(pairs).T
+        assert found["runs"] == len(pairs)
+        assert found["median"] == pytest.approx(np.median(here))
+        worst = max(here) if about.is_worse_high else min(here)
+        assert found["tail_mean"] == pytest.approx(worst)
+        difference = found["median_difference"]
+        assert difference["value"] == pytest.approx(np.median(here - there))
+        assert difference["low"] <= difference["value"] <= difference["high"]
+    assert {
+        found["median_difference"]["high"] for found in first["summaries"].values() if found
+    } == {0.0}
+    assert sum(Decimal(row["net_usd"]) for row in second["gains"]) == 0
+
+
+def test_others_face_what_the_first_variant_has_purged(stranger, cascade):
+    words = (cascade, "--set", "path_mode=purged", "--keep", ".", "--with", "none", "--with", SMALL)
+    first, second = compared(stranger, *words)
+
+    assert first["baseline"] is None
+    ((digest,),) = rows("cascade_1.duckdb", "select reference_digest from runs")
+    assert second["baseline"] == digest
+    prices = "from reference_prices order by all"
+    assert rows("cascade_1.duckdb", prices) == rows("cascade_2.duckdb", prices)
+    assert first["departure_eth"] > 0
+
+
+def test_a_row_per_run_goes_into_a_file(stranger, cascade):
+    words = ("--with", "none", "--with", SMALL, "--seeds", 2, "--jobs", 1, "-o", "runs.parquet")
+    answer = stranger.says("compare", cascade, *words)
+    assert answer.exit_code == 0, answer.stderr
+    table = pq.read_table("runs.parquet")
+
+    assert table.column_names == ["variant", "seed", "digest", *MEASURES]
+    assert table["variant"].to_pylist() == ["none", "small", "none", "small"]
+    assert table["seed"].to_pylist() == [0, 0, 1, 1]
+    assert all(value > 0 for value in table["liquidated_usd"].to_pylist())
+
+
+def test_a_person_sees_variants_side_by_side_and_who_pays(stranger, cascade, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    answer = stranger.says("compare", cascade, "--with", "none", "--with", SMALL, "--jobs", 1)
+
+    lines = answer.stdout.splitlines()
+    assert lines[0] == "engine_cascade, seed 1, path on_top: none | small"
+    assert lines[2].split() == ["none", "small", "difference"]
+    for about in MEASURES.values():
+        assert any(line.startswith(about.label) for line in lines)
+    assert "small against none: who gains and who loses, USD" in lines
+    assert lines[-1].split() == ["all", "0.00"]
+    assert stranger.files() == {"cascade.toml"}
+
+
+def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ("--with", "none", "--with", SMALL, "--seeds", 2, "--jobs", 1)
+    answer = stranger.says("compare", cascade, *words)
+
+    assert "2 seeds" in answer.stdout.splitlines()[0]
+    assert "median of differences to none" in answer.stdout
+    assert "means over seeds" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--with: nothing to compare"),
+        (("--with", "nothing"), "'nothing' must be none or have the form table.key=value"),
+        (("--with", "none", "--with", "none"), "two variants are named 'none'"),
+        (
+            ("--with", "none", "--with", "a: venue.tranches.share=2"),
+            "venue.tranches.share = 2 must be above 0 and at most 1",
+        ),
+        (("--with", "a: venue.tranches.share=2"), "in the variant 'a'"),
+        (("--with", "none", "--with", "path_mode=purged"), "variants differ in path_mode"),
+        (("--with", "none", "--seeds", 0), "--seeds 0: must be at least 1"),
+        (("--with", "none", "--seeds", 2, "--seed", 1), "give one of them"),
+        (("--with", "none", "--keep", "nowhere"), "there is no such folder"),
+        (("--with", "none", "-o", "nowhere/runs.parquet"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_runs(stranger, cascade, words, message):
+    answer = stranger.says("compare", cascade, *words)
+
+    assert answer.exit_code == 2
+    assert message in answer.stderr
+    assert stranger.files() == {"cascade.toml"}
+
+
+def test_a_log_in_the_way_is_refused_before_anything_runs(stranger, cascade):
+    Path("cascade_2.duckdb").touch()
+    words = ("--with", "none", "--with", SMALL, "--keep", ".")
+    answer = stranger.says("compare", cascade, *words)
+
+    assert answer.exit_code == 2
+    assert "cascade_2.duckdb: exists already" in answer.stderr
+    assert stranger.files() == {"cascade.toml", "cascade_2.duckdb"}
+
+
+def test_json_of_a_comparison_has_no_float_that_is_money(stranger, cascade):
+    (found,) = compared(stranger, cascade, "--with", "none")
+
+    for name, value in found["measures"].items():
+        assert isinstance(value, str) is (MEASURES[name].kind == "usd" and value is not None)
+    json.dumps(found, allow_nan=False)
+    assert engine_cascade()["name"] == found["scenario"]

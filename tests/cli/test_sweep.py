@@ -1,0 +1,191 @@
+"""`liqsim sweep`: a grid over seeds into a file, which an interrupted sweep goes on with."""
+
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from support.scenarios import engine_cascade
+from support.stranger import Stranger
+
+from liqsim.study import sweep as sweeping
+from replay.measures import MEASURES
+
+GRID = ("--grid", "venue.tranches.share=0.2,1", "--grid", "venue.fund.initial_usd=0,100000")
+
+
+def rows(file, sql):
+    with duckdb.connect(file, read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.fixture(scope="session")
+def swept_original(tmp_path_factory):
+    """Sweep four points and two seeds."""
+    folder = tmp_path_factory.mktemp("swept")
+    someone = Stranger(folder)
+    file = someone.write_scenario("cascade.toml", engine_cascade())
+    words = ("sweep", folder / file, *GRID, "--seeds", 2, "--jobs", 1, "-o", folder / "s.duckdb")
+    answer = someone.says(*words)
+    assert answer.exit_code == 0, answer.stderr
+    assert "4 points, 2 seeds, 8 runs made now: " in answer.stdout
+    return folder / "s.duckdb"
+
+
+@pytest.fixture
+def swept(stranger, cascade, swept_original):
+    """Give the file of that sweep."""
+    shutil.copy(swept_original, "s.duckdb")
+    return "s.duckdb"
+
+
+def test_a_row_is_what_the_run_alone_comes_to(stranger, cascade, swept):
+    settings = ("--set", "venue.tranches.share=1", "--set", "venue.fund.initial_usd=100000")
+    alone = stranger.says(
+        "run", cascade, *settings, "--seed", 1, "--json", "--out", "a.duckdb"
+    ).json
+
+    ((found,),) = rows(
+        swept,
+        "select {'digest': digest, 'liquidated_usd': liquidated_usd::varchar, "
+        "'run_id': run_id, 'amplification_eth': amplification_eth, 'seed': seed} from runs "
+        "where venue_tranches_share = 1 and venue_fund_initial_usd = 100000 and seed = 1",
+    )
+    assert found == {key: alone[key] for key in found}
+    columns = {row[0] for row in rows(swept, "describe runs")}
+    assert columns >= set(MEASURES) | {"lowest_market_eth", "first_liquidation_at"}
+    assert stranger.files() == {"cascade.toml", "s.duckdb", "a.duckdb"}
+
+
+def test_points_share_seeds_and_processes_change_nothing(stranger, cascade, swept):
+    words = ("sweep", cascade, *GRID, "--seeds", 2, "--jobs", 2, "--quiet", "-o", "p.duckdb")
+    assert stranger.starts(*words).stdout == "p.duckdb\n"
+
+    sql = "select * exclude (wall_seconds, events_per_second) from runs order by point, seed"
+    found = rows(swept, sql)
+    assert [row[:4] for row in found] == [
+        (point, seed, share, fund)
+        for point, (share, fund) in enumerate([(0.2, 0), (0.2, 100_000), (1, 0), (1, 100_000)])
+        for seed in (0, 1)
+    ]
+    assert found == rows("p.duckdb", sql)
+
+
+def test_a_sweep_goes_on_where_it_stopped(stranger, cascade, swept, monkeypatch):
+    with duckdb.connect(swept) as connection:
+        whole = connection.execute("from runs order by all").fetchall()
+        connection.execute("delete from runs where (point + seed) % 2 = 0")
+    words = ("sweep", cascade, *GRID, "--jobs", 1, "-o", swept)
+    again = stranger.says(*words, "--seeds", 2)
+
+    assert again.stdout.endswith("4 points, 2 seeds, 4 runs made now: s.duckdb\n")
+    told = "select digest from runs order by point, seed"
+    digests = [row[0] for row in rows(swept, told)]
+    assert len(set(digests)) == len(digests) == len(whole)
+    with duckdb.connect(swept, read_only=True) as connection:
+        kept = connection.execute("select digest from runs order by all").fetchall()
+    assert {d for (d,) in kept} == set(digests)
+    # More seeds of the same grid: the others stay as they are.
+    more = stranger.says(*words, "--seeds", 3)
+    assert more.stdout.endswith("4 points, 3 seeds, 4 runs made now: s.duckdb\n")
+    # What has no run left to make makes none.
+    monkeypatch.setattr(sweeping, "_insert", None)
+    none = stranger.says(*words, "--seeds", 2)
+    assert none.stdout.endswith("4 points, 2 seeds, 0 runs made now: s.duckdb\n")
+
+
+def test_an_interrupted_sweep_leaves_what_it_has(stranger, cascade, monkeypatch):
+    insert, made = sweeping._insert, []
+
+    def stop(*arguments):
+        insert(*arguments)
+        made.append(1)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeping, "_insert", stop)
+    words = ("sweep", cascade, *GRID, "--seeds", 2, "--jobs", 1, "-o", "s.duckdb")
+    assert stranger.says(*words).exit_code == 130
+    assert rows("s.duckdb", "select count(*) from runs") == [(3,)]
+    monkeypatch.setattr(sweeping, "_insert", insert)
+    assert stranger.says(*words).stdout.endswith("5 runs made now: s.duckdb\n")
+
+
+def test_views_of_a_sweep_are_the_figures_of_its_rows(swept):
+    points = rows(swept, "select point, runs, p_bad_debt, p_deleveraged from points")
+    for point, runs, bad, deleveraged in points:
+        found = rows(
+            swept,
+            "select bad_debt_usd + unresolved_shortfall_usd, deleveraged_usd, fund_drawdown_usd "
+            f"from runs where point = {point}",
+        )
+        assert runs == len(found) == 2
+        assert bad == sum(row[0] > 0 for row in found) / 2
+        assert deleveraged == sum(row[1] > 0 for row in found) / 2
+        ((middle, most),) = rows(
+            swept, f"select draw_50_usd, draw_max_usd from fund_sizing where point = {point}"
+        )
+        draws = [float(row[2]) for row in found]
+        assert (middle, most) == pytest.approx((sum(draws) / 2, max(draws)))
+    assert len(rows(swept, "select distinct draw_max_usd from fund_sizing")) > 1
+
+
+def test_the_questions_of_the_docs_have_answers(swept):
+    text = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\n(-- .*?)```", text, re.DOTALL)
+    heat, sizing = filter(str.strip, block.split(";"))
+
+    assert len(rows(swept, heat)) == 2
+    ((size,),) = rows(swept, sizing)
+    low, high = (
+        float(draw)
+        for (draw,) in rows(swept, "select fund_drawdown_usd from runs where point = 0 order by 1")
+    )
+    assert float(size) == pytest.approx(low + 0.95 * (high - low), abs=1e-5)
+
+
+def test_a_purged_sweep_faces_what_the_scenario_itself_finds(stranger, cascade):
+    words = ("--set", "path_mode=purged", "--grid", "venue.tranches.share=0.2,1", "--jobs", 1)
+    answer = stranger.says("sweep", cascade, *words, "-o", "s.duckdb")
+    assert answer.exit_code == 0, answer.stderr
+    found = stranger.says("run", cascade, *words[:2], "--seed", 0, "--out", "a.duckdb")
+    assert found.exit_code == 0
+
+    ((digest,),) = rows("a.duckdb", "select reference_digest from runs")
+    assert rows("s.duckdb", "select distinct baseline from runs") == [(digest,)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--grid: nothing to vary"),
+        (("--grid", "venue.tranches.share"), "must have the form table.key=VALUE,VALUE"),
+        (("--grid", "venue.tranches.share=0.2,,1"), "must have the form table.key=VALUE,VALUE"),
+        (("--grid", "venue.tranches.share=1,1"), "has 1 twice"),
+        (("--grid", "seed=1,2"), "--seeds says which seeds there are"),
+        (("--grid", "venue.tranches.share=0.5,2"), "share = 2 must be above 0 and at most 1"),
+        ((*GRID, "--grid", "venue.tranches.share=0.1,0.3"), "is given twice"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_before_there_is_a_file(stranger, cascade, words, message):
+    answer = stranger.says("sweep", cascade, *words, "-o", "s.duckdb")
+
+    assert answer.exit_code == 2
+    assert message in answer.stderr
+    assert stranger.files() == {"cascade.toml"}
+
+
+def test_a_file_of_something_else_is_left_as_it_is(stranger, cascade, swept, log):
+    other = stranger.write_scenario("other.toml", engine_cascade(venue__tranches={"share": 1}))
+    for words, message in (
+        ((other, *GRID, "-o", swept), "s.duckdb: is a sweep of another scenario"),
+        ((cascade, *GRID[:2], "-o", swept), "s.duckdb: is a sweep of grid "),
+        ((cascade, *GRID, "-o", log), "sealed.duckdb: is no sweep"),
+        ((cascade, *GRID, "-o", cascade), "cascade.toml: cannot be opened as a sweep"),
+        ((cascade, *GRID, "-o", "nowhere/s.duckdb"), "there is no folder nowhere"),
+    ):
+        answer = stranger.says("sweep", *words)
+        assert answer.exit_code == 2
+        assert message in answer.stderr
+    assert rows(swept, "select count(*) from runs") == [(8,)]

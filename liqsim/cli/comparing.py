@@ -2,10 +2,11 @@
 
 import json
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import attrs
 import pyarrow as pa
@@ -130,29 +131,62 @@ def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Itera
     first = found[0][0].outcome
     seeds = counted(len(found), "seed") if len(found) > 1 else f"seed {first['seed']}"
     yield f"{first['scenario']}, {seeds}, path {first['path_mode']}: {' | '.join(names)}"
-    tables = _over_seeds(found, names) if len(found) > 1 else [_single(found[0], names)]
+    shown = _moved(found)
+    several = len(found) > 1
+    tables = _over_seeds(found, names, shown) if several else _singles(found[0], names, shown)
     for header, rows in tables:
         yield ""
         yield from layout(header, rows, terminal_width())
+    still = ", ".join(
+        about.label.removesuffix(", USD") for name, about in MEASURES.items() if name not in shown
+    )
+    if still:
+        yield from textwrap.wrap(f"Zero or not defined in all: {still}.", terminal_width() or 100)
     for column, name in enumerate(names[1:], start=1):
-        shown = _shown(mean_gains([runs[column].gains for runs in found]))
+        rows = _shown(mean_gains([runs[column].gains for runs in found]))
         yield ""
         yield f"{name} against {names[0]}: who gains and who loses, USD" + (
             ", means over seeds" if len(found) > 1 else ""
         )
-        yield from layout(["owners", "", "better", "worse", "gained", "lost", "net"], shown)
+        yield from layout(["owners", "", "better", "worse", "gained", "lost", "net"], rows)
 
 
 _Table = tuple[list[str], list[list[str]]]
+_NARROW: Final = 2
+"""So many variants always stand in one table."""
+_NO_CENTS: Final = 1_000
+"""From there on a table has whole dollars; --json has all there is."""
 
 
-def _single(runs: Sequence[Measured], names: Sequence[str]) -> _Table:
+def _moved(found: Sequence[Sequence[Measured]]) -> list[str]:
+    """Return the measures that are not zero in some run."""
+    return [
+        name
+        for name in MEASURES
+        if any(float(run.measures[name] or 0) for runs in found for run in runs)
+    ]
+
+
+def _singles(
+    runs: Sequence[Measured], names: Sequence[str], shown: Sequence[str]
+) -> Iterator[_Table]:
+    """Yield one table of all variants where it is narrow enough, else one for each."""
+    whole = _single(runs, names, shown)
+    width = terminal_width()
+    if len(names) <= _NARROW or not width or max(map(len, layout(*whole))) <= width:
+        yield whole
+        return
+    for run, name in zip(runs[1:], names[1:], strict=True):
+        yield _single([runs[0], run], [names[0], name], shown)
+
+
+def _single(runs: Sequence[Measured], names: Sequence[str], shown: Sequence[str]) -> _Table:
     header = ["", names[0]]
     for name in names[1:]:
         header += [name, "difference"]
     rows = []
-    for measure, about in MEASURES.items():
-        base = runs[0].measures[measure]
+    for measure in shown:
+        about, base = MEASURES[measure], runs[0].measures[measure]
         cells = [about.label, _cell(about.kind, base)]
         for run in runs[1:]:
             value = run.measures[measure]
@@ -161,11 +195,13 @@ def _single(runs: Sequence[Measured], names: Sequence[str]) -> _Table:
     return header, rows
 
 
-def _over_seeds(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Iterator[_Table]:
+def _over_seeds(
+    found: Sequence[Sequence[Measured]], names: Sequence[str], shown: Sequence[str]
+) -> Iterator[_Table]:
     for column, name in enumerate(names):
         rows = []
-        for measure, about in MEASURES.items():
-            told = _summary(found, column, measure)
+        for measure in shown:
+            about, told = MEASURES[measure], _summary(found, column, measure)
             if told is None:
                 rows.append([about.label, *["-"] * (2 if column == 0 else 4)])
                 continue
@@ -193,6 +229,7 @@ def _shown(rows: Sequence[Gain]) -> list[list[str]]:
             for amount in (row.gained_usd, row.lost_usd, row.net_usd)
         ]
         for row in rows
+        if row.better or row.worse
     ]
     whole = sum((row.net_usd for row in rows), Decimal(0))
     return [*shown, ["all", "", "", "", "", "", _cell("usd", whole, sign=True)]]
@@ -203,7 +240,8 @@ def _cell(kind: str, value: Any, *, sign: bool = False) -> str:
         return "-"
     mark = "+" if sign and float(value) > 0 else ""
     if kind == "usd":
-        return mark + usd(Decimal(f"{value:.6f}") if isinstance(value, float) else value)
+        amount = Decimal(f"{value:.6f}") if isinstance(value, float) else Decimal(value)
+        return mark + (f"{amount:,.0f}" if abs(amount) >= _NO_CENTS else usd(amount))
     if kind == "count":
         return f"{mark}{value:,}" if isinstance(value, int) else f"{mark}{value:,.1f}"
     return f"{mark}{value:.4f}"

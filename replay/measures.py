@@ -51,17 +51,24 @@ MEASURES: Final[Mapping[str, Measure]] = {
     ),
     "liquidated_usd": Measure("usd", "liquidated, USD", "As in the outcome."),
     "induced_share": Measure(
-        "ratio", "induced share", "Of liquidated_usd, that of induced liquidations."
+        "ratio", "induced share", "Of liquidated_usd, that of induced ones; 0 without any."
     ),
     "accelerated_share": Measure(
-        "ratio", "accelerated share", "Of liquidated_usd, that of accelerated liquidations."
+        "ratio", "accelerated share", "Of liquidated_usd, that of accelerated ones; 0 without any."
     ),
     "rule_induced_share": Measure(
-        "ratio", "rule-induced share", "Of liquidated_usd, that of rule-induced liquidations."
+        "ratio",
+        "rule-induced share",
+        "Of liquidated_usd, that of rule-induced ones; 0 without any.",
     ),
     "largest_r": Measure("ratio", "largest R", "As in the outcome."),
     "bad_debt_usd": Measure("usd", "bad debt, USD", "As in the outcome."),
     "unresolved_shortfall_usd": Measure("usd", "shortfall still open, USD", "As in the outcome."),
+    "unpaid_usd": Measure(
+        "usd",
+        "bad debt and open shortfall, USD",
+        "bad_debt_usd + unresolved_shortfall_usd: what is, or at the end would be, nobody's.",
+    ),
     "fund_used_usd": Measure("usd", "fund used, USD", "Sum of what the insurance fund paid."),
     "fund_drawdown_usd": Measure("usd", "fund's largest fall, USD", "As in the outcome."),
     "deleveraged_usd": Measure("usd", "deleveraged, USD", "As in the outcome."),
@@ -116,12 +123,14 @@ class Profit:
     Attributes:
         kind: The owner's kind.
         name: Its name.
+        has_arrived: Whether it is an account that opened during the run.
         is_liquidated: Whether it was triggered at least once.
         usd: Its profit, exact.
     """
 
     kind: str
     name: str
+    has_arrived: bool
     is_liquidated: bool
     usd: Decimal
 
@@ -136,7 +145,7 @@ def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str
     install_views(log)
     markets = [name.lower() for name in log.markets.values()]
     more = _more(log)
-    values: dict[str, Any] = {name: found[name] for name in MEASURES if name in found} | more
+    values: dict[str, Any] = {name: found.get(name) for name in MEASURES} | more
     values["amplification"] = _largest(found[f"amplification_{market}"] for market in markets)
     values["largest_displacement"] = _largest(
         None if (moved := found[f"largest_displacement_{market}"]) is None else abs(moved)
@@ -144,7 +153,10 @@ def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str
     )
     whole = Decimal(found["liquidated_usd"])
     for name in _SHARES:
-        values[f"{name}_share"] = float(Decimal(found[f"{name}_usd"]) / whole) if whole else None
+        values[f"{name}_share"] = float(Decimal(found[f"{name}_usd"]) / whole) if whole else 0.0
+    if found["unresolved_shortfall_usd"] is not None:
+        unpaid = Decimal(found["bad_debt_usd"]) + Decimal(found["unresolved_shortfall_usd"])
+        values["unpaid_usd"] = f"{unpaid:.6f}"
     shared = Decimal(found["haircut_usd"]) + Decimal(found["socialised_usd"])
     values["shared_losses_usd"] = f"{shared:.6f}"
     paid = dict(log.rows("select payer, sum(amount_usd) from loss_payers group by payer"))
@@ -156,7 +168,8 @@ def profits(log: LogReader) -> list[Profit]:
     """Return what every owner but `outside` has made; together nothing."""
     install_views(log)
     rows = log.rows(
-        "select kind, owner, is_liquidated, profit_usd from owner_profits order by owner_id"
+        "select kind, owner, coalesce(has_arrived, false), is_liquidated, profit_usd "
+        "from owner_profits order by owner_id"
     )
     return [Profit(*row) for row in rows]
 

@@ -154,10 +154,10 @@ def install_views(log: LogReader) -> None:
     """Make every view available to the log's queries, if they are not."""
     if log in _INSTALLED:
         return
-    _INSTALLED.add(log)
     define_books(log)
     for name in IN_ORDER:
         log.define(view_sql(name))
+    _INSTALLED.add(log)
 
 
 def install_comments(log: LogReader) -> None:

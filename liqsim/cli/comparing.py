@@ -1,6 +1,7 @@
 """`liqsim compare`: variants of a scenario side by side, on the same shocks."""
 
 import json
+import math
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import typer
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, Quiet
+from liqsim.cli.outcome_table import IMPLAUSIBLE
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width, usd
 from liqsim.errors import StudyError
@@ -109,14 +111,18 @@ def compare(
         raise StudyError(message)
     read = read_variants(variants or ())
     with scenario_file(scenario_name) as file:
-        study = Study(file, tuple(overrides or ()), read, seeds_of(seeds, seed), keep)
+        study = Study(
+            file, tuple(overrides or ()), read, seeds_of(seeds, seed), keep, with_owners=True
+        )
         with share_done("runs", is_shown=not (quiet or as_json)) as report:
             found = measured(study, jobs=jobs or os.cpu_count() or 1, progress=report)
     names = [variant.name for variant in read]
     if out is not None:
         pq.write_table(_table_of(found), out)
     if as_json:
-        rows = [_as_json(found, column) for column in range(len(names))]
+        rows = [
+            _as_json(found, column, over_seeds=seeds is not None) for column in range(len(names))
+        ]
         typer.echo(json.dumps(rows, allow_nan=False))
     elif not quiet:
         for line in lines_of(found, names):
@@ -131,6 +137,7 @@ def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Itera
     first = found[0][0].outcome
     seeds = counted(len(found), "seed") if len(found) > 1 else f"seed {first['seed']}"
     yield f"{first['scenario']}, {seeds}, path {first['path_mode']}: {' | '.join(names)}"
+    yield from _doubts(found, names)
     shown = _moved(found)
     several = len(found) > 1
     tables = _over_seeds(found, names, shown) if several else _singles(found[0], names, shown)
@@ -156,6 +163,23 @@ _NARROW: Final = 2
 """So many variants always stand in one table."""
 _NO_CENTS: Final = 1_000
 """From there on a table has whole dollars; --json has all there is."""
+
+
+def _doubts(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Iterator[str]:
+    """Yield what a run alone would have warned of, in the first seed that has it."""
+    for column, name in enumerate(names):
+        for key in found[0][column].outcome:
+            values = [(runs[column].outcome[key] or 0, runs[column].seed) for runs in found]
+            if key.startswith("branching_start_") and not column and max(values)[0] > 1:
+                market = key.removeprefix("branching_start_").upper()
+                yield f"{name}: b at the start of {market} is up to {max(values)[0]:.3f}"
+            if key.startswith("beyond_history_") and max(values)[0] > IMPLAUSIBLE:
+                market = key.removeprefix("beyond_history_").upper()
+                far = 100 * (math.exp(max(values)[0]) - 1)
+                yield (
+                    f"{name}: the reference of {market} is {far:.1f} % outside the range of its "
+                    f"history, with seed {max(values)[1]}: no market can have had that"
+                )
 
 
 def _moved(found: Sequence[Sequence[Measured]]) -> list[str]:
@@ -205,7 +229,12 @@ def _over_seeds(
             if told is None:
                 rows.append([about.label, *["-"] * (2 if column == 0 else 4)])
                 continue
-            cells = [about.label, _cell(about.kind, told.median), _cell(about.kind, told.tail_mean)]
+            label = about.label
+            if column and told.pairs < len(found):
+                label += f" ({counted(told.pairs, 'pair')})"
+            elif told.runs < len(found):
+                label += f" ({counted(told.runs, 'seed')})"
+            cells = [label, _cell(about.kind, told.median), _cell(about.kind, told.tail_mean)]
             if column:
                 pair = (told.median_difference, told.tail_difference)
                 cells += [_interval(about.kind, estimate) for estimate in pair]
@@ -214,7 +243,9 @@ def _over_seeds(
         yield [name, "median", "worst 5 %", *(against if column else [])], rows
 
 
-def _interval(kind: str, estimate: Estimate) -> str:
+def _interval(kind: str, estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
     value, low, high = (
         _cell(kind, x, sign=True) for x in (estimate.value, estimate.low, estimate.high)
     )
@@ -271,11 +302,13 @@ def _summary(found: Sequence[Sequence[Measured]], column: int, measure: str) -> 
     )
 
 
-def _as_json(found: Sequence[Sequence[Measured]], column: int) -> dict[str, Any]:
+def _as_json(
+    found: Sequence[Sequence[Measured]], column: int, *, over_seeds: bool
+) -> dict[str, Any]:
     """Return a variant: its name, its runs, and how they differ from the first variant's."""
     runs, first = ([seed[at] for seed in found] for at in (column, 0))
     told: dict[str, Any] = {"variant": runs[0].variant}
-    if len(runs) == 1:
+    if not over_seeds:
         told |= runs[0].outcome
         told["measures"] = runs[0].measures
         told["differences"] = {

@@ -29,7 +29,7 @@ _LABEL: Final = 24
 _VALUE: Final = 22
 _PRICES: Final = ("lowest market", "lowest reference", "amplification", "displaced, %")
 _DEPARTURE: Final = "departure_"
-_IMPLAUSIBLE: Final = 0.02
+IMPLAUSIBLE: Final = 0.02
 """A reference this far outside the range of history, in ln(price), calls for a warning."""
 _FACTOR: Final = "amplification_"
 _BRANCHING: Final = "branching_start_"
@@ -124,7 +124,7 @@ def _departures(outcome: Mapping[str, Any]) -> Iterator[str]:
         market = key.removeprefix(_DEPARTURE)
         beyond = outcome[f"beyond_history_{market}"]
         text = f"  {market.upper()}: reference up to {_displaced(departure)} % from history"
-        if beyond > _IMPLAUSIBLE:
+        if beyond > IMPLAUSIBLE:
             text += f", {_displaced(beyond)} % outside its range: is that plausible?"
         yield text
 

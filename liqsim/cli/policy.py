@@ -46,7 +46,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             if kwargs.get("verbose"):
                 traceback.print_exception(error)
             lines = [f"internal error, a bug in liqsim: {type(error).__name__}: {error}"]
-            if not kwargs.get("verbose"):
+            if kwargs.get("verbose") == 0:
                 lines.append("-v shows where it happened")
             _leave(error, lines, BUG)
 

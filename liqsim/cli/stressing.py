@@ -1,6 +1,7 @@
 """`liqsim stress`: a shock and thinner books on top of a scenario, over seeds."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -21,18 +22,16 @@ from liqsim.study.runs import Found
 from liqsim.study.statistics import share_interval, tail_mean
 from liqsim.study.stress import (
     Stress,
-    chance,
-    has_bad_debt,
-    lost_usd,
     read_shock,
     run_stress,
+    share_of,
     smallest_shock,
+    unpaid_usd,
 )
 from replay.measures import MEASURES
 
 _SHOWN = (
-    "bad_debt_usd",
-    "unresolved_shortfall_usd",
+    "unpaid_usd",
     "fund_used_usd",
     "deleveraged_usd",
     "shared_losses_usd",
@@ -40,6 +39,7 @@ _SHOWN = (
     "regret_usd",
     "slippage_usd",
 )
+_THINNEST = Decimal("0.000001")
 _PAYERS = [name for name in MEASURES if name.startswith("paid_by_")]
 
 
@@ -117,6 +117,9 @@ def stress(
     if not read and thinner is None:
         message = "nothing to stress: give --shock MARKET=FRACTION/DURATION, --depth RATIO or both"
         raise StudyError(message)
+    if reverse is not None and not 0 <= reverse < math.inf:
+        message = f"--reverse {reverse:g}: must be an amount of USD, from 0"
+        raise StudyError(message)
     if reverse is not None and not read:
         message = "--reverse looks for a part of a shock: give --shock"
         raise StudyError(message)
@@ -126,12 +129,12 @@ def stress(
         planned = Stress(file, tuple(overrides or ()), read, thinner, moment, seeds)
         scenario = load_scenario(file, overrides=planned.settings)
         with share_done("runs", is_shown=not (quiet or as_json)) as report:
+            found = run_stress(planned, jobs=jobs, progress=report)
             smallest = None
             if reverse is not None:
                 smallest = smallest_shock(
-                    planned, reverse, jobs=jobs, progress=report, of=tail_mean
+                    planned, reverse, found, jobs=jobs, progress=report, of=tail_mean
                 )
-            found = run_stress(planned, jobs=jobs, progress=report)
     begins = planned.begins(scenario)
     if as_json:
         about: dict[str, Any] = {
@@ -145,7 +148,7 @@ def stress(
             about["smallest_part"] = None if smallest is None else float(smallest)
         typer.echo(json.dumps(about | _told(found), allow_nan=False))
     elif not quiet:
-        moves = [f"{s.market} {s.fraction:+%} over {s.over or '0s'}" for s in read]
+        moves = [f"{s.market} {_share(s.fraction)} over {s.over or '0s'}" for s in read]
         moves += [] if thinner is None else [f"depth x {thinner}"]
         typer.echo(f"{scenario.name}, {counted(seeds, 'seed')}")
         typer.echo(f"from {begins:%Y-%m-%d %H:%M:%S} UTC: {'; '.join(moves)}\n")
@@ -156,6 +159,10 @@ def stress(
             typer.echo(_reversed(planned, smallest, reverse))
 
 
+def _share(fraction: Decimal) -> str:
+    return f"{(fraction * 100).normalize():+f} %"
+
+
 def _ratio(text: str | None) -> Decimal | None:
     if text is None:
         return None
@@ -163,28 +170,24 @@ def _ratio(text: str | None) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal(0)
-    if not 0 < value <= 1:
-        message = f"--depth {text}: must be a number above 0, to 1"
+    if not _THINNEST <= value <= 1:
+        message = f"--depth {text}: must be a number from {_THINNEST} to 1"
         raise StudyError(message)
     return value
 
 
 def _told(found: Sequence[Found]) -> dict[str, Any]:
     return {
-        "p_bad_debt": chance(found, has_bad_debt),
-        "p_deleveraged": chance(found, _has_deleveraged),
-        "bad_debt_tail_usd": tail_mean([lost_usd(measures) for _, measures, _ in found]),
+        "p_bad_debt": share_of(found, "unpaid_usd"),
+        "p_deleveraged": share_of(found, "deleveraged_usd"),
+        "unpaid_tail_usd": tail_mean(unpaid_usd(found)),
         "runs": [measures | {"seed": outcome["seed"]} for outcome, measures, _ in found],
     }
 
 
-def _has_deleveraged(measures: Any) -> bool:
-    return Decimal(measures["deleveraged_usd"]) > 0
-
-
 def _lines(found: Sequence[Found]) -> Iterator[str]:
-    for name, of in (("bad debt", has_bad_debt), ("deleveraging", _has_deleveraged)):
-        share = chance(found, of)
+    for name, measure in (("bad debt", "unpaid_usd"), ("deleveraging", "deleveraged_usd")):
+        share = share_of(found, measure)
         low, high = share_interval(share, len(found))
         yield f"chance of {name:13} {share:7.1%}  95 %: {low:.1%} to {high:.1%}"
     yield ""
@@ -217,5 +220,7 @@ def _usd(value: Any) -> str:
 def _reversed(planned: Stress, smallest: Decimal | None, limit: float) -> str:
     if smallest is None:
         return f"the whole shock leaves the worst 5 % at a bad debt of {limit:,.0f} USD or less"
-    moves = ", ".join(f"{s.market} {s.fraction * smallest:+.2%}" for s in planned.shocks)
+    if not smallest:
+        return f"without any shock the worst 5 % have a bad debt above {limit:,.0f} USD"
+    moves = ", ".join(f"{s.market} {_share(s.fraction * smallest)}" for s in planned.shocks)
     return f"smallest shock with a bad debt above {limit:,.0f} USD in the worst 5 %: {moves}"

@@ -85,11 +85,12 @@ def sweep(
         relation = store.sql(
             "select * exclude (point, liquidated_median_usd, regret_median_usd) from points"
         )
+        ((held,),) = store.sql("select count(*) from runs").fetchall()
         rows = [[_cell(value) for value in row] for row in relation.fetchall()]
         for line in layout(relation.columns, rows, terminal_width()):
             typer.echo(line)
     points = counted(len(planned.points()), "point")
-    typer.echo(f"\n{points}, {counted(seeds, 'seed')}, {counted(made, 'run')} made now: {out}")
+    typer.echo(f"\n{points}; {counted(made, 'run')} made now, {held:,} in {out}")
 
 
 def _cell(value: object) -> str:

@@ -68,6 +68,14 @@ def intensity_per_hour(
     return min(rate, law.max_per_hour)
 
 
+def highest_per_hour(law: Arrivals) -> float:
+    """Return an intensity that `intensity_per_hour` never exceeds."""
+    if law.margin_elasticity or law.fee_elasticity:
+        return law.max_per_hour
+    # No mark falls by more than the whole.
+    return min(law.per_hour * (1.0 + law.dip_slope), law.max_per_hour)
+
+
 def response(cost: float, elasticity: float) -> float:
     """
     Return the factor by which demand answers to a *cost*, as a multiple of one where it is 1.

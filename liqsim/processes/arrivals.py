@@ -4,7 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 from liqsim.events import NO_CAUSE, TradeReason
-from liqsim.mechanics.arrivals import Highs, Reserved, gap_us, intensity_per_hour
+from liqsim.mechanics.arrivals import (
+    Highs,
+    Reserved,
+    gap_us,
+    highest_per_hour,
+    intensity_per_hour,
+)
 from liqsim.mechanics.margin import initial_margin_uusd
 from liqsim.mechanics.traders import is_inside, leverage_of, share_of_uusd, units_worth_e8
 from liqsim.processes.context import Context, Priority
@@ -66,13 +72,22 @@ class Arrivals:
         self._highs.saw(self._context.now_us, self._desk.state.mark_e8)
 
     def _plan(self) -> None:
-        gap = gap_us(self._law.max_per_hour, self._gaps.at(self._candidates, 0))
-        self._context.call(gap, Priority.TRADER, self._come)
+        """Plan the next candidate that any intensity could admit: most wake nobody."""
+        law, now, wait = self._law, self._context.now_us, 0
+        most = highest_per_hour(law)
+        while True:
+            wait += gap_us(law.max_per_hour, self._gaps.at(self._candidates, 0))
+            if now + wait >= self._context.scenario.end_us:
+                return
+            is_on = is_inside(law.windows, now + wait)
+            if is_on and self._admissions.at(self._candidates, 0) * law.max_per_hour < most:
+                break
+            self._candidates += 1
+        self._context.call(wait, Priority.TRADER, self._come)
 
     def _come(self) -> None:
         number, self._candidates = self._candidates, self._candidates + 1
-        is_on = is_inside(self._law.windows, self._context.now_us)
-        if is_on and self._desk.state.mark_e8:
+        if self._desk.state.mark_e8:
             self._consider(number)
         if self._free:
             self._plan()

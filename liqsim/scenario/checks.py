@@ -391,10 +391,7 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
             )
     if cohort.traders is not None:
         haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
-        fee_e6 = scenario.venue.fees.taker_e6
-        yield from traders_checks(
-            (*path, "traders"), cohort, markets, haircut_e6=haircut_e6, fee_e6=fee_e6
-        )
+        yield from traders_checks((*path, "traders"), cohort, markets, haircut_e6=haircut_e6)
     if cohort.size.max_uusd * cohort.accounts < cohort.notional_uusd:
         least = _number(ceil_div(cohort.notional_uusd, cohort.accounts), USD_SCALE)
         yield (
@@ -432,6 +429,20 @@ def _basis(path: Path, basis: Basis, tree: Mapping[str, Any]) -> Iterator[Proble
         yield (*path, "source"), "must say where the fact was published"
 
 
+def _arrival_totals(cohorts: Sequence[Cohort], notional_uusd: int, limit: str) -> Iterator[Problem]:
+    """Check that those who may arrive stay inside too, all of them as large as the largest."""
+    for cohort in cohorts:
+        arrivals = cohort.traders.arrivals if cohort.traders is not None else None
+        if arrivals is None:
+            continue
+        largest_uusd = min(cohort.size.max_uusd, cohort.notional_uusd)
+        most_uusd = arrivals.accounts_max * (largest_uusd * arrivals.size_e6 // RATIO_SCALE)
+        if notional_uusd < BOUND <= notional_uusd + most_uusd:
+            total = f"{limit}, not {_grouped(notional_uusd + most_uusd, USD_SCALE)}"
+            key = (*_COHORTS, cohort.name, "traders", "arrivals", "accounts_max")
+            yield key, f"must leave positions, all as large as the largest, {total}"
+
+
 def _totals(scenario: Scenario) -> Iterator[Problem]:
     """Check that sums stay inside the columns of the log."""
     cohorts, keepers = scenario.population.cohorts, scenario.venue.keepers
@@ -444,6 +455,7 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
     if notional_uusd >= BOUND:
         bound = f"must have notional_usd of {limit}, not {_grouped(notional_uusd, USD_SCALE)}"
         yield _ACCOUNTS if listed_uusd * 2 > notional_uusd else _COHORTS, bound
+    yield from _arrival_totals(cohorts, notional_uusd, limit)
     # What comes in from outside: the largest part is named for the sum.
     deposits = [
         (sum(int(c.notional_uusd / min(c.leverage.low, 1)) for c in cohorts), _COHORTS),

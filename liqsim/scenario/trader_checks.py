@@ -9,7 +9,7 @@ from liqsim.units import RATIO_SCALE, ceil_div
 
 
 def traders_checks(
-    path: Path, cohort: Cohort, markets: Mapping[str, Market], *, haircut_e6: int, fee_e6: int
+    path: Path, cohort: Cohort, markets: Mapping[str, Market], *, haircut_e6: int
 ) -> Iterator[Problem]:
     """
     Yield what is wrong with the traders of a cohort.
@@ -19,7 +19,6 @@ def traders_checks(
         cohort: The cohort.
         markets: All markets, by name.
         haircut_e6: Share of an unrealised profit that does not count as margin.
-        fee_e6: Taker fee.
     """
     traders = cohort.traders
     assert traders is not None
@@ -34,36 +33,18 @@ def traders_checks(
         yield (*path, "stop", "farthest"), f"must be at least nearest, {least.normalize():f}"
 
     if traders.arrivals is not None:
-        market = markets.get(cohort.market)
-        yield from _arrivals((*path, "arrivals"), traders.arrivals, market, fee_e6)
+        yield from _arrivals((*path, "arrivals"), traders.arrivals)
 
 
-def _arrivals(
-    path: Path, arrivals: Arrivals, market: Market | None, fee_e6: int
-) -> Iterator[Problem]:
+def _arrivals(path: Path, arrivals: Arrivals) -> Iterator[Problem]:
     if arrivals.max_per_hour < arrivals.per_hour:
         yield (*path, "max_per_hour"), f"must be at least per_hour, {arrivals.per_hour:g}"
-    asks = market is None or bool(market.initial or market.initial_usd)
-    for key, elasticity, reference_e6, is_asked, what in (
-        (
-            "margin",
-            arrivals.margin_elasticity,
-            arrivals.margin_reference_e6,
-            asks,
-            "the market asks for no initial margin",
-        ),
-        (
-            "fee",
-            arrivals.fee_elasticity,
-            arrivals.fee_reference_e6,
-            fee_e6 > 0,
-            "venue.fees.taker is 0",
-        ),
+    for key, elasticity, reference_e6 in (
+        ("margin", arrivals.margin_elasticity, arrivals.margin_reference_e6),
+        ("fee", arrivals.fee_elasticity, arrivals.fee_reference_e6),
     ):
         if elasticity and reference_e6 is None:
             yield (*path, f"{key}_reference"), f"needed beside {key}_elasticity"
-        if elasticity and not is_asked:
-            yield (*path, f"{key}_elasticity"), f"must be 0: {what}"
 
 
 def _near(path: Path, near: Near, market: Market, haircut_e6: int) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """Who is better off under one variant than under another, over all owners."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
@@ -16,10 +16,16 @@ _ACCOUNTS: Final[Mapping[tuple[bool, bool], str]] = {
     (False, True): "accounts liquidated here alone",
     (False, False): "accounts liquidated in neither",
 }
+_ARRIVED: Final = "accounts that arrived"
 GROUPS: Final = (
-    *_ACCOUNTS.values(), "makers", "fund", "backer", "treasury", "keeper", "desk", "network",
+    *_ACCOUNTS.values(), _ARRIVED,
+    "makers", "fund", "backer", "treasury", "keeper", "desk", "network",
 )  # fmt: skip
-"""Groups of owners: accounts by whether the first run and this one liquidated them, else kinds."""
+"""
+Groups of owners: accounts by whether the first run and this one liquidated them, else kinds.
+
+Who arrives during a run is somebody else in another: these are held against each other as one.
+"""
 
 _TAKES_ROUNDING: Final = "makers"
 
@@ -48,19 +54,23 @@ class Gain:
     net_usd: Decimal
 
 
-def gains(first: Iterable[Profit], here: Iterable[Profit]) -> list[Gain]:
+def gains(first: Sequence[Profit], here: Sequence[Profit]) -> list[Gain]:
     """
     Return who gained and who lost from the *first* run to the one *here*.
 
     An owner that one of them lacks made nothing there.
 
-    >>> account, makers = Profit("bucket", "a", True, Decimal(-5)), Profit("makers", "m", False, 5)
-    >>> here = [attrs.evolve(account, is_liquidated=False, usd=Decimal(2)),
-    ...         attrs.evolve(makers, usd=Decimal(-2))]
+    >>> account = Profit("bucket", "a", False, True, -5)
+    >>> makers = Profit("makers", "m", False, False, 5)
+    >>> here = [attrs.evolve(account, is_liquidated=False, usd=2),
+    ...         attrs.evolve(makers, usd=-2)]
     >>> [(gain.group, str(gain.net_usd)) for gain in gains([account, makers], here)]
     [('accounts liquidated in the first alone', '7.000000'), ('makers', '-7.000000')]
     """
-    before, after = ({(p.kind, p.name): p for p in profits} for profits in (first, here))
+    arrived = [[p.usd for p in profits if p.has_arrived] for profits in (first, here)]
+    before, after = (
+        {(p.kind, p.name): p for p in profits if not p.has_arrived} for profits in (first, here)
+    )
     changes: defaultdict[str, list[Decimal]] = defaultdict(list)
     for key in dict.fromkeys([*before, *after]):
         one, two = before.get(key), after.get(key)
@@ -71,7 +81,21 @@ def gains(first: Iterable[Profit], here: Iterable[Profit]) -> list[Gain]:
             was = one is not None and one.is_liquidated
             group = _ACCOUNTS[was, two is not None and two.is_liquidated]
         changes[group].append((two.usd if two else Decimal(0)) - (one.usd if one else Decimal(0)))
-    rows = [_gain(group, changes[group]) for group in GROUPS if group in changes]
+    rows = {group: _gain(group, found) for group, found in changes.items()}
+    if any(arrived):
+        made = [sum(usd, Decimal(0)) for usd in arrived]
+        changes[_ARRIVED] = [made[1] - made[0]]
+        rows[_ARRIVED] = attrs.evolve(
+            _gain(_ARRIVED, changes[_ARRIVED]), owners=len(arrived[1]), better=0, worse=0
+        )
+    # Nothing is lost on the way, and no owner is of a kind that the table does not know.
+    assert sum((sum(found, Decimal(0)) for found in changes.values()), Decimal(0)) == 0
+    return _with_rounding([rows.pop(group) for group in GROUPS if group in rows], left=rows)
+
+
+def _with_rounding(rows: list[Gain], left: Mapping[str, Gain]) -> list[Gain]:
+    """Give the makers what rounding leaves."""
+    assert not left, f"no group for {', '.join(left)}"
     rest = sum((row.net_usd for row in rows), Decimal(0))
     return [
         attrs.evolve(row, net_usd=row.net_usd - rest) if row.group == _TAKES_ROUNDING else row
@@ -98,11 +122,7 @@ def mean_gains(runs: Sequence[Sequence[Gain]]) -> list[Gain]:
         for group, rows in found.items()
         if rows
     ]
-    rest = sum((row.net_usd for row in means), Decimal(0))
-    return [
-        attrs.evolve(row, net_usd=row.net_usd - rest) if row.group == _TAKES_ROUNDING else row
-        for row in means
-    ]
+    return _with_rounding(means, left={})
 
 
 def _gain(group: str, changes: Sequence[Decimal]) -> Gain:

@@ -5,13 +5,14 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from liqsim.api import load_scenario, read_baseline, run_to_log
+from liqsim.api import Scenario, load_scenario, read_baseline, run_to_log
 from liqsim.errors import ScenarioError, StudyError
 from liqsim.study.gains import Gain, gains
 from liqsim.study.variants import Variant
@@ -33,6 +34,8 @@ class Study:
         variants: The variants; the others are held against the first.
         seeds: The seeds; None stands for the scenario's own.
         keep: Folder in which the logs stay; None for none.
+        same_shocks: Whether variants with other paths or shocks are refused.
+        with_owners: Whether what every owner made is asked for.
     """
 
     file: Path
@@ -40,6 +43,8 @@ class Study:
     variants: tuple[Variant, ...]
     seeds: tuple[int | None, ...]
     keep: Path | None = None
+    same_shocks: bool = True
+    with_owners: bool = False
 
     @property
     def size(self) -> int:
@@ -76,10 +81,11 @@ class _Task:
     baseline: Path | None
     is_kept: bool
     stays: bool
+    with_owners: bool
 
 
 Found = tuple[dict[str, Any], dict[str, Any], list[Profit]]
-"""Outcome, measures and profits of a run."""
+"""Outcome, measures and, if asked for, profits of a run."""
 
 
 def check(study: Study) -> bool:
@@ -89,29 +95,52 @@ def check(study: Study) -> bool:
     Return whether the others must face the reference prices that the first variant finds.
 
     Raises:
-        StudyError: One is refused.
+        ScenarioError: One is refused.
+        StudyError: A log is in the way, or the variants do not face the same shocks.
     """
     for log in _logs(study):
         if log.exists():
             message = f"{log}: exists already; liqsim never overwrites a log"
             raise StudyError(message)
-    modes = []
+    first: Scenario | None = None
     for variant in study.variants:
+        settings = [*study.settings, *variant.settings]
+        for setting in settings:
+            if setting.partition("=")[0].strip() == "seed" and study.seeds != (None,):
+                message = f"{setting}: the seeds are given already, and are those of every variant"
+                raise StudyError(message)
         try:
-            scenario = load_scenario(
-                study.file, overrides=[*study.settings, *variant.settings], seed=study.seeds[0]
-            )
+            scenario = load_scenario(study.file, overrides=settings, seed=study.seeds[0])
         except ScenarioError as error:
             error.add_note(f"in the variant {variant.name!r}")
             raise
-        modes.append(scenario.path_mode)
-        finds_own = scenario.path_mode == "purged" and not scenario.baseline
-        if variant is study.variants[0]:
-            is_found = finds_own
-    if len(set(modes)) > 1:
-        message = f"variants differ in path_mode ({', '.join(modes)}): they face no same shocks"
-        raise StudyError(message)
-    return is_found
+        if scenario.baseline:
+            message = f"baseline = {scenario.baseline}: the first variant is the others' baseline"
+            raise StudyError(message)
+        first = first or scenario
+        what = _other_shocks(first, scenario)
+        if what and (study.same_shocks or scenario.path_mode == "purged" or what == "path_mode"):
+            message = (
+                f"the variants {study.variants[0].name!r} and {variant.name!r} differ in {what}: "
+                "they do not face the same shocks"
+            )
+            raise StudyError(message)
+    assert first is not None
+    return first.path_mode == "purged"
+
+
+def _other_shocks(one: Scenario, other: Scenario) -> str:
+    """Return in what the shocks of two scenarios differ; empty if in nothing."""
+    for key in ("path_mode", "seed", "start_unix_us", "end_us"):
+        if getattr(one, key) != getattr(other, key):
+            return key.removesuffix("_unix_us").removesuffix("_us")
+    if [market.name for market in one.markets] != [market.name for market in other.markets]:
+        return "markets"
+    for here, there in zip(one.markets, other.markets, strict=True):
+        for key in ("path", "shocks"):
+            if getattr(here, key) != getattr(there, key):
+                return f"markets.{here.name}.{key}"
+    return ""
 
 
 Key = tuple[int, int]
@@ -124,10 +153,11 @@ def measured(study: Study, *, jobs: int, progress: Progress) -> list[list[Measur
 
     What comes back does not depend on *jobs*.
     """
+    shares_references = check(study)
     progress(0, study.size)
     found: dict[int, dict[int, Found]] = {row: {} for row in range(len(study.seeds))}
     finished: dict[int, list[Measured]] = {}
-    with completed(study, jobs=jobs) as runs:
+    with completed(study, jobs=jobs, shares_references=shares_references) as runs:
         for done, ((row, column), run) in enumerate(runs, start=1):
             progress(done, study.size)
             found[row][column] = run
@@ -139,18 +169,13 @@ def measured(study: Study, *, jobs: int, progress: Progress) -> list[list[Measur
 
 @contextmanager
 def completed(
-    study: Study, *, jobs: int, skip: Container[Key] = ()
+    study: Study, *, jobs: int, shares_references: bool, skip: Container[Key] = ()
 ) -> Iterator[Iterator[tuple[Key, Found]]]:
     """
     Give an iterator over the runs of *study*, each as it ends, without those to *skip*.
 
-    Every variant is loaded before anything is run; leaving the context ends what is under way.
-
-    Raises:
-        ScenarioError: A variant is refused.
-        StudyError: A log is in the way, or the variants do not face the same shocks.
+    *shares_references* is what `check` has found. Leaving the context ends what is under way.
     """
-    shares_references = check(study)
     with _folder(study) as folder, _pool(min(jobs, study.size)) as start:
         yield _completed(study, folder, start, jobs, skip, shares_references=shares_references)
 
@@ -182,7 +207,11 @@ def _completed(
         ready, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in ready:
             row, column = running.pop(future)
-            found = future.result()
+            try:
+                found = future.result()
+            except BrokenProcessPool:
+                message = "a run was killed, perhaps for want of memory: --jobs 1 needs the least"
+                raise StudyError(message) from None
             if shares_references and column == 0:
                 ahead.extendleft((row, other) for other in sorted(missing[row] - {0}, reverse=True))
             if column in missing[row]:
@@ -220,6 +249,7 @@ def _task(study: Study, folder: Path, row: int, column: int, *, waits: bool) -> 
         # Others read the log of the first: it goes when all of its seed are done.
         is_kept=study.keep is not None or (waits and not column),
         stays=study.keep is not None,
+        with_owners=study.with_owners,
     )
 
 
@@ -249,7 +279,8 @@ def _run(task: _Task) -> Found:
     run_to_log(scenario, task.log, references=references)
     with Log(task.log) as log:
         outcome = log.outcome() | ({} if task.stays else {"log": None})
-        found = outcome, measures(log.reader, outcome), profits(log.reader)
+        owned = profits(log.reader) if task.with_owners else []
+        found = outcome, measures(log.reader, outcome), owned
     if not task.is_kept:
         task.log.unlink()
     return found
@@ -281,7 +312,10 @@ def _pool(jobs: int) -> Iterator[Callable[[_Task], Future[Found]]]:
 
 def _at_once(task: _Task) -> Future[Found]:
     future: Future[Found] = Future()
-    future.set_result(_run(task))
+    try:
+        future.set_result(_run(task))
+    except Exception as error:  # noqa: BLE001 — raised again where the result is asked for
+        future.set_exception(error)
     return future
 
 

@@ -5,6 +5,7 @@ Outcomes of cascades are heavy-tailed, so nothing here rests on a normal law: in
 percentile bootstraps over seeds, which every variant shares.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -14,8 +15,8 @@ import numpy.typing as npt
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
-TAIL: Final = 0.05
-"""Share of seeds, the worst ones, whose mean is the tail mean; at least one seed."""
+_TAIL_OF: Final = 20
+"""The worst one in so many seeds, rounded up, are those whose mean is the tail mean."""
 
 _SEED: Final = 20_120
 _NORMAL_QUANTILE: Final = 1.959963984540054
@@ -46,18 +47,20 @@ class Summary:
     A measure over seeds.
 
     Attributes:
-        runs: Seeds on which the measure is defined here and in the first variant.
+        runs: Seeds on which the measure is defined.
+        pairs: Those on which it is defined in the first variant too.
         median: Its median.
-        tail_mean: Mean of its worst `TAIL`.
-        median_difference: Median of the paired differences to the first variant.
-        tail_difference: Difference of the tail means.
+        tail_mean: Mean of its worst twentieth.
+        median_difference: Median of the paired differences to the first variant; None without any.
+        tail_difference: Difference of the tail means of those seeds.
     """
 
     runs: int
+    pairs: int
     median: float
     tail_mean: float
-    median_difference: Estimate
-    tail_difference: Estimate
+    median_difference: Estimate | None
+    tail_difference: Estimate | None
 
 
 def summary(
@@ -70,22 +73,25 @@ def summary(
     >>> found.median, found.tail_mean, found.median_difference.value, found.tail_difference.value
     (3.0, 4.0, 1.0, 2.0)
     """
-    pairs = [(x, y) for x, y in zip(here, first, strict=True) if x is not None and y is not None]
-    if not pairs:
+    known = np.array([x for x in here if x is not None], dtype=np.float64)
+    if not len(known):
         return None
-    one, other = np.array(pairs, dtype=np.float64).T
+    pairs = [(x, y) for x, y in zip(here, first, strict=True) if x is not None and y is not None]
     tail = _tail_mean if is_worse_high else lambda values: -_tail_mean(-values)
+    differences: list[Estimate | None] = [None, None]
+    if pairs:
+        one, other = np.array(pairs, dtype=np.float64).T
+        differences = [
+            _estimate(one, other, lambda x, y: np.median(x - y, axis=-1)),
+            _estimate(one, other, lambda x, y: tail(x) - tail(y)),
+        ]
     return Summary(
-        runs=len(pairs),
-        median=float(np.median(one)),
-        tail_mean=float(tail(one)),
-        median_difference=_estimate(one, other, lambda x, y: np.median(x - y, axis=-1)),
-        tail_difference=_estimate(one, other, lambda x, y: tail(x) - tail(y)),
+        len(known), len(pairs), float(np.median(known)), float(tail(known)), *differences
     )
 
 
 def tail_mean(values: Sequence[float]) -> float:
-    """Return the mean of the highest `TAIL` of *values*, at least one."""
+    """Return the mean of the highest twentieth of *values*, rounded up."""
     return float(_tail_mean(np.array(values, dtype=np.float64)))
 
 
@@ -105,7 +111,7 @@ def share_interval(share: float, runs: int) -> tuple[float, float]:
 
 
 def _tail_mean(values: _Floats) -> Any:
-    count = max(round(values.shape[-1] * TAIL), 1)
+    count = math.ceil(values.shape[-1] / _TAIL_OF)
     return np.sort(values, axis=-1)[..., -count:].mean(axis=-1)
 
 

@@ -13,11 +13,12 @@ import attrs
 from liqsim.api import Scenario, load_scenario
 from liqsim.errors import StudyError
 from liqsim.scenario.toml import inline
-from liqsim.study.runs import Found, Study, completed
+from liqsim.study.runs import Found, Study, check, completed
 from liqsim.study.variants import Variant
 
 _SHOCK: Final = re.compile(r"(?P<market>[^=]+)=(?P<fraction>[-+0-9.eE]+)(/(?P<over>[^/]+))?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME: Final = "%Y-%m-%d %H:%M:%S"
 _REVERSE_STEPS: Final = 8
 """Halvings of the interval in which the smallest shock is looked for: to 1/256 of it."""
 
@@ -60,6 +61,11 @@ class Stress:
     depth: Decimal | None
     at: datetime | None
     seeds: int
+
+    def as_typed(self) -> str:
+        """Return the options that it was made of."""
+        words = [f"--shock {s.market}={s.fraction}/{s.over or '0s'}" for s in self.shocks]
+        return " ".join(words + ([] if self.depth is None else [f"--depth {self.depth}"]))
 
     def begins(self, scenario: Scenario) -> datetime:
         """Return when the shocks begin in *scenario*."""
@@ -139,49 +145,51 @@ def run_stress(
     """
     Return what the stressed scenario came to with each seed, in their order.
 
+    *factor* times the shocks are put on top, none at all if it is 0.
+
     Raises:
         StudyError: See `settings_of`.
         ScenarioError: The scenario, or what the shock makes of it, is refused.
     """
     scenario = load_scenario(stress.file, overrides=stress.settings, seed=0)
-    if scenario.path_mode == "purged" and not scenario.baseline:
+    if scenario.path_mode == "purged":
         message = f"{stress.file}: path_mode is purged: a shock is none of its history; set on_top"
         raise StudyError(message)
     at = stress.begins(scenario)
     start = _EPOCH + timedelta(microseconds=scenario.start_unix_us)
-    if not start <= at < start + timedelta(microseconds=scenario.end_us):
-        message = f"--at {at:%Y-%m-%d %H:%M:%S}: must lie within the run"
+    end = start + timedelta(microseconds=scenario.end_us)
+    if not start <= at < end:
+        message = (
+            f"--at {at:{_TIME}}: must lie within the run, from {start:{_TIME}} to {end:{_TIME}}"
+        )
         raise StudyError(message)
-    variant = Variant("stressed", tuple(settings_of(stress, scenario, factor)))
+    stressed = stress if factor else attrs.evolve(stress, shocks=())
+    variant = Variant(stress.as_typed(), tuple(settings_of(stressed, scenario, factor)))
     study = Study(stress.file, stress.settings, (variant,), tuple(range(stress.seeds)))
     found: dict[int, Found] = {}
+    shares_references = check(study)
     progress(0, stress.seeds)
-    with completed(study, jobs=jobs) as runs:
+    with completed(study, jobs=jobs, shares_references=shares_references) as runs:
         for done, ((row, _), run) in enumerate(runs, start=1):
             found[row] = run
             progress(done, stress.seeds)
     return [found[row] for row in range(stress.seeds)]
 
 
-def chance(found: Sequence[Found], of: Callable[[Mapping[str, Any]], bool]) -> float:
-    """Return the share of runs whose measures are so."""
-    return sum(of(measures) for _, measures, _ in found) / len(found)
+def share_of(found: Sequence[Found], measure: str) -> float:
+    """Return the share of runs in which a measure in USD is above zero."""
+    return sum(Decimal(measures[measure]) > 0 for _, measures, _ in found) / len(found)
 
 
-def has_bad_debt(measures: Mapping[str, Any]) -> bool:
-    """Return whether a loss was, or at the end would be, nobody's."""
-    open_ = measures["unresolved_shortfall_usd"] or 0
-    return Decimal(measures["bad_debt_usd"]) + Decimal(open_) > 0
-
-
-def lost_usd(measures: Mapping[str, Any]) -> float:
-    """Return the bad debt of a run, with what accounts still due lack."""
-    return float(measures["bad_debt_usd"]) + float(measures["unresolved_shortfall_usd"] or 0)
+def unpaid_usd(found: Sequence[Found]) -> list[float]:
+    """Return the bad debt of every run, with what accounts still due lack."""
+    return [float(measures["unpaid_usd"]) for _, measures, _ in found]
 
 
 def smallest_shock(
     stress: Stress,
     limit_usd: float,
+    whole: Sequence[Found],
     *,
     jobs: int,
     progress: Progress,
@@ -190,25 +198,26 @@ def smallest_shock(
     """
     Return the smallest factor of the shocks, to 1/256, at which bad debt is above *limit_usd*.
 
-    *of* makes one figure of the bad debt of all seeds. None if the whole shock stays below. Bad
-    debt need not rise with the shock: what comes back is a factor above the limit whose neighbour
-    below is not.
+    *of* makes one figure of the bad debt of all seeds; *whole* is what the whole shock came to.
+    None if that stays below, 0 if no shock is needed. Bad debt need not rise with the shock: what
+    comes back is a factor above the limit whose neighbour below is not.
     """
-    whole = stress.seeds * (_REVERSE_STEPS + 1)
     step = 0
 
     def is_above(factor: Decimal) -> bool:
         base = step * stress.seeds
 
         def report(done: int, _all: int) -> None:
-            progress(base + done, whole)
+            progress(base + done, stress.seeds * (_REVERSE_STEPS + 1))
 
         found = run_stress(stress, jobs=jobs, progress=report, factor=factor)
-        return of([lost_usd(measures) for _, measures, _ in found]) > limit_usd
+        return of(unpaid_usd(found)) > limit_usd
 
     low, high = Decimal(0), Decimal(1)
-    if not is_above(high):
+    if of(unpaid_usd(whole)) <= limit_usd:
         return None
+    if is_above(low):
+        return low
     for step in range(1, _REVERSE_STEPS + 1):  # noqa: B007 — is_above reads it
         middle = (low + high) / 2
         low, high = (low, middle) if is_above(middle) else (middle, high)

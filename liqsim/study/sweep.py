@@ -8,6 +8,7 @@ where it stopped; every point of the grid faces the same seeds, so that points c
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from importlib.metadata import version
@@ -19,7 +20,7 @@ import duckdb
 
 from liqsim.api import load_scenario
 from liqsim.errors import StudyError
-from liqsim.study.runs import Found, Key, Study, completed
+from liqsim.study.runs import Found, Study, check, completed
 from liqsim.study.variants import Variant, parts_of
 from replay.measures import MEASURES
 from replay.outcome import KEYS, keys_of
@@ -42,8 +43,13 @@ _TYPES: Final = {
 _LEFT_OUT: Final = ("log", "overrides", "status")
 """Keys of the outcome that say nothing of a run whose log is gone."""
 
-_POINT_LIMIT: Final = 100_000
+_POINT_LIMIT: Final = 10_000
 """More points than that are a mistake."""
+
+TAIL_OF: Final = (
+    "list_avg(list_slice(list_reverse_sort(list({0}::double)), 1, (count(*) + 19) // 20))"
+)
+"""The mean of a column's highest twentieth, rounded up, as an aggregate in SQL."""
 
 Progress = Callable[[int, int], None]
 
@@ -88,12 +94,13 @@ class Sweep:
     def study(self) -> Study:
         """Return the runs: in front of the points the scenario as it is, the baseline of all."""
         variants = [Variant("base")]
-        for number, values in enumerate(self.points()):
-            settings = (
+        for values in self.points():
+            settings = tuple(
                 f"{axis.key}={value}" for axis, value in zip(self.axes, values, strict=True)
             )
-            variants.append(Variant(f"point {number}", tuple(settings)))
-        return Study(self.file, self.settings, tuple(variants), tuple(range(self.seeds)))
+            variants.append(Variant(", ".join(settings), settings))
+        seeds = tuple(range(self.seeds))
+        return Study(self.file, self.settings, tuple(variants), seeds, same_shocks=False)
 
 
 def read_axis(text: str) -> Axis:
@@ -111,12 +118,13 @@ def read_axis(text: str) -> Axis:
     if not equals or not key.strip() or not all(values):
         message = f"--grid {text!r}: must have the form table.key=VALUE,VALUE,…"
         raise StudyError(message)
-    for value in values:
-        if values.count(value) > 1:
+    known = [_number(value) or value for value in values]
+    for value, same in zip(values, known, strict=True):
+        if known.count(same) > 1:
             message = f"--grid {text!r}: has {value} twice"
             raise StudyError(message)
     key = key.strip()
-    return Axis(key, key.replace(".", "_").lower(), values)
+    return Axis(key, re.sub(r"[^a-z0-9_]", "", key.lower().replace(".", "_")), values)
 
 
 def read_axes(texts: Sequence[str]) -> tuple[Axis, ...]:
@@ -136,8 +144,11 @@ def read_axes(texts: Sequence[str]) -> tuple[Axis, ...]:
         if columns.count(axis.column) > 1:
             message = f"--grid {axis.key}: is given twice"
             raise StudyError(message)
-        if axis.column in _result_columns([]) or axis.column in ("point", "seed"):
+        if axis.column == "seed":
             message = f"--grid {axis.key}: --seeds says which seeds there are"
+            raise StudyError(message)
+        if axis.column in _result_columns([]) or axis.column == "point":
+            message = f"--grid {axis.key}: cannot be varied, it is a column of what comes out"
             raise StudyError(message)
     points = 1
     for axis in axes:
@@ -166,44 +177,31 @@ def run_sweep(sweep: Sweep, out: Path, *, jobs: int | None, progress: Progress) 
         "scenario_toml": scenario.resolved_toml,
         "grid": json.dumps({axis.key: axis.values for axis in sweep.axes}),
     }
-    # In on_top nothing is found that others face: the scenario itself need not run.
-    skipped = set() if scenario.path_mode == "purged" and not scenario.baseline else {0}
-    with completed(study, jobs=jobs or os.cpu_count() or 1, skip=_Skip(skipped, set())) as _:
-        pass  # Every point is loaded before there is a file.
-    is_new = not out.exists()
+    shares_references = check(study)  # Every point is loaded before there is a file.
     try:
         store = duckdb.connect(str(out))
     except duckdb.Error as error:
         message = f"{out}: cannot be opened as a sweep: {str(error).splitlines()[0]}"
         raise StudyError(message) from None
     with store:
-        if is_new:
+        if not store.execute("select count(*) from duckdb_tables()").fetchall()[0][0]:
             _create(store, sweep, about, markets)
         _refuse_other(store, out, about)
         rows = store.execute("select point, seed from runs where seed < ?", [sweep.seeds])
         done = {(seed, point + 1) for point, seed in rows.fetchall()}
-        whole = len(sweep.points()) * sweep.seeds
-        progress(len(done), whole)
         points, count = sweep.points(), 0
-        with completed(study, jobs=jobs or os.cpu_count() or 1, skip=_Skip(skipped, done)) as runs:
+        whole = len(points) * sweep.seeds
+        progress(len(done), whole)
+        # The scenario itself is run where it finds what the points face, and is no row.
+        skip = done | {(seed, 0) for seed in range(sweep.seeds)}
+        with completed(
+            study, jobs=jobs or os.cpu_count() or 1, shares_references=shares_references, skip=skip
+        ) as runs:
             for (seed, column), found in runs:
-                if column == 0:
-                    continue
                 _insert(store, sweep, markets, column - 1, seed, points[column - 1], found)
                 count += 1
                 progress(len(done) + count, whole)
     return count
-
-
-@attrs.frozen
-class _Skip:
-    """Runs that need not be made: of whole columns, or done already."""
-
-    columns: set[int]
-    done: set[Key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.done or (isinstance(key, tuple) and key[1] in self.columns)
 
 
 def _result_columns(markets: Sequence[str]) -> dict[str, str]:
@@ -252,14 +250,12 @@ def _views(axes: str) -> Iterator[str]:
     yield f"""
         create view points as
         select point, {axes}, count(*) as runs,
-            avg((bad_debt_usd + coalesce(unresolved_shortfall_usd, 0) > 0)::int) as p_bad_debt,
+            avg((unpaid_usd > 0)::int) as p_bad_debt,
             avg((deleveraged_usd > 0)::int) as p_deleveraged,
-            median(bad_debt_usd::double) as bad_debt_median_usd,
-            list_avg(list_slice(list_reverse_sort(list(bad_debt_usd::double)), 1,
-                greatest(1, round(count(*) * 0.05)::bigint))) as bad_debt_tail_usd,
+            median(unpaid_usd::double) as unpaid_median_usd,
+            {TAIL_OF.format("unpaid_usd")} as unpaid_tail_usd,
             median(deleveraged_usd::double) as deleveraged_median_usd,
-            list_avg(list_slice(list_reverse_sort(list(deleveraged_usd::double)), 1,
-                greatest(1, round(count(*) * 0.05)::bigint))) as deleveraged_tail_usd,
+            {TAIL_OF.format("deleveraged_usd")} as deleveraged_tail_usd,
             median(liquidated_usd::double) as liquidated_median_usd,
             median(amplification) as amplification_median,
             median(regret_usd::double) as regret_median_usd

@@ -1,9 +1,11 @@
--- owner_profits: what every owner but `outside` has made of the run, valued at its end.
+-- owner_profits: what every owner but `outside` has made of the run, valued at its end; without the
+--                accounts that are kept for arrivals and never arrived.
 --
 -- owner_id       the owner
 -- owner          its name
 -- kind           makers, fund, treasury, network, keeper, bucket, backer or desk
 -- cohort         cohort of an account; null for others and for accounts of a file
+-- has_arrived    whether it is an account that opened during the run
 -- is_liquidated  whether it was triggered at least once
 -- given_usd      what it was given from outside, less what it took out
 -- equity_usd     its cash and units after the last event, each market at the last price that the log
@@ -44,8 +46,16 @@ given as (
     )
     group by owner_id
 ),
-triggered as (select distinct bucket_id from liquidation_triggered)
-select o.owner_id, o.name as owner, o.kind, o.cohort, t.bucket_id is not null as is_liquidated,
+triggered as (select distinct bucket_id from liquidation_triggered),
+there as (
+    select p.owner_id, min(e.sim_time) > any_value(r.start_at) as is_late
+    from (select owner_id, min(seq) as seq from postings group by owner_id) as p
+    join events as e on e.seq = p.seq
+    cross join runs as r
+    group by p.owner_id
+)
+select o.owner_id, o.name as owner, o.kind, o.cohort,
+    o.kind = 'bucket' and n.is_late as has_arrived, t.bucket_id is not null as is_liquidated,
     coalesce(g.given_usd, 0)::decimal(38, 6) as given_usd,
     (coalesce(c.cash_usd, 0) + coalesce(w.value_usd, 0))::decimal(38, 16) as equity_usd,
     (coalesce(c.cash_usd, 0) + coalesce(w.value_usd, 0) - coalesce(g.given_usd, 0))::decimal(38, 16)
@@ -55,4 +65,5 @@ left join worth as w on w.owner_id = o.owner_id
 left join cash as c on c.owner_id = o.owner_id
 left join given as g on g.owner_id = o.owner_id
 left join triggered as t on t.bucket_id = o.owner_id
-where o.kind <> 'outside'
+left join there as n on n.owner_id = o.owner_id
+where o.kind <> 'outside' and (o.kind <> 'bucket' or n.owner_id is not null)

@@ -1,6 +1,7 @@
 """`liqsim compare`: variants on the same shocks, what they differ in, who gains and who loses."""
 
 import json
+from concurrent.futures.process import BrokenProcessPool
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.scenarios import engine_cascade, keeper_race
 
+from liqsim.study import runs as studies
 from replay.measures import MEASURES
 
 SMALL = "small: venue.tranches.share=0.2, venue.tranches.spacing=5s"
@@ -197,7 +199,17 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
             "venue.tranches.share = 2 must be above 0 and at most 1",
         ),
         (("--with", "a: venue.tranches.share=2"), "in the variant 'a'"),
-        (("--with", "none", "--with", "path_mode=purged"), "variants differ in path_mode"),
+        (("--with", "none", "--with", "path_mode=purged"), "differ in path_mode: they do not face"),
+        (
+            ("--with", "none", "--with", "seed=5"),
+            "differ in seed: they do not face the same shocks",
+        ),
+        (
+            ("--with", "none", "--with", "seed=5", "--seed", 3),
+            "seed=5: the seeds are given already",
+        ),
+        (("--with", "none", "--with", "end=2026-01-01T00:02:00Z"), "differ in end"),
+        (("--with", "none", "--set", "baseline='ab'"), "baseline"),
         (("--with", "none", "--seeds", 0), "--seeds 0: must be at least 1"),
         (("--with", "none", "--seeds", 2, "--seed", 1), "give one of them"),
         (("--with", "none", "--keep", "nowhere"), "there is no such folder"),
@@ -229,3 +241,30 @@ def test_json_of_a_comparison_has_no_float_that_is_money(stranger, cascade):
         assert isinstance(value, str) is (MEASURES[name].kind == "usd" and value is not None)
     json.dumps(found, allow_nan=False)
     assert engine_cascade()["name"] == found["scenario"]
+
+
+def test_who_arrives_is_held_against_whoever_arrived(stranger):
+    raw = engine_cascade()
+    raw["population"]["cohorts"]["longs"]["traders"] = {
+        "reaction": {"median": "1s", "p99": "1s"},
+        "arrivals": {"per_hour": 900, "max_per_hour": 2_000, "accounts_max": 50, "dip_slope": 20},
+    }
+    file = stranger.write_scenario("arrivals.toml", raw)
+    first, second = compared(stranger, file, "--with", "none", "--with", SMALL)
+
+    (row,) = (row for row in second["gains"] if row["group"] == "accounts that arrived")
+    assert row["owners"] == second["arrived_accounts"] > 5
+    accounts = sum(row["owners"] for row in second["gains"] if row["group"].startswith("accounts"))
+    assert accounts == first["accounts"] + second["arrived_accounts"] < 50 + first["accounts"]
+    assert sum(Decimal(row["net_usd"]) for row in second["gains"]) == 0
+
+
+def test_a_run_that_is_killed_is_no_bug_of_ours(stranger, cascade, monkeypatch):
+    def killed(*_arguments):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(studies, "_run", killed)
+    answer = stranger.says("compare", cascade, "--with", "none", "--with", SMALL, "--jobs", 1)
+
+    assert answer.exit_code == 2
+    assert "error: a run was killed" in answer.stderr

@@ -53,10 +53,10 @@ def test_chances_and_tails_are_those_of_the_runs(stranger, cascade):
     assert [run["seed"] for run in runs] == [0, 1, 2]
     lost = [float(r["bad_debt_usd"]) + float(r["unresolved_shortfall_usd"]) for r in runs]
     assert found["p_bad_debt"] == np.mean([x > 0 for x in lost]) > 0
-    assert found["bad_debt_tail_usd"] == pytest.approx(max(lost))
+    assert found["unpaid_tail_usd"] == pytest.approx(max(lost))
     assert found["p_deleveraged"] == np.mean([float(r["deleveraged_usd"]) > 0 for r in runs])
     text = stranger.says(*words).stdout
-    assert text.startswith("engine_cascade, 3 seeds\nfrom 2026-01-01 00:00:18 UTC: ETH -30% over")
+    assert text.startswith("engine_cascade, 3 seeds\nfrom 2026-01-01 00:00:18 UTC: ETH -30 % over")
     assert "chance of bad debt" in text
     assert "losses paid by nobody" in text
 
@@ -82,10 +82,22 @@ def test_the_smallest_shock_is_just_above_the_limit(stranger, cascade):
     def bad_debt(factor):
         fraction = Decimal("-0.6") * Decimal(factor)
         told = stranger.says(*words[:3], f"ETH={fraction}/20s", *words[4:]).json
-        return told["bad_debt_tail_usd"]
+        return told["unpaid_tail_usd"]
 
     assert bad_debt(part) > limit >= bad_debt(part - 1 / 256)
     assert stranger.says(*words, "--reverse", 1e9).json["smallest_part"] is None
+
+
+def test_where_no_shock_is_needed_none_is_named(stranger):
+    raw = engine_cascade(venue__fund__initial_usd=0, venue__waterfall={"deleveraging": "none"})
+    file = stranger.write_scenario("poor.toml", raw)
+    words = ("stress", file, "--shock", "ETH=-0.01", "--seeds", 1, "--jobs", 1, "--reverse", 0)
+
+    assert stranger.says(*words, "--json").json["smallest_part"] == 0
+    assert (
+        "without any shock the worst 5 % have a bad debt above 0 USD"
+        in stranger.says(*words).stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,10 +108,16 @@ def test_the_smallest_shock_is_just_above_the_limit(stranger, cascade):
         (("--shock", "ETH=-/1m"), "must have the form MARKET=FRACTION/DURATION"),
         (("--shock", "BTC=-0.3/1m"), "--shock BTC: the scenario has the markets ETH"),
         (("--shock", "ETH=-1/1m"), "fraction = -1 must be above -1"),
-        (("--depth", "0"), "--depth 0: must be a number above 0, to 1"),
-        (("--depth", "thin"), "--depth thin: must be a number above 0, to 1"),
+        (("--depth", "0"), "--depth 0: must be a number from 0.000001 to 1"),
+        (("--depth", "thin"), "--depth thin: must be a number from 0.000001 to 1"),
+        (("--shock", "ETH=-0.3/1m", "--reverse", "nan"), "--reverse nan: must be an amount of USD"),
+        (("--shock", "ETH=-0.3/20x"), "in the variant '--shock ETH=-0.3/20x'"),
+        (("--shock", "ETH=-0.3/1m", "--set", "seed=2"), "seed=2: the seeds are given already"),
         (("--depth", "0.5", "--reverse", 1), "--reverse looks for a part of a shock"),
-        (("--shock", "ETH=-0.3/1m", "--at", "2027-01-01 00:00"), "must lie within the run"),
+        (
+            ("--shock", "ETH=-0.3/1m", "--at", "2027-01-01 00:00"),
+            "must lie within the run, from 2026-01-01 00:00:00 to 2026-01-01 00:03:00",
+        ),
         (("--shock", "ETH=-0.3/1m", "--set", "path_mode=purged"), "path_mode is purged"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from support.scenarios import engine_cascade
 from support.stranger import Stranger
 
+from liqsim.study import runs as studies
 from liqsim.study import sweep as sweeping
 from replay.measures import MEASURES
 
@@ -29,7 +30,7 @@ def swept_original(tmp_path_factory):
     words = ("sweep", folder / file, *GRID, "--seeds", 2, "--jobs", 1, "-o", folder / "s.duckdb")
     answer = someone.says(*words)
     assert answer.exit_code == 0, answer.stderr
-    assert "4 points, 2 seeds, 8 runs made now: " in answer.stdout
+    assert "4 points; 8 runs made now, 8 in " in answer.stdout
     return folder / "s.duckdb"
 
 
@@ -79,7 +80,7 @@ def test_a_sweep_goes_on_where_it_stopped(stranger, cascade, swept, monkeypatch)
     words = ("sweep", cascade, *GRID, "--jobs", 1, "-o", swept)
     again = stranger.says(*words, "--seeds", 2)
 
-    assert again.stdout.endswith("4 points, 2 seeds, 4 runs made now: s.duckdb\n")
+    assert again.stdout.endswith("4 points; 4 runs made now, 8 in s.duckdb\n")
     told = "select digest from runs order by point, seed"
     digests = [row[0] for row in rows(swept, told)]
     assert len(set(digests)) == len(digests) == len(whole)
@@ -88,11 +89,11 @@ def test_a_sweep_goes_on_where_it_stopped(stranger, cascade, swept, monkeypatch)
     assert {d for (d,) in kept} == set(digests)
     # More seeds of the same grid: the others stay as they are.
     more = stranger.says(*words, "--seeds", 3)
-    assert more.stdout.endswith("4 points, 3 seeds, 4 runs made now: s.duckdb\n")
+    assert more.stdout.endswith("4 points; 4 runs made now, 12 in s.duckdb\n")
     # What has no run left to make makes none.
     monkeypatch.setattr(sweeping, "_insert", None)
     none = stranger.says(*words, "--seeds", 2)
-    assert none.stdout.endswith("4 points, 2 seeds, 0 runs made now: s.duckdb\n")
+    assert none.stdout.endswith("4 points; 0 runs made now, 12 in s.duckdb\n")
 
 
 def test_an_interrupted_sweep_leaves_what_it_has(stranger, cascade, monkeypatch):
@@ -109,7 +110,7 @@ def test_an_interrupted_sweep_leaves_what_it_has(stranger, cascade, monkeypatch)
     assert stranger.says(*words).exit_code == 130
     assert rows("s.duckdb", "select count(*) from runs") == [(3,)]
     monkeypatch.setattr(sweeping, "_insert", insert)
-    assert stranger.says(*words).stdout.endswith("5 runs made now: s.duckdb\n")
+    assert stranger.says(*words).stdout.endswith("5 runs made now, 8 in s.duckdb\n")
 
 
 def test_views_of_a_sweep_are_the_figures_of_its_rows(swept):
@@ -145,7 +146,25 @@ def test_the_questions_of_the_docs_have_answers(swept):
     assert float(size) == pytest.approx(low + 0.95 * (high - low), abs=1e-5)
 
 
-def test_a_purged_sweep_faces_what_the_scenario_itself_finds(stranger, cascade):
+def test_shocks_and_depth_make_a_grid(stranger, cascade):
+    shock = '[{at=2026-01-01T00:00:30Z,fraction=%s,over="10s"}]'
+    words = ("--grid", f"markets.ETH.shocks={shock % -0.1},{shock % -0.4}", "--jobs", 1)
+    answer = stranger.says("sweep", cascade, *words, "-o", "s.duckdb")
+    assert answer.exit_code == 0, answer.stderr
+
+    found = rows("s.duckdb", "select markets_eth_shocks, lowest_reference_eth from runs order by 2")
+    assert found[0][0] == shock % -0.4
+    assert found[0][1] < found[1][1]
+
+
+def test_a_file_from_which_nothing_came_is_no_obstacle(stranger, cascade):
+    duckdb.connect("s.duckdb").close()
+    answer = stranger.says("sweep", cascade, *GRID[:2], "--jobs", 1, "-o", "s.duckdb")
+
+    assert answer.stdout.endswith("2 points; 2 runs made now, 2 in s.duckdb\n")
+
+
+def test_a_purged_sweep_faces_what_the_scenario_itself_finds(stranger, cascade, monkeypatch):
     words = ("--set", "path_mode=purged", "--grid", "venue.tranches.share=0.2,1", "--jobs", 1)
     answer = stranger.says("sweep", cascade, *words, "-o", "s.duckdb")
     assert answer.exit_code == 0, answer.stderr
@@ -154,6 +173,11 @@ def test_a_purged_sweep_faces_what_the_scenario_itself_finds(stranger, cascade):
 
     ((digest,),) = rows("a.duckdb", "select reference_digest from runs")
     assert rows("s.duckdb", "select distinct baseline from runs") == [(digest,)]
+    made = []
+    monkeypatch.setattr(studies, "_run", made.append)
+    again = stranger.says("sweep", cascade, *words, "-o", "s.duckdb")
+    assert again.stdout.endswith("2 points; 0 runs made now, 2 in s.duckdb\n")
+    assert not made  # Not the base either.
 
 
 @pytest.mark.parametrize(
@@ -163,6 +187,13 @@ def test_a_purged_sweep_faces_what_the_scenario_itself_finds(stranger, cascade):
         (("--grid", "venue.tranches.share"), "must have the form table.key=VALUE,VALUE"),
         (("--grid", "venue.tranches.share=0.2,,1"), "must have the form table.key=VALUE,VALUE"),
         (("--grid", "venue.tranches.share=1,1"), "has 1 twice"),
+        (("--grid", "venue.tranches.share=0.10,0.1"), "has 0.10 twice"),
+        (("--grid", "path_mode=on_top,purged"), "is a column of what comes out"),
+        ((*GRID, "--set", "seed=3"), "seed=3: the seeds are given already"),
+        (
+            ("--set", "path_mode=purged", "--grid", "markets.ETH.path.bridge_volatility=0,1"),
+            "differ in markets.ETH.path: they do not face the same shocks",
+        ),
         (("--grid", "seed=1,2"), "--seeds says which seeds there are"),
         (("--grid", "venue.tranches.share=0.5,2"), "share = 2 must be above 0 and at most 1"),
         ((*GRID, "--grid", "venue.tranches.share=0.1,0.3"), "is given twice"),

@@ -1,9 +1,13 @@
 """Medians, tail means and intervals over seeds."""
 
+import math
+
+import duckdb
 import numpy as np
 import pytest
 
 from liqsim.study.statistics import summary
+from liqsim.study.sweep import TAIL_OF
 from liqsim.study.variants import read_variant
 
 
@@ -12,6 +16,7 @@ def test_a_constant_difference_has_no_width():
 
     assert found is not None
     for estimate in (found.median_difference, found.tail_difference):
+        assert estimate is not None
         assert (estimate.value, estimate.low, estimate.high) == (2.0, 2.0, 2.0)
 
 
@@ -25,12 +30,28 @@ def test_the_tail_is_the_worst_twentieth():
     assert (high.tail_mean, low.tail_mean) == (97.0, 2.0)
 
 
-def test_what_is_not_defined_on_a_seed_is_left_out_on_both_sides():
+def test_the_tail_is_rounded_up_in_the_views_of_a_sweep_too():
+    for count in (1, 19, 20, 21, 50, 90, 130):
+        values = [float(n) for n in range(count)]
+        found = summary(values, values, is_worse_high=True)
+        sql = f"select {TAIL_OF.format('x')} from (select unnest(range({count})) as x)"
+        ((view,),) = duckdb.sql(sql).fetchall()
+        worst = values[-math.ceil(count / 20) :]
+        assert found is not None
+        assert found.tail_mean == view == sum(worst) / len(worst)
+
+
+def test_what_is_not_defined_on_a_seed_is_in_no_pair():
     found = summary([1.0, None, 5.0], [0.0, 9.0, None], is_worse_high=True)
 
     assert found is not None
-    assert (found.runs, found.median, found.median_difference.value) == (1, 1.0, 1.0)
+    assert (found.runs, found.pairs, found.median) == (2, 1, 3.0)
+    assert found.median_difference is not None
+    assert found.median_difference.value == 1.0
     assert summary([None], [1.0], is_worse_high=True) is None
+    alone = summary([2.0], [None], is_worse_high=True)
+    assert alone is not None
+    assert (alone.runs, alone.pairs, alone.median_difference) == (1, 0, None)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
@@ -41,6 +62,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         one, other = draws.standard_t(2, size=(2, 60))
         found = summary(list(one + 5), list(other + 5), is_worse_high=True)
         assert found is not None
+        assert found.median_difference is not None
         held += found.median_difference.low <= 0 <= found.median_difference.high
     # Binomial(300, 0.95) has 5 sigma = 19; bootstraps of a median err on the wide side.
     assert held >= 266

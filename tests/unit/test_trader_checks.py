@@ -72,12 +72,11 @@ def _arrivals(**changes: Any) -> Raw:
             f"{_PATH}.arrivals.max_per_hour = 5 must be at least per_hour, 10",
         ),
         (
-            _arrivals(fee_elasticity=1, fee_reference=Decimal("0.001")),
-            f"{_PATH}.arrivals.fee_elasticity = 1 must be 0: venue.fees.taker is 0",
-        ),
-        (
-            _arrivals(margin_elasticity=1, margin_reference=Decimal("0.1")),
-            f"{_PATH}.arrivals.margin_elasticity = 1 must be 0: the market asks for no initial",
+            changed(
+                _arrivals(accounts_max=100_000, size=100),
+                {"population__cohorts__longs__notional_usd": 10**9},
+            ),
+            f"{_PATH}.arrivals.accounts_max = 100000 must leave positions, all as large",
         ),
         (
             changed(_arrivals(fee_elasticity=1), {"venue__fees": {"taker": Decimal("0.001")}}),

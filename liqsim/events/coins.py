@@ -31,7 +31,7 @@ class CoinsDeposited:
 @attrs.frozen
 class CoinsSettled:
     """
-    A bucket settled in coins with the makers what an execution had left in USD or in contracts.
+    An account settled in coins with the makers what an execution had left in USD or in contracts.
 
     Of a linear contract: coins paid a debt once the position was gone. Of an inverse one, after
     every execution: contract units and coins were exchanged one for one, so that what is left
@@ -40,7 +40,7 @@ class CoinsSettled:
 
     Attributes:
         tranche_seq: The tranche of the execution.
-        bucket_id: The bucket, as an owner.
+        account_id: The account, as an owner: the bucket of the tranche, or one deleveraged for it.
         market_id: Which market.
         units_e8: Contract units that it received; negative is given.
         coins_e8: Coins that it received; negative is given.
@@ -50,13 +50,13 @@ class CoinsSettled:
 
     TAG: ClassVar[str] = "coins_settled"
     TRANSFERS: ClassVar[tuple[Transfer, ...]] = (
-        Transfer(Owner.MAKERS, "bucket_id", "units_e8", market="market_id"),
-        Transfer(Owner.MAKERS, "bucket_id", "coins_e8", market="market_id", is_coin=True),
-        Transfer(Owner.MAKERS, "bucket_id", "amount_uusd"),
+        Transfer(Owner.MAKERS, "account_id", "units_e8", market="market_id"),
+        Transfer(Owner.MAKERS, "account_id", "coins_e8", market="market_id", is_coin=True),
+        Transfer(Owner.MAKERS, "account_id", "amount_uusd"),
     )
 
     tranche_seq: int = sequence()
-    bucket_id: int = identifier()
+    account_id: int = identifier()
     market_id: int = identifier()
     units_e8: int = signed()
     coins_e8: int = signed()

@@ -137,7 +137,7 @@ class Coins:
         self._context.journal.append(
             CoinsSettled(
                 tranche_seq=tranche_seq,
-                bucket_id=bucket,
+                account_id=bucket,
                 market_id=desk.market_id,
                 units_e8=settled.units_e8,
                 coins_e8=settled.coins_e8,

@@ -80,7 +80,8 @@ def decide_coins(
     Return what brings units and cash to what they should be, and has coins for the difference.
 
     Units and coins go one for one, coins and USD at the price, rounded for the makers. Coins do not
-    go below zero: what they cannot pay stays missing in the cash.
+    go below zero: what they cannot pay stays missing in the cash, but for a micro-dollar, which is
+    no more than what rounding took.
 
     >>> decide_coins(units_e8=0, coins_e8=10**9, cash_uusd=-50 * 10**6, units_after_e8=0,
     ...              cash_after_uusd=0, price_e8=80 * 10**8)
@@ -90,6 +91,7 @@ def decide_coins(
     free = coins_e8 + units_e8 - units_after_e8
     wanted = collateral_e8(missing, price_e8)  # What it buys, if negative, is rounded down.
     sold = min(wanted, free)
-    amount = missing if sold == wanted else value_uusd(sold, price_e8)
+    worth = value_uusd(sold, price_e8)
+    amount = missing if sold == wanted or missing - worth == 1 else worth
     units = units_after_e8 - units_e8
     return Exchange(units, -units - sold, amount)

@@ -42,7 +42,11 @@ class Accounts:
     market_ids: npt.NDArray[np.int64]
     quantities_e8: npt.NDArray[np.int64]
     entries_e8: npt.NDArray[np.int64]
-    coins_e8: npt.NDArray[np.int64]
+    coins_e8: npt.NDArray[np.int64] = attrs.field()
+
+    @coins_e8.default
+    def _no_coins(self) -> npt.NDArray[np.int64]:
+        return np.zeros_like(self.collaterals_uusd)
 
     def markets_of_accounts(self) -> list[int | None]:
         """Return the market of every isolated account, None for those with several legs."""

@@ -98,6 +98,7 @@ class Coins:
         self, desk: MarketDesk, bucket: int, size_e8: int, of_size_e8: int, price_e8: int
     ) -> None:
         """Take note that *size_e8* of what a bucket has is about to be closed for another one's."""
+        self._last_price_e8[bucket] = price_e8
         if desk.rule.is_inverse:
             held = abs(self._margins.position(desk, bucket))
             self._aim(desk, bucket, closed_units_e8(size_e8, of_size_e8, held), price_e8)
@@ -117,11 +118,12 @@ class Coins:
         if target is not None:
             self._record(tranche_seq, desk, bucket, target, cause)
 
-    def pay_debt(self, tranche_seq: int, desk: MarketDesk, bucket: int) -> None:
-        """Have the coins of a bucket without a position pay what it owes, as far as they go."""
-        if self._margins.cash_uusd(bucket) < 0 < self._margins.coins(desk, bucket):
+    def pay_debt(self, tranche_seq: int, desk: MarketDesk, bucket: int, cause: int) -> None:
+        """Have the coins of a bucket pay what it owes once its position is gone, if they can."""
+        is_closed = not self._margins.position(desk, bucket)
+        if is_closed and self._margins.cash_uusd(bucket) < 0 < self._margins.coins(desk, bucket):
             target = _Target(0, 0, self._last_price_e8[bucket])
-            self._record(tranche_seq, desk, bucket, target, tranche_seq)
+            self._record(tranche_seq, desk, bucket, target, cause)
 
     def _record(
         self, tranche_seq: int, desk: MarketDesk, bucket: int, target: _Target, cause: int

@@ -440,7 +440,7 @@ class Venue:
     ) -> int:
         journal, bucket = self._context.journal, tranche.bucket_id
         if not self._margins.legs(bucket):
-            self._coins.pay_debt(tranche.seq, tranche.desk, bucket)
+            self._coins.pay_debt(tranche.seq, tranche.desk, bucket, tranche.seq)
             self._fill_hole(tranche)
         self._settled_at_us[bucket] = self._context.now_us
         return journal.append(
@@ -565,14 +565,14 @@ class Venue:
         for number, part in enumerate(parts, start=1):
             quantity = -part.size_e8 if position > 0 else part.size_e8
             self._coins.closing(desk, bucket, quantity, price)
-            if sizes is not None:
-                whole, other = int(sizes[part.counterparty_id]), part.counterparty_id
-                self._coins.opposed(desk, other, part.size_e8, whole, price)
+            other = part.counterparty_id
+            whole = part.size_e8 if sizes is None else int(sizes[other])
+            self._coins.opposed(desk, other, part.size_e8, whole, price)
             seq = self._context.journal.append(
                 PositionDeleveraged(
                     tranche_seq=tranche.seq,
                     bucket_id=bucket,
-                    counterparty_id=part.counterparty_id,
+                    counterparty_id=other,
                     market_id=desk.market_id,
                     rank_number=number,
                     quantity_e8=quantity,
@@ -582,8 +582,9 @@ class Venue:
                 tranche.seq,
             )
             self._coins.settle(tranche.seq, desk, bucket, seq)
-            self._coins.settle(tranche.seq, desk, part.counterparty_id, seq)
-            self._watch(part.counterparty_id)
+            self._coins.settle(tranche.seq, desk, other, seq)
+            self._coins.pay_debt(tranche.seq, desk, other, seq)
+            self._watch(other)
         return sum(part.size_e8 for part in parts)
 
     # Execution by keepers -----------------------------------------------------------------------

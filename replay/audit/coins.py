@@ -60,7 +60,7 @@ def executed(book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver) -> int
 
 def deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     """Note what must be settled after a deleveraging, on both sides."""
-    book.last_price_e8[e.bucket_id] = e.price_e8
+    book.last_price_e8[e.bucket_id] = book.last_price_e8[e.counterparty_id] = e.price_e8
     part = book.slices.get(e.bucket_id)
     if not book.rule(e.market_id).is_inverse or part is None or not part.size_e8:
         return
@@ -107,9 +107,9 @@ def coins_settled(book: Book, entry: Entry, e: CoinsSettled) -> None:
     lacks = due.cash_uusd - cash
     free = coins + held - due.units_e8
     sold = min(-(-lacks * _E10 // due.price_e8), free)
-    # Who sells all that is free gets what that is worth, whoever sells less, what it lacks.
-    paid = lacks if sold < free or sold * due.price_e8 >= lacks * _E10 else None
-    amount = sold * due.price_e8 // _E10 if paid is None else paid
+    # Who sells all that is free gets what it is worth, and a micro-dollar if that is all it lacks.
+    worth = sold * due.price_e8 // _E10
+    amount = lacks if sold < free or worth >= lacks - 1 else worth
     for name, actual, right in (
         ("price_e8", e.price_e8, due.price_e8),
         ("units_e8", e.units_e8, due.units_e8 - held),

@@ -1119,7 +1119,41 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
         funding = draw(_fundings())
         if funding is not None:
             raw["markets"][name]["funding"] = funding
+    draw(_coins(raw))
     return raw
+
+
+@st.composite
+def _coins(draw: st.DrawFn, raw: Raw) -> None:
+    """Give some cohorts coins as collateral, and have some contracts be inverse; mostly neither."""
+    cohorts = raw["population"]["cohorts"]
+    raw["venue"]["margin"]["coin_haircut"] = draw(_of(0, 0, Decimal("0.1"), Decimal("0.5")))
+    crossed = {name for table in cohorts.values() for name in table.get("legs", ())}
+    for name in raw["markets"]:
+        isolated = [table for table in cohorts.values() if table.get("market") == name]
+        is_inverse = draw(_of(False, False, False, True)) and name not in crossed
+        for table in isolated:
+            if is_inverse or draw(_of(False, False, False, True)):
+                table["collateral"] = "coin"
+                table.pop("traders", None)
+        if is_inverse:
+            make_inverse(raw, name)
+
+
+def make_inverse(raw: Raw, name: str) -> None:
+    """Have the contract of a market of *raw* be inverse, and drop what does not go with it."""
+    market = raw["markets"][name]
+    market["contract"] = "inverse"
+    market.pop("funding", None)
+    raw["venue"].setdefault("waterfall", {})["profit_haircut"] = "none"
+    for key in ("maintenance", "initial"):
+        if market.get(key):
+            rates = [rate for _, rate in market.pop(key)]
+            starts = (0, 5_000, 20_000)
+            market[f"{key}_usd"] = [list(tier) for tier in zip(starts, rates, strict=False)]
+    for table in raw["population"]["cohorts"].values():
+        if table.get("market") == name:
+            table["collateral"] = "coin"
 
 
 def _return(**changes: Any) -> Raw:

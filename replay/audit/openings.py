@@ -43,7 +43,7 @@ class Openings:
         changes: (what it says, event) of the dated changes so far, by code and market.
         given_uusd: Collateral of each bucket at the start.
         coins_e8: Coins of each bucket at the start.
-        coins_uusd: What they were worth at its entry price.
+        entered_e8: Entry price of each bucket, at which its coins count.
         asked_e22: Initial margin that its positions of the start ask for.
         is_open: Whether anything but deposits has happened.
         last_us: Time of the last event.
@@ -59,7 +59,7 @@ class Openings:
     )
     given_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     coins_e8: dict[int, int] = attrs.Factory(dict)
-    coins_uusd: dict[int, int] = attrs.Factory(dict)
+    entered_e8: dict[int, int] = attrs.Factory(dict)
     asked_e22: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     is_open: bool = False
     last_us: int = 0
@@ -156,7 +156,8 @@ class Openings:
         """Check that nobody has opened with less than the venue asks for."""
         listed = {o.owner_id for o in self.log.owners if o.kind == "bucket" and not o.cohort}
         for bucket, asked in self.asked_e22.items():
-            given = self.given_uusd[bucket] + self.coins_uusd.get(bucket, 0)
+            in_coins = self.coins_e8.get(bucket, 0) * self.entered_e8[bucket] // _E10
+            given = self.given_uusd[bucket] + in_coins
             is_let = self.terms.lets_short_open and bucket in listed
             if given * E22_PER_UUSD < asked and not is_let:
                 least = usd(-(-asked // E22_PER_UUSD))
@@ -171,8 +172,7 @@ class Openings:
         names = ("seq", "market_id", "bucket_id", "quantity_e8", "price_e8")
         for seq, *leg in zip(*(columns[name].tolist() for name in names), strict=True):
             market, bucket, quantity, price = leg
-            if bucket in self.coins_e8:  # Worth what they are at the entry price.
-                self.coins_uusd[bucket] = self.coins_e8[bucket] * price // _E10
+            self.entered_e8[bucket] = price
             if market < len(self.terms.markets):
                 rule = self.terms.markets[market].rule.as_initial
                 self.asked_e22[bucket] += maintenance_e22(rule, quantity, price)

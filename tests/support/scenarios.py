@@ -687,6 +687,34 @@ def mingled(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def in_coins(**overrides: Any) -> Raw:
+    """A fall of an inverse contract and a rise of a linear one, against collateral in coins."""
+    by_notional = {"maintenance": [], "maintenance_usd": [[0, Decimal("0.01")]]}
+    raw = small_scenario(
+        name="in_coins",
+        end=at(120),
+        markets__ETH=market(
+            path=knots((0, 100), (20, 100), (50, 82), (120, 90)),
+            liquidity=_book(15_000),
+            contract="inverse",
+            **by_notional,
+        ),
+        markets__BTC=market(
+            path=knots((0, 200), (30, 200), (70, 236), (120, 210)),
+            liquidity=_book(8_000),
+            **by_notional,
+        ),
+        venue__tranches={"share": Decimal("0.5"), "spacing": "1s"},
+        venue__fund__initial_usd=300,
+        venue__fees__taker=Decimal("0.0005"),
+        population__cohorts={
+            "eth": _crowd(collateral="coin"),
+            "btc": _crowd(collateral="coin") | {"market": "BTC"},
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -718,6 +746,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "comeback": comeback,
     "rebalanced": rebalanced,
     "mingled": mingled,
+    "in_coins": in_coins,
 }
 """The hand-written scenarios, by name."""
 
@@ -1303,8 +1332,8 @@ def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
 # Accounts and prices by hand ----------------------------------------------------------------------
 
 
-Position = tuple[Any, Any, Any]
-"""(signed units, entry price, collateral), in units and USD."""
+Position = tuple[Any, ...]
+"""(signed units, entry price, collateral), in units and USD; of isolated ones perhaps coins."""
 
 
 def prepared_by_hand(
@@ -1324,11 +1353,13 @@ def prepared_by_hand(
     prepared = prepare(load(raw))
     legs: list[tuple[int, int, int, int]] = []
     collaterals = []
+    coins = np.zeros(len(positions), dtype=np.int64)
     for row, account in enumerate(positions):
         total = Decimal(0)
         for market_id, leg in enumerate(account if isinstance(account, list) else [account]):
             if leg is not None:
-                units, entry, collateral = map(Decimal, leg)
+                units, entry, collateral, *rest = map(Decimal, leg)
+                coins[row] = round(sum(rest, Decimal(0)) * 10**8)
                 legs.append((row, market_id, round(units * 10**8), round(entry * 10**8)))
                 total += collateral
         collaterals.append(round(total * 10**6))
@@ -1341,6 +1372,6 @@ def prepared_by_hand(
             held[second:] = round(Decimal(price) * 10**8)
         paths[market_id] = ReferencePath(paths[market_id].step_us, held)
     accounts = Accounts(
-        names, ["hand"] * len(names), np.array(collaterals, dtype=np.int64), *columns
+        names, ["hand"] * len(names), np.array(collaterals, dtype=np.int64), *columns, coins
     )
     return attrs.evolve(prepared, paths=tuple(paths), accounts=accounts)

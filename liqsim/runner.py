@@ -319,7 +319,8 @@ class Simulation:
         if not accounts.names:
             return
         buckets = np.arange(len(accounts.names)) + self._prepared.first_bucket
-        in_usd, in_coins = accounts.coins_e8 == 0, np.flatnonzero(accounts.coins_e8)
+        in_usd = (accounts.coins_e8 == 0) | (accounts.collaterals_uusd != 0)
+        in_coins = np.flatnonzero(accounts.coins_e8)
         if in_usd.any():
             amounts = accounts.collaterals_uusd[in_usd]
             self.journal.append_many(

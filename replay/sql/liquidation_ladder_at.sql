@@ -154,7 +154,10 @@ reached as (
     join margins as m on m.owner_id = p.owner_id
     join scenario_books as b on b.market_id = p.market_id
     -- Coins may outweigh a short: it is then due as the price falls, which is no step of its side.
-    where p.slope_e22 <> 0 and sign(p.slope_e22) = sign(p.units)
+    where p.slope_e22 <> 0 and (
+        sign(p.slope_e22) = sign(p.units)
+        or m.margin_e22 < 0 or (m.margin_e22 = 0 and b.due_at_zero)
+    )
     group by p.market_id, p.owner_id
 ),
 sums as (

@@ -22,6 +22,8 @@ from support.scenarios import HANDMADE, LAST_LAYERS, Raw, load, scenarios
 from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
+    CoinsDeposited,
+    CoinsSettled,
     ContributionPaid,
     Entry,
     FundDrawn,
@@ -75,6 +77,7 @@ _FLOORS_OF_BOTH = {
     "restored": 25,
     "revalued between moves": 1_000,
     "makers falls": 13,
+    "converted": 60,
     "fund falls": 9,
 }
 _FLOORS: Final[dict[str, dict[str, int]]] = {
@@ -177,7 +180,8 @@ class Reckoning:
 
     def _read(self, entry: Entry) -> None:
         event = entry.event
-        is_opening = entry.sim_time_us == 0 and isinstance(event, FundsDeposited | PositionOpened)
+        opening = FundsDeposited | CoinsDeposited | PositionOpened
+        is_opening = entry.sim_time_us == 0 and isinstance(event, opening)
         if not is_opening and self._opening is None:
             self._open(entry.seq - 1)
         before = {
@@ -233,6 +237,10 @@ class Reckoning:
                 self.given[event.owner_id] += event.amount_uusd
             case PositionOpened():
                 self._trade(event.bucket_id, MAKERS, event)
+            case CoinsDeposited():
+                self.units[event.bucket_id][event.market_id] += event.quantity_e8
+            case CoinsSettled():
+                self._exchanged(entry.seq, event)
             case OracleUpdated() | BookSampled():
                 self.marks[event.market_id] = event.mark_price_e8
                 self.shadows[event.market_id] = event.shadow_mark_e8
@@ -278,6 +286,29 @@ class Reckoning:
             case MarketExtremes():
                 return self._price(event.market_id, event.end_market_e8)
         return None
+
+    def _exchanged(self, seq: int, event: CoinsSettled) -> None:
+        """Post an exchange with the makers; coins and contract units count alike."""
+        account, market = event.account_id, event.market_id
+        coins, case = event.units_e8 + event.coins_e8, self._case(event)
+        self.units[account][market] += coins
+        self.units[MAKERS][market] -= coins
+        self._pay(MAKERS, account, event.amount_uusd)
+        self.touched |= {account, MAKERS}
+        if case.bucket == account and (coins or event.amount_uusd):
+            self.census["converted"] += 1
+            case.parts.append(seq)
+            self.parts[seq] = _Part(
+                case.seq,
+                market,
+                {
+                    "landing": event.price_e8,
+                    "fee": 0,
+                    "paid": -event.amount_uusd * E10,
+                    "closed": -coins,
+                },
+                0,
+            )
 
     def _executed(self, seq: int, event: Any) -> int | None:
         """Post an execution, and note what it met; return the market whose price it states."""
@@ -338,7 +369,7 @@ class Reckoning:
         elif event.standing is Standing.FIRST_ORDER:
             crossing = dict(self.shadows)
             self.census["crossed at the trigger"] += 1
-        units = {m: q for m, q in self.units[bucket].items() if q}
+        units = {m: q for m, q in self.units[bucket].items() if q or m == event.market_id}
         self.census["liquidation of several legs"] += len(units) > 1
         bankruptcy = {m: self.marks[m] for m in units} | {
             event.market_id: event.bankruptcy_price_e8

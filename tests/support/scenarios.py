@@ -92,13 +92,15 @@ def bars_csv(*rows: tuple[Any, Any, Any, Any], bar_s: int = 20) -> str:
     return "\n".join(lines) + "\n"
 
 
-def accounts_csv(*rows: tuple[Any, Any, Any, Any, Any]) -> str:
-    """Return the file of (account, market, quantity, entry price, collateral) rows."""
+def accounts_csv(*rows: tuple[Any, ...]) -> str:
+    """Return the file of (account, market, quantity, entry price, collateral[, coins]) rows."""
     lines = ["account,market,quantity,entry_price,collateral_usd"]
+    if any(len(row) > len(lines[0].split(",")) for row in rows):
+        lines[0] += ",collateral_coins"
     return "\n".join([*lines, *(",".join(map(str, row)) for row in rows)]) + "\n"
 
 
-def listed(*rows: tuple[Any, Any, Any, Any, Any], **changes: Any) -> Raw:
+def listed(*rows: tuple[Any, ...], **changes: Any) -> Raw:
     """Return a population of such accounts from a file."""
     return {"file": data_file(accounts_csv(*rows))} | changes
 
@@ -1073,13 +1075,13 @@ def _cohorts(draw: st.DrawFn, name: str, max_leverage: int) -> Raw:
 
 
 @st.composite
-def _listed(draw: st.DrawFn, names: list[str]) -> Raw:
-    """Draw accounts of a file; one in a few is due at the start."""
-    rows: list[tuple[Any, Any, Any, Any, Any]] = []
+def _listed(draw: st.DrawFn, names: list[str], inverse: set[str]) -> Raw:
+    """Draw accounts of a file, with coins in *inverse* markets; one in a few is due at first."""
+    rows: list[tuple[Any, ...]] = []
     held: set[tuple[int, str]] = set()
     for _ in range(draw(st.integers(1, 5))):
         name, number = draw(st.sampled_from(names)), draw(st.integers(0, 4))
-        if (number, name) in held:
+        if (number, name) in held or (-1 - number, name) in held:
             continue
         is_cross = any(number == other for other, _ in held)
         held.add((number, name))
@@ -1087,8 +1089,14 @@ def _listed(draw: st.DrawFn, names: list[str]) -> Raw:
         size_usd = draw(_decimal(1_000, 2_000_000, 2))
         quantity = max(round(size_usd / entry, 8), Decimal("0.00000001"))
         collateral = max(round(size_usd / draw(_of(5, 12, 24, 80)), 6), Decimal("0.01"))
-        given = "" if is_cross else collateral
-        rows.append((f"real {number}", name, quantity * draw(_of(1, -1)), entry, given))
+        signed = quantity * draw(_of(1, -1))
+        if name in inverse:
+            coins = max(round(collateral / entry, 8), Decimal("0.00000001"))
+            rows.append((f"coin {number} {name}", name, signed, entry, "", coins))
+            held.remove((number, name))
+            held.add((-1 - number, name))
+        else:
+            rows.append((f"real {number}", name, signed, entry, "" if is_cross else collateral, ""))
     return listed(*rows, due_at_start="liquidate")
 
 
@@ -1325,7 +1333,8 @@ def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
     count = -(-(raw["end"] - START) // timedelta(seconds=_BAR_S))
     rows = draw(_rows(_START_PRICES[first], count))
     table["path"] = bars(*rows, bar_s=_BAR_S, step=draw(_of("1s", "10s")))
-    raw["population"]["accounts"] = draw(_listed(names))
+    inverse = {name for name in names if raw["markets"][name].get("contract") == "inverse"}
+    raw["population"]["accounts"] = draw(_listed(names, inverse))
     return raw
 
 

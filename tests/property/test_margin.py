@@ -246,7 +246,7 @@ def check_restore(random: Random, census: Counter[str]) -> None:
     level = restore_price(bucket.cash_uusd, of, is_long=is_long, due_at_zero=due_at_zero)
 
     if is_long and weight >= Fraction(bucket.quantity_e8, UNIT_SCALE):
-        # More maintenance than position: no higher price helps, and lower ones only who owes nothing.
+        # More maintenance than position: no higher price helps; lower ones only who owes nothing.
         assert level is None if not restored(1) else level == 1
         census["no higher price helps"] += 1
         return

@@ -15,7 +15,7 @@ import simpy
 from liqsim.errors import ResumeError, ScenarioError
 from liqsim.eventlog.baseline import Baseline, logged_references, read_baseline
 from liqsim.eventlog.writer import EventLogWriter, Header, OwnerRow, Prices, prices_digest
-from liqsim.events import FundsDeposited, MarkFeed, Owner, OwnerKind, PositionOpened
+from liqsim.events import CoinsDeposited, FundsDeposited, MarkFeed, Owner, OwnerKind, PositionOpened
 from liqsim.events.schema import FIRST_FREE_OWNER
 from liqsim.journal import Journal, Sink
 from liqsim.mechanics.arrivals import Reserved
@@ -189,6 +189,7 @@ class Prepared:
             end_us=scenario.end_us,
             owners=self.owners(),
             markets=[market.name for market in scenario.markets],
+            coin_markets=scenario.coin_markets,
             prices=[(path.step_us, path.prices_e8) for path in self.paths],
             is_history=scenario.is_purging,
             versions={"liqsim": version("liqsim"), "python": platform.python_version()}
@@ -346,9 +347,23 @@ class Simulation:
         if not accounts.names:
             return
         buckets = np.arange(len(accounts.names)) + self._prepared.first_bucket
-        self.journal.append_many(
-            FundsDeposited, {"owner_id": buckets, "amount_uusd": accounts.collaterals_uusd}
-        )
+        in_usd = (accounts.coins_e8 == 0) | (accounts.collaterals_uusd != 0)
+        in_coins = np.flatnonzero(accounts.coins_e8)
+        if in_usd.any():
+            amounts = accounts.collaterals_uusd[in_usd]
+            self.journal.append_many(
+                FundsDeposited, {"owner_id": buckets[in_usd], "amount_uusd": amounts}
+            )
+        if len(in_coins):
+            home = accounts.market_ids[np.searchsorted(accounts.rows, in_coins)]
+            self.journal.append_many(
+                CoinsDeposited,
+                {
+                    "bucket_id": buckets[in_coins],
+                    "market_id": home,
+                    "quantity_e8": accounts.coins_e8[in_coins],
+                },
+            )
         costs = [
             -((-quantity * price) // NOTIONAL_DIVISOR)
             for quantity, price in zip(

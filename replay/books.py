@@ -167,10 +167,20 @@ def statements(terms: Terms | None) -> Iterator[str]:
     markets = terms.markets if terms is not None else ()
     due_at_zero = terms is not None and terms.due_at_zero
     books = [
-        (number, market.depth is not None, due_at_zero, market.rule.unrealised_haircut_e6)
+        (
+            number,
+            market.depth is not None,
+            due_at_zero,
+            market.rule.unrealised_haircut_e6,
+            market.rule.coin_haircut_e6,
+            market.rule.is_inverse,
+        )
         for number, market in enumerate(markets)
     ]
-    columns = "market_id int, has_impact bool, due_at_zero bool, unrealised_haircut_e6 hugeint"
+    columns = (
+        "market_id int, has_impact bool, due_at_zero bool, unrealised_haircut_e6 hugeint, "
+        "coin_haircut_e6 hugeint, is_inverse bool"
+    )
     yield _table("scenario_books", columns, books)
     by_size, by_notional = [], []
     for number, market in enumerate(markets):

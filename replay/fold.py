@@ -15,6 +15,8 @@ import attrs
 from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
+    CoinsDeposited,
+    CoinsSettled,
     ContributionPaid,
     Entry,
     Event,
@@ -51,7 +53,7 @@ USD: Final = 0
 _E16_PER_UUSD: Final = 10**10
 
 Move = tuple[int, int, int]
-"""Owner, asset, signed change; the contract of market m is asset m + 1."""
+"""Owner, asset, signed change; the contract of market m is asset m + 1, its coin -(m + 1)."""
 
 
 def cost_of(quantity_e8: int, price_e8: int) -> int:
@@ -145,6 +147,23 @@ def _funding(e: FundingPaid) -> tuple[Move, ...]:
     return (e.bucket_id, USD, -e.amount_uusd), (MAKERS, USD, e.amount_uusd)
 
 
+def _coins_deposited(e: CoinsDeposited) -> tuple[Move, ...]:
+    coin = -e.market_id - 1
+    return (OUTSIDE, coin, -e.quantity_e8), (e.bucket_id, coin, e.quantity_e8)
+
+
+def _coins_settled(e: CoinsSettled) -> tuple[Move, ...]:
+    contract = e.market_id + 1
+    return (
+        (e.account_id, contract, e.units_e8),
+        (MAKERS, contract, -e.units_e8),
+        (e.account_id, -contract, e.coins_e8),
+        (MAKERS, -contract, -e.coins_e8),
+        (e.account_id, USD, e.amount_uusd),
+        (MAKERS, USD, -e.amount_uusd),
+    )
+
+
 _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     FundsDeposited: _deposited,
     PositionOpened: _opened,
@@ -161,6 +180,8 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     FundingPaid: _funding,
     TradeFilled: _traded,
     FundsWithdrawn: _withdrawn,
+    CoinsDeposited: _coins_deposited,
+    CoinsSettled: _coins_settled,
 }
 
 
@@ -180,6 +201,7 @@ class Fold:
         sim_time_us: Its time.
         cash_uusd: Cash by owner.
         units_e8: Units by (market, owner).
+        coins_e8: Coins by (market, owner).
         marks_e8: Mark price by market.
         marked_at_us: When it landed, by market.
         shadow_marks_e8: Shadow mark by market.
@@ -195,6 +217,7 @@ class Fold:
     sim_time_us: int = 0
     cash_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     units_e8: defaultdict[tuple[int, int], int] = attrs.Factory(lambda: defaultdict(int))
+    coins_e8: defaultdict[tuple[int, int], int] = attrs.Factory(lambda: defaultdict(int))
     marks_e8: dict[int, int] = attrs.Factory(dict)
     marked_at_us: dict[int, int] = attrs.Factory(dict)
     shadow_marks_e8: dict[int, int] = attrs.Factory(dict)
@@ -218,6 +241,8 @@ class Fold:
         for owner, asset, change in moves:
             if asset == USD:
                 self.cash_uusd[owner] += change
+            elif asset < 0:
+                self.coins_e8[-asset - 1, owner] += change
             else:
                 self.units_e8[asset - 1, owner] += change
         note = _NOTES.get(type(event))

@@ -23,12 +23,20 @@ class LegRule:
         is_by_notional: Whether a tier is a part of the notional, not of the size.
         unrealised_haircut_e6: Share of an unrealised profit that does not count.
         initial: (start, rate_e6) of the initial margin, likewise; empty where there is none.
+        is_inverse: Whether a position is a number of dollars, its notional at the entry price.
+        coin_haircut_e6: Share of the value of coins that does not count.
     """
 
     tiers: tuple[tuple[int, int], ...] = ()
     is_by_notional: bool = False
     unrealised_haircut_e6: int = 0
     initial: tuple[tuple[int, int], ...] = ()
+    is_inverse: bool = False
+    coin_haircut_e6: int = 0
+
+    def price_that_counts(self, entry_e8: int, price_e8: int) -> int:
+        """Return the price at which maintenance values a position."""
+        return entry_e8 if self.is_inverse else price_e8
 
     @property
     def as_initial(self) -> "LegRule":
@@ -41,13 +49,13 @@ class LegRule:
         return not (self.is_by_notional or self.unrealised_haircut_e6)
 
 
-Leg = tuple[LegRule, int, int, int]
-"""Rule, quantity_e8, entry price, price."""
+Leg = tuple[LegRule, int, int, int, int]
+"""Rule, quantity_e8, entry price, coins_e8 beside it, price."""
 
 
 def maintenance_e22(rule: LegRule, quantity_e8: int, price_e8: int) -> int:
     """
-    Return the maintenance margin of a position.
+    Return the maintenance margin of a position at the price that counts for it.
 
     Each tier's rate counts from its start upwards, in place of the rate below it.
 
@@ -85,11 +93,12 @@ def margin_e22(cash_uusd: int, legs: Iterable[Leg], *, buffer_e6: int = 0) -> in
     """
     Return cash + position values - maintenance x (1 + buffer) - what of profits does not count.
 
-    Rounded down for the buffer.
+    Coins are worth their price less the haircut. Rounded down for the buffer.
     """
     total = cash_uusd * E22_PER_UUSD
-    for rule, quantity, entry, price in legs:
-        maintenance = maintenance_e22(rule, quantity, price)
+    for rule, quantity, entry, coins, price in legs:
+        maintenance = maintenance_e22(rule, quantity, rule.price_that_counts(entry, price))
+        total += coins * price * (_E6 - rule.coin_haircut_e6)
         total += quantity * price * _E6 - -(-maintenance * (_E6 + buffer_e6) // _E6)
         total -= rule.unrealised_haircut_e6 * max(quantity * (price - entry), 0)
     return total

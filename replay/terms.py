@@ -423,6 +423,7 @@ class Terms:
         lets_short_open: Whether accounts of a file open with whatever collateral it says.
         taker_fee_e6: Fee on the price of an order that an account sends itself.
         traders: How accounts act, by cohort; those of other cohorts hold.
+        coin_cohorts: Cohorts whose collateral is coins.
     """
 
     name: str
@@ -462,6 +463,7 @@ class Terms:
     lets_short_open: bool
     taker_fee_e6: int
     traders: Mapping[str, TraderTerms]
+    coin_cohorts: frozenset[str]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -505,7 +507,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         start_unix_us=start,
         end_us=_instant(document["end"]) - start,
         markets=tuple(
-            _market(name, table, start, _scaled(venue["margin"]["unrealised_profit_haircut"], 6))
+            _market(name, table, start, venue["margin"])
             for name, table in document["markets"].items()
         ),
         executor=venue["executor"],
@@ -559,6 +561,11 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, cohort in document.get("population", {}).get("cohorts", {}).items()
             if "traders" in cohort
         },
+        coin_cohorts=frozenset(
+            name
+            for name, cohort in document.get("population", {}).get("cohorts", {}).items()
+            if cohort["collateral"] == "coin"
+        ),
     )
 
 
@@ -660,13 +667,13 @@ def _contributions(fund: Mapping[str, Any], start_unix_us: int) -> Iterator[Cont
 
 
 def _market(
-    name: str, table: Mapping[str, Any], start_unix_us: int, unrealised_haircut_e6: int
+    name: str, table: Mapping[str, Any], start_unix_us: int, margin: Mapping[str, Any]
 ) -> MarketTerms:
     liquidity, oracle = table["liquidity"], table["oracle"]
     landing = oracle["landing"]
     return MarketTerms(
         name=name,
-        rule=_rule(table, unrealised_haircut_e6),
+        rule=_rule(table, margin),
         maintenance_changes=tuple(
             (_instant(change["at"]) - start_unix_us, _scaled(change["multiplier"], 6))
             for change in table.get("maintenance_changes", ())
@@ -721,14 +728,21 @@ def _mark(mark: Mapping[str, Any]) -> MarkTerms:
     )
 
 
-def _rule(table: Mapping[str, Any], unrealised_haircut_e6: int) -> LegRule:
+def _rule(table: Mapping[str, Any], margin: Mapping[str, Any]) -> LegRule:
     by_notional = bool(table.get("maintenance_usd"))
     suffix, places = ("_usd", 6) if by_notional else ("", 8)
     tiers, initial = (
         tuple((_scaled(start, places), _scaled(rate, 6)) for start, rate in table.get(key, ()))
         for key in ("maintenance" + suffix, "initial" + suffix)
     )
-    return LegRule(tiers, by_notional, unrealised_haircut_e6, initial)
+    return LegRule(
+        tiers,
+        by_notional,
+        _scaled(margin["unrealised_profit_haircut"], 6),
+        initial,
+        is_inverse=table["contract"] == "inverse",
+        coin_haircut_e6=_scaled(margin["coin_haircut"], 6),
+    )
 
 
 def _depth(liquidity: Mapping[str, Any]) -> DepthTerms | LadderTerms | None:

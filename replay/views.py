@@ -62,6 +62,8 @@ VIEWS: Final = (
     "liquidation_story",
     "trades",
     "withdrawals",
+    "coin_deposits",
+    "coin_settlements",
     "owner_profits",
 )
 """Every view; a later one may use an earlier one."""
@@ -110,6 +112,8 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "market_extremes": "extremes.seq",
     "trade_filled": "trades.seq",
     "funds_withdrawn": "withdrawals.seq",
+    "coins_deposited": "coin_deposits.seq",
+    "coins_settled": "coin_settlements.seq",
 }
 """Where a reader finds each kind of event: the column of a view with the number of every one."""
 

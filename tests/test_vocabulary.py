@@ -19,6 +19,8 @@ from liqsim.events import (
     EVENT_CLASSES,
     BadDebtRecorded,
     BookSampled,
+    CoinsDeposited,
+    CoinsSettled,
     ContributionPaid,
     DepthChanged,
     Entry,
@@ -89,6 +91,8 @@ KIND_IN: Final[dict[type[Any], str]] = {
     BookSampled: "own_marks",
     FundingSet: "funded",
     FundingPaid: "funded",
+    CoinsDeposited: "in_coins",
+    CoinsSettled: "in_coins",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.

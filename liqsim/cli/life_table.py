@@ -37,12 +37,12 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
     if owner.kind != "bucket":
         message = f"--account {name}: is no account but {owner.kind}; --owner shows what it has"
         raise QueryError(message)
-    held: dict[int, dict[int, tuple[Decimal, Decimal | None]]] = {}
-    for seq, market_id, quantity, mark in log.sql(
-        "select seq, market_id, quantity, mark_price from account_positions "
+    held: dict[int, dict[int, tuple[Decimal, Decimal, Decimal | None]]] = {}
+    for seq, market_id, quantity, coins, mark in log.sql(
+        "select seq, market_id, quantity, coins, mark_price from account_positions "
         f"where account_id = {owner.owner_id} order by seq, market_id"
     ).fetchall():
-        held.setdefault(seq, {})[market_id] = (quantity, mark)
+        held.setdefault(seq, {})[market_id] = (quantity, coins, mark)
     markets = read_terms(log.manifest.scenario_toml).markets
     rules = [market.rule for market in markets]
     changes = log.sql(
@@ -93,16 +93,17 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
 def _margin_usd(
     rules: Sequence[LegRule],
     cash: Decimal,
-    legs: Mapping[int, tuple[Decimal, Decimal | None]],
+    legs: Mapping[int, tuple[Decimal, Decimal, Decimal | None]],
     entered: Mapping[int, Decimal],
 ) -> Decimal | None:
     """Return the margin in exact arithmetic, rounded down; None where it is not defined."""
     exact = []
-    for market_id, (quantity, mark) in legs.items():
+    for market_id, (*held, mark) in legs.items():
         if mark is None:
             return None
+        quantity, coins, price = (int(number.scaleb(8)) for number in (*held, mark))
         entry = int(entered[market_id].scaleb(8))
-        exact.append((rules[market_id], int(quantity.scaleb(8)), entry, int(mark.scaleb(8))))
+        exact.append((rules[market_id], quantity, entry, coins, price))
     margin = margin_e22(int(cash.scaleb(6)), exact) // E22_PER_UUSD
     return Decimal(margin).scaleb(-6) if legs else None
 

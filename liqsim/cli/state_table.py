@@ -10,6 +10,7 @@ import typer
 from liqsim.cli.text import clock, layout, price, printable, terminal_width, usd
 from liqsim.errors import QueryError
 from liqsim.eventlog.reader import OwnerRow
+from liqsim.units import BOUND
 from replay.log import Log
 from replay.margin import E22_PER_UUSD, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.state import State
@@ -135,13 +136,15 @@ def _positions(
     ]
     if not open_legs or not all(name in marks for name in open_legs):
         return {"legs": [], "margin": None}
-    value = {name: held[name] * marks[name] for name in open_legs}
+    coins = {name: held.get(f"{name} coin", Decimal(0)) for name in open_legs}
+    value = {name: (held[name] + coins[name]) * marks[name] for name in open_legs}
     entries = state.entry_prices(owner.owner_id)
     exact = [
         (
             rules[name],
             int(held[name].scaleb(8)),
             int(entries[name].scaleb(8)),
+            int(coins[name].scaleb(8)),
             int(marks[name].scaleb(8)),
         )
         for name in open_legs
@@ -150,17 +153,21 @@ def _positions(
     for name, leg in zip(open_legs, exact, strict=True):
         others = sum((value[other] for other in open_legs if other != name), Decimal(0))
         backing = int((cash + others).quantize(_MICRO, ROUND_FLOOR).scaleb(6))
+        bankrupt_e8 = bankruptcy_price_e8(backing, leg[1] + leg[3])
         legs.append(
             {
                 "market": name,
                 "quantity": held[name],
                 "mark_price": marks[name],
-                "value_usd": value[name].quantize(_MICRO, ROUND_FLOOR),
-                "bankruptcy_price": Decimal(bankruptcy_price_e8(backing, leg[1])).scaleb(-8),
+                "value_usd": (held[name] * marks[name]).quantize(_MICRO, ROUND_FLOOR),
+                "bankruptcy_price": Decimal(bankrupt_e8 if bankrupt_e8 < BOUND else 0).scaleb(-8),
             }
         )
     maintenance = Decimal(
-        sum(maintenance_e22(rule, units, mark) for rule, units, _, mark in exact)
+        sum(
+            maintenance_e22(rule, units, rule.price_that_counts(entry, mark))
+            for rule, units, entry, _, mark in exact
+        )
     ).scaleb(-22)
     margin = margin_e22(int(cash.scaleb(6)), exact) // E22_PER_UUSD
     return {

@@ -68,9 +68,13 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
     "assets": (
         "Everything a balance can be in.",
         (
-            ("asset_id", "INTEGER", "Number of the asset; 0 is USD."),
-            ("name", "VARCHAR", "USD, or the market whose contract it is."),
-            ("kind", "VARCHAR", "cash or contract."),
+            (
+                "asset_id",
+                "INTEGER",
+                "Number of the asset; 0 is USD, of market m the contract m + 1, the coin -(m + 1).",
+            ),
+            ("name", "VARCHAR", "USD, the market whose contract it is, or that and coin."),
+            ("kind", "VARCHAR", "cash, contract or coin."),
             ("market_id", "INTEGER", "Market of a contract, else null."),
         ),
     ),
@@ -121,13 +125,22 @@ STORED_VIEWS: dict[str, tuple[str, dict[str, str]]] = {
             "amount": "By how much, in units; negative is given.",
         },
     ),
+    "coin_postings": (
+        "Every movement of coins: what each event added to each owner's balance.",
+        {
+            "seq": "The event.",
+            "owner_id": "Whose balance it changed.",
+            "asset_id": "The coin: that of market m is -(m + 1).",
+            "amount": "By how much, in coins; negative is given.",
+        },
+    ),
     "postings": (
         "Every movement of any asset; per seq and asset they sum to zero.",
         {
             "seq": "The event.",
             "owner_id": "Whose balance it changed.",
-            "asset_id": "0 is USD; the contract of market m is m + 1.",
-            "amount": "By how much, in USD or units.",
+            "asset_id": "0 is USD; the contract of market m is m + 1, its coin -(m + 1).",
+            "amount": "By how much, in USD, units or coins.",
         },
     ),
 }
@@ -154,17 +167,22 @@ def statements() -> Iterator[str]:
     )
     yield from _view(
         "cash_postings",
-        _postings(is_cash=True),
+        _postings("cash"),
     )
     yield from _view(
         "unit_postings",
-        _postings(is_cash=False),
+        _postings("unit"),
+    )
+    yield from _view(
+        "coin_postings",
+        _postings("coin"),
     )
     yield from _view(
         "postings",
         (
             "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from cash_postings",
             "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from unit_postings",
+            "select seq, owner_id, asset_id, amount::decimal(26,8) as amount from coin_postings",
         ),
     )
 
@@ -199,13 +217,18 @@ def _json_value(column: Column) -> str:
     return f"{column.name}::varchar" if column.scale or column.is_instant else column.name
 
 
-def _postings(*, is_cash: bool) -> Iterator[str]:
+def _postings(asset_kind: str) -> Iterator[str]:
     for cls in EVENT_CLASSES:
         names = {column.field: column.name for column in columns_of(cls)}
         for transfer in cls.TRANSFERS:
-            if (transfer.market is None) != is_cash:
+            contract = "" if transfer.market is None else f"{names[transfer.market]} + 1"
+            kind, asset = "unit", contract
+            if transfer.market is None:
+                kind, asset = "cash", str(USD_ASSET)
+            elif transfer.is_coin:
+                kind, asset = "coin", f"-({contract})"
+            if kind != asset_kind:
                 continue
-            asset = str(USD_ASSET) if transfer.market is None else f"{names[transfer.market]} + 1"
             for side, sign in ((transfer.payer, "-"), (transfer.payee, "")):
                 owner = str(int(side)) if isinstance(side, Owner) else names[side]
                 yield (

@@ -60,6 +60,7 @@ class Header:
         end_us: End, in microseconds since the start.
         owners: All owners, by number.
         markets: Names of the markets, by number.
+        coin_markets: Numbers of the markets whose coin is collateral of somebody.
         prices: Per market: step in microseconds and prices in 1e-8.
         is_history: Whether these are history, and the reference prices come when the log is sealed.
         versions: Versions of package and libraries; not part of any digest.
@@ -75,10 +76,17 @@ class Header:
     end_us: int
     owners: list[OwnerRow]
     markets: list[str]
+    coin_markets: tuple[int, ...]
     prices: list[Prices]
     is_history: bool
     versions: dict[str, str]
     cpu_features: str
+
+    def assets(self) -> list[tuple[int, str, str, int | None]]:
+        """Return the rows of `assets`, by number."""
+        contracts = [(row + 1, name, "contract", row) for row, name in enumerate(self.markets)]
+        coins = [(-row - 1, f"{self.markets[row]} coin", "coin", None) for row in self.coin_markets]
+        return sorted([*coins, (0, "USD", "cash", None), *contracts])
 
     def genesis(self) -> bytes:
         """Return the digest from which the chain of batches starts."""
@@ -87,9 +95,9 @@ class Header:
             f"{'' if o.market_id is None else o.market_id}\n"
             for number, o in enumerate(self.owners)
         )
-        assets = "0\tUSD\tcash\t\n" + "".join(
-            f"{number + 1}\t{name}\tcontract\t{number}\n"
-            for number, name in enumerate(self.markets)
+        assets = "".join(
+            f"{number}\t{name}\t{kind}\t{'' if market is None else market}\n"
+            for number, name, kind, market in self.assets()
         )
         digest = hashlib.sha256(_HASH_HEAD)
         for part in (self.scenario_toml, owners, assets, prices_digest(self.prices)):
@@ -482,15 +490,15 @@ def _write_header(connection: duckdb.DuckDBPyConnection, header: Header) -> None
             "market_id": pa.array([o.market_id for o in header.owners], pa.int32()),
         },
     )
-    count = len(header.markets)
+    numbers, names, asset_kinds, markets = zip(*header.assets(), strict=True)
     _insert(
         connection,
         "assets",
         {
-            "asset_id": pa.array(range(count + 1), pa.int32()),
-            "name": pa.array(["USD", *header.markets]),
-            "kind": pa.array(["cash", *["contract"] * count]),
-            "market_id": pa.array([None, *range(count)], pa.int32()),
+            "asset_id": pa.array(numbers, pa.int32()),
+            "name": pa.array(names),
+            "kind": pa.array(asset_kinds),
+            "market_id": pa.array(markets, pa.int32()),
         },
     )
     table = "historical_prices" if header.is_history else "reference_prices"

@@ -5,6 +5,7 @@ from typing import get_args
 import attrs
 
 from liqsim.events.accounts import FundsDeposited, PositionOpened
+from liqsim.events.coins import CoinsDeposited, CoinsSettled
 from liqsim.events.funding import FundingPaid, FundingSet
 from liqsim.events.liquidation import (
     Executor,
@@ -79,6 +80,8 @@ Event = (
     | MarketExtremes
     | TradeFilled
     | FundsWithdrawn
+    | CoinsDeposited
+    | CoinsSettled
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -108,6 +111,8 @@ __all__ = [
     "USD_ASSET",
     "BadDebtRecorded",
     "BookSampled",
+    "CoinsDeposited",
+    "CoinsSettled",
     "ContributionPaid",
     "DepthChanged",
     "Entry",

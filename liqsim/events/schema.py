@@ -18,7 +18,7 @@ from liqsim.units import BOUND
 NO_CAUSE: Final = -1
 """cause_seq of an exogenous event, as an integer; null in SQL."""
 USD_ASSET: Final = 0
-"""Asset id of USD; the contract of market m is asset m + 1."""
+"""Asset id of USD; the contract of market m is asset m + 1, its coin asset -(m + 1)."""
 
 
 PREMIUM_MOST_E9: Final = 10**15
@@ -62,12 +62,14 @@ class Transfer:
         payee: Name of an owner field, or a fixed owner.
         amount: Name of the amount field; a negative amount moves the other way.
         market: Name of the market field whose contract moves; None moves USD.
+        is_coin: Whether the market's coin moves, not its contract.
     """
 
     payer: str | Owner
     payee: str | Owner
     amount: str
     market: str | None = None
+    is_coin: bool = False
 
 
 class EventShape(attrs.AttrsInstance, Protocol):

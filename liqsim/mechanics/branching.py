@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from liqsim.mechanics.coins import inverse_size_e8
 from liqsim.mechanics.liquidity import Liquidity
 from liqsim.mechanics.margin import MarginRule, Pieces, phi, pieces, scaled_margin
 from liqsim.mechanics.population import Accounts
@@ -145,12 +146,17 @@ def units_due(
     exact = _exact_step(accounts, cash, rules, start_prices_e8, first, due_at_zero=due_at_zero)
     # A float can tell the step unless it is about as near to a whole one as it errs.
     near = ~(np.abs(steps - np.round(steps)) > slack)
+    near |= (accounts.coins_e8 != 0)[accounts.rows]  # Its slopes and lines are others.
     whole = np.clip(np.floor(np.nan_to_num(steps, posinf=_PERCENT)), -1, _PERCENT).astype(int) + 1
     for leg in np.flatnonzero((whole <= STEPS + 1) | near).tolist():
         step = exact(leg) if near[leg] else max(int(whole[leg]), 0)
         if step <= STEPS:
-            quantity = int(accounts.quantities_e8[leg])
-            ladder[int(accounts.market_ids[leg]), quantity > 0][step] += abs(quantity)
+            quantity, market = int(accounts.quantities_e8[leg]), int(accounts.market_ids[leg])
+            size = abs(quantity)
+            if rules[market].is_inverse:
+                entry = int(accounts.entries_e8[leg])
+                size = inverse_size_e8(quantity, entry, start_prices_e8[market])
+            ladder[market, quantity > 0][step] += size
     return ladder
 
 
@@ -193,7 +199,8 @@ def _exact_step(
 
     def pieces_at(leg: int) -> tuple[Pieces, int]:
         market, quantity = int(accounts.market_ids[leg]), int(accounts.quantities_e8[leg])
-        of = pieces(rules[market], quantity, int(accounts.entries_e8[leg]))
+        coins = int(accounts.coins_e8[accounts.rows[leg]])
+        of = pieces(rules[market], quantity, int(accounts.entries_e8[leg]), coins_e8=coins)
         return of, start_prices_e8[market]
 
     def step(leg: int) -> int:
@@ -204,11 +211,14 @@ def _exact_step(
             return 0
         of, price = legs[leg - int(first[row])]
         others = margin - phi(of, price)
-        return min(
+        is_long = int(accounts.quantities_e8[leg]) > 0
+        steps = [
             ceil_div((others + slope * price + constant) * _PERCENT, abs(slope) * price)
             if due_at_zero
             else (others + slope * price + constant) * _PERCENT // (abs(slope) * price) + 1
             for slope, constant in of
-        )
+            if slope and (slope > 0) == is_long  # Coins may outweigh a short: no rise makes it due.
+        ]
+        return min(steps, default=STEPS + 1)
 
     return step

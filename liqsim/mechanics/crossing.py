@@ -31,12 +31,18 @@ class CrossingIndex:
 
     def add(self, member: int, level: int, *, is_falling: bool) -> None:
         """Add *member*, or move it to another level."""
+        self.put(
+            member, falling=level if is_falling else None, rising=None if is_falling else level
+        )
+
+    def put(self, member: int, *, falling: int | None, rising: int | None) -> None:
+        """Add *member*, or move it, with a level on each side, on one, or on none."""
         generation = self._generation.get(member, 0) + 1
         self._generation[member] = generation
-        if is_falling:
-            heappush(self._falling, (-level, member, generation))
-        else:
-            heappush(self._rising, (level, member, generation))
+        if falling is not None:
+            heappush(self._falling, (-falling, member, generation))
+        if rising is not None:
+            heappush(self._rising, (rising, member, generation))
 
     def remove(self, member: int) -> None:
         """Drop *member* if it is there."""
@@ -48,13 +54,14 @@ class CrossingIndex:
         members = [
             member for run in self._bulk for member in run.crossed(price_e8) if not current(member)
         ]
+        for member in members:
+            self.remove(member)
         for heap, bound in ((self._falling, -price_e8), (self._rising, price_e8)):
             while heap and heap[0][0] <= bound:
                 _, member, generation = heappop(heap)
                 if current(member) == generation:
                     members.append(member)
-        for member in members:
-            self.remove(member)
+                    self.remove(member)  # At once: it may stand on the other side too.
         return members
 
 

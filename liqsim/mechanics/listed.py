@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from liqsim.mechanics.coins import value_uusd
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
     MarginRule,
@@ -48,7 +49,10 @@ def short_holdings(
             initial_margin_uusd(rule_of[name], abs(quantity_e8), entry_e8)
             for name, quantity_e8, entry_e8 in holding.legs
         )
-        if holding.collateral_uusd < needed:
+        given = holding.collateral_uusd
+        if holding.coins_e8:
+            given += value_uusd(holding.coins_e8, holding.legs[0][2])
+        if given < needed:
             short.append((holding, needed))
     return short
 
@@ -90,5 +94,6 @@ def _scaled_margin(holding: Holding, terms: Mapping[str, tuple[MarginRule, int]]
     for name, quantity_e8, entry_e8 in holding.legs:
         rule, price_e8 = terms[name]
         cash_uusd -= taker_cost_uusd(quantity_e8, entry_e8)
-        legs.append((pieces(rule, quantity_e8, entry_e8), price_e8))
+        of = pieces(rule, quantity_e8, entry_e8, coins_e8=holding.coins_e8)
+        legs.append((of, price_e8))
     return scaled_margin(cash_uusd, legs)

@@ -29,7 +29,7 @@ class Accounts:
 
     Attributes:
         ids: int64: their owner numbers, ascending; the other columns have one row each as well.
-        cash: int64: micro-USD, what other legs are worth included.
+        cash: int64: micro-USD, what other legs and coins are worth included.
         units: int64: 1e-8 units, none of them zero.
         entry_e8: int64: entry prices.
         room_uusd: float64: not above what each can pay without becoming due.

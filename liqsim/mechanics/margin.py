@@ -4,8 +4,10 @@ The margin equation of a bucket and the prices that follow from it.
 margin = cash + sum over legs of phi(price). Of a perp, phi is concave in its own price: it is the
 least of a few lines, its *pieces*. Maintenance by units makes one piece, price x (quantity -
 weight) with weight = sum of tier rate x the part of |quantity| in it; every tier by notional is a
-piece, and a haircut on unrealised profit makes two of each. So a bucket with one leg is due from
-the first price at which one of its pieces is.
+piece, and a haircut on unrealised profit makes two of each. An inverse contract is a number of
+dollars, |quantity| x entry price: its maintenance is constant. Coins that are collateral add to the
+slope of every piece. So a bucket with one leg is due from the first price at which one of its
+pieces is.
 All tests are exact: margins are compared in USD x 1e-22 as Python integers.
 """
 
@@ -14,7 +16,7 @@ from functools import cache
 
 import attrs
 
-from liqsim.scenario.model import Market, Scenario
+from liqsim.scenario.model import MarginTerms, Market, Scenario
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
 Tiers = tuple[tuple[int, int], ...]
@@ -55,29 +57,38 @@ class MarginRule:
             at sizes in 1e-8 units.
         unrealised_haircut_e6: Share of an unrealised profit that does not count.
         initial: Tiers of the initial margin, which start likewise; empty where none is asked for.
+        is_inverse: Whether the notional that counts is that at the entry price.
+        coin_haircut_e6: Share of the value of coins that does not count.
     """
 
     tiers: Tiers
     is_by_notional: bool = False
     unrealised_haircut_e6: int = 0
     initial: Tiers = ()
+    is_inverse: bool = False
+    coin_haircut_e6: int = 0
+
+    def price_that_counts(self, price_e8: int, entry_e8: int) -> int:
+        """Return the price at which maintenance values a position."""
+        return entry_e8 if self.is_inverse else price_e8
 
 
-def margin_rule(market: Market, unrealised_haircut_e6: int) -> MarginRule:
+def margin_rule(market: Market, terms: MarginTerms) -> MarginRule:
     """Return the rule of a market at the start."""
     is_by_notional = not market.maintenance
     return MarginRule(
         tiers=market.maintenance_usd if is_by_notional else market.maintenance,
         is_by_notional=is_by_notional,
-        unrealised_haircut_e6=unrealised_haircut_e6,
+        unrealised_haircut_e6=terms.unrealised_haircut_e6,
         initial=market.initial_usd if is_by_notional else market.initial,
+        is_inverse=market.is_inverse,
+        coin_haircut_e6=terms.coin_haircut_e6,
     )
 
 
 def margin_rules(scenario: Scenario) -> tuple[MarginRule, ...]:
     """Return the rule of every market at the start."""
-    haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
-    return tuple(margin_rule(market, haircut_e6) for market in scenario.markets)
+    return tuple(margin_rule(market, scenario.venue.margin) for market in scenario.markets)
 
 
 @cache
@@ -116,8 +127,18 @@ def credits_of(tiers: Tiers) -> tuple[int, ...]:
     return tuple(taken_off)
 
 
-def _asked(rule: MarginRule, size_e8: int, buffer_e6: int) -> Iterable[tuple[int, int]]:
+def _asked(
+    rule: MarginRule, size_e8: int, entry_e8: int, buffer_e6: int
+) -> Iterable[tuple[int, int]]:
     """Yield (weight, credit): maintenance is the largest of price x weight - credit."""
+    if rule.is_inverse:
+        asked = maintenance_at(rule, size_e8, entry_e8)
+        return ((0, -(with_buffer(asked, buffer_e6) if buffer_e6 else asked)),)
+    return _lines(rule, size_e8, buffer_e6)
+
+
+def _lines(rule: MarginRule, size_e8: int, buffer_e6: int) -> Iterable[tuple[int, int]]:
+    """Yield the same in the price that counts."""
     if not rule.is_by_notional:
         weight = weight_e14(rule.tiers, size_e8)
         return ((with_buffer(weight, buffer_e6) if buffer_e6 else weight, 0),)
@@ -131,9 +152,13 @@ def _asked(rule: MarginRule, size_e8: int, buffer_e6: int) -> Iterable[tuple[int
     ]
 
 
-def pieces(rule: MarginRule, quantity_e8: int, entry_e8: int, buffer_e6: int = 0) -> Pieces:
+def pieces(
+    rule: MarginRule, quantity_e8: int, entry_e8: int, buffer_e6: int = 0, coins_e8: int = 0
+) -> Pieces:
     """
     Return what a position adds to its bucket's margin, with maintenance raised by a buffer.
+
+    The coins of its market that the bucket has are counted with it.
 
     >>> usd = 10**22
     >>> by_notional = MarginRule(((0, 10_000), (500 * 10**6, 50_000)), is_by_notional=True)
@@ -141,10 +166,13 @@ def pieces(rule: MarginRule, quantity_e8: int, entry_e8: int, buffer_e6: int = 0
     [(9.9, 0.0), (9.5, 20.0)]
     """
     held = quantity_e8 * RATIO_SCALE
-    if not (rule.is_by_notional or rule.unrealised_haircut_e6 or buffer_e6):
+    if coins_e8:
+        held += coins_e8 * (RATIO_SCALE - rule.coin_haircut_e6)
+    if not (rule.is_by_notional or rule.unrealised_haircut_e6 or buffer_e6 or rule.is_inverse):
         return ((held - weight_e14(rule.tiers, abs(quantity_e8)), 0),)  # By far the most common.
     plain = tuple(
-        (held - weight, credit) for weight, credit in _asked(rule, abs(quantity_e8), buffer_e6)
+        (held - weight, credit)
+        for weight, credit in _asked(rule, abs(quantity_e8), entry_e8, buffer_e6)
     )
     if not rule.unrealised_haircut_e6:
         return plain
@@ -161,8 +189,12 @@ def phi(of: Pieces, price_e8: int) -> int:
 
 
 def maintenance_at(rule: MarginRule, size_e8: int, price_e8: int) -> int:
-    """Return the maintenance margin of a position of *size_e8* >= 0, in USD x 1e-22."""
-    return max(weight * price_e8 - credit for weight, credit in _asked(rule, size_e8, 0))
+    """
+    Return the maintenance margin of a position of *size_e8* >= 0, in USD x 1e-22.
+
+    The price is the one that counts: of an inverse contract that of its entry.
+    """
+    return max(weight * price_e8 - credit for weight, credit in _lines(rule, size_e8, 0))
 
 
 def initial_margin_uusd(rule: MarginRule, size_e8: int, price_e8: int) -> int:
@@ -206,56 +238,57 @@ def trigger_price_e8(
     >>> trigger_price_e8(-900 * 10**6, ten, is_long=True)  # 10 units, 1 %: 900 / 9.9
     9090909090
     """
-    cash = cash_uusd * MARGIN_SCALE
-    if is_long:
-        # Due iff price x slope < -amount, with slope > 0 because rates stay below one.
-        level = max(
-            -(cash + constant) // slope if due_at_zero else ceil_div(-(cash + constant), slope) - 1
-            for slope, constant in of
-        )
-        return level if level >= 1 else None
-    level = min(
-        ceil_div(cash + constant, -slope) if due_at_zero else (cash + constant) // -slope + 1
-        for slope, constant in of
-    )
-    return max(level, 1)
+    falling, rising = due_prices_e8(cash_uusd, of, due_at_zero=due_at_zero)
+    return falling if is_long else rising
 
 
-def restore_price_e8(
-    cash_uusd: int, of: Pieces, *, is_long: bool, due_at_zero: bool = False
-) -> int | None:
+def due_prices_e8(
+    cash_uusd: int, of: Pieces, *, due_at_zero: bool = False
+) -> tuple[int | None, int | None]:
     """
-    Return the price nearest to danger at which a bucket is not due; None if there is none.
+    Return the price at and below which a one-leg bucket is due, and that at and above which it is.
 
-    The pieces carry the buffer. A long is restored at that price and above, a short at it and
-    below.
+    A position alone has one of them; coins beside a short turn some of its pieces round, or all.
+
+    >>> short_with_coins = pieces(MarginRule(((0, 0),)), -(10**8), 0, coins_e8=3 * 10**8)
+    >>> due_prices_e8(-80 * 10**6, short_with_coins)
+    (3999999999, None)
     """
     cash = cash_uusd * MARGIN_SCALE
-    if is_long:
-        if any(slope <= 0 for slope, _ in of):
-            return None
-        level = max(
-            -(cash + constant) // slope + 1 if due_at_zero else ceil_div(-(cash + constant), slope)
-            for slope, constant in of
-        )
-        return max(level, 1)
-    level = min(
-        ceil_div(cash + constant, -slope) - 1 if due_at_zero else (cash + constant) // -slope
-        for slope, constant in of
-    )
-    return level if level >= 1 else None
+    falling, rising = 0, None
+    for slope, constant in of:
+        amount = cash + constant
+        if slope > 0:
+            # Due iff price x slope < -amount.
+            below = -amount // slope if due_at_zero else ceil_div(-amount, slope) - 1
+            falling = max(falling, below)
+        elif slope < 0:
+            above = ceil_div(amount, -slope) if due_at_zero else amount // -slope + 1
+            rising = max(above if rising is None else min(rising, above), 1)
+        elif amount < 0 or (amount == 0 and due_at_zero):
+            rising = 1
+    return falling or None, rising
+
+
+def safe_prices_e8(
+    cash_uusd: int, of: Pieces, *, due_at_zero: bool = False
+) -> tuple[int, int | None] | None:
+    """Return lowest and highest price at which a bucket is not due, if any; None is no bound."""
+    below, above = due_prices_e8(cash_uusd, of, due_at_zero=due_at_zero)
+    low, high = (below or 0) + 1, None if above is None else above - 1
+    return None if high is not None and low > high else (low, high)
 
 
 def bankruptcy_price_e8(cash_uusd: int, quantity_e8: int) -> int:
     """
     Return the price at which equity is zero; 0 if no positive price does it.
 
-    Rounded so that closing there leaves the bucket at zero or above: up for a long, down for a
-    short.
+    The quantity is all that moves with the price: units of the position, and coins. Rounded so that
+    closing there leaves the bucket at zero or above: up for a long, down for a short.
 
     >>> bankruptcy_price_e8(-900 * 10**6, 10 * 10**8), bankruptcy_price_e8(1_100 * 10**6, -10**9)
     (9000000000, 11000000000)
     """
     if quantity_e8 > 0:
         return max(ceil_div(-cash_uusd * NOTIONAL_DIVISOR, quantity_e8), 0)
-    return max(cash_uusd * NOTIONAL_DIVISOR // -quantity_e8, 0)
+    return max(cash_uusd * NOTIONAL_DIVISOR // -quantity_e8, 0) if quantity_e8 else 0

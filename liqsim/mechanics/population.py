@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.errors import ScenarioError
+from liqsim.mechanics.coins import collateral_e8
 from liqsim.mechanics.margin import MarginRule, initial_margin_uusd, pieces, scaled_margin
 from liqsim.rng import Stream
 from liqsim.scenario.model import Cohort, Leg, Market, Population
@@ -31,6 +32,7 @@ class Accounts:
         market_ids: int64, per leg: its market; an account has one leg in a market at most.
         quantities_e8: int64, per leg: signed positions.
         entries_e8: int64, per leg: entry prices.
+        coins_e8: int64: coins of its one market deposited by each account.
     """
 
     names: list[str]
@@ -40,6 +42,11 @@ class Accounts:
     market_ids: npt.NDArray[np.int64]
     quantities_e8: npt.NDArray[np.int64]
     entries_e8: npt.NDArray[np.int64]
+    coins_e8: npt.NDArray[np.int64] = attrs.field()
+
+    @coins_e8.default
+    def _no_coins(self) -> npt.NDArray[np.int64]:
+        return np.zeros_like(self.collaterals_uusd)
 
     def markets_of_accounts(self) -> list[int | None]:
         """Return the market of every isolated account, None for those with several legs."""
@@ -63,8 +70,8 @@ class _Leg:
     hedge_share_e6: int
 
 
-_Account = tuple[int, list[tuple[int, int, int]]]
-"""Collateral, and (market, quantity, entry price) of each leg."""
+_Account = tuple[int, list[tuple[int, int, int]], int]
+"""Collateral, (market, quantity, entry price) of each leg, and coins that are collateral."""
 
 
 def draw_accounts(
@@ -120,12 +127,13 @@ def draw_accounts(
         names.append(holding.name)
         cohorts.append("")
         positions = [(numbers[name], quantity, entry) for name, quantity, entry in holding.legs]
-        accounts.append((holding.collateral_uusd, positions))
-    flat = [(row, *leg) for row, (_, legs_of) in enumerate(accounts) for leg in legs_of]
+        accounts.append((holding.collateral_uusd, positions, holding.coins_e8))
+    flat = [(row, *leg) for row, (_, legs_of, _) in enumerate(accounts) for leg in legs_of]
     columns = np.array(flat, dtype=np.int64).reshape(-1, 4)
-    collaterals = np.array([collateral for collateral, _ in accounts], dtype=np.int64)
-    legs_columns = (np.ascontiguousarray(columns[:, c]) for c in range(4))
-    return Accounts(names, cohorts, collaterals, *legs_columns)
+    collaterals = np.array([collateral for collateral, _, _ in accounts], dtype=np.int64)
+    coins = np.array([coins for _, _, coins in accounts], dtype=np.int64)
+    rows, market_ids, quantities, entries = (np.ascontiguousarray(columns[:, c]) for c in range(4))
+    return Accounts(names, cohorts, collaterals, rows, market_ids, quantities, entries, coins)
 
 
 def _draw_cohort(
@@ -164,7 +172,12 @@ def _draw_cohort(
                 initial_margin_uusd(leg.rule, abs(quantity), entry)
                 for leg, (_, quantity, entry) in zip(legs, positions, strict=True)
             )
-            account = max(math.ceil(size_uusd / leverage), needed), positions
+            collateral = max(math.ceil(size_uusd / leverage), needed)
+            account = (
+                (0, positions, collateral_e8(collateral, positions[0][2]))
+                if cohort.has_coins
+                else (collateral, positions, 0)
+            )
             if not _is_due(account, legs, due_at_zero=due_at_zero):
                 break
         if not all(quantity for _, quantity, _ in account[1]):
@@ -225,12 +238,12 @@ def _entry(cohort: Cohort, is_long: bool, normal: float, start_e8: int) -> int: 
 
 
 def _is_due(account: _Account, legs: list[_Leg], *, due_at_zero: bool) -> bool:
-    collateral, positions = account
+    collateral, positions, coins = account
     cash = collateral - sum(taker_cost_uusd(quantity, entry) for _, quantity, entry in positions)
     margin = scaled_margin(
         cash,
         [
-            (pieces(leg.rule, quantity, entry), leg.start_e8)
+            (pieces(leg.rule, quantity, entry, coins_e8=coins), leg.start_e8)
             for leg, (_, quantity, entry) in zip(legs, positions, strict=True)
         ],
     )

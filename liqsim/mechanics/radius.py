@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 _LOWEST: Final = -40
 """Band of whoever is nearer to zero than a float can tell: looked at after every move."""

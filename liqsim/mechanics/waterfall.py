@@ -80,7 +80,8 @@ def decide_settlement(
 
     The executed part carries its share of the bucket's cash, so that the bankruptcy price of what
     remains is unchanged; what the execution brought above that is the fee's, then surplus, unless
-    the bucket has other legs, whose margin it is.
+    the bucket has other legs, whose margin it is. The value of its coins at the execution price
+    counts as cash.
     """
     keep = (
         ceil_div(cash_uusd * (position_e8 + quantity_e8), position_e8)
@@ -94,15 +95,21 @@ def decide_settlement(
     return Settlement(fee, 0 if has_other_legs else gain - fee, 0)
 
 
-def limit_price_e8(cash_uusd: int, position_e8: int, size_e8: int, fund_uusd: int) -> int:
+def limit_price_e8(
+    cash_uusd: int, position_e8: int, size_e8: int, fund_uusd: int, coins_e8: int = 0
+) -> int:
     """
     Return the worst price at which *size_e8* units may be executed.
 
     It is the bankruptcy price, less (for a long; plus for a short) what the fund could pay per
-    unit.
+    unit. Coins move with the price: beside those of a long a unit of price is worth more to the
+    bucket than the units executed; a short with as many coins as units is not ruined by any price.
     """
-    bankruptcy = bankruptcy_price_e8(cash_uusd, position_e8)
-    contribution = fund_uusd * NOTIONAL_DIVISOR // size_e8
+    exposure = position_e8 + coins_e8
+    bankruptcy = bankruptcy_price_e8(cash_uusd, exposure)
+    if position_e8 < 0 <= exposure:
+        return 10**18 - 1
+    contribution = fund_uusd * NOTIONAL_DIVISOR * abs(position_e8) // (size_e8 * abs(exposure))
     worst = bankruptcy - contribution if position_e8 > 0 else bankruptcy + contribution
     return min(max(worst, 1), 10**18 - 1)
 
@@ -130,6 +137,7 @@ def decide_deleveraging(
     cash_of: Callable[[Ints], Ints],
     units: Ints,
     entry_e8: Ints,
+    sizes_e8: Ints | None = None,
 ) -> list[Deleveraging]:
     """
     Return who is closed against a bankrupt position, best `rank_e6` first, ties by number.
@@ -139,19 +147,23 @@ def decide_deleveraging(
         size_e8: Units to close.
         takes_shorts: Whether the bankrupt position is long.
         ids: Candidate owners, ascending; the arrays below have one row per owner of the ledger.
-        cash_of: Returns the cash of owners, in micro-USD.
+        cash_of: Returns the cash of owners, coins at the price included, in micro-USD.
         units: 1e-8 units of this market.
         entry_e8: Entry prices.
+        sizes_e8: What of each can be closed, where that is another number than its units.
     """
     held, entered = units[ids], entry_e8[ids]
     wins = (held < 0) & (entered > price_e8) if takes_shorts else (held > 0) & (entered < price_e8)
     ids, held, entered = ids[wins], held[wins], entered[wins]
     ranks = ranks_e6(cash_of(ids), held, entered, price_e8)
     ids, held, ranks = ids[ranks >= 0], held[ranks >= 0], ranks[ranks >= 0]
+    sizes = np.abs(held) if sizes_e8 is None else sizes_e8[ids]
+    if sizes_e8 is not None:
+        ids, ranks, sizes = ids[sizes > 0], ranks[sizes > 0], sizes[sizes > 0]
     parts: list[Deleveraging] = []
     left = size_e8
-    for row in best_first(ranks, np.abs(held), size_e8):
-        part = min(left, abs(int(held[row])))
+    for row in best_first(ranks, sizes, size_e8):
+        part = min(left, int(sizes[row]))
         parts.append(Deleveraging(int(ids[row]), part))
         left -= part
         if left == 0:

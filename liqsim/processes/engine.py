@@ -58,8 +58,10 @@ class Principal(Protocol):
         """Return what an execution leaves to the fee, the fund and the account."""
         ...
 
-    def route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
-        """Record what the fund paid or gained by one execution."""
+    def route(
+        self, tranche_seq: int, desk: MarketDesk, bucket: int, settlement: Settlement, cause: int
+    ) -> None:
+        """Record what the fund paid or gained by one execution, and what is settled in coins."""
         ...
 
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
@@ -251,6 +253,6 @@ class Engine:
             market_price_e8=fill.market_price_e8,
         )
         seq = self._context.journal.append(event, tranche.seq)
-        self._principal.route(tranche.seq, bucket, settlement, seq)
+        self._principal.route(tranche.seq, desk, bucket, settlement, seq)
         self._context.book_changed(desk.market_id)
         return abs(fill.quantity_e8)

@@ -88,12 +88,13 @@ def share_loss(
 
 def _accounts(context: Context, margins: Margins, desk: MarketDesk) -> Accounts:
     """Return the accounts with a position in a market and in no liquidation."""
+    mark_e8 = desk.state.mark_e8
     world, first = context.world, context.first_bucket
     held = world.ledger.units[desk.market_id, first:]
     ids = np.flatnonzero((held != 0) & (world.liquidation_seq[first:] < 0)) + first
     return Accounts(
         ids=ids,
-        cash=margins.leg_cash_of_all(desk, ids),
+        cash=margins.backing_of_all(desk, mark_e8, ids),
         units=world.ledger.units[desk.market_id, ids],
         entry_e8=world.entry_e8[desk.market_id, ids],
         room_uusd=margins.rooms_at_least(ids),

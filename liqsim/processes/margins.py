@@ -9,23 +9,25 @@ from typing import Final, Protocol
 import attrs
 import numpy as np
 
+from liqsim.mechanics.coins import value_uusd
 from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.exact import divmod_exact
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
     MarginRule,
     Pieces,
+    bankruptcy_price_e8,
+    due_prices_e8,
     initial_rule,
     maintenance_at,
     pieces,
-    restore_price_e8,
+    safe_prices_e8,
     scaled_margin,
-    trigger_price_e8,
 )
-from liqsim.mechanics.radius import Floats, Ints, RadiusIndex, safe_radius
+from liqsim.mechanics.radius import Bools, Floats, Ints, RadiusIndex, safe_radius
 from liqsim.mechanics.scan import MARGIN_ERROR, pieces_of, trigger_levels
 from liqsim.processes.context import Context, MarketDesk
-from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+from liqsim.units import BOUND, NOTIONAL_DIVISOR, RATIO_SCALE
 from liqsim.world.markets import Market
 from liqsim.world.views import int_view
 from liqsim.world.world import World
@@ -52,12 +54,20 @@ class Holdings(Protocol):
         """Shape (markets, members), in 1e-8."""
 
     @property
+    def coins(self) -> Ints:
+        """Coins of each market, shape (markets, members), in 1e-8."""
+
+    @property
     def cash_view(self) -> "memoryview[int]":
         """The same cash, item by item."""
 
     @property
     def unit_views(self) -> "tuple[memoryview[int], ...]":
         """The same units, one view per market."""
+
+    @property
+    def coin_views(self) -> "tuple[memoryview[int], ...]":
+        """The same coins, one view per market."""
 
     @property
     def entry_e8(self) -> Ints:
@@ -76,16 +86,20 @@ class LiveHoldings:
     Attributes:
         cash: As `Holdings`, and so are the others.
         units: Likewise.
+        coins: Likewise.
         cash_view: Likewise.
         unit_views: Likewise.
+        coin_views: Likewise.
         entry_e8: Likewise.
         entry_views: Likewise.
     """
 
     cash: Ints
     units: Ints
+    coins: Ints
     cash_view: "memoryview[int]"
     unit_views: "tuple[memoryview[int], ...]"
+    coin_views: "tuple[memoryview[int], ...]"
     entry_e8: Ints
     entry_views: "tuple[memoryview[int], ...]"
 
@@ -94,7 +108,14 @@ class LiveHoldings:
         """Return those of *world*."""
         ledger, views = world.ledger, tuple(int_view(row) for row in world.entry_e8)
         return cls(
-            ledger.cash, ledger.units, ledger.cash_view, ledger.unit_views, world.entry_e8, views
+            cash=ledger.cash,
+            units=ledger.units,
+            coins=ledger.coins,
+            cash_view=ledger.cash_view,
+            unit_views=ledger.unit_views,
+            coin_views=ledger.coin_views,
+            entry_e8=world.entry_e8,
+            entry_views=views,
         )
 
 
@@ -116,6 +137,7 @@ class Margins:
         self._context = context
         self._holdings = holdings
         self._mark = mark
+        self._has_coins = bool(context.scenario.coin_markets)
         self._due_at_zero = context.scenario.venue.due_at_zero
         tranches = context.scenario.venue.tranches
         self._buffer_e6 = tranches.restore_buffer_e6
@@ -147,6 +169,11 @@ class Margins:
 
     def _load(self, desk: MarketDesk, isolated: Ints) -> None:
         """Index those of *isolated* buckets that have a position in one market."""
+        if self._has_coins:
+            own = self._with_coins(desk, isolated)
+            for bucket in isolated[own & (self._holdings.units[desk.market_id, isolated] != 0)]:
+                self.watch(int(bucket))
+            isolated = isolated[~own]
         held = self._holdings.units[desk.market_id, isolated]
         entries = self._holdings.entry_e8[desk.market_id, isolated]
         rows, levels = trigger_levels(
@@ -156,6 +183,13 @@ class Margins:
         index = self._due[desk.market_id]
         index.load(isolated[rows[longs]], levels[longs], is_falling=True)
         index.load(isolated[rows[~longs]], levels[~longs], is_falling=False)
+
+    def _with_coins(self, desk: MarketDesk, members: Ints) -> Bools:
+        """Return which of *members* can be due on both sides, or with a constant maintenance."""
+        if desk.rule.is_inverse:
+            return np.equal(self._home[members], desk.market_id)
+        has_coins: Bools = self._holdings.coins[desk.market_id, members] != 0
+        return has_coins
 
     def enter(self, member: int, home: int) -> None:
         """Index a new *member*, the next one in number, of balances that stand already."""
@@ -225,7 +259,8 @@ class Margins:
 
     def _pieces(self, desk: MarketDesk, bucket: int, rule: MarginRule, buffer_e6: int) -> Pieces:
         entry = self._holdings.entry_views[desk.market_id][bucket]
-        return pieces(rule, self.position(desk, bucket), entry, buffer_e6)
+        coins = self._holdings.coin_views[desk.market_id][bucket] if self._has_coins else 0
+        return pieces(rule, self.position(desk, bucket), entry, buffer_e6, coins)
 
     def is_due(self, margin: int) -> bool:
         """Return whether *margin* makes a bucket due."""
@@ -233,10 +268,35 @@ class Margins:
 
     def maintenance(self, bucket: int) -> int:
         """Return its maintenance margin at the marks, in USD x 1e-22."""
-        return sum(
-            maintenance_at(desk.rule, abs(self.position(desk, bucket)), self._mark(desk.state))
-            for desk in self.legs(bucket)
-        )
+        asked = 0
+        for desk in self.legs(bucket):
+            entry = self._holdings.entry_views[desk.market_id][bucket]
+            price = desk.rule.price_that_counts(self._mark(desk.state), entry)
+            asked += maintenance_at(desk.rule, abs(self.position(desk, bucket)), price)
+        return asked
+
+    def exposure(self, desk: MarketDesk, bucket: int) -> int:
+        """Return its units in one market and its coins of it, which move alike with the price."""
+        market_id = desk.market_id
+        return self._holdings.unit_views[market_id][bucket] + self.coins(desk, bucket)
+
+    def cash_uusd(self, bucket: int) -> int:
+        """Return its cash."""
+        return self._holdings.cash_view[bucket]
+
+    def coins(self, desk: MarketDesk, bucket: int) -> int:
+        """Return its coins of one market."""
+        return self._holdings.coin_views[desk.market_id][bucket]
+
+    def bankruptcy_price_e8(self, desk: MarketDesk, bucket: int) -> int:
+        """Return the price of one market at which its equity is zero; 0 if none is."""
+        cash = self.leg_cash_uusd(desk, bucket)
+        price = bankruptcy_price_e8(cash, self.exposure(desk, bucket))
+        return price if price < BOUND else 0
+
+    def backing_uusd(self, desk: MarketDesk, bucket: int, price_e8: int) -> int:
+        """Return what stands behind one leg, and what its coins are worth at a price."""
+        return self.leg_cash_uusd(desk, bucket) + value_uusd(self.coins(desk, bucket), price_e8)
 
     def leg_cash_uusd(self, desk: MarketDesk, bucket: int) -> int:
         """
@@ -255,9 +315,12 @@ class Margins:
         )
         return cash + others // NOTIONAL_DIVISOR
 
-    def leg_cash_of_all(self, desk: MarketDesk, buckets: Ints) -> Ints:
-        """Return `leg_cash_uusd` of many *buckets*."""
+    def backing_of_all(self, desk: MarketDesk, price_e8: int, buckets: Ints) -> Ints:
+        """Return `backing_uusd` of many *buckets*."""
         cash = self._holdings.cash[buckets]
+        if self._has_coins:
+            coins = self._holdings.coins[desk.market_id, buckets]
+            cash += divmod_exact(coins, price_e8, NOTIONAL_DIVISOR)[0]
         is_cross = self._home[buckets] == CROSS
         cross = buckets[is_cross]
         whole, rest = np.zeros_like(cross), np.zeros_like(cross)
@@ -280,6 +343,9 @@ class Margins:
         margin, value, _ = self._margins_of(buckets, 0, _RULE)
         scale = np.abs(self._holdings.cash[buckets]) + value
         rooms = margin - scale * (_ROOM_ERROR * len(self._context.markets)) - 2.0
+        if self._has_coins:
+            for desk in self._context.markets:
+                rooms[self._with_coins(desk, buckets)] = -1.0  # Only integers know.
         if not self._are_marks_complete():
             rooms[self._home[buckets] == CROSS] = -1.0
         return rooms
@@ -329,6 +395,10 @@ class Margins:
         What follows depends on the order, and the indexes return their members in none.
         """
         restored = self._restored[desk.market_id].crossed(self._mark(desk.state))
+        if self._has_coins:
+            for bucket in [bucket for bucket in restored if not self.is_restored(bucket)]:
+                restored.remove(bucket)  # It was safe between the last mark and this one.
+                self.watch_restoration(bucket)
         if self._has_all_marks:
             for bucket in self._cross_restored.reached(self._log_marks):
                 if self.is_restored(bucket):
@@ -350,16 +420,14 @@ class Margins:
         desk = self._context.markets[home]
         quantity = self.position(desk, bucket)
         index = self._due[desk.market_id]
-        level = quantity and trigger_price_e8(
-            self._holdings.cash_view[bucket],
-            self.pieces(desk, bucket),
-            is_long=quantity > 0,
-            due_at_zero=self._due_at_zero,
-        )
-        if level:
-            index.add(bucket, level, is_falling=quantity > 0)
-        else:
-            index.remove(bucket)
+        levels: tuple[int | None, int | None] = (None, None)
+        if quantity:
+            levels = due_prices_e8(
+                self._holdings.cash_view[bucket],
+                self.pieces(desk, bucket),
+                due_at_zero=self._due_at_zero,
+            )
+        index.put(bucket, falling=levels[0], rising=levels[1])
 
     def watch_all(self, buckets: Ints) -> None:
         """Index many *buckets*, all with positions, by what would make them due."""
@@ -387,17 +455,19 @@ class Margins:
             self._cross_restored.add(np.array([bucket]), self._log_marks)
             return
         desk = self._context.markets[home]
-        quantity = self.position(desk, bucket)
-        level = restore_price_e8(
+        safe = safe_prices_e8(
             self._holdings.cash_view[bucket],
             self._pieces(desk, bucket, self._restore_rule(desk), self._buffer_e6),
-            is_long=quantity > 0,
             due_at_zero=self._due_at_zero,
         )
-        if level is None:
+        if safe is None:
             self._restored[home].remove(bucket)
+            return
+        low, high = safe
+        if high is None or self._mark(desk.state) < low:
+            self._restored[home].add(bucket, low, is_falling=False)
         else:
-            self._restored[home].add(bucket, level, is_falling=quantity < 0)
+            self._restored[home].add(bucket, high, is_falling=True)
 
     def forget_restoration(self, bucket: int) -> None:
         """Watch *bucket* no longer for its restoration."""
@@ -408,9 +478,12 @@ class Margins:
             self._restored[home].remove(bucket)
 
     def _notional(self, bucket: int) -> int:
-        return sum(
-            abs(self.position(desk, bucket)) * self._mark(desk.state) for desk in self.legs(bucket)
-        )
+        notional = 0
+        for desk in self.legs(bucket):
+            entry = self._holdings.entry_views[desk.market_id][bucket]
+            price = desk.rule.price_that_counts(self._mark(desk.state), entry)
+            notional += abs(self.position(desk, bucket)) * price
+        return notional
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
         margin, value, _ = self._margins_of(buckets, 0, _RULE)

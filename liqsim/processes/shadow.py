@@ -115,12 +115,13 @@ class _Snapshots:
     def __init__(self, market_count: int) -> None:
         self._count = 0
         empty = np.zeros((market_count, 0), dtype=np.int64)
-        self._set(np.zeros(0, dtype=np.int64), empty, empty)
+        self._set(np.zeros(0, dtype=np.int64), empty, empty, empty)
 
-    def _set(self, cash: Ints, units: Ints, entry_e8: Ints) -> None:
-        self.cash, self.units, self.entry_e8 = cash, units, entry_e8
+    def _set(self, cash: Ints, units: Ints, coins: Ints, entry_e8: Ints) -> None:
+        self.cash, self.units, self.coins, self.entry_e8 = cash, units, coins, entry_e8
         self.cash_view = int_view(cash)
         self.unit_views = tuple(int_view(row) for row in units)
+        self.coin_views = tuple(int_view(row) for row in coins)
         self.entry_views = tuple(int_view(row) for row in entry_e8)
 
     def take(self, holdings: Holdings, bucket: int) -> int:
@@ -131,10 +132,12 @@ class _Snapshots:
             self._set(
                 np.concatenate([self.cash, np.zeros(room.shape[1], dtype=np.int64)]),
                 np.concatenate([self.units, room], axis=1),
+                np.concatenate([self.coins, room], axis=1),
                 np.concatenate([self.entry_e8, room], axis=1),
             )
         self.cash[member] = holdings.cash[bucket]
         self.units[:, member] = holdings.units[:, bucket]
+        self.coins[:, member] = holdings.coins[:, bucket]
         self.entry_e8[:, member] = holdings.entry_e8[:, bucket]
         self._count = member + 1
         return member

@@ -31,7 +31,7 @@ from liqsim.mechanics.classes import displacement_by_flow_e9, other_assets_uusd,
 from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
-from liqsim.mechanics.margin import MARGIN_SCALE, bankruptcy_price_e8
+from liqsim.mechanics.margin import MARGIN_SCALE
 from liqsim.mechanics.radius import Ints
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
@@ -41,6 +41,7 @@ from liqsim.mechanics.waterfall import (
     decide_settlement,
     limit_price_e8,
 )
+from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
@@ -112,6 +113,7 @@ class Venue:
         self._engine = Engine(context, self) if keepers is None else None
         self._ledger = context.world.ledger
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
+        self._coins = Coins(context, self._margins)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -245,7 +247,7 @@ class Venue:
             mark_price_e8=desk.state.mark_e8,
             margin_uusd=margin // MARGIN_SCALE,
             maintenance_uusd=ceil_div(margins.maintenance(bucket), MARGIN_SCALE),
-            bankruptcy_price_e8=bankruptcy_price_e8(margins.leg_cash_uusd(desk, bucket), quantity),
+            bankruptcy_price_e8=margins.bankruptcy_price_e8(desk, bucket),
             shadow_mark_e8=desk.state.shadow_e8,
             shadow_margin_uusd=shadow_margin // MARGIN_SCALE,
             start_margin_uusd=start_margin // MARGIN_SCALE,
@@ -389,10 +391,14 @@ class Venue:
         )
 
     def _tranche_size(self, liquidation: Liquidation, desk: MarketDesk) -> int:
-        spec = self._spec.tranches
+        spec, bucket = self._spec.tranches, liquidation.bucket_id
         return tranche_size_e8(
-            remaining_e8=abs(self._margins.position(desk, liquidation.bucket_id)),
-            at_trigger_e8=liquidation.at_trigger_e8[desk.market_id],
+            remaining_e8=self._coins.size_e8(
+                desk, bucket, abs(self._margins.position(desk, bucket))
+            ),
+            at_trigger_e8=self._coins.size_e8(
+                desk, bucket, liquidation.at_trigger_e8[desk.market_id]
+            ),
             share_e6=spec.share_e6,
             max_uusd=spec.max_uusd,
             min_uusd=spec.min_uusd,
@@ -404,6 +410,7 @@ class Venue:
     ) -> Tranche:
         bucket = liquidation.bucket_id
         size = self._tranche_size(liquidation, desk)
+        self._coins.slice_put_up(desk, bucket, size)
         limit = self.limit_e8(desk, bucket, size)
         event = TrancheStarted(
             liquidation_seq=liquidation.seq,
@@ -423,8 +430,9 @@ class Venue:
         return limit_price_e8(
             self._margins.leg_cash_uusd(desk, bucket),
             self._margins.position(desk, bucket),
-            size_e8,
+            self._coins.units_of_e8(desk, bucket, size_e8),
             self._ledger.cash_view[Owner.FUND],
+            self._margins.coins(desk, bucket),
         )
 
     def _settle(
@@ -432,6 +440,7 @@ class Venue:
     ) -> int:
         journal, bucket = self._context.journal, tranche.bucket_id
         if not self._margins.legs(bucket):
+            self._coins.pay_debt(tranche.seq, tranche.desk, bucket, tranche.seq)
             self._fill_hole(tranche)
         self._settled_at_us[bucket] = self._context.now_us
         return journal.append(
@@ -451,7 +460,7 @@ class Venue:
         bucket, fund = tranche.bucket_id, self._ledger.cash_view[Owner.FUND]
         hole = -self._ledger.cash_view[bucket]
         draw = min(max(hole, 0), fund)
-        self.route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
+        self._route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
         if hole > draw:
             share_loss(
                 self._context, self._margins, self._watch_all, tranche.desk, tranche.seq, bucket
@@ -498,18 +507,27 @@ class Venue:
     ) -> Settlement:
         """Return what an execution leaves to the fee, the fund and the account."""
         fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
+        closed = self._coins.closing(desk, bucket, quantity_e8, price_e8)
+        if desk.rule.is_inverse:
+            cost_uusd = taker_cost_uusd(closed, price_e8)
         return decide_settlement(
-            self._margins.leg_cash_uusd(desk, bucket),
+            self._margins.backing_uusd(desk, bucket, price_e8),
             self._margins.position(desk, bucket),
-            quantity_e8,
+            closed,
             cost_uusd,
             fee,
             self._ledger.cash_view[Owner.FUND],
             has_other_legs=len(self._margins.legs(bucket)) > 1,
         )
 
-    def route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
-        """Record what the fund paid or gained by one execution."""
+    def route(
+        self, tranche_seq: int, desk: MarketDesk, bucket: int, settlement: Settlement, cause: int
+    ) -> None:
+        """Record what the fund paid or gained by one execution, and what is settled in coins."""
+        self._route(tranche_seq, bucket, settlement, cause)
+        self._coins.settle(tranche_seq, desk, bucket, cause)
+
+    def _route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
         journal = self._context.journal
         if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
             journal.append(SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd), cause)
@@ -526,30 +544,35 @@ class Venue:
             return 0
         desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world
         position = self._margins.position(desk, bucket)
-        price = bankruptcy_price_e8(self._margins.leg_cash_uusd(desk, bucket), position)
+        price = self._margins.bankruptcy_price_e8(desk, bucket)
         if not price:
             return 0
-        first = self._context.first_bucket
+        first, sizes = self._context.first_bucket, self._coins.sizes_e8(desk, bucket)
         idle = np.flatnonzero(world.liquidation_seq[first:] < 0) + first
         parts = decide_deleveraging(
             price_e8=price,
             size_e8=size_e8,
             takes_shorts=position > 0,
             ids=idle,
-            cash_of=partial(self._margins.leg_cash_of_all, desk),
+            cash_of=partial(self._margins.backing_of_all, desk, price),
             units=self._ledger.units[desk.market_id],
             entry_e8=world.entry_e8[desk.market_id],
+            sizes_e8=sizes,
         )
         self._context.log.info(
             "deleveraging", bucket_id=bucket, market=desk.spec.name, accounts=len(parts)
         )
         for number, part in enumerate(parts, start=1):
             quantity = -part.size_e8 if position > 0 else part.size_e8
-            self._context.journal.append(
+            self._coins.closing(desk, bucket, quantity, price)
+            other = part.counterparty_id
+            whole = part.size_e8 if sizes is None else int(sizes[other])
+            self._coins.opposed(desk, other, part.size_e8, whole, price)
+            seq = self._context.journal.append(
                 PositionDeleveraged(
                     tranche_seq=tranche.seq,
                     bucket_id=bucket,
-                    counterparty_id=part.counterparty_id,
+                    counterparty_id=other,
                     market_id=desk.market_id,
                     rank_number=number,
                     quantity_e8=quantity,
@@ -558,7 +581,10 @@ class Venue:
                 ),
                 tranche.seq,
             )
-            self._watch(part.counterparty_id)
+            self._coins.settle(tranche.seq, desk, bucket, seq)
+            self._coins.settle(tranche.seq, desk, other, seq)
+            self._coins.pay_debt(tranche.seq, desk, other, seq)
+            self._watch(other)
         return sum(part.size_e8 for part in parts)
 
     # Execution by keepers -----------------------------------------------------------------------
@@ -660,7 +686,7 @@ class Venue:
             sent_at_us=sent_at_us,
         )
         seq = self._context.journal.append(event, tranche_seq)
-        self.route(tranche_seq, bucket, settlement, seq)
+        self.route(tranche_seq, desk, bucket, settlement, seq)
         return seq
 
     def _desk_takes(self, tranche: Tranche) -> int:
@@ -670,7 +696,7 @@ class Venue:
             return 0
         mark, position = desk.state.mark_e8, self._margins.position(desk, bucket)
         if terms.price == "bankruptcy":
-            price = bankruptcy_price_e8(self._margins.leg_cash_uusd(desk, bucket), position)
+            price = self._margins.bankruptcy_price_e8(desk, bucket)
         else:
             price = takeover_price_e8(mark, terms.discount_e6, position)
             if self._is_beyond(desk, bucket, tranche.size_e8, price):

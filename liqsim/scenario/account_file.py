@@ -19,6 +19,9 @@ MARKET: Final = "market"
 QUANTITY: Final = "quantity"
 ENTRY: Final = "entry_price"
 COLLATERAL: Final = "collateral_usd"
+COINS: Final = "collateral_coins"
+"""Optional: coins of the account's market instead of USD."""
+
 COLUMNS: Final = (ACCOUNT, MARKET, QUANTITY, ENTRY, COLLATERAL)
 UNREAD: Final = (
     "notional_usd",
@@ -37,6 +40,7 @@ _QUANTITY = Scalar(
 _COLLATERAL = Scalar(
     COLLATERAL, Form.SCALED, Decimal("0.000001"), Decimal(999_999_999_999), scale=USD_SCALE
 )
+_COINS = Scalar(COINS, Form.SCALED, Decimal("0.00000001"), Decimal(9_999_999_999), scale=UNIT_SCALE)
 
 
 def read_account_file(
@@ -48,13 +52,18 @@ def read_account_file(
     Raises:
         FileRefusedError: The file cannot be used with *scenario*.
     """
-    file = read_file(folder, spec.file, columns=COLUMNS, unread=UNREAD, sha256=spec.sha256)
+    file = read_file(
+        folder, spec.file, columns=COLUMNS, optional=(COINS,), unread=UNREAD, sha256=spec.sha256
+    )
     problems: list[str] = []
     names = file.read(ACCOUNT, _name_reader(scenario), problems)
     markets = file.read(MARKET, _market_reader(scenario), problems)
     quantities = file.read(QUANTITY, _read_quantity, problems)
     entries = file.read(ENTRY, number_reader(PRICE), problems)
     collaterals = file.read(COLLATERAL, _read_collateral, problems)
+    coins: list[int | None] = [None] * len(file.lines)
+    if COINS in file.columns:
+        coins = file.read(COINS, _read_coins, problems)
     refuse(problems)
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(names):
@@ -63,8 +72,19 @@ def read_account_file(
     holdings = []
     for name, rows in rows_of.items():
         problems += _repeated(file, rows, markets)
-        collateral_uusd, found = _collateral(file, rows, collaterals)
-        holding = Holding(file.at(rows[0]), name, collateral_uusd, tuple(legs[row] for row in rows))
+        problems += _inverse(file, rows, markets, coins, scenario)
+        in_coins = [row for row in rows if coins[row] is not None]
+        if in_coins:
+            collateral_uusd, found = 0, _only_coins(file, rows, in_coins, collaterals)
+        else:
+            collateral_uusd, found = _collateral(file, rows, collaterals)
+        holding = Holding(
+            file.at(rows[0]),
+            name,
+            collateral_uusd,
+            tuple(legs[row] for row in rows),
+            sum(coins[row] or 0 for row in in_coins),
+        )
         problems += found or _overflow(file, rows, holding)
         holdings.append(holding)
     refuse(problems)
@@ -80,6 +100,36 @@ def _repeated(file: DataFile, rows: Sequence[int], markets: Sequence[str]) -> li
             text = f"has a position in {markets[row]} already, at {file.at(other)}"
             problems.append(file.refusal(row, ACCOUNT, text))
     return problems
+
+
+def _inverse(
+    file: DataFile,
+    rows: Sequence[int],
+    markets: Sequence[str],
+    coins: Sequence[int | None],
+    scenario: Scenario,
+) -> list[str]:
+    """Return what is wrong if an account with an inverse contract has anything else but coins."""
+    inverse = {market.name for market in scenario.markets if market.is_inverse}
+    text = f"has an inverse contract: give its account no other position, and {COINS}"
+    is_right = len(rows) == 1 and coins[rows[0]] is not None
+    held = [row for row in rows if markets[row] in inverse]
+    return [file.refusal(row, MARKET, text) for row in held if not is_right]
+
+
+def _only_coins(
+    file: DataFile,
+    rows: Sequence[int],
+    in_coins: Sequence[int],
+    collaterals: Sequence[int | None],
+) -> list[str]:
+    """Return what is wrong with an account that has coins."""
+    if len(rows) > 1:
+        text = "must be empty: an account with positions in several markets holds no coins"
+        return [file.refusal(row, COINS, text) for row in in_coins]
+    if collaterals[rows[0]] is not None:
+        return [file.refusal(rows[0], COINS, f"must be empty beside {COLLATERAL}")]
+    return []
 
 
 def _collateral(
@@ -137,6 +187,7 @@ def _market_reader(scenario: Scenario) -> Callable[[Any], str]:
 
 _read_signed = number_reader(_QUANTITY)
 _read_amount = number_reader(_COLLATERAL)
+_read_quantity_of_coins = number_reader(_COINS)
 
 
 def _read_quantity(cell: Any) -> int:
@@ -149,6 +200,10 @@ def _read_quantity(cell: Any) -> int:
 
 def _read_collateral(cell: Any) -> int | None:
     return None if cell is None or cell == "" else _read_amount(cell)
+
+
+def _read_coins(cell: Any) -> int | None:
+    return None if cell is None or cell == "" else _read_quantity_of_coins(cell)
 
 
 def _overflow(file: DataFile, rows: Sequence[int], holding: Holding) -> list[str]:

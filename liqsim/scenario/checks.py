@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 
 import attrs
 
+from liqsim.scenario.coin_checks import cohort_checks, market_checks
 from liqsim.scenario.convert import Path, Problem, nearest
 from liqsim.scenario.fields import Form, key_of, name_of
 from liqsim.scenario.model import (
@@ -171,6 +172,7 @@ def _market(path: Path, market: Market, scenario: Scenario) -> Iterator[Problem]
     yield from _initial(path, market)
     yield from _maintenance_changes((*path, "maintenance_changes"), market)
     yield from _samples((*path, "mark"), market, scenario.end_us)
+    yield from market_checks(path, market, scenario)
 
 
 def _initial(path: Path, market: Market) -> Iterator[Problem]:
@@ -389,6 +391,7 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
                 (*path, "leverage", "max"),
                 f"{limit}the first maintenance rate of {name} is {rate}",
             )
+    yield from cohort_checks(path, cohort, markets)
     if cohort.traders is not None:
         haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
         yield from traders_checks((*path, "traders"), cohort, markets, haircut_e6=haircut_e6)

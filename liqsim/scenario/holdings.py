@@ -13,9 +13,11 @@ class Holding:
         name: Its name.
         collateral_uusd: Collateral that it has deposited.
         legs: (market, signed quantity_e8, entry price_e8), one per market that it holds.
+        coins_e8: Coins of its market that it has deposited.
     """
 
     place: str
     name: str
     collateral_uusd: int
     legs: tuple[tuple[str, int, int], ...]
+    coins_e8: int = 0

@@ -372,6 +372,8 @@ class Market:
         oracle: The oracle.
         mark: How the mark price is made.
         funding: What positions pay now and then; None where they pay nothing.
+        contract: `linear`, a number of units of the coin, or `inverse`, a number of dollars whose
+            profit is paid in coins.
     """
 
     name: str
@@ -392,6 +394,12 @@ class Market:
     oracle: Oracle = table("oracle")
     mark: Mark = table("mark")
     funding: Funding | None = table("funding")
+    contract: str = choice("contract", "linear", "inverse", default="linear")
+
+    @property
+    def is_inverse(self) -> bool:
+        """Whether its contract is a number of dollars."""
+        return self.contract == "inverse"
 
     @property
     def samples_book(self) -> bool:
@@ -431,9 +439,11 @@ class MarginTerms:
 
     Attributes:
         unrealised_haircut_e6: Share of a leg's unrealised profit that does not count.
+        coin_haircut_e6: Share of the value of coins that are collateral that does not count.
     """
 
     unrealised_haircut_e6: int = ratio("unrealised_profit_haircut", "0", "0.999999", default=0)
+    coin_haircut_e6: int = ratio("coin_haircut", "0", "0.999999", default=0)
 
 
 @attrs.frozen
@@ -959,6 +969,8 @@ class Cohort:
         leverage: Leverage, of the notional of all legs.
         entry: Entry prices, drawn for each leg.
         traders: How its accounts act; absent, they hold what they have.
+        collateral: `usd`, or `coin`: their collateral is coins of their market, worth at the entry
+            price what it would be in USD.
     """
 
     name: str
@@ -972,6 +984,12 @@ class Cohort:
     leverage: Leverage = table("leverage")
     entry: Entry = table("entry")
     traders: Traders | None = table("traders")
+    collateral: str = choice("collateral", "usd", "coin", default="usd")
+
+    @property
+    def has_coins(self) -> bool:
+        """Whether its accounts have coins as collateral."""
+        return self.collateral == "coin"
 
     @property
     def arrivals_max(self) -> int:
@@ -1065,6 +1083,15 @@ class Scenario:
     population: Population = table("population")
     basis: tuple[Basis, ...] = tables("basis", shorthand="kind", default=())
     resolved_toml: str = ""
+
+    @property
+    def coin_markets(self) -> tuple[int, ...]:
+        """Numbers of the markets whose coin is collateral of some account."""
+        listed = self.population.accounts
+        holdings = () if listed is None else listed.holdings
+        names = {cohort.market for cohort in self.population.cohorts if cohort.has_coins}
+        names |= {holding.legs[0][0] for holding in holdings if holding.coins_e8}
+        return tuple(n for n, market in enumerate(self.markets) if market.name in names)
 
     @property
     def is_purging(self) -> bool:

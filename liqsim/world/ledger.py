@@ -1,5 +1,5 @@
 """
-The double-entry ledger: cash per owner, contract units per market and owner.
+The double-entry ledger: cash per owner, contract units and coins per market and owner.
 
 Columns are numpy arrays with a memoryview over each: scans read the array, single postings go
 through the view, which gives Python integers and raises where numpy would wrap.
@@ -31,15 +31,19 @@ class Ledger:
     Attributes:
         cash: int64, shape (owners,): USD in 1e-6.
         units: int64, shape (markets, owners): contract units in 1e-8; negative is short.
+        coins: int64, shape (markets, owners): coins that the contract is about, in 1e-8.
         cash_view: The same cash, item by item, as Python integers.
         unit_views: The same units, one view per market.
+        coin_views: The same coins, likewise.
     """
 
     def __init__(self, owner_count: int, market_count: int) -> None:
         self.cash: npt.NDArray[np.int64] = np.zeros(owner_count, dtype=np.int64)
         self.units: npt.NDArray[np.int64] = np.zeros((market_count, owner_count), dtype=np.int64)
+        self.coins: npt.NDArray[np.int64] = np.zeros((market_count, owner_count), dtype=np.int64)
         self.cash_view = int_view(self.cash)
         self.unit_views = tuple(int_view(row) for row in self.units)
+        self.coin_views = tuple(int_view(row) for row in self.coins)
 
     def posting_of(self, cls: EventClass) -> Posting:
         """Return a function that applies the transfers of one event of *cls*."""
@@ -47,6 +51,7 @@ class Ledger:
         scope: dict[str, Any] = {
             "cash": self.cash_view,
             "unit_views": self.unit_views,
+            "coin_views": self.coin_views,
             "out_of_bounds": _out_of_bounds,
         }
         exec(compile(source, f"<postings of {cls.TAG}>", "exec"), scope)  # noqa: S102 — source is built from declarations only
@@ -64,7 +69,8 @@ class Ledger:
             if float(np.abs(amount.astype(np.float64)).sum()) > _SUM_LIMIT:
                 message = f"{cls.TAG}: {transfer.amount} sums beyond the ledger's range"
                 raise BoundError(message)
-            balances = [self.cash] if transfer.market is None else list(self.units)
+            rows_of_markets = list(self.coins if transfer.is_coin else self.units)
+            balances = [self.cash] if transfer.market is None else rows_of_markets
             market = None if transfer.market is None else columns[transfer.market]
             for number, balance in enumerate(balances):
                 rows: Any = slice(None) if market is None else np.flatnonzero(market == number)
@@ -88,7 +94,8 @@ def _source(transfers: tuple[Transfer, ...]) -> str:
     for transfer in transfers:
         lines.append(f"    amount = event.{transfer.amount}")
         if transfer.market is not None:
-            lines.append(f"    units = unit_views[event.{transfer.market}]")
+            views = "coin_views" if transfer.is_coin else "unit_views"
+            lines.append(f"    units = {views}[event.{transfer.market}]")
         column = "cash" if transfer.market is None else "units"
         for side, sign in ((transfer.payer, "-"), (transfer.payee, "+")):
             owner = str(int(side)) if isinstance(side, Owner) else f"event.{side}"

@@ -62,6 +62,42 @@ class TrancheProgress:
 
 
 @attrs.define
+class InverseSlice:
+    """
+    What is left of a slice of an inverse position.
+
+    Attributes:
+        size_e8: Units of the coin to be executed.
+        units_e8: Contract units that they close.
+        mark_e8: The mark at which the one was made of the other.
+    """
+
+    size_e8: int
+    units_e8: int
+    mark_e8: int
+
+
+@attrs.frozen
+class CoinsDue:
+    """
+    What must be settled in coins right after an execution of an inverse position.
+
+    Attributes:
+        seq: The execution.
+        account_id: Whose.
+        units_e8: Contract units that must be left.
+        cash_uusd: Cash that must be left.
+        price_e8: Price of the execution.
+    """
+
+    seq: int
+    account_id: int
+    units_e8: int
+    cash_uusd: int
+    price_e8: int
+
+
+@attrs.define
 class LiquidationProgress:
     """
     What has become of a liquidation so far.
@@ -203,8 +239,8 @@ class Arriving:
     worth_uusd: list[int] = attrs.Factory(list)
 
 
-Position = tuple[int, int]
-"""Units and entry price."""
+Position = tuple[int, int, int]
+"""Units, entry price, and coins beside them."""
 
 
 @attrs.frozen
@@ -215,7 +251,7 @@ class Snapshot:
     Attributes:
         bucket_id: Whose.
         cash_uusd: Cash.
-        held: Units and entry prices by market.
+        held: Units, entry prices and coins by market.
     """
 
     bucket_id: int
@@ -319,6 +355,9 @@ class Book:
         returned: Ends of liquidations that accounts have come back from.
         paid_in: The deposit of one that opens, its account and amount, until it does.
         arriving: What is known of the cohort of an account, where new ones may arrive.
+        slices: Slices of inverse positions, by bucket.
+        coins_due: What must be settled in coins next, in order.
+        last_price_e8: Price of the last execution of each bucket.
     """
 
     terms: Terms
@@ -367,6 +406,9 @@ class Book:
     returned: set[int] = attrs.Factory(set)
     paid_in: tuple[int, int, int] | None = None
     arriving: Mapping[int, Arriving] = attrs.Factory(dict)
+    slices: dict[int, InverseSlice] = attrs.Factory(dict)
+    coins_due: deque[CoinsDue] = attrs.Factory(deque)
+    last_price_e8: dict[int, int] = attrs.Factory(dict)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -375,6 +417,10 @@ class Book:
     def cash(self, owner: int) -> int:
         """Return folded cash."""
         return self.fold.cash_uusd.get(owner, 0)
+
+    def coins(self, market: int, owner: int) -> int:
+        """Return folded coins."""
+        return self.fold.coins_e8.get((market, owner), 0)
 
     def rule(self, market: int) -> LegRule:
         """Return how positions count under the maintenance in force; in full in no market."""
@@ -405,10 +451,30 @@ class Book:
 
     def limit_price(self, market: int, bucket: int, size_e8: int) -> int:
         """Return the bankruptcy price of a leg and what the fund holds per unit of an order."""
-        bankruptcy = self.bankruptcy_price(market, bucket)
-        fund = max(self.fold.fund_uusd, 0) * _E10 // size_e8
-        exact = bankruptcy - fund if self.position(market, bucket) > 0 else bankruptcy + fund
+        held = self.position(market, bucket)
+        moved = held + self.coins(market, bucket)
+        if held < 0 <= moved:
+            return _BOUND - 1  # With as many coins as it is short, no price ruins it.
+        closed = self.units_of(market, bucket, size_e8)
+        # Per unit closed, of which the coins beside it are worth a part.
+        fund = max(self.fold.fund_uusd, 0) * _E10 * abs(held) // (closed * abs(moved))
+        bankruptcy = bankruptcy_price_e8(self.backing(market, bucket), moved)
+        exact = bankruptcy - fund if held > 0 else bankruptcy + fund
         return min(max(exact, 1), _BOUND - 1)
+
+    def units_of(self, market: int, bucket: int, size_e8: int) -> int:
+        """Return the contract units that part of a slice closes, at least one."""
+        if not self.rule(market).is_inverse or bucket not in self.slices:
+            return size_e8
+        part = self.slices[bucket]
+        return max(size_e8 * part.units_e8 // max(part.size_e8, 1), 1)
+
+    def closable(self, market: int, account: int, mark_e8: int) -> int:
+        """Return the units that can close a position against a slice that was cut at a mark."""
+        held = abs(self.position(market, account))
+        if not self.rule(market).is_inverse:
+            return held
+        return held * self.entry_price(market, account) // max(mark_e8, 1)
 
     def free_capital(self, owner: int) -> int:
         """Return the cash of a keeper or the desk that is free: a short ties up twice its value."""
@@ -463,6 +529,7 @@ class Book:
                 rule(market),
                 self.position(market, bucket),
                 self.entry_price(market, bucket),
+                self.coins(market, bucket),
                 self.mark(market),
             )
             for market in self.legs(bucket)
@@ -476,24 +543,45 @@ class Book:
     def shadow_margin(self, cash_uusd: int, held: Mapping[int, Position]) -> int:
         """Return the margin of balances at the folded shadow marks, likewise."""
         legs = [
-            (self.rule(market), quantity, entry, self.fold.shadow_marks_e8.get(market, 0))
-            for market, (quantity, entry) in held.items()
+            (self.rule(market), *position, self.fold.shadow_marks_e8.get(market, 0))
+            for market, position in held.items()
         ]
         return margin_e22(cash_uusd, legs)
 
     def held(self, bucket: int) -> dict[int, Position]:
-        """Return the units and entry prices of a bucket by market, where it has some."""
+        """Return units, entry prices and coins of a bucket by market, where it has a position."""
         return {
-            market: (self.position(market, bucket), self.entry_price(market, bucket))
+            market: (
+                self.position(market, bucket),
+                self.entry_price(market, bucket),
+                self.coins(market, bucket),
+            )
             for market in self.legs(bucket)
         }
 
     def maintenance(self, bucket: int) -> int:
         """Return the maintenance margin at the folded marks, in 1e-22 USD."""
         return sum(
-            maintenance_e22(self.rule(market), self.position(market, bucket), self.mark(market))
+            maintenance_e22(
+                self.rule(market), self.position(market, bucket), self._counted_at(market, bucket)
+            )
             for market in self.legs(bucket)
         )
+
+    def worth_e16(self, bucket: int) -> int:
+        """Return what the legs of a bucket are worth, without sign, as maintenance counts them."""
+        return sum(
+            abs(self.position(market, bucket)) * self._counted_at(market, bucket)
+            for market in self.legs(bucket)
+        )
+
+    def _counted_at(self, market: int, bucket: int) -> int:
+        entry = self.entry_price(market, bucket)
+        return self.rule(market).price_that_counts(entry, self.mark(market))
+
+    def equity_behind(self, market: int, bucket: int, price_e8: int) -> int:
+        """Return `backing`, and what coins of the market are worth at a price, rounded down."""
+        return self.backing(market, bucket) + self.coins(market, bucket) * price_e8 // _E10
 
     def backing(self, market: int, bucket: int) -> int:
         """Return cash and what all other legs are worth at their marks, in whole micro-USD."""
@@ -506,7 +594,9 @@ class Book:
 
     def bankruptcy_price(self, market: int, bucket: int) -> int:
         """Return where closing one leg would leave no equity, the other marks standing."""
-        return bankruptcy_price_e8(self.backing(market, bucket), self.position(market, bucket))
+        moved = self.position(market, bucket) + self.coins(market, bucket)
+        price = bankruptcy_price_e8(self.backing(market, bucket), moved)
+        return price if price < _BOUND else 0
 
     def is_due(self, margin: int) -> bool:
         """Return whether *margin* makes a bucket due."""
@@ -520,11 +610,12 @@ class Book:
             if asset == USD:
                 balance = self.fold.cash_uusd[owner]
                 if balance < 0 and change < 0:
-                    if owner == FUND:
-                        self.findings.add("fund_negative", seq, f"the fund has {usd(balance)}")
-                    elif owner in self.keepers:
-                        message = f"keeper {owner} has {usd(balance)}"
-                        self.findings.add("keeper_negative", seq, message)
+                    self._report_debt(seq, owner, balance)
+            elif asset < 0:
+                balance = self.fold.coins_e8[-asset - 1, owner]
+                if balance < 0 and change < 0 and owner in self.buckets:
+                    message = f"bucket {owner} has {amount_of(asset, balance)}"
+                    self.findings.add("coins", seq, message)
             else:
                 balance = self.fold.units_e8[asset - 1, owner]
                 if owner in self.buckets:
@@ -532,6 +623,12 @@ class Book:
             if not -_BOUND < balance < _BOUND:
                 message = f"owner {owner} has {amount_of(asset, balance)}"
                 self.findings.add("balance_bound", seq, message)
+
+    def _report_debt(self, seq: int, owner: int, balance: int) -> None:
+        if owner == FUND:
+            self.findings.add("fund_negative", seq, f"the fund has {usd(balance)}")
+        elif owner in self.keepers:
+            self.findings.add("keeper_negative", seq, f"keeper {owner} has {usd(balance)}")
 
     def _note_side(self, market: int, bucket: int, balance: int, change: int) -> None:
         before = balance - change
@@ -569,11 +666,17 @@ class Book:
     def check_reduces(self, entry: Entry, market: int, owner: int, quantity: int) -> None:
         """Check that a trade of *quantity* makes a position smaller and does not turn it round."""
         position = self.position(market, owner)
-        if quantity * position >= 0 or abs(quantity) > abs(position):
+        # An order for inverse contracts is in another unit: the slice bounds it.
+        is_more = abs(quantity) > abs(position) and not self.is_in_slice(market, owner)
+        if quantity * position >= 0 or is_more:
             message = (
                 f"{e8(quantity)} does not reduce {e8(position)}, the position of owner {owner}"
             )
             self.findings.add("fill_size", entry.seq, message)
+
+    def is_in_slice(self, market: int, owner: int) -> bool:
+        """Return whether a trade of an owner in a market is of a slice of inverse contracts."""
+        return self.rule(market).is_inverse and owner in self.buckets
 
     def check_within_slice(self, entry: Entry, tranche: TrancheProgress, quantity: int) -> None:
         """Check that an execution fits what is left of its slice."""

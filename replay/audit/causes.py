@@ -14,6 +14,8 @@ from liqsim.events import (
     NO_CAUSE,
     BadDebtRecorded,
     BookSampled,
+    CoinsDeposited,
+    CoinsSettled,
     ContributionPaid,
     DepthChanged,
     Entry,
@@ -57,6 +59,8 @@ _UNNAMED: Final = (
     ShadowCrossed,
     FundingPaid,
     FundsWithdrawn,
+    CoinsDeposited,
+    CoinsSettled,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -93,10 +97,13 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     LiquidationUnresolved: (LiquidationTriggered, TrancheStarted, TrancheSettled),
     TradeFilled: (*_JUDGES, FundsDeposited),
     FundsWithdrawn: (TradeFilled,),
+    CoinsDeposited: (),
+    CoinsSettled: (*_EXECUTIONS, TrancheStarted),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
         FundsDeposited,
+        CoinsDeposited,
         PositionOpened,
         DepthChanged,
         MaintenanceChanged,

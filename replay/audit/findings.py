@@ -102,6 +102,7 @@ CODES: Final = {
     "socialised": "A share of a loss is not the one recomputed, is missing, or is not due.",
     "contribution": "A payment into the fund is not what a rule says, is missing, or is not due.",
     "funding": "A funding rate or payment is not the one recomputed, is missing, or is not due.",
+    "coins": "Coins did not settle an execution or a debt, or not as recomputed.",
     "ended_state": "An ended liquidation records another state than the fold has, or ended early.",
     "unresolved_state": "An unresolved liquidation is not open, or records another position.",
     "unresolved_missing": "A liquidation is open at the end, and nothing in the log says so.",

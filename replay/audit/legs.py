@@ -7,6 +7,7 @@ import numpy as np
 
 from liqsim.events import Entry, TrancheStarted
 from replay.audit.book import Book, LiquidationProgress
+from replay.audit.coins import slice_size_e8
 from replay.margin import E22_PER_UUSD, maintenance_e22
 
 _E6: Final = 10**6
@@ -20,10 +21,10 @@ def slice_e8(
     book: Book, market: int, bucket: int, liquidation: LiquidationProgress, mark_e8: int
 ) -> int:
     """Return the units of the next tranche of a leg: position, share or cap, and then the dust."""
-    at_trigger = liquidation.sizes_e8.get(market, 0)
+    at_trigger = slice_size_e8(book, market, bucket, liquidation.sizes_e8.get(market, 0), mark_e8)
     share = -(-at_trigger * book.terms.share_e6 // _E6)
     cap = max(book.terms.max_uusd * _E10 // max(mark_e8, 1), 1)
-    held = abs(book.position(market, bucket))
+    held = slice_size_e8(book, market, bucket, abs(book.position(market, bucket)), mark_e8)
     size = min(held, share, cap)
     return held if (held - size) * mark_e8 < book.terms.min_uusd * _E10 else size
 

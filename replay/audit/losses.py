@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from liqsim.events import BadDebtRecorded, Entry, LossSocialised, ProfitCut
+from replay.audit import coins
 from replay.audit.book import Book, Hole
 from replay.audit.findings import event_text, usd
 from replay.audit.queue import rank_e6
@@ -56,6 +57,7 @@ def hole_left(book: Book, entry: Entry) -> None:
 def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
     tranche = book.tranches.get(e.tranche_seq)
     market = 0 if tranche is None else tranche.start.market_id
+    coins.check_spent(book, entry, market, e.bucket_id, e)
     if not isinstance(e, BadDebtRecorded):
         book.open_tranche(entry, e.tranche_seq)
         if book.fold.fund_uusd > 0:
@@ -133,7 +135,7 @@ def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
         if room > 0:
             value = book.position(hole.market_id, payer) * mark
             is_equity = terms.socialise == "equity"
-            backing = book.backing(hole.market_id, payer)
+            backing = book.equity_behind(hole.market_id, payer, mark)
             basis[payer] = backing + value // _E10 if is_equity else abs(value) // _E10
     for payer, share in _proportional(owed, basis).items():
         amount = min(share, rooms[payer])

@@ -10,6 +10,7 @@ from liqsim.events import Event
 from replay.audit.findings import Findings, amount_of
 from replay.fold import USD, Fold, Move, cost_of
 
+_VIEWS = ("cash_postings", "unit_postings", "coin_postings")
 _BITS = 20
 """Bits left for an asset below the owner in a sort key."""
 
@@ -65,7 +66,7 @@ class Money:
                 self.findings.add("posting_move", seq, "its postings are not what its fields mean")
 
     def _recorded(self, low: int, high: int) -> IntArray:
-        parts = [self.log.postings(view, low, high) for view in ("cash_postings", "unit_postings")]
+        parts = [self.log.postings(view, low, high) for view in _VIEWS]
         return np.concatenate(parts, axis=1)
 
     def check_totals(self, fold: Fold) -> None:
@@ -78,6 +79,7 @@ class Money:
         }
         folded = {(owner, USD): cash for owner, cash in fold.cash_uusd.items() if cash}
         folded |= {(o, market + 1): units for (market, o), units in fold.units_e8.items() if units}
+        folded |= {(o, -market - 1): coins for (market, o), coins in fold.coins_e8.items() if coins}
         is_known = {"posting_sum", "posting_move"} & {f.code for f in self.findings.found}
         if self._wrong_costs or is_known:
             return  # The same, said once.

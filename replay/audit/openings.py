@@ -8,12 +8,20 @@ import attrs
 import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader
-from liqsim.events import DepthChanged, Event, FundsDeposited, MaintenanceChanged, PositionOpened
+from liqsim.events import (
+    CoinsDeposited,
+    DepthChanged,
+    Event,
+    FundsDeposited,
+    MaintenanceChanged,
+    PositionOpened,
+)
 from replay.audit.findings import Findings, usd
 from replay.fold import FUND
 from replay.margin import E22_PER_UUSD, maintenance_e22
 from replay.terms import Terms
 
+_E10: Final = 10**10
 _DATED: Final[Mapping[type[Event], tuple[str, tuple[str, ...]]]] = {
     DepthChanged: ("depth_schedule", ("sim_time_us", "multiplier_e6", "half_life_us")),
     MaintenanceChanged: ("maintenance_schedule", ("sim_time_us", "multiplier_e6")),
@@ -34,6 +42,8 @@ class Openings:
         opened: (market, bucket) of the positions opened so far.
         changes: (what it says, event) of the dated changes so far, by code and market.
         given_uusd: Collateral of each bucket at the start.
+        coins_e8: Coins of each bucket at the start.
+        entered_e8: Entry price of each bucket, at which its coins count.
         asked_e22: Initial margin that its positions of the start ask for.
         is_open: Whether anything but deposits has happened.
         last_us: Time of the last event.
@@ -48,18 +58,25 @@ class Openings:
         lambda: defaultdict(list)
     )
     given_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
+    coins_e8: dict[int, int] = attrs.Factory(dict)
+    entered_e8: dict[int, int] = attrs.Factory(dict)
     asked_e22: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     is_open: bool = False
     last_us: int = 0
     _buckets: frozenset[int] = attrs.field(init=False)
     _known: frozenset[int] = attrs.field(init=False)
     _acting: frozenset[int] = attrs.field(init=False)
+    _drawn: frozenset[int] = attrs.field(init=False)
+    _in_coins: frozenset[int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         owners, keepers = self.log.owners, self.terms.keepers
         self._buckets = frozenset(o.owner_id for o in owners if o.kind == "bucket")
         self._known = frozenset(o.owner_id for o in owners)
         self._acting = frozenset(o.owner_id for o in owners if o.cohort in self.terms.traders)
+        self._drawn = frozenset(o.owner_id for o in owners if o.cohort)
+        in_coins = self.terms.coin_cohorts
+        self._in_coins = frozenset(o.owner_id for o in owners if o.cohort in in_coins)
         purses = {
             o.owner_id: keepers[o.name].purse_uusd
             for o in owners
@@ -79,6 +96,9 @@ class Openings:
             self.last_us = max(self.last_us, int(columns["sim_time_us"].max()))
             if cls is FundsDeposited:
                 self._check_deposits(columns)
+                continue
+            if cls is CoinsDeposited:
+                self._check_coins(columns)
                 continue
             self.is_open = True
             if cls is PositionOpened:
@@ -112,17 +132,32 @@ class Openings:
                 self.findings.add("deposit", seq, message)
             elif owner in self._buckets:
                 self.given_uusd[owner] += amount
+                if owner in self._in_coins:
+                    message = f"bucket {owner} was given {usd(amount)}, must be given coins"
+                    self.findings.add("deposit", seq, message)
             elif owner in self._known:
                 right = self.due_uusd.pop(owner, 0)
                 if amount != right or not right:
                     message = f"owner {owner} was given {usd(amount)}, must be given {usd(right)}"
                     self.findings.add("deposit", seq, message)
 
+    def _check_coins(self, columns: Columns) -> None:
+        names = ("seq", "sim_time_us", "bucket_id", "quantity_e8")
+        for seq, at_us, bucket, coins in zip(*(columns[n].tolist() for n in names), strict=True):
+            if at_us or bucket in self.coins_e8 or not coins:
+                message = f"bucket {bucket} was given coins {at_us} us after the start, or again"
+                self.findings.add("deposit", seq, message)
+            elif bucket in self._drawn and bucket not in self._in_coins:
+                message = f"bucket {bucket} was given coins, must be given USD"
+                self.findings.add("deposit", seq, message)
+            self.coins_e8[bucket] = coins
+
     def _check_initial_margins(self) -> None:
         """Check that nobody has opened with less than the venue asks for."""
         listed = {o.owner_id for o in self.log.owners if o.kind == "bucket" and not o.cohort}
         for bucket, asked in self.asked_e22.items():
-            given = self.given_uusd[bucket]
+            in_coins = self.coins_e8.get(bucket, 0) * self.entered_e8[bucket] // _E10
+            given = self.given_uusd[bucket] + in_coins
             is_let = self.terms.lets_short_open and bucket in listed
             if given * E22_PER_UUSD < asked and not is_let:
                 least = usd(-(-asked // E22_PER_UUSD))
@@ -137,6 +172,7 @@ class Openings:
         names = ("seq", "market_id", "bucket_id", "quantity_e8", "price_e8")
         for seq, *leg in zip(*(columns[name].tolist() for name in names), strict=True):
             market, bucket, quantity, price = leg
+            self.entered_e8[bucket] = price
             if market < len(self.terms.markets):
                 rule = self.terms.markets[market].rule.as_initial
                 self.asked_e22[bucket] += maintenance_e22(rule, quantity, price)

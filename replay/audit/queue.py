@@ -23,7 +23,7 @@ def candidates(book: Book, market: int, bucket: int, price: int) -> Iterator[int
         entered = book.fold.entry_prices_e8.get((market, other), price)
         if quantity * (price - entered) <= 0 or other in book.liquidation_of:
             continue
-        if book.backing(market, other) * _E10 + quantity * price >= 0:
+        if book.equity_behind(market, other, price) * _E10 + quantity * price >= 0:
             yield other
 
 
@@ -31,7 +31,7 @@ def rank_e6(book: Book, market: int, bucket: int, price: int) -> int:
     """Return profit / margin x notional / equity at *price*, cut to six decimals."""
     quantity = book.position(market, bucket)
     profit = quantity * (price - book.fold.entry_prices_e8[market, bucket])
-    equity = book.backing(market, bucket) * _E10 + quantity * price
+    equity = book.equity_behind(market, bucket, price) * _E10 + quantity * price
     margin = equity - profit
     if margin <= 0 or equity <= 0:
         return _TOP_RANK

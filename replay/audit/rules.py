@@ -11,6 +11,7 @@ from typing import Any, Final
 from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
+    CoinsSettled,
     DepthChanged,
     Entry,
     Event,
@@ -39,6 +40,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit import (
+    coins,
     collateral,
     desk,
     executions,
@@ -84,8 +86,10 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     PositionOpened: traders.position_opened,
     TradeFilled: traders.trade_filled,
     FundsWithdrawn: traders.funds_withdrawn,
+    CoinsSettled: coins.coins_settled,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
+_IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
 _SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,
@@ -100,13 +104,14 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     triggers.before(book, entry)
     if book.owed is not None or kind in _ROUTED:
         settlement.check_owed(book, entry)
+    coins.check_due(book, entry)
     if book.terms.desk is not None:
         desk.check_due(book, entry)
     if book.hole is not None and kind not in _SHARED:
         losses.hole_left(book, entry)
     if book.funding is not None and kind is not FundingPaid:
         funding.funding_left(book, entry)
-    if book.run is not None and kind is not PositionDeleveraged:
+    if book.run is not None and kind not in _IN_TURN:
         waterfall.deleveraging_left(book, entry.seq)
     if book.leaves is not None and kind is not FundsWithdrawn:
         traders.leaver_stayed(book, entry)

@@ -16,8 +16,10 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
+from replay.audit import coins
 from replay.audit.book import Book, Owed
 from replay.audit.findings import usd
+from replay.fold import cost_of
 
 _E16: Final = 10**16
 _CODES: Final = {SurplusRouted: "surplus", FundDrawn: "draw"}
@@ -30,9 +32,12 @@ def settle(
     position = book.position(e.market_id, e.bucket_id)
     if not position:
         return  # Reported as fill_size.
-    cash = book.backing(e.market_id, e.bucket_id)
-    kept = -(-cash * (position + e.quantity_e8) // position)
-    gain = cash - e.cost_uusd - kept
+    cash = book.equity_behind(e.market_id, e.bucket_id, e.price_e8)
+    closed = coins.executed(book, entry, e)
+    # Of inverse contracts, what closing them at the price would have cost; the rest is settled.
+    cost = e.cost_uusd if closed == e.quantity_e8 else cost_of(closed, e.price_e8)
+    kept = -(-cash * (position + closed) // position)
+    gain = cash - cost - kept
     mark = book.fold.marks_e8.get(e.market_id, 0)
     rated = mark * book.terms.fee_on_mark_e6 + e.price_e8 * fee_on_execution_e6
     full = -(-abs(e.quantity_e8) * rated // _E16)
@@ -76,6 +81,9 @@ def fund_is_empty(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
 
 def _check_hole(book: Book, entry: Entry, e: FundDrawn) -> None:
     """Check a draw for what a bucket without a position is short of."""
+    tranche = book.tranches.get(e.tranche_seq)
+    if tranche is not None:
+        coins.check_spent(book, entry, tranche.start.market_id, e.bucket_id, e)
     if book.legs(e.bucket_id):
         book.findings.add("draw", entry.seq, f"bucket {e.bucket_id} still has a position")
     right = min(-book.cash(e.bucket_id), book.fold.fund_uusd)

@@ -42,7 +42,9 @@ def triggered(book: Book, entry: Entry, e: LiquidationTriggered) -> None:
     book.expect("shadow", entry, "shadow_mark_e8", e.shadow_mark_e8, shadow_e8)
     margin, start = book.margin(e.bucket_id), book.start_margin(e.bucket_id)
     on_shadow = book.shadow_margin(book.cash(e.bucket_id), held)
-    position = book.position(e.market_id, e.bucket_id), book.entry_price(e.market_id, e.bucket_id)
+    market, bucket = e.market_id, e.bucket_id
+    entered, coins = book.entry_price(market, bucket), book.coins(market, bucket)
+    position = book.position(market, bucket), entered, coins
     own = {e.market_id: position}
     at_mark = margin_e22(0, [(book.rule(e.market_id), *position, book.mark(e.market_id))])
     lost = (on_shadow - margin) - (book.shadow_margin(0, own) - at_mark)

@@ -13,7 +13,7 @@ from liqsim.events import Event
 from liqsim.events.schema import ENVELOPE, Column, EventClass, columns_of
 from replay.audit.findings import Findings, column_and_text
 
-_BUCKET_FIELDS: Final = frozenset({"bucket_id", "counterparty_id", "payer_id"})
+_BUCKET_FIELDS: Final = frozenset({"bucket_id", "counterparty_id", "payer_id", "account_id"})
 
 
 @attrs.define

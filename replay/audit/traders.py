@@ -236,7 +236,7 @@ def _margin(book: Book, market: int, bucket: int, buffer_e6: int) -> int:
     """Return the margin at (1 + buffer) x maintenance, in 1e-22 USD; its units rounded up."""
     quantity, rule = book.position(market, bucket), book.rule(market)
     if not rule.is_straight:
-        leg = rule, quantity, book.entry_price(market, bucket), book.mark(market)
+        leg = rule, quantity, book.entry_price(market, bucket), 0, book.mark(market)
         return margin_e22(book.cash(bucket), [leg], buffer_e6=buffer_e6)
     asked = quantity * _E6 - slope_e14(rule, quantity)
     raised = -(-asked * (_E6 + buffer_e6) // _E6)
@@ -371,7 +371,7 @@ def _check_left(book: Book, entry: Entry, e: TradeFilled, position: int) -> None
     after = position + e.quantity_e8
     cash = book.cash(e.bucket_id) - e.cost_uusd - e.fee_uusd
     mark, rule = book.mark(e.market_id), book.rule(e.market_id)
-    margin = margin_e22(cash, [(rule, after, e.entry_price_e8, mark)])
+    margin = margin_e22(cash, [(rule, after, e.entry_price_e8, 0, mark)])
     if abs(after) > abs(position) and e.reason not in _OPENINGS:
         asked = maintenance_e22(rule.as_initial, after, mark)
         if cash * _E16 + after * mark * _E6 < asked:

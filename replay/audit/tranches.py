@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import desk, engine, keepers
+from replay.audit import coins, desk, engine, keepers
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -10,6 +10,7 @@ from replay.audit.legs import check_leg, slice_e8
 def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     """Check that a tranche may start now, and its size, mark and limit."""
     book.tranches[entry.seq] = TrancheProgress(e)
+    coins.tranche_started(book, e)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
     book.check_fresh(entry, e.bucket_id)
     executor = Executor[book.terms.executor.upper()]
@@ -55,6 +56,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     )
     keepers.settled(book, entry, e)
     bucket = tranche.start.bucket_id
+    coins.check_spent(book, entry, tranche.start.market_id, bucket, e)
     debt = book.fold.bad_debt_uusd.get(bucket, 0)
     if not book.legs(bucket) and book.cash(bucket) < -debt:
         message = f"bucket {bucket} has {usd(book.cash(bucket))} and a bad debt of {usd(debt)}"

@@ -54,6 +54,7 @@ class Triggers:
         self._cash: Floats = np.full(len(self._owners), _NEVER)
         self._slopes: Floats = np.zeros((market_count, len(self._owners)))
         self._units, self._entries = np.zeros_like(self._slopes), np.zeros_like(self._slopes)
+        self._coins, self._has_coins = np.zeros_like(self._slopes), False
         self._sum, self._product = np.empty_like(self._cash), np.empty_like(self._cash)
         self._due: dict[int, int] = {}  # The place of each in the order, until it is triggered.
         self._last = -1
@@ -110,14 +111,16 @@ class Triggers:
                 self._sum += self._product
             else:
                 self._sum += _added(rule, self._units[market], self._entries[market], mark)
+            if self._has_coins:
+                counted = (_E6 - rule.coin_haircut_e6) / _E6
+                self._sum += self._coins[market] * (counted * mark / _E10)
         found = []
         for bucket in self._owners[self._sum <= 0.0].tolist():
             if not book.position(market_id, bucket):
                 continue  # A mark of another market will find it.
             margin = book.margin(bucket)
             if book.is_due(margin):
-                worth = sum(abs(book.position(m, bucket)) * book.mark(m) for m in book.legs(bucket))
-                found.append((Fraction(margin, worth), bucket))
+                found.append((Fraction(margin, book.worth_e16(bucket)), bucket))
         self._due = {bucket: place for place, (_, bucket) in enumerate(sorted(found))}
         self._last = -1
 
@@ -141,7 +144,7 @@ class Triggers:
                 waiting.add(bucket)
             else:
                 cash, scale = float(book.cash(bucket)), 0.0
-                self._slopes[:, row] = self._units[:, row] = 0.0
+                self._slopes[:, row] = self._units[:, row] = self._coins[:, row] = 0.0
                 for market in legs:
                     units, entry_price = (
                         book.position(market, bucket),
@@ -152,6 +155,9 @@ class Triggers:
                     self._units[market, row], self._entries[market, row] = units, entry_price
                     worth = max(book.mark(market), entry_price)
                     scale += max(abs(slope), 2.0 * abs(units)) * worth / _E10
+                    if coins := book.coins(market, bucket):
+                        self._coins[market, row], self._has_coins = coins, True
+                        scale += coins * worth / _E10
                 self._cash[row] = cash - (abs(cash) + scale) * _SLACK - 1.0
         self._changed = waiting
 
@@ -159,6 +165,8 @@ class Triggers:
 def _added(rule: LegRule, units: Floats, entries_e8: Floats, mark_e8: int) -> Floats:
     """Return what positions add to margins where that is not in proportion to the mark."""
     notional, below = np.abs(units) * (mark_e8 / _E10), 0
+    if rule.is_inverse:
+        notional = np.abs(units) * (entries_e8 / _E10)
     added = units * (mark_e8 / _E10)
     for start, rate in rule.tiers:
         size, worth = (notional, 1.0) if rule.is_by_notional else (np.abs(units), mark_e8 / _E10)

@@ -3,7 +3,7 @@
 from heapq import heapify, heappop
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
-from replay.audit import keepers
+from replay.audit import coins, keepers
 from replay.audit.book import Book, Deleveraging
 from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
@@ -15,7 +15,10 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
     """Check price, rank and counterparty of a deleveraging."""
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
     other = book.position(e.market_id, e.counterparty_id)
-    if e.quantity_e8 * other <= 0 or abs(e.quantity_e8) > abs(other):
+    tranche = book.tranches.get(e.tranche_seq)
+    cut_at = 1 if tranche is None else tranche.start.mark_price_e8
+    most = book.closable(e.market_id, e.counterparty_id, cut_at)
+    if e.quantity_e8 * other <= 0 or abs(e.quantity_e8) > most:
         message = f"{e8(-e.quantity_e8)} does not reduce the position {e8(other)}"
         book.findings.add("deleverage_side", entry.seq, message)
     if e.counterparty_id in book.liquidation_of:
@@ -25,6 +28,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
         book.findings.add("deleverage_side", entry.seq, "the venue does not deleverage")
     _check_queue(book, entry, e)
     keepers.deleveraged(book, e)
+    coins.deleveraged(book, entry, e)
     tranche = book.open_tranche(entry, e.tranche_seq)
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)
@@ -84,16 +88,20 @@ def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
         run.queue.clear()  # Said once.
     elif tranche is not None:
         left = abs(tranche.start.quantity_e8) - tranche.done_e8
-        size = min(left, abs(book.position(e.market_id, e.counterparty_id)))
+        cut_at = tranche.start.mark_price_e8
+        size = min(left, book.closable(e.market_id, e.counterparty_id, cut_at))
         book.expect("deleverage_rank", entry, "its size", abs(e.quantity_e8), size)
 
 
 def _started(book: Book, entry: Entry, e: PositionDeleveraged) -> Deleveraging:
     """Return a deleveraging that begins with *e*: its price, and who stands in the queue at it."""
     market, price = e.market_id, book.bankruptcy_price(e.market_id, e.bucket_id)
+    tranche = book.tranches.get(e.tranche_seq)
+    cut_at = 1 if tranche is None else tranche.start.mark_price_e8
     queue = [
         (-rank_e6(book, market, other, price), other)
         for other in candidates(book, market, e.bucket_id, price)
+        if book.closable(market, other, cut_at)
     ]
     heapify(queue)
     return Deleveraging(e.tranche_seq, entry.seq, 0, price, queue)

@@ -4,13 +4,13 @@
 -- seq              the event
 -- sim_time         when
 -- cause_seq        the event that brought it about
--- what             deposit, opening, trade (of its own will), withdrawal, trigger, tranche, fill,
+-- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
 --                  takeover, closed against (its own slice, against a deleveraged account),
 --                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, hole
 --                  paid (its own, by another account), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
 --                  at the shadow marks)
--- market_id        which market; null for a deposit or withdrawal
+-- market_id        which market; null for a deposit of USD or a withdrawal
 -- quantity         units it received; negative is given
 -- price            price of the trade; null without one
 -- cash_change_usd  USD it received, fees taken off; negative is paid
@@ -64,6 +64,14 @@ said as (
         null, null, 'for ' || o.name || ', rank ' || d.rank_number
     from position_deleveraged as d
     left join owners as o on o.owner_id = d.bucket_id
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'coin deposit', market_id, null, null, null,
+        quantity || ' coins'
+    from coins_deposited
+    union all
+    select account_id, seq, sim_time, cause_seq, 'coins settled', market_id, price, null, null,
+        coins || ' coins'
+    from coins_settled
     union all
     select s.bucket_id, s.seq, s.sim_time, s.cause_seq, 'surplus', t.market_id, null, null, null,
         'to the fund'

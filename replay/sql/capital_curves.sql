@@ -9,7 +9,7 @@
 -- sim_time       when
 -- event          kind of the event; opening for the first row
 -- cash_usd       its cash then
--- inventory_usd  its units at the newest price of each market, exact: the mark price, or the
+-- inventory_usd  its units and coins at the newest price of each market, exact: the mark price, or the
 --                market price right after a fill, whichever the log stated last; at the opening
 --                the reference price; at the end of the run the market price
 -- gross_usd      the same without sign, market by market: what it holds, long or short
@@ -23,6 +23,8 @@ with opened as (
     from (
         select seq, sim_time from funds_deposited
         union all
+        select seq, sim_time from coins_deposited
+        union all
         select seq, sim_time from position_opened
     ) as e
     join runs as r on r.start_at = e.sim_time
@@ -34,7 +36,11 @@ capitalists as (
 moves as (
     select p.owner_id, p.asset_id - 1 as market_id, greatest(p.seq, o.seq) as seq,
         sum(p.amount) as amount
-    from unit_postings as p
+    from (
+        from unit_postings
+        union all
+        select seq, owner_id, -asset_id as asset_id, amount from coin_postings
+    ) as p
     cross join opened as o
     semi join capitalists as c on c.owner_id = p.owner_id
     group by all

@@ -5,8 +5,9 @@
 -- liquidation_seq   its liquidation (the trigger)
 -- bucket_id         the bucket liquidated
 -- market_id         which market
--- route             filled, taken_over or deleveraged
--- quantity          units, signed as the bucket's order: negative sells a long
+-- route             filled, taken_over, deleveraged, or converted: coins of the account that were
+--                   exchanged for USD, or bought, to settle what executions had left
+-- quantity          units, signed as the bucket's order: negative sells a long; converted, coins
 -- bankruptcy_price  that of the trigger; of a leg in another market its mark price at the trigger
 -- crossing_price    shadow mark when the balances of the trigger were first due at the shadow marks;
 --                   mark_price where they never were
@@ -21,7 +22,14 @@
 -- loss_usd          the five together: bankruptcy - fill, and fee; all for the quantity, exact, of
 --                   a short with the sign turned: positive is a cost to the account
 create or replace temp view execution_losses as
-with legs as (
+with converted as (
+    select c.seq, t.liquidation_seq, c.account_id, c.market_id, c.price, c.amount_usd,
+        (c.units + c.coins)::decimal(18, 8) as quantity
+    from coins_settled as c
+    join tranche_started as t on t.seq = c.tranche_seq and t.bucket_id = c.account_id
+    where c.amount_usd <> 0 or c.units + c.coins <> 0
+),
+legs as (
     select distinct liquidation_seq, market_id from executions
 ),
 at_trigger as (
@@ -55,16 +63,25 @@ levels as (
 landed as (
     select seq, arrival_price as landing_price from order_filled
     union all
+    select seq, price from converted
+    union all
     select e.seq, u.price
     from executions as e
     asof join marks as u on u.market_id = e.market_id and e.seq > u.seq
     where e.route <> 'filled'
 ),
+executed as (
+    select seq, liquidation_seq, bucket_id, market_id, route, quantity, cost_usd, fee_usd
+    from executions
+    union all
+    select seq, liquidation_seq, account_id, market_id, 'converted', quantity, -amount_usd, 0
+    from converted
+),
 parts as (
     select e.seq, e.liquidation_seq, e.bucket_id, e.market_id, e.route, e.quantity,
         v.bankruptcy_price, v.crossing_price, v.mark_price, n.landing_price,
         (-e.quantity)::decimal(38, 8) as closed, e.cost_usd, e.fee_usd
-    from executions as e
+    from executed as e
     join levels as v on v.liquidation_seq = e.liquidation_seq and v.market_id = e.market_id
     join landed as n on n.seq = e.seq
 )

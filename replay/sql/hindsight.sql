@@ -4,7 +4,7 @@
 -- bucket_id              the account
 -- liquidated_usd         |quantity| x price over all executions of the liquidation, exact
 -- cash_usd               its cash at the trigger
--- end_value_usd          its positions at the trigger at the reference prices of the end, exact; null
+-- end_value_usd          its positions and coins at the trigger at the reference prices of the end, exact; null
 --                        while the log is not sealed
 -- end_equity_usd         cash_usd + end_value_usd
 -- is_solvent_at_end      whether that is not negative
@@ -17,10 +17,10 @@ with held as (
 ),
 worth as (
     select h.seq, coalesce(sum(h.amount) filter (where h.asset_id = 0), 0)::decimal(18, 6) as cash,
-        case when count(e.end_reference) = count(*) filter (where h.asset_id > 0)
+        case when count(e.end_reference) = count(*) filter (where h.asset_id <> 0)
             then sum(h.amount::decimal(18, 8)::decimal(38, 8) * e.end_reference) end as value
     from held as h
-    left join market_extremes as e on e.market_id = h.asset_id - 1
+    left join market_extremes as e on e.market_id = abs(h.asset_id) - 1
     group by h.seq
 )
 select l.liquidation_seq, l.bucket_id, l.liquidated_usd, w.cash as cash_usd,

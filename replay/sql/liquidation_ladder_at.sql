@@ -51,11 +51,26 @@ held as (
     group by p.owner_id, p.asset_id
     having sum(p.amount) <> 0
 ),
+coins as (
+    select p.owner_id, -p.asset_id - 1 as market_id,
+        (sum(p.amount)::decimal(26, 8) * 100000000)::hugeint as coins_e8
+    from coin_postings as p
+    semi join free as f on f.owner_id = p.owner_id
+    where p.seq <= (select last_seq from asked)
+    group by p.owner_id, p.asset_id
+),
 multipliers as (
     select market_id, (arg_max(multiplier, seq) * 1000000)::bigint as multiplier_e6
     from maintenance_changed
     where seq <= (select last_seq from asked)
     group by market_id
+),
+entries as (
+    select bucket_id as owner_id, market_id,
+        (arg_max(entry_price, seq)::decimal(28, 8) * 100000000)::hugeint as entry_e8
+    from entry_prices
+    where seq <= (select last_seq from asked)
+    group by bucket_id, market_id
 ),
 weights as (
     -- Maintenance is the largest of weight x price less a constant: tiers by size are one such line.
@@ -71,15 +86,20 @@ weights as (
     select h.owner_id, h.market_id, t.rate_e6 * abs(h.units_e8), t.less_e22
     from held as h
     left join multipliers as m on m.market_id = h.market_id
+    join scenario_books as b on b.market_id = h.market_id and not b.is_inverse
     join scenario_notional_tiers as t
         on t.market_id = h.market_id and t.multiplier_e6 = coalesce(m.multiplier_e6, 1000000)
-),
-entries as (
-    select bucket_id as owner_id, market_id,
-        (arg_max(entry_price, seq)::decimal(28, 8) * 100000000)::hugeint as entry_e8
-    from entry_prices
-    where seq <= (select last_seq from asked)
-    group by bucket_id, market_id
+    union all
+    -- Of an inverse contract the notional, and so the maintenance, is that of the entry.
+    select h.owner_id, h.market_id, 0::hugeint,
+        -max(t.rate_e6 * abs(h.units_e8) * e.entry_e8 - t.less_e22)
+    from held as h
+    join entries as e on e.owner_id = h.owner_id and e.market_id = h.market_id
+    left join multipliers as m on m.market_id = h.market_id
+    join scenario_books as b on b.market_id = h.market_id and b.is_inverse
+    join scenario_notional_tiers as t
+        on t.market_id = h.market_id and t.multiplier_e6 = coalesce(m.multiplier_e6, 1000000)
+    group by h.owner_id, h.market_id
 ),
 haircuts as (
     -- Profit counts in part: with the share that does not taken off its line, and as if none were.
@@ -90,15 +110,23 @@ haircuts as (
 ),
 pieces as (
     -- What a leg adds to the margin is the least of lines in its price, in 1e-22 USD.
-    select h.owner_id, h.market_id, h.units,
-        (h.units_e8 * (1000000 - c.haircut_e6) - w.weight_e14)
-            * (s.mark_price::decimal(28, 8) * 100000000)::hugeint as slope_e22,
+    select h.owner_id, h.market_id,
+        (s.mark_price::decimal(28, 8) * 100000000)::hugeint as price_e8,
+        case when b.is_inverse  -- What an order to close it is for, rounded up.
+            then sign(h.units)
+                * ((abs(h.units_e8) * e.entry_e8 + price_e8 - 1) // price_e8)::decimal(18, 0)
+                * 0.00000001::decimal(9, 8)
+            else h.units end::decimal(26, 8) as units,
+        (h.units_e8 * (1000000 - c.haircut_e6) - w.weight_e14
+            + coalesce(k.coins_e8, 0) * (1000000 - b.coin_haircut_e6)) * price_e8 as slope_e22,
         slope_e22 + w.less_e22 + c.haircut_e6 * h.units_e8 * e.entry_e8 as line_e22
     from held as h
     join weights as w on w.owner_id = h.owner_id and w.market_id = h.market_id
     join entries as e on e.owner_id = h.owner_id and e.market_id = h.market_id
     join haircuts as c on c.market_id = h.market_id
     join stood as s on s.market_id = h.market_id
+    join scenario_books as b on b.market_id = h.market_id
+    left join coins as k on k.owner_id = h.owner_id and k.market_id = h.market_id
 ),
 legs as (
     select owner_id, market_id, min(line_e22) as share_e22
@@ -125,7 +153,11 @@ reached as (
     join legs as l on l.owner_id = p.owner_id and l.market_id = p.market_id
     join margins as m on m.owner_id = p.owner_id
     join scenario_books as b on b.market_id = p.market_id
-    where p.slope_e22 <> 0
+    -- Coins may outweigh a short: it is then due as the price falls, which is no step of its side.
+    where p.slope_e22 <> 0 and (
+        sign(p.slope_e22) = sign(p.units)
+        or m.margin_e22 < 0 or (m.margin_e22 = 0 and b.due_at_zero)
+    )
     group by p.market_id, p.owner_id
 ),
 sums as (

@@ -44,7 +44,8 @@
 --                         prices of the end; null while the log is not sealed
 create or replace temp view liquidation_story as
 with lost as (
-    select liquidation_seq, count(distinct market_id) as markets, sum(abs(quantity)) as closed,
+    select liquidation_seq, count(distinct market_id) as markets,
+        sum(abs(quantity)) filter (where route <> 'converted') as closed,
         sum(cushion_usd) as cushion_usd, sum(displacement_usd) as displacement_usd,
         sum(delay_usd) as delay_usd, sum(slippage_usd) as slippage_usd, sum(fee_usd) as fee_usd,
         sum(loss_usd) as loss_usd

@@ -34,7 +34,7 @@ worth as (
         )::decimal(38, 16) as amount_usd
     from posted as p
     left join bankrupt_at as b
-        on b.liquidation_seq = p.seq and b.market_id = p.asset_id - 1
+        on b.liquidation_seq = p.seq and b.market_id = abs(p.asset_id) - 1
     group by p.seq
 ),
 debts as (

@@ -7,8 +7,9 @@
 -- cohort         cohort of an account; null for others and for accounts of a file
 -- has_arrived    whether it is an account that opened during the run
 -- is_liquidated  whether it was triggered at least once
--- given_usd      what it was given from outside, less what it took out
--- equity_usd     its cash and units after the last event, each market at the last price that the log
+-- given_usd      what it was given from outside, less what it took out; coins at the price of the end,
+--                so that holding them is no profit
+-- equity_usd     its cash, units and coins after the last event, each market at the last price that the log
 --                states: at the end of the run the market price
 -- profit_usd     equity_usd - given_usd; over all owners it adds to zero, exactly
 create or replace temp view owner_profits as
@@ -25,7 +26,11 @@ with prices as (
 ),
 held as (
     select owner_id, asset_id - 1 as market_id, sum(amount)::decimal(38, 8) as quantity
-    from unit_postings
+    from (
+        select owner_id, asset_id, amount from unit_postings
+        union all
+        select owner_id, -asset_id, amount from coin_postings
+    )
     group by owner_id, asset_id
 ),
 worth as (
@@ -40,9 +45,13 @@ cash as (
 given as (
     select owner_id, sum(amount_usd)::decimal(38, 16) as given_usd
     from (
-        select owner_id, amount_usd from funds_deposited
+        select owner_id, amount_usd::decimal(38, 16) as amount_usd from funds_deposited
         union all
         select bucket_id, -amount_usd from funds_withdrawn
+        union all
+        select d.bucket_id, d.quantity::decimal(38, 8) * p.price
+        from coins_deposited as d
+        join prices as p on p.market_id = d.market_id
     )
     group by owner_id
 ),
@@ -56,7 +65,7 @@ there as (
 )
 select o.owner_id, o.name as owner, o.kind, o.cohort,
     o.kind = 'bucket' and n.is_late as has_arrived, t.bucket_id is not null as is_liquidated,
-    coalesce(g.given_usd, 0)::decimal(38, 6) as given_usd,
+    coalesce(g.given_usd, 0)::decimal(38, 16) as given_usd,
     (coalesce(c.cash_usd, 0) + coalesce(w.value_usd, 0))::decimal(38, 16) as equity_usd,
     (coalesce(c.cash_usd, 0) + coalesce(w.value_usd, 0) - coalesce(g.given_usd, 0))::decimal(38, 16)
         as profit_usd

@@ -209,7 +209,10 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
             "seed=5: the seeds are given already",
         ),
         (("--with", "none", "--with", "end=2026-01-01T00:02:00Z"), "differ in end"),
-        (("--with", "none", "--set", "baseline='ab'"), "baseline"),
+        (
+            ("--with", "none", "--set", "path_mode=purged", "--set", f"baseline='{'ab' * 32}'"),
+            "the first variant is the others' baseline",
+        ),
         (("--with", "none", "--seeds", 0), "--seeds 0: must be at least 1"),
         (("--with", "none", "--seeds", 2, "--seed", 1), "give one of them"),
         (("--with", "none", "--keep", "nowhere"), "there is no such folder"),
@@ -245,7 +248,7 @@ def test_json_of_a_comparison_has_no_float_that_is_money(stranger, cascade):
 
 def test_who_arrives_is_held_against_whoever_arrived(stranger):
     raw = engine_cascade()
-    raw["population"]["cohorts"]["longs"]["traders"] = {
+    raw["population"]["cohorts"]["crowd"]["traders"] = {
         "reaction": {"median": "1s", "p99": "1s"},
         "arrivals": {"per_hour": 900, "max_per_hour": 2_000, "accounts_max": 50, "dip_slope": 20},
     }

@@ -26,6 +26,7 @@ from support.scenarios import (
     engine_cascade,
     events_of,
     funded,
+    in_coins,
     keeper,
     keeper_race,
     kinked,
@@ -410,6 +411,14 @@ ROWS: Final[dict[str, Row]] = {
     "markets.*.funding.interval": (funded, f"{ETH}.funding.interval", "10s", "15s"),
     "markets.*.funding.interest": (funded, f"{ETH}.funding.interest", Decimal("0.002"), 0),
     "markets.*.funding.premium_weight": (funded, f"{ETH}.funding.premium_weight", 1, 0),
+    "markets.*.contract": (in_coins, f"{ETH}.contract", "linear", "inverse"),
+    "population.cohorts.*.collateral": (
+        in_coins,
+        "population.cohorts.btc.collateral",
+        "usd",
+        "coin",
+    ),
+    "venue.margin.coin_haircut": (in_coins, "venue.margin.coin_haircut", 0, Decimal("0.2")),
     "markets.*.funding.cap": (funded, f"{ETH}.funding.cap", Decimal("0.004"), Decimal("0.003")),
     "markets.*.path.kind": (
         small_scenario,

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support.effort import cases
 from support.floors import assert_floors
 from support.plain_scan import ONE_UUSD, KinkedRule, due_buckets, is_due
+from support.restoring import restore_price
 from support.scenarios import load, small_scenario
 from support.sinks import ListSink
 
@@ -27,7 +28,6 @@ from liqsim.mechanics.margin import (
     maintenance_at,
     phi,
     pieces,
-    restore_price_e8,
     trigger_price_e8,
 )
 from liqsim.mechanics.population import Accounts
@@ -182,7 +182,7 @@ def _check_prices(random: Random, census: Counter[str]) -> None:
         )
         census["long" if is_long else "short"] += 1
     raised = pieces(as_written(rule), quantity, entry, buffer_e6)
-    level = restore_price_e8(cash, raised, is_long=is_long, due_at_zero=due_at_zero)
+    level = restore_price(cash, raised, is_long=is_long, due_at_zero=due_at_zero)
     if level is None:
         assert not is_long
         assert due(1, buffer_e6)

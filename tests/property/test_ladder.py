@@ -111,10 +111,16 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
     ]
     haircut = Fraction(scenario.venue.margin.unrealised_haircut_e6, 10**6)
 
+    in_coins = 1 - Fraction(scenario.venue.margin.coin_haircut_e6, 10**6)
+
     def share(owner: int, leg: int, size: Fraction, price: Fraction) -> Fraction:
         """Return what a leg adds to a margin."""
         profit = size * (price - Fraction(fold.entry_prices_e8[leg, owner], 10**8))
         counted = price * size - max(haircut * profit, Fraction(0))
+        counted += Fraction(fold.coins_e8[leg, owner], 10**8) * price * in_coins
+        if scenario.markets[leg].is_inverse:
+            entered = Fraction(fold.entry_prices_e8[leg, owner], 10**8)
+            return counted - _maintained(tiers[leg], size * entered, 10**6)
         if scenario.markets[leg].maintenance_usd:
             return counted - _maintained(tiers[leg], size * price, 10**6)
         return counted - price * _maintained(tiers[leg], size)
@@ -139,7 +145,13 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
                 if margin < 0 or (margin == 0 and scenario.venue.due_at_zero):
                     cell = found[scenario.markets[market].name, side, step]
                     cell[0] += 1
-                    cell[1] += int(abs(units) * 10**8)
+                    size = abs(units)
+                    if scenario.markets[market].is_inverse:
+                        entered = Fraction(fold.entry_prices_e8[market, owner], 10**8)
+                        size = Fraction(math.ceil(size * entered / marks[market] * 10**8), 10**8)
+                        census["inverse contracts"] += 1
+                    cell[1] += int(size * 10**8)
+                    census["with coins"] += fold.coins_e8[market, owner] > 0
                     census["due at the mark" if step == 0 else "due further on"] += 1
                     census["legs of cross accounts"] += len(legs) > 1
                     is_by_notional = bool(scenario.markets[market].maintenance_usd)

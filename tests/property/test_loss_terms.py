@@ -22,6 +22,8 @@ from support.scenarios import HANDMADE, LAST_LAYERS, Raw, load, scenarios
 from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
+    CoinsDeposited,
+    CoinsSettled,
     ContributionPaid,
     Entry,
     FundDrawn,
@@ -75,6 +77,7 @@ _FLOORS_OF_BOTH = {
     "restored": 25,
     "revalued between moves": 1_000,
     "makers falls": 13,
+    "converted": 60,
     "fund falls": 9,
     "an account in profit": 300,
 }
@@ -158,6 +161,7 @@ class Reckoning:
         self.parts: dict[int, _Part] = {}
         self.given: Counter[int] = Counter()
         self.brought: Counter[int] = Counter()
+        self.brought_coins: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self.triggered: set[int] = set()
         self.curves: dict[int, list[tuple[int, int, int, int, int]]] = {}
         self.capitalists = [
@@ -180,7 +184,8 @@ class Reckoning:
 
     def _read(self, entry: Entry) -> None:
         event = entry.event
-        is_opening = entry.sim_time_us == 0 and isinstance(event, FundsDeposited | PositionOpened)
+        opening = FundsDeposited | CoinsDeposited | PositionOpened
+        is_opening = entry.sim_time_us == 0 and isinstance(event, opening)
         if not is_opening and self._opening is None:
             self._open(entry.seq - 1)
         before = {
@@ -218,6 +223,8 @@ class Reckoning:
     def _pay(self, payer: int, payee: int, amount: int) -> None:
         self.cash[payer] -= amount
         self.cash[payee] += amount
+        self.brought[payee] += amount * (payer == OUTSIDE)
+        self.brought[payer] -= amount * (payee == OUTSIDE)
         if amount:
             self.touched |= {payer, payee}
 
@@ -234,9 +241,12 @@ class Reckoning:
             case FundsDeposited():
                 self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
                 self.given[event.owner_id] += event.amount_uusd
-                self.brought[event.owner_id] += event.amount_uusd
             case PositionOpened():
                 self._trade(event.bucket_id, MAKERS, event)
+            case CoinsDeposited():
+                self._bring_coins(event)
+            case CoinsSettled():
+                self._exchanged(entry.seq, event)
             case OracleUpdated() | BookSampled():
                 self.marks[event.market_id] = event.mark_price_e8
                 self.shadows[event.market_id] = event.shadow_mark_e8
@@ -246,7 +256,6 @@ class Reckoning:
             case ShadowCrossed():
                 self._crossed(event)
             case LiquidationTriggered():
-                self.triggered.add(event.bucket_id)
                 self._trigger(entry.seq, event)
             case TrancheStarted():
                 self.tranches[entry.seq] = event.liquidation_seq
@@ -256,7 +265,6 @@ class Reckoning:
                 self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
             case FundsWithdrawn():
                 self._pay(event.bucket_id, OUTSIDE, event.amount_uusd)
-                self.brought[event.bucket_id] -= event.amount_uusd
             case TradeFilled():
                 self._trade(event.bucket_id, MAKERS, event)
                 self._pay(event.bucket_id, TREASURY, event.fee_uusd)
@@ -284,6 +292,34 @@ class Reckoning:
             case MarketExtremes():
                 return self._price(event.market_id, event.end_market_e8)
         return None
+
+    def _bring_coins(self, event: CoinsDeposited) -> None:
+        self.units[event.bucket_id][event.market_id] += event.quantity_e8
+        self.brought_coins[event.bucket_id][event.market_id] += event.quantity_e8
+        self.census["coins brought"] += 1
+
+    def _exchanged(self, seq: int, event: CoinsSettled) -> None:
+        """Post an exchange with the makers; coins and contract units count alike."""
+        account, market = event.account_id, event.market_id
+        coins, case = event.units_e8 + event.coins_e8, self._case(event)
+        self.units[account][market] += coins
+        self.units[MAKERS][market] -= coins
+        self._pay(MAKERS, account, event.amount_uusd)
+        self.touched |= {account, MAKERS}
+        if case.bucket == account and (coins or event.amount_uusd):
+            self.census["converted"] += 1
+            case.parts.append(seq)
+            self.parts[seq] = _Part(
+                case.seq,
+                market,
+                {
+                    "landing": event.price_e8,
+                    "fee": 0,
+                    "paid": -event.amount_uusd * E10,
+                    "closed": -coins,
+                },
+                0,
+            )
 
     def _executed(self, seq: int, event: Any) -> int | None:
         """Post an execution, and note what it met; return the market whose price it states."""
@@ -337,6 +373,7 @@ class Reckoning:
             self.census["crossed later"] += 1
 
     def _trigger(self, seq: int, event: LiquidationTriggered) -> None:
+        self.triggered.add(event.bucket_id)
         bucket = event.bucket_id
         crossing = self.waiting.pop(bucket, None)
         if crossing is not None:
@@ -344,7 +381,7 @@ class Reckoning:
         elif event.standing is Standing.FIRST_ORDER:
             crossing = dict(self.shadows)
             self.census["crossed at the trigger"] += 1
-        units = {m: q for m, q in self.units[bucket].items() if q}
+        units = {m: q for m, q in self.units[bucket].items() if q or m == event.market_id}
         self.census["liquidation of several legs"] += len(units) > 1
         bankruptcy = {m: self.marks[m] for m in units} | {
             event.market_id: event.bankruptcy_price_e8
@@ -496,19 +533,25 @@ def _check_profits(log: Log, own: Reckoning) -> None:
         "select owner_id, owner, kind, is_liquidated, given_usd, equity_usd, profit_usd "
         "from owner_profits order by owner_id"
     ).fetchall()
-    assert [row[0] for row in rows] == sorted(set(own.kind) - {OUTSIDE})
-    whole = 0
+    whole, seen = 0, {OUTSIDE}
     for owner, name, kind, is_liquidated, *amounts in rows:
         assert (name, kind) == (own.names[owner], own.kind[owner])
         assert is_liquidated is (owner in own.triggered)
         given, equity, profit = map(_e16, amounts)
-        assert given == own.brought[owner] * E10
+        seen.add(owner)
+        coins = sum(q * own.prices[m] for m, q in own.brought_coins[owner].items())
+        assert given == own.brought[owner] * E10 + coins
         assert equity == own.cash[owner] * E10 + own._inventory(owner)
         assert profit == equity - given
         whole += profit
         own.census["an account in profit"] += kind == "bucket" and profit > 0
         own.census["a withdrawal"] += kind == "bucket" and own.brought[owner] < 0
     assert whole == 0
+    for owner in set(own.kind) - seen:  # Kept for an arrival that never came.
+        assert own.kind[owner] == "bucket"
+        assert not own.cash[owner]
+        assert not own._inventory(owner)
+        own.census["never arrived"] += 1
 
 
 def _check(raw: Raw, path: Path, census: Counter[str]) -> None:

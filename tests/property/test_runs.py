@@ -92,6 +92,13 @@ _FLOORS_OF_BOTH = {
     "funding in a liquidation": 200,
     "funding of a cross account": 200,
     "triggered by funding": 4,
+    "triggered with coins": 250,
+    "triggered inverse": 120,
+    "settled in coins": 400,
+    "debt paid in coins": 60,
+    "coins did not suffice": 60,
+    "deleveraged inverse": 50,
+    "coins left over": 10,
 }
 _FLOORS_OF_HOLES = {
     "runs": 53,
@@ -235,15 +242,16 @@ class Photographer:
 
     def take(self, context: Context) -> None:
         ledger = context.world.ledger
-        self.pictures.append((context.journal.next_seq - 1, _balances(ledger.cash, ledger.units)))
+        self.pictures.append((context.journal.next_seq - 1, _balances(ledger)))
 
 
-def _balances(cash: Any, units: Any) -> dict[tuple[int, int], int]:
+def _balances(ledger: Any) -> dict[tuple[int, int], int]:
     """Return every balance that is not zero by (owner, asset)."""
-    rows = [cash.tolist(), *units.tolist()]
+    rows = dict(enumerate([ledger.cash.tolist(), *ledger.units.tolist()]))
+    rows |= {-number - 1: row for number, row in enumerate(ledger.coins.tolist())}
     return {
         (owner, asset): value
-        for asset, row in enumerate(rows)
+        for asset, row in rows.items()
         for owner, value in enumerate(row)
         if value
     }
@@ -252,6 +260,7 @@ def _balances(cash: Any, units: Any) -> dict[tuple[int, int], int]:
 def _of_fold(fold: Fold) -> dict[tuple[int, int], int]:
     balances = {(owner, 0): value for owner, value in fold.cash_uusd.items()}
     balances |= {(owner, m + 1): value for (m, owner), value in fold.units_e8.items()}
+    balances |= {(owner, -m - 1): value for (m, owner), value in fold.coins_e8.items()}
     return {key: value for key, value in balances.items() if value}
 
 

@@ -18,6 +18,8 @@ from liqsim.events import (
     NO_CAUSE,
     BadDebtRecorded,
     BookSampled,
+    CoinsDeposited,
+    CoinsSettled,
     ContributionPaid,
     DepthChanged,
     Entry,
@@ -66,6 +68,16 @@ _E16: Final = 10**10
 _RANGES: Final = {
     cls: tuple((c.field, c.low, c.high) for c in columns_of(cls)) for cls in EVENT_CLASSES
 }
+_WITH_MAKERS: Final = (
+    PositionOpened,
+    OrderFilled,
+    InventorySold,
+    FundingPaid,
+    TradeFilled,
+    CoinsSettled,
+)
+"""What the makers are paid by, or pay for."""
+
 _BEFORE_CROSSINGS: Final = (
     MaintenanceChanged,
     ContributionPaid,
@@ -93,6 +105,8 @@ class _Tranche:
     deleveraged: int = 0
     deleverage_price: int = 0
     queue: list[int] | None = None
+    units: int = 0
+    mark: int = 0
 
     @property
     def left(self) -> int:
@@ -135,6 +149,9 @@ class Auditor:
         count = prepared.owner_count
         self._cash = [0] * count
         self._units = [[0] * count for _ in scenario.markets]
+        self._coins = [[0] * count for _ in scenario.markets]
+        self._coins_owed: list[tuple[int, int, int, int, int]] = []
+        self._last_price: dict[int, int] = {}
         self._entry_price: dict[tuple[int, int], int] = {}
         self._desk_due = False
         self._given: defaultdict[int, int] = defaultdict(int)
@@ -218,6 +235,8 @@ class Auditor:
             MarketExtremes: self._extremes,
             TradeFilled: self._traded,
             FundsWithdrawn: self._withdrawn,
+            CoinsDeposited: self._coins_deposited,
+            CoinsSettled: self._coins_settled,
         }
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
@@ -280,15 +299,16 @@ class Auditor:
         last = self.entries[-1].event if self.entries else None
         assert cash == self._cash, last
         assert units == self._units, last
+        assert self._ledger.coins.tolist() == self._coins, last
+        assert all(sum(line) == 0 for line in self._coins)
+        assert all(min(line[self._first_bucket :], default=0) >= 0 for line in self._coins), last
         assert sum(cash) == 0
         assert all(sum(line) == 0 for line in units)
         assert all(purse >= 0 for purse in cash[FUND : self._first_bucket]), last
         if last is not None:
             outside, makers = self._live_before
             assert cash[OUTSIDE] == outside or isinstance(last, FundsDeposited | FundsWithdrawn)
-            assert cash[MAKERS] == makers or isinstance(
-                last, PositionOpened | OrderFilled | InventorySold | FundingPaid | TradeFilled
-            )
+            assert cash[MAKERS] == makers or isinstance(last, _WITH_MAKERS)
         self._live_before = cash[OUTSIDE], cash[MAKERS]
 
     def _admit(self, entry: Entry) -> None:
@@ -308,6 +328,8 @@ class Auditor:
         else:
             assert not isinstance(event, SurplusRouted), event
             assert not isinstance(event, FundDrawn) or self._is_for_a_hole(entry, event), event
+            if self._coins_owed:
+                assert isinstance(event, CoinsSettled), self._coins_owed
         assert not self._unfunded or isinstance(event, FundingPaid), self._unfunded
         if not isinstance(event, LiquidationTriggered | FundingPaid):
             self._nobody_else_is_due()
@@ -381,12 +403,23 @@ class Auditor:
         for market in self._legs(bucket):
             mark, _, _ = self._marks[market]
             total += Fraction(self._units[market][bucket] * mark, 10**16)
+            total += Fraction(self._coins[market][bucket] * mark, 10**16) * self._coin_share
             total -= self._unrealised_cut(market, bucket)
         asked = sum(
             (self._maintenance_of(m, bucket, of_initial=of_initial) for m in self._legs(bucket)),
             Fraction(0),
         )
         return total - asked * (1 + Fraction(buffer_e6, 10**6))
+
+    @property
+    def _coin_share(self) -> Fraction:
+        """The share of the value of coins that counts."""
+        return 1 - Fraction(self._venue.margin.coin_haircut_e6, 10**6)
+
+    def _counted_price(self, market: int, bucket: int) -> int:
+        """Return the price at which maintenance counts a leg: inverse contracts are dollars."""
+        is_inverse = self._markets[market].contract == "inverse"
+        return self._entry_price[market, bucket] if is_inverse else self._marks[market][0]
 
     def _unrealised_cut(self, market: int, bucket: int) -> Fraction:
         """Return what does not count of the profit of a leg, in USD."""
@@ -403,7 +436,8 @@ class Auditor:
         size = abs(self._units[market][bucket]) - less
         tiers = self._tiers(market, of_initial=of_initial)
         if self._markets[market].maintenance_usd:
-            left, asked = Fraction(size * self._marks[market][0], 10**16), Fraction(0)
+            left = Fraction(size * self._counted_price(market, bucket), 10**16)
+            asked = Fraction(0)
             for start, rate in reversed(tiers):  # From the top: each tier takes what is above it.
                 above = max(left - Fraction(start, 10**6), Fraction(0))
                 asked += above * Fraction(int(rate), 10**6)
@@ -441,12 +475,14 @@ class Auditor:
         if haircut_e6 is None:
             haircut_e6 = self._venue.margin.unrealised_haircut_e6
         margin = cash * 10**16
-        for leg, (quantity, entry) in legs.items():
+        for leg, (quantity, entry, coins) in legs.items():
             tiers = self._tiers_at_start(leg) if of_start else self._tiers(leg)
             before, price = 0, prices[leg]
+            margin += coins * price * (10**6 - self._venue.margin.coin_haircut_e6)
+            counted = entry if self._markets[leg].contract == "inverse" else price
             for start, rate in tiers[:1] if first_tier_only else tiers:
                 if self._markets[leg].maintenance_usd:
-                    margin -= (rate - before) * max(abs(quantity) * price - start * _E16, 0)
+                    margin -= (rate - before) * max(abs(quantity) * counted - start * _E16, 0)
                 else:
                     margin -= price * (rate - before) * max(abs(quantity) - start, 0)
                 before = rate
@@ -454,16 +490,24 @@ class Auditor:
             margin -= haircut_e6 * max(quantity * (price - entry), 0)
         return margin
 
-    def _held(self, bucket: int) -> dict[int, tuple[int, int]]:
-        """Return units and entry price of every leg."""
+    def _held(self, bucket: int) -> dict[int, tuple[int, int, int]]:
+        """Return units, entry price and coins of every leg."""
         return {
-            leg: (self._units[leg][bucket], self._entry_price[leg, bucket])
+            leg: (
+                self._units[leg][bucket],
+                self._entry_price[leg, bucket],
+                self._coins[leg][bucket],
+            )
             for leg in self._legs(bucket)
         }
 
-    def _backing(self, market: int, bucket: int) -> int:
-        """Return the cash behind one leg, in whole micro-USD: the others count at their marks."""
-        worth = Fraction(self._cash[bucket])
+    def _backing(self, market: int, bucket: int, price: int) -> int:
+        """
+        Return the cash behind one leg, in whole micro-USD: the others count at their marks.
+
+        Coins count at the price, also rounded down.
+        """
+        worth = Fraction(self._cash[bucket] + self._coins[market][bucket] * price // _E16)
         for other in self._legs(bucket):
             if other != market:
                 worth += Fraction(self._units[other][bucket] * self._marks[other][0], _E16)
@@ -473,15 +517,46 @@ class Auditor:
         return margin < 0 or (margin == 0 and self._venue.due_at_zero)
 
     def _bankruptcy(self, market: int, bucket: int) -> int:
-        quantity, cash = self._units[market][bucket], self._backing(market, bucket)
-        price = Fraction(-cash * _E16, quantity)
-        return max(-(-price.numerator // price.denominator) if quantity > 0 else int(price // 1), 0)
+        price = self._ruin(market, bucket)
+        return price if price < 10**18 else 0
 
-    def _limit(self, market: int, bucket: int, size: int) -> int:
-        fund = self._cash[FUND] * _E16 // size
-        is_long = self._units[market][bucket] > 0
-        worst = self._bankruptcy(market, bucket) + (-fund if is_long else fund)
+    def _ruin(self, market: int, bucket: int) -> int:
+        exposed = self._units[market][bucket] + self._coins[market][bucket]
+        if not exposed:
+            return 0
+        price = Fraction(-self._backing(market, bucket, 0) * _E16, exposed)
+        return max(-(-price.numerator // price.denominator) if exposed > 0 else int(price // 1), 0)
+
+    def _limit(self, market: int, bucket: int, size: int, closed: int = 0) -> int:
+        held = self._units[market][bucket]
+        exposed = held + self._coins[market][bucket]
+        if held < 0 <= exposed:
+            return 10**18 - 1
+        # The share closed x (cash + exposed x price) may fall to minus what the fund has.
+        share = Fraction(closed or size, abs(held))
+        fund = int(self._cash[FUND] * _E16 / (share * abs(exposed)) // 1)
+        worst = self._ruin(market, bucket) + (-fund if held > 0 else fund)
         return min(max(worst, 1), 10**18 - 1)
+
+    def _base(self, market: int, bucket: int, units: int, mark: int) -> int:
+        """Return the order that closes *units* of a position at a mark."""
+        if self._markets[market].contract != "inverse":
+            return units
+        return -(-units * self._entry_price[market, bucket] // mark)
+
+    def _closing(self, tranche: _Tranche, market: int, size: int) -> int:
+        """Return the contract units that part of a slice closes."""
+        if self._markets[market].contract != "inverse":
+            return size
+        return tranche.units * size // tranche.left
+
+    def _owe_coins(self, market: int, bucket: int, closed: int, price: int, cause: int) -> None:
+        """Note what must be left of an inverse position once *closed* units of it are."""
+        held, entered = self._units[market][bucket], self._entry_price[market, bucket]
+        signed = closed if held < 0 else -closed
+        cash = self._cash[bucket] + -signed * entered // _E16
+        left = held + signed
+        self._coins_owed.append((bucket, left, cash if left else 0, price, cause))
 
     def _nobody_else_is_due(self) -> None:
         """Judge every bucket that the mark that came last concerns, one at a time."""
@@ -569,6 +644,50 @@ class Auditor:
         self._pay(OUTSIDE, event.owner_id, event.amount_uusd)
         self._given[event.owner_id] += event.amount_uusd
 
+    def _coins_deposited(self, entry: Entry, event: CoinsDeposited) -> None:
+        assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
+        assert self._cash[event.bucket_id] == self._coins[event.market_id][event.bucket_id] == 0
+        assert event.quantity_e8 > 0
+        self._coins[event.market_id][event.bucket_id] += event.quantity_e8
+        self._coins[event.market_id][OUTSIDE] -= event.quantity_e8
+
+    def _coins_settled(self, entry: Entry, event: CoinsSettled) -> None:
+        account, market, price = event.account_id, event.market_id, event.price_e8
+        units, coins = self._units[market][account], self._coins[market][account]
+        cash = self._cash[account]
+        if self._coins_owed:
+            owed = self._coins_owed.pop(0)
+            self.census["settled in coins"] += 1
+        else:
+            assert units == 0, "it has a position"
+            assert cash < 0 < coins, "nothing is owed that coins can pay"
+            before = self.entries[entry.cause_seq]
+            of_other = isinstance(before.event, PositionDeleveraged)
+            assert of_other or before.seq == event.tranche_seq
+            owed = account, 0, 0, self._last_price[account], before.seq
+            self.census["debt of a deleveraged one paid in coins"] += of_other
+            self.census["debt paid in coins"] += 1
+        assert (account, price, entry.cause_seq) == (owed[0], *owed[3:])
+        assert event.market_id == self._market_of_tranche(event)
+        after = units + event.units_e8, coins + event.coins_e8, cash + event.amount_uusd
+        assert after[0] == owed[1]
+        missing = owed[2] - after[2]
+        assert after[1] >= 0
+        if missing > 0:
+            assert after[1] == 0, "coins could pay what is missing"
+            self.census["coins did not suffice"] += 1
+        else:
+            assert missing == 0 or after[1] == 0
+        # Equity at the price goes to nobody, but for less than a coin's unit and a micro-USD.
+        given = (event.units_e8 + event.coins_e8) * price + event.amount_uusd * _E16
+        assert -max(price, _E16) < given <= _E16
+        self.census["a micro-dollar for nothing"] += given > 0
+        self._balances_moved(account)
+        for line, change in ((self._units, event.units_e8), (self._coins, event.coins_e8)):
+            line[market][account] += change
+            line[market][MAKERS] -= change
+        self._pay(MAKERS, account, event.amount_uusd)
+
     def _opened(self, entry: Entry, event: PositionOpened) -> None:
         assert (entry.sim_time_us, entry.cause_seq) == (0, NO_CAUSE)
         assert event.market_id not in self._opened_in[event.bucket_id]
@@ -588,6 +707,9 @@ class Auditor:
             asked += self._initial_margin(market, abs(self._units[market][bucket]), entered)
         row = bucket - self._first_bucket
         given, spec = Fraction(self._given[bucket], 10**6), self._prepared.scenario.population
+        home = self._opened_in[bucket][0]
+        coins = self._coins[home][bucket] * self._entry_price[home, bucket]
+        given += Fraction(coins // _E16, 10**6)
         if accounts.cohorts[row] or (spec.accounts and spec.accounts.due_at_start == "refuse"):
             assert given >= asked, bucket
         slack = Fraction(len(self._opened_in[bucket]), 10**6)
@@ -1093,7 +1215,12 @@ class Auditor:
         assert event.maintenance_uusd == -(-self._maintenance(bucket) * 10**6 // 1)
         assert event.bankruptcy_price_e8 == self._bankruptcy(event.market_id, bucket)
         legs = self._legs(bucket)
-        notional = sum(abs(self._units[leg][bucket]) * self._marks[leg][0] for leg in legs)
+        notional = sum(
+            abs(self._units[leg][bucket]) * self._counted_price(leg, bucket) for leg in legs
+        )
+        self.census["triggered with coins"] += self._coins[event.market_id][bucket] > 0
+        is_inverse = self._markets[event.market_id].contract == "inverse"
+        self.census["triggered inverse"] += is_inverse
         ratio = margin / notional, bucket
         if self._is_cross(bucket):
             assert all(mark for mark, _, _ in self._marks)
@@ -1114,7 +1241,7 @@ class Auditor:
             self.census["triggered at zero"] += 1
         self.census["triggered long" if event.quantity_e8 > 0 else "triggered short"] += 1
 
-    def _started(self, entry: Entry, event: TrancheStarted) -> None:
+    def _started(self, entry: Entry, event: TrancheStarted) -> None:  # noqa: PLR0915 — one by one
         bucket = event.bucket_id
         liquidation = self._open[bucket]
         market = event.market_id
@@ -1150,20 +1277,24 @@ class Auditor:
         liquidation.count += 1
         assert event.tranche_number == liquidation.count
         position = self._units[market][bucket]
-        share = -(-liquidation.sizes_at_trigger[market] * venue.tranches.share_e6 // 10**6)
+        whole = self._base(market, bucket, abs(position), mark)
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        share = -(-at_trigger * venue.tranches.share_e6 // 10**6)
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
-        size = min(abs(position), share, cap)
-        if 0 < (abs(position) - size) * mark < venue.tranches.min_uusd * _E16:
-            size = abs(position)
+        size = min(whole, share, cap)
+        if 0 < (whole - size) * mark < venue.tranches.min_uusd * _E16:
+            size = whole
             self.census["dust taken along"] += 1
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
-        assert event.limit_price_e8 == self._limit(market, bucket, size)
-        if size < abs(position):
+        units = abs(position) * size // whole
+        assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
+        if size < whole:
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
-        nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket)
+        nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
+        tranche.units, tranche.mark = units, mark
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
 
@@ -1216,27 +1347,37 @@ class Auditor:
                 rate = window.rate_e6
         return -(-(10**12) // rate) if rate else 0
 
-    def _may_be_forced(self, market: int, bucket: int) -> bool:
+    def _may_be_forced(self, market: int, bucket: int, mark: int) -> bool:
         """Return whether nobody is left to share a loss, so that any price will do."""
         price = self._bankruptcy(market, bucket)
         if self._venue.waterfall.deleveraging == "none" or not price:
             return True
-        return not self._queue(market, bucket, price)
+        return not self._queue(market, bucket, price, mark)
 
     def _executed(self, entry: Entry, event: Any, rates: tuple[int, int], mark: int) -> None:
         """Check fee, surplus and draw of a fill or a takeover, and its size."""
         bucket, price, quantity = event.bucket_id, event.price_e8, event.quantity_e8
         _, tranche = self._tranches[event.tranche_seq]
         market = event.market_id
-        position, cash = self._units[market][bucket], self._backing(market, bucket)
+        position, cash = self._units[market][bucket], self._backing(market, bucket, price)
         assert self._open[bucket].tranche is tranche
         assert entry.cause_seq == event.tranche_seq
         assert quantity * tranche.order > 0 > quantity * position
-        assert 0 < abs(quantity) <= tranche.left <= abs(position)
-        # The executed part carries its share of the cash; what it brought above that is its gain.
-        gain = Fraction(-cash * quantity, position) // 1 - event.cost_uusd
+        assert 0 < abs(quantity) <= tranche.left
+        self._last_price[bucket] = price
+        cost = event.cost_uusd
         on_mark, on_execution = rates
         full = -(-abs(quantity) * (mark * on_mark + price * on_execution) // (_E16 * 10**6))
+        if self._markets[market].contract == "inverse":
+            units = self._closing(tranche, market, abs(quantity))
+            tranche.units -= units
+            self._owe_coins(market, bucket, units, price, entry.seq)
+            quantity = units if position < 0 else -units
+            cost = -(-quantity * price // _E16)
+        else:
+            assert tranche.left <= abs(position)
+        # The executed part carries its share of the cash; what it brought above that is its gain.
+        gain = Fraction(-cash * quantity, position) // 1 - cost
         assert event.fee_uusd == min(full, max(gain, 0))
         if 0 < event.fee_uusd < full:
             self.census["fee capped"] += 1
@@ -1274,11 +1415,14 @@ class Auditor:
             self.census["partial fill"] += 1
         is_long = self._units[market][bucket] > 0
         sign = 1 if is_long else -1
-        limits = tranche.limit, self._limit(market, bucket, abs(event.ordered_e8))
+        closed = max(self._closing(tranche, market, abs(event.ordered_e8)), 1)
+        limits = tranche.limit, self._limit(market, bucket, abs(event.ordered_e8), closed)
         limit = max(limits) if is_long else min(limits)
         child = max(engine.child_order_uusd * _E16 // mark, 1)
         if sign * (event.price_e8 - limit) < 0 or abs(event.ordered_e8) > child:
-            assert self._may_be_forced(market, bucket), "beyond the limit though others could share"
+            assert self._may_be_forced(market, bucket, tranche.mark), (
+                "beyond the limit though others could share"
+            )
             assert abs(event.ordered_e8) == tranche.left
             self.census["forced fill"] += 1
         elif abs(event.quantity_e8) < abs(event.ordered_e8):
@@ -1347,7 +1491,8 @@ class Auditor:
             self._called(entry, event)
             assert abs(event.quantity_e8) == tranche.left, "all or nothing"
             assert event.price_e8 == self._discounted(mark, keepers.discount_e6, is_long=is_long)
-            limit = self._limit(event.market_id, bucket, tranche.left)
+            closed = max(self._closing(tranche, event.market_id, tranche.left), 1)
+            limit = self._limit(event.market_id, bucket, tranche.left, closed)
             if (event.price_e8 < limit) if is_long else (event.price_e8 > limit):
                 assert tranche.nobody_shares or tranche.queue is not None
                 self.census["forced takeover"] += 1
@@ -1387,7 +1532,9 @@ class Auditor:
             price = self._bankruptcy(market, bucket)
         else:
             price = self._discounted(mark, terms.discount_e6, is_long=is_long)
-            limit = self._limit(market, bucket, size)
+            held = abs(self._units[market][bucket])
+            units = held * size // self._base(market, bucket, held, event.mark_price_e8)
+            limit = self._limit(market, bucket, size, max(units, 1))
             if (price < limit) if is_long else (price > limit):
                 return 0, price
         if not 0 < price < 10**18:
@@ -1488,7 +1635,14 @@ class Auditor:
         assert event.balance_uusd == self._cash[FUND]
         self._newest_draw = entry.seq
 
-    def _queue(self, market: int, bucket: int, price: int) -> list[int]:
+    def _room_in(self, market: int, account: int, mark: int) -> int:
+        """Return the units that can close a position against a slice cut at a mark."""
+        held = abs(self._units[market][account])
+        if self._markets[market].contract != "inverse":
+            return held
+        return held * self._entry_price[market, account] // mark
+
+    def _queue(self, market: int, bucket: int, price: int, mark: int) -> list[int]:
         """Return who could be closed against *bucket* at *price*, best rank first."""
         long = self._units[market][bucket] > 0
         ranked = []
@@ -1496,8 +1650,10 @@ class Auditor:
             quantity = self._units[market][other]
             if other in self._open or not quantity or (quantity > 0) == long:
                 continue
+            if not self._room_in(market, other, mark):
+                continue
             profit = Fraction(quantity * (price - self._entry_price[market, other]), 10**16)
-            backing = Fraction(self._backing(market, other), 10**6)
+            backing = Fraction(self._backing(market, other, price), 10**6)
             equity = backing + Fraction(quantity * price, 10**16)
             if profit <= 0 or equity < 0:
                 continue
@@ -1517,10 +1673,14 @@ class Auditor:
         assert entry.cause_seq == event.tranche_seq
         if tranche.queue is None:
             tranche.deleverage_price = self._bankruptcy(event.market_id, bucket)
-            tranche.queue = self._queue(event.market_id, bucket, tranche.deleverage_price)
+            tranche.queue = self._queue(
+                event.market_id, bucket, tranche.deleverage_price, tranche.mark
+            )
             self.census["deleveraging"] += 1
         number = event.rank_number
-        assert self.entries[-2].cause_seq == event.tranche_seq or number == 1
+        before = self.entries[-2]
+        was_settled = isinstance(before.event, CoinsSettled)
+        assert was_settled or before.cause_seq == event.tranche_seq or number == 1
         assert (event.price_e8, event.market_id) == (
             tranche.deleverage_price,
             self._market_of_tranche(event),
@@ -1528,7 +1688,16 @@ class Auditor:
         self.census["deleveraged cross"] += self._is_cross(other)
         assert other == tranche.queue[number - 1], "not the next in rank"
         held = self._units[event.market_id][other]
-        size = min(tranche.left, abs(held))
+        room = self._room_in(event.market_id, other, tranche.mark)
+        size = min(tranche.left, room)
+        self._last_price[bucket] = self._last_price[other] = event.price_e8
+        if self._markets[event.market_id].contract == "inverse":
+            units = self._closing(tranche, event.market_id, size)
+            tranche.units -= units
+            self._owe_coins(event.market_id, bucket, units, event.price_e8, entry.seq)
+            against = abs(held) * size // room
+            self._owe_coins(event.market_id, other, against, event.price_e8, entry.seq)
+            self.census["deleveraged inverse"] += 1
         assert event.quantity_e8 == (size if tranche.order > 0 else -size)
         assert held * event.quantity_e8 > 0, "never flips"
         if number == len(tranche.queue) and size < tranche.left:
@@ -1627,7 +1796,7 @@ class Auditor:
         ranked = []
         for payer in payers:
             units = self._units[market][payer]
-            equity = self._backing(market, payer) + Fraction(units * mark, _E16)
+            equity = self._backing(market, payer, mark) + Fraction(units * mark, _E16)
             profit = Fraction(units * (mark - self._entry_price[market, payer]), _E16)
             rank = 10**12
             if equity > profit:
@@ -1647,7 +1816,7 @@ class Auditor:
             value = Fraction(self._units[market][payer] * mark, _E16)
             if (room := self._room(payer)) > 0:
                 rooms[payer] = room
-                equity = self._backing(market, payer) + value
+                equity = self._backing(market, payer, mark) + value
                 basis[payer] = (equity if key == "equity" else abs(value)) // 1
         shares = _split(-self._cash[bucket], basis)
         if any(share > rooms[payer] for payer, share in shares.items()):
@@ -1717,6 +1886,10 @@ class Auditor:
         assert liquidation.tranche is tranche
         assert (entry.cause_seq, event.bucket_id) == (tranche.seq, liquidation.bucket)
         parts = event.filled_e8, event.taken_over_e8, event.deleveraged_e8
+        home = self._market_of_tranche(event)
+        if not self._legs(event.bucket_id) and self._coins[home][event.bucket_id]:
+            assert self._cash[event.bucket_id] >= 0, "its coins could pay"
+            self.census["coins left over"] += 1
         assert parts == (tranche.filled, tranche.taken, tranche.deleveraged)
         assert sum(parts) + event.cancelled_e8 == abs(tranche.order)
         liquidation.tranche = None
@@ -1809,6 +1982,7 @@ class Auditor:
         self._one_class_each()
         self.compare()
         assert not self._owed
+        assert not self._coins_owed
         self._no_payment_was_due_before(self._end_us)
         count = len(self._markets)
         assert [type(e.event) for e in self.entries[-count:]] == [MarketExtremes] * count
@@ -1888,6 +2062,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case FundingPaid():
                 pages["funding", event.bucket_id] -= event.amount_uusd
                 pages["funding", MAKERS] += event.amount_uusd
+            case CoinsSettled():
+                pages["coins", event.account_id] += event.amount_uusd
+                pages["coins", MAKERS] -= event.amount_uusd
         if isinstance(event, OrderFilled | TrancheTakenOver | TradeFilled):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd

@@ -92,13 +92,15 @@ def bars_csv(*rows: tuple[Any, Any, Any, Any], bar_s: int = 20) -> str:
     return "\n".join(lines) + "\n"
 
 
-def accounts_csv(*rows: tuple[Any, Any, Any, Any, Any]) -> str:
-    """Return the file of (account, market, quantity, entry price, collateral) rows."""
+def accounts_csv(*rows: tuple[Any, ...]) -> str:
+    """Return the file of (account, market, quantity, entry price, collateral[, coins]) rows."""
     lines = ["account,market,quantity,entry_price,collateral_usd"]
+    if any(len(row) > len(lines[0].split(",")) for row in rows):
+        lines[0] += ",collateral_coins"
     return "\n".join([*lines, *(",".join(map(str, row)) for row in rows)]) + "\n"
 
 
-def listed(*rows: tuple[Any, Any, Any, Any, Any], **changes: Any) -> Raw:
+def listed(*rows: tuple[Any, ...], **changes: Any) -> Raw:
     """Return a population of such accounts from a file."""
     return {"file": data_file(accounts_csv(*rows))} | changes
 
@@ -715,6 +717,34 @@ def mingled(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def in_coins(**overrides: Any) -> Raw:
+    """A fall of an inverse contract and a rise of a linear one, against collateral in coins."""
+    by_notional = {"maintenance": [], "maintenance_usd": [[0, Decimal("0.01")]]}
+    raw = small_scenario(
+        name="in_coins",
+        end=at(120),
+        markets__ETH=market(
+            path=knots((0, 100), (20, 100), (50, 82), (120, 90)),
+            liquidity=_book(15_000),
+            contract="inverse",
+            **by_notional,
+        ),
+        markets__BTC=market(
+            path=knots((0, 200), (30, 200), (70, 236), (120, 210)),
+            liquidity=_book(8_000),
+            **by_notional,
+        ),
+        venue__tranches={"share": Decimal("0.5"), "spacing": "1s"},
+        venue__fund__initial_usd=300,
+        venue__fees__taker=Decimal("0.0005"),
+        population__cohorts={
+            "eth": _crowd(collateral="coin"),
+            "btc": _crowd(collateral="coin") | {"market": "BTC"},
+        },
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -747,6 +777,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "rebalanced": rebalanced,
     "mingled": mingled,
     "newcomers": newcomers,
+    "in_coins": in_coins,
 }
 """The hand-written scenarios, by name."""
 
@@ -1073,13 +1104,13 @@ def _cohorts(draw: st.DrawFn, name: str, max_leverage: int) -> Raw:
 
 
 @st.composite
-def _listed(draw: st.DrawFn, names: list[str]) -> Raw:
-    """Draw accounts of a file; one in a few is due at the start."""
-    rows: list[tuple[Any, Any, Any, Any, Any]] = []
+def _listed(draw: st.DrawFn, names: list[str], inverse: set[str]) -> Raw:
+    """Draw accounts of a file, with coins in *inverse* markets; one in a few is due at first."""
+    rows: list[tuple[Any, ...]] = []
     held: set[tuple[int, str]] = set()
     for _ in range(draw(st.integers(1, 5))):
         name, number = draw(st.sampled_from(names)), draw(st.integers(0, 4))
-        if (number, name) in held:
+        if (number, name) in held or (-1 - number, name) in held:
             continue
         is_cross = any(number == other for other, _ in held)
         held.add((number, name))
@@ -1087,8 +1118,14 @@ def _listed(draw: st.DrawFn, names: list[str]) -> Raw:
         size_usd = draw(_decimal(1_000, 2_000_000, 2))
         quantity = max(round(size_usd / entry, 8), Decimal("0.00000001"))
         collateral = max(round(size_usd / draw(_of(5, 12, 24, 80)), 6), Decimal("0.01"))
-        given = "" if is_cross else collateral
-        rows.append((f"real {number}", name, quantity * draw(_of(1, -1)), entry, given))
+        signed = quantity * draw(_of(1, -1))
+        if name in inverse:
+            coins = max(round(collateral / entry, 8), Decimal("0.00000001"))
+            rows.append((f"coin {number} {name}", name, signed, entry, "", coins))
+            held.remove((number, name))
+            held.add((-1 - number, name))
+        else:
+            rows.append((f"real {number}", name, signed, entry, "" if is_cross else collateral, ""))
     return listed(*rows, due_at_start="liquidate")
 
 
@@ -1149,6 +1186,7 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
         if funding is not None:
             raw["markets"][name]["funding"] = funding
     draw(_growing(raw))
+    draw(_coins(raw))
     return raw
 
 
@@ -1183,6 +1221,38 @@ def arrivals(draw: st.DrawFn, raw: Raw, market_name: str) -> Raw:
     if table.get("initial") or table.get("initial_usd"):
         law |= {"margin_elasticity": elasticity, "margin_reference": Decimal("0.05")}
     return law
+
+
+def _coins(draw: st.DrawFn, raw: Raw) -> None:
+    """Give some cohorts coins as collateral, and have some contracts be inverse; mostly neither."""
+    cohorts = raw["population"]["cohorts"]
+    raw["venue"]["margin"]["coin_haircut"] = draw(_of(0, 0, Decimal("0.1"), Decimal("0.5")))
+    crossed = {name for table in cohorts.values() for name in table.get("legs", ())}
+    for name in raw["markets"]:
+        isolated = [table for table in cohorts.values() if table.get("market") == name]
+        is_inverse = draw(_of(False, False, False, True)) and name not in crossed
+        for table in isolated:
+            if is_inverse or draw(_of(False, False, False, True)):
+                table["collateral"] = "coin"
+                table.pop("traders", None)
+        if is_inverse:
+            make_inverse(raw, name)
+
+
+def make_inverse(raw: Raw, name: str) -> None:
+    """Have the contract of a market of *raw* be inverse, and drop what does not go with it."""
+    market = raw["markets"][name]
+    market["contract"] = "inverse"
+    market.pop("funding", None)
+    raw["venue"].setdefault("waterfall", {})["profit_haircut"] = "none"
+    for key in ("maintenance", "initial"):
+        if market.get(key):
+            rates = [rate for _, rate in market.pop(key)]
+            starts = (0, 5_000, 20_000)
+            market[f"{key}_usd"] = [list(tier) for tier in zip(starts, rates, strict=False)]
+    for table in raw["population"]["cohorts"].values():
+        if table.get("market") == name:
+            table["collateral"] = "coin"
 
 
 def _return(**changes: Any) -> Raw:
@@ -1325,15 +1395,16 @@ def _scenarios_from_files(draw: st.DrawFn, executor: str) -> Raw:
     count = -(-(raw["end"] - START) // timedelta(seconds=_BAR_S))
     rows = draw(_rows(_START_PRICES[first], count))
     table["path"] = bars(*rows, bar_s=_BAR_S, step=draw(_of("1s", "10s")))
-    raw["population"]["accounts"] = draw(_listed(names))
+    inverse = {name for name in names if raw["markets"][name].get("contract") == "inverse"}
+    raw["population"]["accounts"] = draw(_listed(names, inverse))
     return raw
 
 
 # Accounts and prices by hand ----------------------------------------------------------------------
 
 
-Position = tuple[Any, Any, Any]
-"""(signed units, entry price, collateral), in units and USD."""
+Position = tuple[Any, ...]
+"""(signed units, entry price, collateral), in units and USD; of isolated ones perhaps coins."""
 
 
 def prepared_by_hand(
@@ -1353,11 +1424,13 @@ def prepared_by_hand(
     prepared = prepare(load(raw))
     legs: list[tuple[int, int, int, int]] = []
     collaterals = []
+    coins = np.zeros(len(positions), dtype=np.int64)
     for row, account in enumerate(positions):
         total = Decimal(0)
         for market_id, leg in enumerate(account if isinstance(account, list) else [account]):
             if leg is not None:
-                units, entry, collateral = map(Decimal, leg)
+                units, entry, collateral, *rest = map(Decimal, leg)
+                coins[row] = round(sum(rest, Decimal(0)) * 10**8)
                 legs.append((row, market_id, round(units * 10**8), round(entry * 10**8)))
                 total += collateral
         collaterals.append(round(total * 10**6))
@@ -1370,6 +1443,6 @@ def prepared_by_hand(
             held[second:] = round(Decimal(price) * 10**8)
         paths[market_id] = ReferencePath(paths[market_id].step_us, held)
     accounts = Accounts(
-        names, ["hand"] * len(names), np.array(collaterals, dtype=np.int64), *columns
+        names, ["hand"] * len(names), np.array(collaterals, dtype=np.int64), *columns, coins
     )
     return attrs.evolve(prepared, paths=tuple(paths), accounts=accounts)

@@ -80,6 +80,7 @@ baseline = ""
 
 [markets.ETH]
 maintenance = [[0, 0.01]]
+contract = "linear"
 
 [markets.ETH.path]
 kind = "gbm"
@@ -112,6 +113,7 @@ heartbeat = "60s"
 
 [markets.BTC]
 maintenance = [[0, 0.01], [5, 0.02]]
+contract = "linear"
 maintenance_changes = [{changes}]
 
 [markets.BTC.path]
@@ -150,6 +152,7 @@ mark_max_age = "8s"
 
 [venue.margin]
 unrealised_profit_haircut = 0
+coin_haircut = 0
 
 [venue.fees]
 taker = 0.001
@@ -748,22 +751,24 @@ def _ddl() -> Iterable[str]:
         for cls in EVENT_CLASSES
     )
     yield f"create view events as {events}"
-    yield f"create view cash_postings as {' union all '.join(_postings(is_cash=True))}"
-    yield f"create view unit_postings as {' union all '.join(_postings(is_cash=False))}"
+    for kind in ("cash", "unit", "coin"):
+        yield f"create view {kind}_postings as {' union all '.join(_postings(kind))}"
     yield (
         "create view postings as select seq, owner_id, asset_id, amount::decimal(26,8) as amount "
         "from cash_postings union all select seq, owner_id, asset_id, amount::decimal(26,8) "
-        "from unit_postings"
+        "from unit_postings union all select seq, owner_id, asset_id, amount::decimal(26,8) "
+        "from coin_postings"
     )
 
 
-def _postings(*, is_cash: bool) -> Iterable[str]:
+def _postings(kind: str) -> Iterable[str]:
     for cls in EVENT_CLASSES:
         names = {column.field: column.name for column in columns_of(cls)}
         for transfer in cls.TRANSFERS:
-            if (transfer.market is None) is not is_cash:
+            if kind != ("cash" if transfer.market is None else ("unit", "coin")[transfer.is_coin]):
                 continue
             asset = "0" if transfer.market is None else f"{names[transfer.market]} + 1"
+            asset = f"-({asset})" if kind == "coin" else asset
             for side, sign in ((transfer.payer, "-"), (transfer.payee, "+")):
                 owner = f"{side:d}" if isinstance(side, Owner) else names[side]
                 yield (

@@ -71,22 +71,30 @@ def random_event(cls, random: Random, top: int = BOUND - 1):
 
 
 def interpreted(event, balances: dict[tuple[int, int | None], int]) -> None:
-    """Apply the declared transfers of *event* one by one; keys are (owner, market or None)."""
+    """Apply the declared transfers of *event* one by one; keys are (owner, asset)."""
     for transfer in type(event).TRANSFERS:
         amount = getattr(event, transfer.amount)
         market = None if transfer.market is None else getattr(event, transfer.market)
+        asset = ~market if transfer.is_coin else market
         for side, sign in ((transfer.payer, -1), (transfer.payee, 1)):
             owner = int(side) if isinstance(side, Owner) else getattr(event, side)
-            balances[owner, market] += sign * amount
+            balances[owner, asset] += sign * amount
 
 
 def balances_of(ledger: Ledger) -> dict[tuple[int, int | None], int]:
-    """Return every balance, which array and view must agree on."""
+    """
+    Return every balance, which array and view must agree on, by owner and asset.
+
+    None is cash, a market's number its contract, the complement of that its coin.
+    """
     assert ledger.cash_view.tolist() == ledger.cash.tolist()
     assert [view.tolist() for view in ledger.unit_views] == ledger.units.tolist()
     held = {(owner, None): balance for owner, balance in enumerate(ledger.cash.tolist())}
     for market, units in enumerate(ledger.units.tolist()):
         held |= {(owner, market): balance for owner, balance in enumerate(units)}
+    assert [view.tolist() for view in ledger.coin_views] == ledger.coins.tolist()
+    for market, coins in enumerate(ledger.coins.tolist()):
+        held |= {(owner, ~market): balance for owner, balance in enumerate(coins)}
     return {key: balance for key, balance in held.items() if balance}
 
 
@@ -123,6 +131,7 @@ def test_generated_postings_are_the_declared_transfers(cls):
         # What the parties gain is what the others lose, per asset.
         assert ledger.cash.sum() == 0
         assert not ledger.units.sum(axis=1).any()
+        assert not ledger.coins.sum(axis=1).any()
 
     assert census["system owner named"] >= 50
 
@@ -186,7 +195,8 @@ def test_a_balance_stops_short_of_the_bound(cls, sign):
             market = None if transfer.market is None else event.market_id
             for room, is_legal in ((8, True), (7, False)):
                 ledger = Ledger(OWNERS, MARKETS)
-                balances = ledger.cash if market is None else ledger.units[market]
+                held = ledger.coins if transfer.is_coin else ledger.units
+                balances = ledger.cash if market is None else held[market]
                 balances[owner] = sign * (BOUND - room)
                 for apply in (
                     lambda ledger=ledger, event=event: ledger.posting_of(cls)(event, 0, 0),
@@ -543,6 +553,8 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "trade_filled": ("bucket_id",),
         "funds_withdrawn": ("bucket_id",),
         "funding_paid": ("bucket_id",),
+        "coins_deposited": ("bucket_id",),
+        "coins_settled": ("account_id",),
     }
 
 

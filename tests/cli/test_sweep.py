@@ -141,7 +141,7 @@ def test_the_questions_of_the_docs_have_answers(swept):
     ((size,),) = rows(swept, sizing)
     low, high = (
         float(draw)
-        for (draw,) in rows(swept, "select fund_drawdown_usd from runs where point = 0 order by 1")
+        for (draw,) in rows(swept, "select fund_drawdown_usd from runs where point = 3 order by 1")
     )
     assert float(size) == pytest.approx(low + 0.95 * (high - low), abs=1e-5)
 

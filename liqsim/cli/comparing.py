@@ -16,14 +16,14 @@ import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, Quiet
+from liqsim.cli.options import AsJson, NoBar
 from liqsim.cli.outcome_table import IMPLAUSIBLE
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width, usd
 from liqsim.errors import StudyError
 from liqsim.study.gains import Gain, mean_gains
 from liqsim.study.runs import Measured, Study, floats_of, measured, seeds_of
-from liqsim.study.statistics import Estimate, Summary, summary
+from liqsim.study.statistics import FEW, Estimate, Summary, summary
 from liqsim.study.variants import read_variants
 from replay.export import refuse_unusable
 from replay.measures import MEASURES
@@ -93,7 +93,7 @@ def compare(
         ),
     ] = None,
     as_json: AsJson = False,
-    quiet: Quiet = False,
+    quiet: NoBar = False,
 ) -> None:
     """
     Run variants of a scenario on the same shocks, and print what they differ in.
@@ -101,13 +101,13 @@ def compare(
     With --seeds, medians, means of the worst 5 % of seeds, and their differences to the first
     variant with 95 % bootstrap intervals over seeds.
 
-    Example: liqsim compare quiet_day --with none --with "small: venue.tranches.share=0.2"
+    Example: liqsim compare linear_cascade --with none --with "small: venue.tranches.share=0.2"
     """
     telemetry.configure(verbose=0, quiet=True, as_json=False)
     if out is not None:
         refuse_unusable(out)
-    if keep is not None and not keep.is_dir():
-        message = f"--keep {keep}: there is no such folder"
+    if out is not None and out.suffix != ".parquet":
+        message = f"{out}: must end in .parquet"
         raise StudyError(message)
     read = read_variants(variants or ())
     with scenario_file(scenario_name) as file:
@@ -124,7 +124,7 @@ def compare(
             _as_json(found, column, over_seeds=seeds is not None) for column in range(len(names))
         ]
         typer.echo(json.dumps(rows, allow_nan=False))
-    elif not quiet:
+    else:
         for line in lines_of(found, names):
             typer.echo(line)
 
@@ -144,6 +144,8 @@ def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Itera
     for header, rows in tables:
         yield ""
         yield from layout(header, rows, terminal_width())
+    if several and len(found) < FEW:
+        yield f"With {len(found)} seeds the worst 5 % is one run, and intervals say little."
     still = ", ".join(
         about.label.removesuffix(", USD") for name, about in MEASURES.items() if name not in shown
     )
@@ -260,7 +262,7 @@ def _shown(rows: Sequence[Gain]) -> list[list[str]]:
             for amount in (row.gained_usd, row.lost_usd, row.net_usd)
         ]
         for row in rows
-        if row.better or row.worse
+        if row.gained_usd or row.lost_usd or row.net_usd
     ]
     whole = sum((row.net_usd for row in rows), Decimal(0))
     return [*shown, ["all", "", "", "", "", "", _cell("usd", whole, sign=True)]]

@@ -24,6 +24,7 @@ Quiet = Annotated[
     bool,
     typer.Option("-q", "--quiet", help="No progress bar; print only where the log is.", metavar=""),
 ]
+NoBar = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.", metavar="")]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="Write the operator's log as JSON lines.", metavar="")
 ]

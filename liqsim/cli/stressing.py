@@ -14,12 +14,12 @@ import typer
 
 from liqsim.api import load_scenario, scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, Quiet
+from liqsim.cli.options import AsJson, NoBar
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, usd
 from liqsim.errors import StudyError
 from liqsim.study.runs import Found
-from liqsim.study.statistics import share_interval, tail_mean
+from liqsim.study.statistics import FEW, share_interval, tail_mean
 from liqsim.study.stress import (
     Stress,
     read_shock,
@@ -57,8 +57,11 @@ def stress(
         list[str] | None,
         typer.Option(
             "--shock",
-            metavar="MARKET=FRACTION/DURATION",
-            help="A move of a reference price, such as ETH=-0.30/20m; several begin together.",
+            metavar="MARKET=FRACTION[/DURATION]",
+            help=(
+                "A move of a reference price, such as ETH=-0.30/20m, at once without a duration; "
+                "several begin together, and add up in one market."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -66,14 +69,13 @@ def stress(
         str | None,
         typer.Option(
             metavar="RATIO",
-            help="What every book's depth is multiplied by from then on.",
+            help="What every book's depth is multiplied by from then on, 0.000001 to 1.",
             show_default=False,
         ),
     ] = None,
     at: Annotated[
-        datetime | None,
+        str | None,
         typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"],
             metavar="TIME",
             help="When it begins, in UTC.",
             show_default="a tenth of the run",
@@ -104,12 +106,12 @@ def stress(
         typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
     ] = None,
     as_json: AsJson = False,
-    quiet: Quiet = False,
+    quiet: NoBar = False,
 ) -> None:
     """
     Put a shock and thinner books on top of a scenario; print the chance of bad debt, and who pays.
 
-    Example: liqsim stress linear_cascade --shock LIN=-0.30/20s --depth 0.25 --seeds 4
+    Example: liqsim stress oracle_lag --shock ETH=-0.30/20m --depth 0.25 --seeds 4
     """
     telemetry.configure(verbose=0, quiet=True, as_json=False)
     read = tuple(map(read_shock, shocks or ()))
@@ -123,7 +125,7 @@ def stress(
     if reverse is not None and not read:
         message = "--reverse looks for a part of a shock: give --shock"
         raise StudyError(message)
-    moment = None if at is None else at.replace(tzinfo=UTC)
+    moment = _moment(at)
     jobs = jobs or os.cpu_count() or 1
     with scenario_file(scenario_name) as file:
         planned = Stress(file, tuple(overrides or ()), read, thinner, moment, seeds)
@@ -147,7 +149,7 @@ def stress(
         if reverse is not None:
             about["smallest_part"] = None if smallest is None else float(smallest)
         typer.echo(json.dumps(about | _told(found), allow_nan=False))
-    elif not quiet:
+    else:
         moves = [f"{s.market} {_share(s.fraction)} over {s.over or '0s'}" for s in read]
         moves += [] if thinner is None else [f"depth x {thinner}"]
         typer.echo(f"{scenario.name}, {counted(seeds, 'seed')}")
@@ -157,6 +159,17 @@ def stress(
         if reverse is not None:
             typer.echo("")
             typer.echo(_reversed(planned, smallest, reverse))
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"--at {text}: must be a UTC time such as 2020-03-12T14:31:00Z"
+        raise StudyError(message) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _share(fraction: Decimal) -> str:
@@ -186,6 +199,8 @@ def _told(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _lines(found: Sequence[Found]) -> Iterator[str]:
+    if len(found) < FEW:
+        yield f"With {counted(len(found), 'seed')} the worst 5 % is one run."
     for name, measure in (("bad debt", "unpaid_usd"), ("deleveraging", "deleveraged_usd")):
         share = share_of(found, measure)
         low, high = share_interval(share, len(found))

@@ -73,11 +73,18 @@ def sweep(
     if not out.parent.is_dir():
         message = f"{out}: there is no folder {out.parent}"
         raise StudyError(message)
+    if out.suffix != ".duckdb":
+        message = f"{out}: must end in .duckdb"
+        raise StudyError(message)
     axes = read_axes(grid or ())
     with scenario_file(scenario_name) as file:
         planned = Sweep(file, tuple(overrides or ()), axes, seeds)
-        with share_done("runs", is_shown=not quiet) as report:
-            made = run_sweep(planned, out, jobs=jobs, progress=report)
+        try:
+            with share_done("runs", is_shown=not quiet) as report:
+                made = run_sweep(planned, out, jobs=jobs, progress=report)
+        except KeyboardInterrupt as error:
+            error.add_note(f"what was run is in {out}; the same command goes on from there")
+            raise
     if quiet:
         typer.echo(out)
         return

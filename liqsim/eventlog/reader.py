@@ -213,6 +213,9 @@ def _check_schema(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     found: dict[str, dict[str, str]] = {}
     for table, column, data_type in rows:
         found.setdefault(table, {})[column] = data_type
+    if "sweep" in found:
+        message = f"{path}: is a sweep, not a log; any DuckDB reads it, docs/compare.md says what"
+        raise LogError(message)
     if "schema_version" not in found.get("runs", {}):
         message = f"{path}: not a log (a DuckDB file without the table runs)"
         raise LogError(message)

@@ -12,7 +12,7 @@ from liqsim.mechanics.margin import (
 )
 from liqsim.scenario.holdings import Holding
 from liqsim.scenario.model import Market
-from liqsim.units import amount_text, ceil_div, taker_cost_uusd
+from liqsim.units import RATIO_SCALE, amount_text, ceil_div, taker_cost_uusd
 
 _NAMED_MAX = 10
 
@@ -51,7 +51,9 @@ def short_holdings(
         )
         given = holding.collateral_uusd
         if holding.coins_e8:
-            given += value_uusd(holding.coins_e8, holding.legs[0][2])
+            name, _, entry_e8 = holding.legs[0]
+            counts_e6 = RATIO_SCALE - rule_of[name].coin_haircut_e6
+            given += value_uusd(holding.coins_e8, entry_e8) * counts_e6 // RATIO_SCALE
         if given < needed:
             short.append((holding, needed))
     return short

@@ -114,22 +114,25 @@ def decide_haircut(
 
 
 def decide_socialised(
-    accounts: Accounts, *, loss_uusd: int, mark_e8: int, by_equity: bool
+    accounts: Accounts, *, loss_uusd: int, mark_e8: int, by_equity: bool, is_inverse: bool = False
 ) -> Payments:
     """
     Return what each account that can pay anything pays of a loss, in order of number.
 
     Shares are proportional (`shares_uusd`) to equity at *mark_e8*, or to notional, rounded down;
-    nobody pays more than it can without becoming due, and nobody else steps in for it.
+    nobody pays more than it can without becoming due, and nobody else steps in for it. The notional
+    of an inverse contract is that at its entry price.
     """
     able = np.flatnonzero(accounts.at_most_room(np.ones_like(accounts.ids)))
     if not len(able):
         return _paid(_NOBODY, _NOBODY, _NOBODY)
     units, cash = accounts.units[able], accounts.cash[able]
-    notional, rest = divmod_exact(np.abs(units), mark_e8, NOTIONAL_DIVISOR)
-    basis = notional
+    value, rest = divmod_exact(np.abs(units), mark_e8, NOTIONAL_DIVISOR)
+    basis = value
+    if is_inverse:
+        basis = divmod_exact(np.abs(units), accounts.entry_e8[able], NOTIONAL_DIVISOR)[0]
     if by_equity:
-        basis = cash + np.where(units > 0, notional, -notional - (rest > 0))
+        basis = cash + np.where(units > 0, value, -value - (rest > 0))
     shares = np.zeros_like(accounts.ids)
     if basis.any():
         shares[able] = shares_uusd(loss_uusd, basis)

@@ -13,7 +13,7 @@ from liqsim.mechanics.coins import collateral_e8
 from liqsim.mechanics.margin import MarginRule, initial_margin_uusd, pieces, scaled_margin
 from liqsim.rng import Stream
 from liqsim.scenario.model import Cohort, Leg, Market, Population
-from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, taker_cost_uusd
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div, taker_cost_uusd
 
 _NORMAL = NormalDist()
 _FILL_ROUNDS = 64
@@ -172,6 +172,8 @@ def _draw_cohort(
                 initial_margin_uusd(leg.rule, abs(quantity), entry)
                 for leg, (_, quantity, entry) in zip(legs, positions, strict=True)
             )
+            if cohort.has_coins:
+                needed = ceil_div(needed * RATIO_SCALE, RATIO_SCALE - legs[0].rule.coin_haircut_e6)
             collateral = max(math.ceil(size_uusd / leverage), needed)
             account = (
                 (0, positions, collateral_e8(collateral, positions[0][2]))

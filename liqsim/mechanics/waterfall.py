@@ -155,7 +155,8 @@ def decide_deleveraging(
     held, entered = units[ids], entry_e8[ids]
     wins = (held < 0) & (entered > price_e8) if takes_shorts else (held > 0) & (entered < price_e8)
     ids, held, entered = ids[wins], held[wins], entered[wins]
-    ranks = ranks_e6(cash_of(ids), held, entered, price_e8)
+    is_inverse = sizes_e8 is not None
+    ranks = ranks_e6(cash_of(ids), held, entered, price_e8, is_inverse=is_inverse)
     ids, held, ranks = ids[ranks >= 0], held[ranks >= 0], ranks[ranks >= 0]
     sizes = np.abs(held) if sizes_e8 is None else sizes_e8[ids]
     if sizes_e8 is not None:
@@ -171,13 +172,15 @@ def decide_deleveraging(
     return parts
 
 
-def rank_e6(cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int) -> int | None:
+def rank_e6(
+    cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int, *, is_inverse: bool = False
+) -> int | None:
     """
     Return the rank of an account at *price_e8*: profit / margin x notional / equity.
 
     Margin is equity less profit. The rank is cut to six decimals, so that accounts that differ by
     rounding alone tie, and ends at `RANK_LIMIT_E6`. None stands outside the queue: no profit, or
-    negative equity.
+    negative equity. The notional of an inverse contract is that at its entry price.
 
     >>> rank_e6(-9_000_000, 10**9, 10**8, 2 * 10**8)  # 10 units from 1 to 2 on a margin of 1.
     18181818
@@ -189,27 +192,31 @@ def rank_e6(cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int) -> i
         return None
     if margin <= 0 or equity == 0:
         return RANK_LIMIT_E6
-    notional = abs(quantity_e8) * price_e8
+    notional = abs(quantity_e8) * (entry_e8 if is_inverse else price_e8)
     return min(profit * notional * RATIO_SCALE // (margin * equity), RANK_LIMIT_E6)
 
 
-def ranks_e6(cash: Ints, units: Ints, entry_e8: Ints, price_e8: int) -> Ints:
+def ranks_e6(
+    cash: Ints, units: Ints, entry_e8: Ints, price_e8: int, *, is_inverse: bool = False
+) -> Ints:
     """Return `rank_e6` of many winners, -1 for None: floats where they are sure, else integers."""
     quantity = units.astype(np.float64)
     value = quantity * price_e8
     profit = quantity * (price_e8 - entry_e8)
     equity = cash.astype(np.float64) * NOTIONAL_DIVISOR + value
     margin = equity - profit
+    notional = np.abs(quantity * entry_e8) if is_inverse else np.abs(value)
     scale = np.abs(value) + np.abs(profit)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        exact = profit / margin * (np.abs(value) / equity) * RATIO_SCALE
+        exact = profit / margin * (notional / equity) * RATIO_SCALE
         error = exact * _RANK_ERROR * (scale / np.abs(margin) + scale / np.abs(equity)) + 1e-9
         ranks = np.floor(exact)
         is_sure = (margin > 0) & (equity > 0) & (exact + error < RANK_LIMIT_E6)
         is_sure &= (exact - ranks > error) & (ranks + 1.0 - exact > error)
     result = np.where(is_sure, ranks, 0.0).astype(np.int64)
     for row in np.flatnonzero(~is_sure).tolist():
-        rank = rank_e6(int(cash[row]), int(units[row]), int(entry_e8[row]), price_e8)
+        held = int(cash[row]), int(units[row]), int(entry_e8[row])
+        rank = rank_e6(*held, price_e8, is_inverse=is_inverse)
         result[row] = -1 if rank is None else rank
     return result
 

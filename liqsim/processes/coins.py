@@ -51,7 +51,6 @@ class Coins:
         self._margins = margins
         self._slices: dict[int, _Slice] = {}
         self._targets: dict[int, _Target] = {}
-        self._last_price_e8: dict[int, int] = {}
 
     def size_e8(self, desk: MarketDesk, bucket: int, units_e8: int) -> int:
         """Return the units of the coin that an order to close contract units is for now."""
@@ -85,7 +84,6 @@ class Coins:
 
     def closing(self, desk: MarketDesk, bucket: int, quantity_e8: int, price_e8: int) -> int:
         """Take note of an execution that is about to be recorded; return its contract units."""
-        self._last_price_e8[bucket] = price_e8
         if not desk.rule.is_inverse:
             return quantity_e8
         part, size = self._slices[bucket], abs(quantity_e8)
@@ -98,7 +96,6 @@ class Coins:
         self, desk: MarketDesk, bucket: int, size_e8: int, of_size_e8: int, price_e8: int
     ) -> None:
         """Take note that *size_e8* of what a bucket has is about to be closed for another one's."""
-        self._last_price_e8[bucket] = price_e8
         if desk.rule.is_inverse:
             held = abs(self._margins.position(desk, bucket))
             self._aim(desk, bucket, closed_units_e8(size_e8, of_size_e8, held), price_e8)
@@ -122,7 +119,8 @@ class Coins:
         """Have the coins of a bucket pay what it owes once its position is gone, if they can."""
         is_closed = not self._margins.position(desk, bucket)
         if is_closed and self._margins.cash_uusd(bucket) < 0 < self._margins.coins(desk, bucket):
-            target = _Target(0, 0, self._last_price_e8[bucket])
+            # At what a coin is worth: who has executed last may have traded at any price.
+            target = _Target(0, 0, desk.state.mark_e8)
             self._record(tranche_seq, desk, bucket, target, cause)
 
     def _record(

@@ -82,7 +82,13 @@ def share_loss(
         record(
             LossSocialised,
             accounts,
-            decide_socialised(accounts, loss_uusd=loss, mark_e8=mark, by_equity=by_equity),
+            decide_socialised(
+                accounts,
+                loss_uusd=loss,
+                mark_e8=mark,
+                by_equity=by_equity,
+                is_inverse=desk.rule.is_inverse,
+            ),
         )
 
 

@@ -384,9 +384,13 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
         name = max(first_rates, key=lambda name: first_rates[name])
         rate_e6 = first_rates[name]
         # At 1 / rate the margin at entry is zero, and a rounded cent decides who is due.
-        if Decimal(repr(cohort.leverage.high)) * rate_e6 >= RATIO_SCALE:
+        haircut_e6 = scenario.venue.margin.coin_haircut_e6 if cohort.has_coins else 0
+        counts_e6 = RATIO_SCALE - haircut_e6
+        if Decimal(repr(cohort.leverage.high)) * rate_e6 >= counts_e6:
             rate = _number(rate_e6, RATIO_SCALE)
-            limit = f"must be below {RATIO_SCALE / rate_e6:g}, or positions are due at entry: "
+            limit = f"must be below {counts_e6 / rate_e6:g}, or positions are due at entry: "
+            if haircut_e6:
+                limit += f"coins count for {_number(counts_e6, RATIO_SCALE)}, and "
             yield (
                 (*path, "leverage", "max"),
                 f"{limit}the first maintenance rate of {name} is {rate}",

@@ -289,6 +289,7 @@ def _run(task: _Task) -> Found:
 @contextmanager
 def _folder(study: Study) -> Iterator[Path]:
     if study.keep is not None:
+        study.keep.mkdir(exist_ok=True)
         yield study.keep
         return
     with tempfile.TemporaryDirectory(prefix="liqsim_") as folder:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 RESAMPLES: Final = 2_000
 LEVEL: Final = 0.95
+FEW: Final = 20
+"""With fewer seeds a tail is one run."""
 _TAIL_OF: Final = 20
 """The worst one in so many seeds, rounded up, are those whose mean is the tail mean."""
 

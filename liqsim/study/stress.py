@@ -168,12 +168,29 @@ def run_stress(
     study = Study(stress.file, stress.settings, (variant,), tuple(range(stress.seeds)))
     found: dict[int, Found] = {}
     shares_references = check(study)
+    settings = [*study.settings, *variant.settings]
+    _refuse_cut(stressed, load_scenario(study.file, overrides=settings, seed=0), end)
     progress(0, stress.seeds)
     with completed(study, jobs=jobs, shares_references=shares_references) as runs:
         for done, ((row, _), run) in enumerate(runs, start=1):
             found[row] = run
             progress(done, stress.seeds)
     return [found[row] for row in range(stress.seeds)]
+
+
+def _refuse_cut(stress: Stress, stressed: Scenario, end: datetime) -> None:
+    """Refuse a shock of which the run would see a part alone."""
+    for market in stressed.markets:
+        typed = [shock for shock in stress.shocks if shock.market == market.name]
+        for shock, added in zip(
+            typed, market.shocks[len(market.shocks) - len(typed) :], strict=True
+        ):
+            if added.at_us + added.over_us > stressed.end_us:
+                message = (
+                    f"--shock {shock.market}={shock.fraction}/{shock.over}: must be over when the "
+                    f"run ends, at {end:{_TIME}}"
+                )
+                raise StudyError(message)
 
 
 def share_of(found: Sequence[Found], measure: str) -> float:

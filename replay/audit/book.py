@@ -357,7 +357,6 @@ class Book:
         arriving: What is known of the cohort of an account, where new ones may arrive.
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
-        last_price_e8: Price of the last execution of each bucket.
     """
 
     terms: Terms
@@ -408,7 +407,6 @@ class Book:
     arriving: Mapping[int, Arriving] = attrs.Factory(dict)
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
-    last_price_e8: dict[int, int] = attrs.Factory(dict)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

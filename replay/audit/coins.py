@@ -48,7 +48,6 @@ def tranche_started(book: Book, e: TrancheStarted) -> None:
 
 def executed(book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver) -> int:
     """Note what must be settled after an execution; return its contract units, signed."""
-    book.last_price_e8[e.bucket_id] = e.price_e8
     part = book.slices.get(e.bucket_id)
     if not book.rule(e.market_id).is_inverse or part is None or not part.size_e8:
         return e.quantity_e8
@@ -60,7 +59,6 @@ def executed(book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver) -> int
 
 def deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     """Note what must be settled after a deleveraging, on both sides."""
-    book.last_price_e8[e.bucket_id] = book.last_price_e8[e.counterparty_id] = e.price_e8
     part = book.slices.get(e.bucket_id)
     if not book.rule(e.market_id).is_inverse or part is None or not part.size_e8:
         return
@@ -100,7 +98,7 @@ def coins_settled(book: Book, entry: Entry, e: CoinsSettled) -> None:
         book.findings.add("coins", entry.seq, message)
         return
     else:
-        price = book.last_price_e8.get(e.account_id, 0)
+        price = book.mark(e.market_id)
         due = CoinsDue(entry.cause_seq, e.account_id, 0, 0, price)
     if due.account_id != e.account_id or not due.price_e8:
         return

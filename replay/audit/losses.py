@@ -136,7 +136,12 @@ def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
             value = book.position(hole.market_id, payer) * mark
             is_equity = terms.socialise == "equity"
             backing = book.equity_behind(hole.market_id, payer, mark)
-            basis[payer] = backing + value // _E10 if is_equity else abs(value) // _E10
+            dollars = abs(book.position(hole.market_id, payer)) * (
+                book.entry_price(hole.market_id, payer)
+                if book.rule(hole.market_id).is_inverse
+                else mark
+            )
+            basis[payer] = backing + value // _E10 if is_equity else dollars // _E10
     for payer, share in _proportional(owed, basis).items():
         amount = min(share, rooms[payer])
         if amount:

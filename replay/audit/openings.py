@@ -21,6 +21,7 @@ from replay.fold import FUND
 from replay.margin import E22_PER_UUSD, maintenance_e22
 from replay.terms import Terms
 
+_E6: Final = 10**6
 _E10: Final = 10**10
 _DATED: Final[Mapping[type[Event], tuple[str, tuple[str, ...]]]] = {
     DepthChanged: ("depth_schedule", ("sim_time_us", "multiplier_e6", "half_life_us")),
@@ -157,6 +158,8 @@ class Openings:
         listed = {o.owner_id for o in self.log.owners if o.kind == "bucket" and not o.cohort}
         for bucket, asked in self.asked_e22.items():
             in_coins = self.coins_e8.get(bucket, 0) * self.entered_e8[bucket] // _E10
+            cut_e6 = max((m.rule.coin_haircut_e6 for m in self.terms.markets), default=0)
+            in_coins = in_coins * (_E6 - cut_e6) // _E6
             given = self.given_uusd[bucket] + in_coins
             is_let = self.terms.lets_short_open and bucket in listed
             if given * E22_PER_UUSD < asked and not is_let:

@@ -35,4 +35,7 @@ def rank_e6(book: Book, market: int, bucket: int, price: int) -> int:
     margin = equity - profit
     if margin <= 0 or equity <= 0:
         return _TOP_RANK
-    return min(profit * abs(quantity) * price * _E6 // (margin * equity), _TOP_RANK)
+    # A number of dollars does not move with the price.
+    is_inverse = book.rule(market).is_inverse
+    counted_at = book.entry_price(market, bucket) if is_inverse else price
+    return min(profit * abs(quantity) * counted_at * _E6 // (margin * equity), _TOP_RANK)

@@ -15,7 +15,8 @@
 -- value_usd        quantity x mark price, exact
 -- notional_usd     |quantity| x mark price over every position of it, exact; null without one
 -- cash_usd         its cash
--- equity_usd       cash plus every position of it at its mark price, exact; null without one
+-- equity_usd       cash plus every position and its coins at their mark prices, exact; null without
+--                  one
 -- tranches         tranches put up in this liquidation
 -- last_tranche_at  when the last of them was put up; null without one
 create or replace temp view unresolved as
@@ -28,19 +29,25 @@ cash as (
     group by owner_id
 ),
 positions as (
-    select owner_id, asset_id - 1 as market_id, sum(amount)::decimal(18, 8) as quantity
-    from unit_postings where owner_id in (select bucket_id from liquidation_unresolved)
-    group by owner_id, asset_id
+    select owner_id, market_id, sum(units)::decimal(18, 8) as units,
+        sum(coins)::decimal(18, 8) as coins
+    from (
+        select owner_id, asset_id - 1 as market_id, amount as units, 0 as coins from unit_postings
+        union all
+        select owner_id, -asset_id - 1, 0, amount from coin_postings
+    )
+    where owner_id in (select bucket_id from liquidation_unresolved)
+    group by owner_id, market_id
 ),
 held as (
     select p.owner_id,
         case when count(*) = count(m.price)
-            then sum(p.quantity::decimal(38, 8) * m.price) end as value_usd,
+            then sum((p.units + p.coins)::decimal(38, 8) * m.price) end as value_usd,
         case when count(*) = count(m.price)
-            then sum(abs(p.quantity)::decimal(38, 8) * m.price) end as notional_usd
+            then sum(abs(p.units)::decimal(38, 8) * m.price) end as notional_usd
     from positions as p
     left join last_marks as m on m.market_id = p.market_id
-    where p.quantity <> 0
+    where p.units <> 0 or p.coins <> 0
     group by p.owner_id
 ),
 executor as (select count(*) > 0 as has_keepers from owners where kind = 'keeper'),

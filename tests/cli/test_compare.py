@@ -216,8 +216,9 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
         ),
         (("--with", "none", "--seeds", 0), "--seeds 0: must be at least 1"),
         (("--with", "none", "--seeds", 2, "--seed", 1), "give one of them"),
-        (("--with", "none", "--keep", "nowhere"), "there is no such folder"),
+        (("--with", "none", "--keep", "nowhere/deep"), "nowhere/deep: No such file or directory"),
         (("--with", "none", "-o", "nowhere/runs.parquet"), "nowhere"),
+        (("--with", "none", "-o", "runs.csv"), "runs.csv: must end in .parquet"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_runs(stranger, cascade, words, message):

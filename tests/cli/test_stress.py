@@ -111,6 +111,11 @@ def test_where_no_shock_is_needed_none_is_named(stranger):
         (("--depth", "0"), "--depth 0: must be a number from 0.000001 to 1"),
         (("--depth", "thin"), "--depth thin: must be a number from 0.000001 to 1"),
         (("--shock", "ETH=-0.3/1m", "--reverse", "nan"), "--reverse nan: must be an amount of USD"),
+        (
+            ("--shock", "ETH=-0.3/10m"),
+            "--shock ETH=-0.3/10m: must be over when the run ends, at 2026-01-01 00:03:00",
+        ),
+        (("--shock", "ETH=-0.3/1m", "--at", "noon"), "--at noon: must be a UTC time such as"),
         (("--shock", "ETH=-0.3/20x"), "in the variant '--shock ETH=-0.3/20x'"),
         (("--shock", "ETH=-0.3/1m", "--set", "seed=2"), "seed=2: the seeds are given already"),
         (("--depth", "0.5", "--reverse", 1), "--reverse looks for a part of a shock"),

@@ -107,7 +107,9 @@ def test_an_interrupted_sweep_leaves_what_it_has(stranger, cascade, monkeypatch)
 
     monkeypatch.setattr(sweeping, "_insert", stop)
     words = ("sweep", cascade, *GRID, "--seeds", 2, "--jobs", 1, "-o", "s.duckdb")
-    assert stranger.says(*words).exit_code == 130
+    stopped = stranger.says(*words)
+    assert stopped.exit_code == 130
+    assert "what was run is in s.duckdb; the same command goes on" in stopped.stderr
     assert rows("s.duckdb", "select count(*) from runs") == [(3,)]
     monkeypatch.setattr(sweeping, "_insert", insert)
     assert stranger.says(*words).stdout.endswith("5 runs made now, 8 in s.duckdb\n")
@@ -213,10 +215,14 @@ def test_a_file_of_something_else_is_left_as_it_is(stranger, cascade, swept, log
         ((other, *GRID, "-o", swept), "s.duckdb: is a sweep of another scenario"),
         ((cascade, *GRID[:2], "-o", swept), "s.duckdb: is a sweep of grid "),
         ((cascade, *GRID, "-o", log), "sealed.duckdb: is no sweep"),
-        ((cascade, *GRID, "-o", cascade), "cascade.toml: cannot be opened as a sweep"),
+        ((cascade, *GRID, "-o", cascade), "cascade.toml: must end in .duckdb"),
         ((cascade, *GRID, "-o", "nowhere/s.duckdb"), "there is no folder nowhere"),
     ):
         answer = stranger.says("sweep", *words)
         assert answer.exit_code == 2
         assert message in answer.stderr
     assert rows(swept, "select count(*) from runs") == [(8,)]
+    for words in (("query", swept), ("verify", swept), ("outcome", swept)):
+        answer = stranger.says(*words)
+        assert answer.exit_code == 2
+        assert "s.duckdb: is a sweep, not a log" in answer.stderr

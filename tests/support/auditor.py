@@ -151,7 +151,6 @@ class Auditor:
         self._units = [[0] * count for _ in scenario.markets]
         self._coins = [[0] * count for _ in scenario.markets]
         self._coins_owed: list[tuple[int, int, int, int, int]] = []
-        self._last_price: dict[int, int] = {}
         self._entry_price: dict[tuple[int, int], int] = {}
         self._desk_due = False
         self._given: defaultdict[int, int] = defaultdict(int)
@@ -417,9 +416,13 @@ class Auditor:
         return 1 - Fraction(self._venue.margin.coin_haircut_e6, 10**6)
 
     def _counted_price(self, market: int, bucket: int) -> int:
-        """Return the price at which maintenance counts a leg: inverse contracts are dollars."""
+        """Return the price at which maintenance counts a leg."""
+        return self._counted_at(market, bucket, self._marks[market][0])
+
+    def _counted_at(self, market: int, bucket: int, price: int) -> int:
+        """Return the price that makes dollars of a leg: inverse contracts are dollars already."""
         is_inverse = self._markets[market].contract == "inverse"
-        return self._entry_price[market, bucket] if is_inverse else self._marks[market][0]
+        return self._entry_price[market, bucket] if is_inverse else price
 
     def _unrealised_cut(self, market: int, bucket: int) -> Fraction:
         """Return what does not count of the profit of a leg, in USD."""
@@ -664,7 +667,7 @@ class Auditor:
             before = self.entries[entry.cause_seq]
             of_other = isinstance(before.event, PositionDeleveraged)
             assert of_other or before.seq == event.tranche_seq
-            owed = account, 0, 0, self._last_price[account], before.seq
+            owed = account, 0, 0, self._marks[market][0], before.seq
             self.census["debt of a deleveraged one paid in coins"] += of_other
             self.census["debt paid in coins"] += 1
         assert (account, price, entry.cause_seq) == (owed[0], *owed[3:])
@@ -1364,7 +1367,6 @@ class Auditor:
         assert entry.cause_seq == event.tranche_seq
         assert quantity * tranche.order > 0 > quantity * position
         assert 0 < abs(quantity) <= tranche.left
-        self._last_price[bucket] = price
         cost = event.cost_uusd
         on_mark, on_execution = rates
         full = -(-abs(quantity) * (mark * on_mark + price * on_execution) // (_E16 * 10**6))
@@ -1660,7 +1662,8 @@ class Auditor:
             # Cut to six decimals and to a million: rounding alone ranks nobody.
             margin, rank = equity - profit, 10**12
             if margin > 0 < equity:
-                score = profit / margin * Fraction(abs(quantity) * price, 10**16) / equity
+                notional = Fraction(abs(quantity) * self._counted_at(market, other, price), 10**16)
+                score = profit / margin * notional / equity
                 rank = min(score * 10**6 // 1, rank)
             ranked.append((-rank, other))
         return [other for _, other in sorted(ranked)]
@@ -1690,7 +1693,6 @@ class Auditor:
         held = self._units[event.market_id][other]
         room = self._room_in(event.market_id, other, tranche.mark)
         size = min(tranche.left, room)
-        self._last_price[bucket] = self._last_price[other] = event.price_e8
         if self._markets[event.market_id].contract == "inverse":
             units = self._closing(tranche, event.market_id, size)
             tranche.units -= units
@@ -1800,7 +1802,8 @@ class Auditor:
             profit = Fraction(units * (mark - self._entry_price[market, payer]), _E16)
             rank = 10**12
             if equity > profit:
-                score = profit / (equity - profit) * Fraction(abs(units) * mark, _E16) / equity
+                notional = Fraction(abs(units) * self._counted_at(market, payer, mark), _E16)
+                score = profit / (equity - profit) * notional / equity
                 rank = min(score * 10**6 // 1, rank)
             ranked.append((-rank, payer))
         return [payer for _, payer in sorted(ranked)]
@@ -1817,7 +1820,8 @@ class Auditor:
             if (room := self._room(payer)) > 0:
                 rooms[payer] = room
                 equity = self._backing(market, payer, mark) + value
-                basis[payer] = (equity if key == "equity" else abs(value)) // 1
+                dollars = abs(self._units[market][payer]) * self._counted_price(market, payer)
+                basis[payer] = (equity if key == "equity" else Fraction(dollars, _E16)) // 1
         shares = _split(-self._cash[bucket], basis)
         if any(share > rooms[payer] for payer, share in shares.items()):
             self.census["share capped"] += 1

@@ -1223,6 +1223,7 @@ def arrivals(draw: st.DrawFn, raw: Raw, market_name: str) -> Raw:
     return law
 
 
+@st.composite
 def _coins(draw: st.DrawFn, raw: Raw) -> None:
     """Give some cohorts coins as collateral, and have some contracts be inverse; mostly neither."""
     cohorts = raw["population"]["cohorts"]

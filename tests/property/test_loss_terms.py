@@ -547,6 +547,11 @@ def _check_profits(log: Log, own: Reckoning) -> None:
         own.census["an account in profit"] += kind == "bucket" and profit > 0
         own.census["a withdrawal"] += kind == "bucket" and own.brought[owner] < 0
     assert whole == 0
+    due = log.sql("select bucket_id, equity_usd from unresolved where equity_usd is not null")
+    for owner, equity in due.fetchall():
+        marked = sum(q * own.marks[m] for m, q in own.units[owner].items())
+        assert _e16(equity) == own.cash[owner] * E10 + marked
+        own.census["unresolved"] += 1
     for owner in set(own.kind) - seen:  # Kept for an arrival that never came.
         assert own.kind[owner] == "bucket"
         assert not own.cash[owner]

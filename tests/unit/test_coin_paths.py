@@ -11,20 +11,31 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
-from support.scenarios import Raw, changed, make_inverse, prepared_by_hand, small_scenario
+from support.scenarios import (
+    Raw,
+    changed,
+    load,
+    make_inverse,
+    prepared_by_hand,
+    small_scenario,
+)
 from support.sinks import ListSink
 
+from liqsim.errors import ScenarioError
 from liqsim.events import (
     BadDebtRecorded,
     CoinsSettled,
     FundDrawn,
     LiquidationTriggered,
+    LossSocialised,
     OrderFilled,
     PositionDeleveraged,
     SurplusRouted,
     TrancheStarted,
 )
+from liqsim.mechanics.waterfall import rank_e6, ranks_e6
 from liqsim.runner import Simulation
 
 FUND, FIRST, SECOND = 2, 5, 6
@@ -210,3 +221,45 @@ def test_the_fee_of_an_inverse_position_is_paid_in_coins() -> None:
     # A thousandth of 1,000 dollars, rounded up: 1.000001 or 0.01092898 coins of the 0.07103825.
     assert run.the(OrderFilled).fee_uusd == 1_000_001
     assert run.balances(FIRST) == usd("0", "0", "0.06010927")
+
+
+# Prices that count --------------------------------------------------------------------------------
+
+
+def test_coins_are_sold_at_the_mark_whatever_the_last_execution_traded_at() -> None:
+    # Bankrupt at 1,000 / 15 = 66.667, where nobody buys at 40: a short is closed there.
+    run = Run(linear(), [(10, 100, 0, 5), (-10, 100, 500, 0)], {0: 100, 10: 40})
+
+    assert run.the(PositionDeleveraged).price_e8 == e8("66.66666667")
+    settled = run.the(CoinsSettled)
+    assert (settled.price_e8, settled.coins_e8) == (e8("40"), -e8("5"))
+    assert settled.amount_uusd == 200_000_000
+    # Of the 333.33 that are owed, 200: the rest is nobody's, not the makers'.
+    assert run.the(BadDebtRecorded).amount_uusd == pytest.approx(133_333_333, abs=1)
+
+
+def test_an_inverse_contract_is_as_large_as_its_dollars() -> None:
+    cash, units, entry, price = 1_200 * 10**6, -10 * 10**8, 100 * 10**8, 80 * 10**8
+    # Profit 200 on a margin of 200, equity 400: times 800 by value, or 1,000 dollars.
+    assert rank_e6(cash, units, entry, price) == 2_000_000
+    assert rank_e6(cash, units, entry, price, is_inverse=True) == 2_500_000
+    columns = (np.array([value]) for value in (cash, units, entry))
+    assert ranks_e6(*columns, price, is_inverse=True).tolist() == [2_500_000]
+
+    raw = inverse(venue__waterfall={"deleveraging": "none", "socialise": "notional"})
+    # 1,000 dollars long, bankrupt; 1,000 dollars short at 100 and at 200, each with 10 coins.
+    shorts = [(-10, 100, 0, 10), (-5, 200, 0, 10)]
+    run = Run(raw, [LONG, *shorts], {0: 100, 10: 80})
+
+    first, second = run.of(LossSocialised)
+    assert first.basis_uusd == second.basis_uusd == 1_000 * 10**6
+    assert first.amount_uusd == second.amount_uusd > 0
+
+
+def test_leverage_leaves_room_for_the_haircut_on_coins() -> None:
+    raw = linear(venue__margin={"coin_haircut": Decimal("0.95")})
+    with pytest.raises(ScenarioError) as refusal:
+        load(raw)
+
+    assert "leverage.max" in str(refusal.value)
+    assert "coins count for 0.05" in str(refusal.value)

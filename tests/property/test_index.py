@@ -659,14 +659,26 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
             busy = {trigger.bucket_id for trigger in fold.open_liquidations.values()}
             prices = [fold.marks_e8.get(market, 0) for market in markets]
             rules = [
-                KinkedRule(of_leg, is_by, venue.margin.unrealised_haircut_e6)
-                for of_leg, is_by in zip(tiers, by_notional, strict=True)
+                KinkedRule(
+                    of_leg,
+                    is_by,
+                    venue.margin.unrealised_haircut_e6,
+                    spec.contract == "inverse",
+                    venue.margin.coin_haircut_e6,
+                )
+                for of_leg, is_by, spec in zip(
+                    tiers, by_notional, prepared.scenario.markets, strict=True
+                )
             ]
             calm = {
                 bucket: (
                     fold.cash_uusd[bucket],
                     [
-                        (fold.units_e8[m, bucket], fold.entry_prices_e8.get((m, bucket), 0))
+                        (
+                            fold.units_e8[m, bucket],
+                            fold.entry_prices_e8.get((m, bucket), 0),
+                            fold.coins_e8.get((m, bucket), 0),
+                        )
                         for m in markets
                     ],
                 )
@@ -678,6 +690,7 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
             )
             seen["kinked"] += any(by_notional) or venue.margin.unrealised_haircut_e6 > 0
             assert triggered.pop(entry.seq, []) == expected
+            seen["with coins"] += sum(any(leg[2] for leg in calm[b][1]) for b in expected)
             seen["marks"] += 1
             seen["marks that trigger"] += bool(expected)
             seen["triggered"] += len(expected)

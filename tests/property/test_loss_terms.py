@@ -84,7 +84,7 @@ _FLOORS_OF_BOTH = {
 _FLOORS: Final[dict[str, dict[str, int]]] = {
     "engine": {
         "filled": 400,
-        "partial fill": 200,
+        "partial fill": 120,
         "part of another leg": 15,
         "crossed before": 6,
         "crossed later": 4,

@@ -2001,7 +2001,9 @@ class Auditor:
         # leaves at most what rounding took from its parts.
         parts = self.census[PositionDeleveraged.TAG]
         is_drained = self.census["funding in a liquidation"] > 0
-        is_explained = self._beyond_bankruptcy or is_drained
+        # Coins are sold at the mark, which may be beyond it too.
+        has_sold_coins = self.census["debt paid in coins"] > 0
+        is_explained = self._beyond_bankruptcy or is_drained or has_sold_coins
         assert is_explained or sum(self._bad_debt.values()) <= parts
         for market, spec in enumerate(self._markets):
             if spec.funding is not None and market in self._first_mark_at:

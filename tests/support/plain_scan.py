@@ -65,29 +65,38 @@ class KinkedRule:
         tiers: (start, rate_e6), starts in 1e-8 units or in 1e-6 USD.
         is_by_notional: Which of the two.
         haircut_e6: Share of an unrealised profit that does not count.
+        is_inverse: Whether maintenance is asked at the entry price.
+        coin_haircut_e6: Share of the value of coins that does not count.
     """
 
     tiers: Tiers
     is_by_notional: bool = False
     haircut_e6: int = 0
+    is_inverse: bool = False
+    coin_haircut_e6: int = 0
+
+    def counted_at(self, entry_e8: int, price_e8: int) -> int:
+        """Return the price at which a position's notional counts."""
+        return entry_e8 if self.is_inverse else price_e8
 
     def share(self, quantity_e8: int, entry_e8: int, price_e8: int, buffer_e6: int = 0) -> int:
         """Return what a position adds to a margin, in USD x 1e-22."""
         value, asked = quantity_e8 * price_e8 * 10**6, 0
+        counted_e8 = self.counted_at(entry_e8, price_e8)
         for number, (start, rate) in enumerate(self.tiers):
-            size = abs(quantity_e8) * (price_e8 if self.is_by_notional else 1)
+            size = abs(quantity_e8) * (counted_e8 if self.is_by_notional else 1)
             scale = 10**10 if self.is_by_notional else 1
             end = size
             if number < len(self.tiers) - 1:
                 end = min(self.tiers[number + 1][0] * scale, size)
-            asked += rate * max(end - start * scale, 0) * (1 if self.is_by_notional else price_e8)
+            asked += rate * max(end - start * scale, 0) * (1 if self.is_by_notional else counted_e8)
         asked += -(-asked * buffer_e6 // 10**6)
         profit = quantity_e8 * (price_e8 - entry_e8)
         return value - asked - (self.haircut_e6 * profit if profit > 0 else 0)
 
 
 def due_buckets(
-    buckets: Mapping[int, tuple[int, Sequence[tuple[int, int]]]],
+    buckets: Mapping[int, tuple[int, Sequence[tuple[int, ...]]]],
     market: int,
     prices_e8: Sequence[int],
     rules: Sequence[KinkedRule],
@@ -97,15 +106,15 @@ def due_buckets(
     """
     Return the due ones with a leg in *market*, weakest margin per notional first.
 
-    A bucket is (cash, (quantity, entry price) in every market).
+    A bucket is (cash, (quantity, entry price, and coins if it has any) in every market).
     """
     found = []
     for number, (cash, legs) in buckets.items():
-        margin = cash * ONE_UUSD + sum(
-            rule.share(quantity, entry, price)
-            for (quantity, entry), price, rule in zip(legs, prices_e8, rules, strict=True)
-        )
+        margin, notional = cash * ONE_UUSD, 0
+        for (quantity, entry, *coins), price, rule in zip(legs, prices_e8, rules, strict=True):
+            margin += rule.share(quantity, entry, price)
+            margin += sum(coins) * price * (10**6 - rule.coin_haircut_e6)
+            notional += abs(quantity) * rule.counted_at(entry, price)
         if legs[market][0] and is_due(margin, due_at_zero=due_at_zero):
-            notional = sum(abs(q) * price for (q, _), price in zip(legs, prices_e8, strict=True))
             found.append((Fraction(margin, notional), number))
     return [number for _, number in sorted(found)]

@@ -249,7 +249,7 @@ def test_slices_of_one_instant_cost_what_one_order_costs():
     assert_floors(
         seen,
         {f"{kind}: several slices": 35 for kind in KINDS}
-        | {f"{kind}: exhausted": 10 for kind in KINDS},
+        | {f"{kind}: exhausted": 5 for kind in KINDS},
     )
 
 
@@ -619,7 +619,7 @@ def test_own_quotes_cap_a_fill_and_change_no_price():
             assert math.isclose(half, after.taken_at(0, sign) / 2, rel_tol=1e-9, abs_tol=1)
 
     check()
-    assert_floors(seen, {"the cap binds": 60})
+    assert_floors(seen, {"the cap binds": 35})
 
 
 # Time and depth -----------------------------------------------------------------------------------

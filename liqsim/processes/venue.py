@@ -137,11 +137,6 @@ class Venue:
 
     # Margins ------------------------------------------------------------------------------------
 
-    @property
-    def margins(self) -> Margins:
-        """The margins by which it judges."""
-        return self._margins
-
     def follow(self, follower: Follower) -> None:
         """Have *follower* told what becomes of the accounts."""
         self._follower = follower

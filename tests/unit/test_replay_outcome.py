@@ -2,13 +2,31 @@
 
 import json
 import math
+from collections import Counter
 from decimal import Decimal
 
 import pytest
-from support.scenarios import at, engine_cascade, load
+from support.scenarios import (
+    at,
+    comeback,
+    engine_cascade,
+    funded,
+    load,
+    mingled,
+    newcomers,
+    panic,
+    rebalanced,
+)
 from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
 
-from liqsim.events import FundsDeposited, PositionOpened, UnresolvedReason
+from liqsim.events import (
+    FundingPaid,
+    FundsDeposited,
+    PositionOpened,
+    TradeFilled,
+    TradeReason,
+    UnresolvedReason,
+)
 from liqsim.runner import run_to_log
 from liqsim.scenario import load_scenario
 from liqsim.scenario.toml import dump
@@ -184,6 +202,38 @@ def test_the_keys_that_were_set_are_told(tmp_path):
 
     assert found["overrides"] == ["markets.ETH.maintenance", "venue.fees.taker"]
     assert found["seed"] == 3
+
+
+def test_what_accounts_traded_and_paid_of_their_own_will_adds_up(tmp_path):
+    keys_of_reasons = {
+        TradeReason.REDUCED: "closed_by_will_usd",
+        TradeReason.CLOSED: "closed_by_will_usd",
+        TradeReason.STOPPED: "closed_by_will_usd",
+        TradeReason.OPENED: "reopened_usd",
+        TradeReason.REBALANCED: "rebalanced_usd",
+        TradeReason.RELEVERED: "relevered_usd",
+        TradeReason.ARRIVED: "arrived_usd",
+    }
+    met = Counter()
+    for story in (panic, comeback, rebalanced, funded, mingled, newcomers):
+        run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
+        with Log(tmp_path / f"{story.__name__}.duckdb") as log:
+            told, entries = log.outcome(), list(log.entries())
+        own = dict.fromkeys((*keys_of_reasons.values(), "topped_up_usd", "funding_usd"), Decimal(0))
+        opened_by = {e.cause_seq for e in entries if isinstance(e.event, TradeFilled)}
+        for seq, event, is_start in ((e.seq, e.event, not e.sim_time_us) for e in entries):
+            match event:
+                case TradeFilled():
+                    value = Decimal(abs(event.quantity_e8) * event.price_e8).scaleb(-16)
+                    own[keys_of_reasons[event.reason]] += value
+                case FundsDeposited() if not is_start and seq not in opened_by:
+                    own["topped_up_usd"] += Decimal(event.amount_uusd).scaleb(-6)
+                case FundingPaid():
+                    own["funding_usd"] += Decimal(event.amount_uusd).scaleb(-6)
+        for key, value in own.items():
+            assert abs(Decimal(told[key]) - value) <= Decimal("0.000001"), (story.__name__, key)
+            met[key] += value != 0
+    assert all(met[key] >= 1 for key in own), met
 
 
 def test_a_run_in_which_nothing_happens(tmp_path):

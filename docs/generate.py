@@ -45,6 +45,10 @@ from replay.views import IN_ORDER, MACROS, SHOWN_IN, described, view_sql
 DOCS: Final = Path(__file__).resolve().parent
 
 MEMBERS: Final = {
+    "Action": {
+        "cut": "The next slice is smaller than it would have been.",
+        "delayed": "The next slice waits, and may be smaller too.",
+    },
     "Executor": {
         "engine": "The venue's own engine.",
         "keepers": "Keeper bots.",
@@ -100,6 +104,7 @@ MEMBERS: Final = {
         "halted": "The venue was halted. Not recorded by this version: it has no halts.",
         "spacing": "The next tranche was not due yet.",
         "run_ended": "Reaction, child orders or a keeper's call were under way.",
+        "paced": "A mitigation had it wait.",
     },
     "UpdateReason": {
         "first": "The first one: as many sources as `quorum` asks for had reported.",

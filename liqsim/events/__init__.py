@@ -35,6 +35,7 @@ from liqsim.events.market import (
     ShadowUpdated,
     UpdateReason,
 )
+from liqsim.events.mitigation import Action, DecisionRecorded
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
 from liqsim.events.trading import FundsWithdrawn, TradeFilled, TradeReason
 from liqsim.events.waterfall import (
@@ -82,6 +83,7 @@ Event = (
     | FundsWithdrawn
     | CoinsDeposited
     | CoinsSettled
+    | DecisionRecorded
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -109,11 +111,13 @@ __all__ = [
     "NO_CAUSE",
     "SCHEMA_VERSION",
     "USD_ASSET",
+    "Action",
     "BadDebtRecorded",
     "BookSampled",
     "CoinsDeposited",
     "CoinsSettled",
     "ContributionPaid",
+    "DecisionRecorded",
     "DepthChanged",
     "Entry",
     "Event",

@@ -54,6 +54,7 @@ class UnresolvedReason(IntEnum):
     HALTED = 3
     SPACING = 4
     RUN_ENDED = 5
+    PACED = 6
 
 
 class Standing(IntEnum):

@@ -1,8 +1,9 @@
 """The venue: judges margins at every mark, and runs one liquidation per due bucket."""
 
+from collections.abc import Generator
 from functools import partial
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -32,6 +33,7 @@ from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE
+from liqsim.mechanics.mitigations.pacing import Ask
 from liqsim.mechanics.radius import Ints
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
@@ -47,6 +49,7 @@ from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
+from liqsim.processes.pacing import Pacing
 from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
 from liqsim.scenario.model import NoImpact
@@ -114,6 +117,7 @@ class Venue:
         self._ledger = context.world.ledger
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
         self._coins = Coins(context, self._margins)
+        self._pacing = Pacing(context)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -289,46 +293,90 @@ class Venue:
         yield self._context.wake(max(reaction, spacing), Priority.LIQUIDATION)
         cause, number = liquidation.seq, 0
         while not self._is_over(bucket):
-            stale = self._stale_leg(bucket)
-            if stale is not None:
-                self._pass_on(bucket)
-                liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
-                self._context.log.info("mark_stale", bucket_id=bucket, market=stale.spec.name)
-                yield self._next_mark[stale.market_id]
-                # Nobody's balances move before everyone is judged at all marks of the instant.
-                yield self._context.wake(0, Priority.LIQUIDATION)
-                continue
-            if self._engine is not None and not self._engine.has_turn(bucket):
-                yield self._engine.turn(bucket)
+            place = yield from self._find_place(liquidation, cause, number + 1)
+            if place is None:
                 continue  # The wait may have changed what there is to do.
             number += 1
-            tranche = self._put_up(liquidation, self._next_leg(liquidation), cause, number)
+            tranche = self._put_up(liquidation, *place, cause, number)
             liquidation.waits_for = UnresolvedReason.RUN_ENDED
-            if self._engine is not None:
-                taken_over = self._desk_takes(tranche)
-                rest = attrs.evolve(tranche, size_e8=tranche.size_e8 - taken_over)
-                if rest.size_e8:
-                    filled, deleveraged = yield from self._engine.execute(rest)
-                else:
-                    filled = deleveraged = 0
-                    self._engine.hold(bucket)
-            else:
-                filled = 0
-                taken_over, deleveraged = yield from self._offer(tranche)
+            filled, taken_over, deleveraged = yield from self._execute(tranche)
             cancelled = tranche.size_e8 - filled - taken_over - deleveraged
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
             if not self._is_over(bucket):
-                pause = self._spec.tranches.spacing_us
-                liquidation.waits_for = UnresolvedReason.SPACING
-                if self.is_stale(bucket):
-                    liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
-                elif cancelled and self._keepers is None:
-                    assert self._spec.engine is not None
-                    pause = max(pause, self._spec.engine.retry_us)
-                    liquidation.waits_for = UnresolvedReason.NO_DEPTH
+                pause = self._pause_us(liquidation, cancelled)
                 yield self._context.wake(pause, Priority.LIQUIDATION)
         self._pass_on(bucket)
+        self._pacing.forget(bucket)
         self._end(liquidation, cause)
+
+    def _find_place(
+        self, liquidation: Liquidation, cause: int, number: int
+    ) -> "Generator[simpy.Event, Any, tuple[MarketDesk, int] | None]":
+        """Return the leg and the units of the next slice if it may be put up now; else wait."""
+        context, bucket = self._context, liquidation.bucket_id
+        stale = self._stale_leg(bucket)
+        if stale is not None:
+            self._pass_on(bucket)
+            liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
+            context.log.info("mark_stale", bucket_id=bucket, market=stale.spec.name)
+            yield self._next_mark[stale.market_id]
+            # Nobody's balances move before everyone is judged at all marks of the instant.
+            yield context.wake(0, Priority.LIQUIDATION)
+            return None
+        if self._engine is not None and not self._engine.has_turn(bucket):
+            yield self._engine.turn(bucket)
+            return None
+        desk = self._next_leg(liquidation)
+        size = self._tranche_size(liquidation, desk)
+        if context.scenario.mitigations:
+            grant = self._pacing.grant(self._ask(liquidation, desk, size, number), cause)
+            if grant.at_us > context.now_us:
+                self._pass_on(bucket)
+                liquidation.waits_for = UnresolvedReason.PACED
+                yield context.wake(grant.at_us - context.now_us, Priority.LIQUIDATION)
+                return None
+            size = grant.size_e8(size, desk.state.mark_e8)
+        return desk, size
+
+    def _execute(self, tranche: Tranche) -> "Generator[simpy.Event, Any, tuple[int, int, int]]":
+        """Have a slice executed; return (filled, taken over, deleveraged)."""
+        if self._engine is None:
+            taken_over, deleveraged = yield from self._offer(tranche)
+            return 0, taken_over, deleveraged
+        taken_over = self._desk_takes(tranche)
+        rest = attrs.evolve(tranche, size_e8=tranche.size_e8 - taken_over)
+        if not rest.size_e8:
+            self._engine.hold(tranche.bucket_id)
+            return 0, taken_over, 0
+        filled, deleveraged = yield from self._engine.execute(rest)
+        return filled, taken_over, deleveraged
+
+    def _pause_us(self, liquidation: Liquidation, cancelled_e8: int) -> int:
+        """Return how long the next slice waits for the last, and note what it waits for."""
+        pause = self._spec.tranches.spacing_us
+        liquidation.waits_for = UnresolvedReason.SPACING
+        if self.is_stale(liquidation.bucket_id):
+            liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
+        elif cancelled_e8 and self._keepers is None:
+            assert self._spec.engine is not None
+            pause = max(pause, self._spec.engine.retry_us)
+            liquidation.waits_for = UnresolvedReason.NO_DEPTH
+        return pause
+
+    def _ask(self, liquidation: Liquidation, desk: MarketDesk, size: int, number: int) -> Ask:
+        bucket = liquidation.bucket_id
+        return Ask(
+            liquidation_seq=liquidation.seq,
+            bucket_id=bucket,
+            market_id=desk.market_id,
+            tranche_number=number,
+            at_trigger_e8=self._coins.size_e8(
+                desk, bucket, liquidation.at_trigger_e8[desk.market_id]
+            ),
+            wanted_e8=size,
+            mark_e8=desk.state.mark_e8,
+            is_long=self._margins.position(desk, bucket) > 0,
+        )
 
     def _pass_on(self, bucket: int) -> None:
         if self._engine is not None:
@@ -401,10 +449,9 @@ class Venue:
         )
 
     def _put_up(
-        self, liquidation: Liquidation, desk: MarketDesk, cause: int, number: int
+        self, liquidation: Liquidation, desk: MarketDesk, size: int, cause: int, number: int
     ) -> Tranche:
         bucket = liquidation.bucket_id
-        size = self._tranche_size(liquidation, desk)
         self._coins.slice_put_up(desk, bucket, size)
         limit = self.limit_e8(desk, bucket, size)
         event = TrancheStarted(

@@ -191,7 +191,8 @@ def _attribute_reader(
         )
     (cls, _) = get_args(attribute.type)
     if "rows" in metadata:
-        return lambda raw: _each(enumerate(_array(raw)), lambda row: converter.structure(row, cls))
+        read_row = _table_reader(converter, cls)
+        return lambda raw: _each(enumerate(_array(raw)), read_row)
     return _named_reader(converter, cls, metadata["shorthand"])
 
 

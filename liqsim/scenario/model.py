@@ -31,6 +31,7 @@ from liqsim.scenario.fields import (
     usd,
 )
 from liqsim.scenario.holdings import Holding
+from liqsim.scenario.mitigations import MITIGATIONS, RateLimit
 from liqsim.units import RATIO_SCALE, UNIT_SCALE, USD_SCALE, ceil_div
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
@@ -1067,6 +1068,8 @@ class Scenario:
         markets: The markets; their order is their number.
         venue: The venue.
         population: The accounts.
+        mitigations: What is added to slow, cap or absorb liquidations; events know them by their
+            place here, from 0.
         basis: What the parameters rest on, longest key last.
         resolved_toml: The whole scenario with defaults and overrides, as canonical TOML.
     """
@@ -1081,6 +1084,7 @@ class Scenario:
     markets: tuple[Market, ...] = tables("markets")
     venue: Venue = table("venue")
     population: Population = table("population")
+    mitigations: tuple[RateLimit, ...] = rows("mitigations", default=[])
     basis: tuple[Basis, ...] = tables("basis", shorthand="kind", default=())
     resolved_toml: str = ""
 
@@ -1106,5 +1110,6 @@ KINDS: Final[Mapping[type, str]] = {
     NoImpact: "no_impact",
     PowerBook: "power_book",
     Ladder: "ladder",
+    **MITIGATIONS,
 }
 """The word after `kind =` that picks a class where an attribute may be one of several."""

@@ -21,6 +21,7 @@ from liqsim.events import (
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Executor,
@@ -60,6 +61,7 @@ from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.marks import MarkJudge
+from support.slicing import Asked, SliceJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -236,7 +238,9 @@ class Auditor:
             FundsWithdrawn: self._withdrawn,
             CoinsDeposited: self._coins_deposited,
             CoinsSettled: self._coins_settled,
+            DecisionRecorded: self._decided,
         }
+        self._slicing = SliceJudge(scenario, self)
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -272,6 +276,7 @@ class Auditor:
         """Name the run whose ledger is compared."""
         self._simulation = simulation
         self._ledger = simulation.world.ledger
+        self._slicing.watch(simulation)
 
     # The sink -------------------------------------------------------------------------------------
 
@@ -1244,7 +1249,7 @@ class Auditor:
             self.census["triggered at zero"] += 1
         self.census["triggered long" if event.quantity_e8 > 0 else "triggered short"] += 1
 
-    def _started(self, entry: Entry, event: TrancheStarted) -> None:  # noqa: PLR0915 — one by one
+    def _started(self, entry: Entry, event: TrancheStarted) -> None:
         bucket = event.bucket_id
         liquidation = self._open[bucket]
         market = event.market_id
@@ -1269,7 +1274,7 @@ class Auditor:
                 self.census["spaced from the liquidation before"] += 1
             earliest = max(earliest, spaced)
         assert at >= earliest
-        if not venue.mark_max_age_us:
+        if not venue.mark_max_age_us and not self._prepared.scenario.mitigations:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
             assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
         self._ordered(entry, entry.seq, earliest)
@@ -1281,25 +1286,47 @@ class Auditor:
         assert event.tranche_number == liquidation.count
         position = self._units[market][bucket]
         whole = self._base(market, bucket, abs(position), mark)
-        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
-        share = -(-at_trigger * venue.tranches.share_e6 // 10**6)
-        cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
-        size = min(whole, share, cap)
-        if 0 < (whole - size) * mark < venue.tranches.min_uusd * _E16:
-            size = whole
-            self.census["dust taken along"] += 1
+        asked = self._asked(entry, liquidation, market)
+        size = min(asked.wanted_e8, self._slicing.started(asked))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
         assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
-        if size < whole:
-            self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
         nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
         tranche.units, tranche.mark = units, mark
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
+
+    def _asked(self, entry: Entry, liquidation: _Liquidation, market: int) -> Asked:
+        """Return what the venue would put up of a leg by itself."""
+        bucket, tranches, (mark, _, _) = (
+            liquidation.bucket,
+            self._venue.tranches,
+            self._marks[market],
+        )
+        position = self._units[market][bucket]
+        whole = self._base(market, bucket, abs(position), mark)
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        share = -(-at_trigger * tranches.share_e6 // 10**6)
+        cap = max(tranches.max_uusd * _E16 // mark, 1)
+        size = min(whole, share, cap)
+        if 0 < (whole - size) * mark < tranches.min_uusd * _E16:
+            size = whole
+            self.census["dust taken along"] += 1
+        if size < whole:
+            self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
+        return Asked(entry.sim_time_us, bucket, market, size, at_trigger, mark, position > 0)
+
+    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        liquidation = self._open[event.bucket_id]
+        assert liquidation.tranche is None
+        cause = liquidation.settled_seq if liquidation.count else liquidation.seq
+        assert entry.cause_seq == cause
+        assert event.market_id in self._legs(event.bucket_id)
+        if self._slicing.is_mine(event.mitigation_id):
+            self._slicing.decided(self._asked(entry, liquidation, event.market_id), event)
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -1954,6 +1981,9 @@ class Auditor:
                 assert liquidation.tranche is None
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
+            case UnresolvedReason.PACED:
+                assert liquidation.tranche is None
+                assert self._slicing.waits_until(event.bucket_id) > entry.sim_time_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

@@ -64,10 +64,12 @@ def test_b5_cost_of_the_best_schedule_and_of_one_block(
     assert run("larger", larger | {1 + k: rest for k in range(1, SLICES)}) > least * 1.001
 
 
-def sliced(law: dict[str, Any], units: float, depth: float, resilience: float) -> dict[str, Any]:
+def sliced(
+    law: dict[str, Any], seconds: int, units: float, depth: float, resilience: float
+) -> dict[str, Any]:
     """Return a scenario in which one account of *units* is liquidated in slices, to the end."""
     scenario = sale(depth=depth, permanent=0.0, resilience=resilience, schedule={1: units})
-    scenario["end"] = START + timedelta(seconds=500)
+    scenario["end"] = START + timedelta(seconds=seconds)
     (path,) = (market["path"] for market in scenario["markets"].values())
     path["knots"][1][0] = scenario["end"]
     scenario["venue"]["tranches"] = {"restore_buffer": 10, "spacing": "1ms"}
@@ -93,7 +95,7 @@ def test_b5_slices_of_a_venue_that_knows_its_book_are_the_schedule(tmp_path: Pat
         "parts": SLICES + 1,
         "half_life": f"{math.log(2) / per_second:.6f}s",
     }
-    cost_of(sliced(law, 1_000, 1_000, per_second), log)
+    cost_of(sliced(law, 420, 1_000, 1_000, per_second), log)
 
     end, *middle, last = shares_of(log)
     assert len(middle) == SLICES - 1
@@ -114,7 +116,7 @@ def test_b5_few_slices_are_cheapest_by_the_schedule_of_the_books_own_resilience(
     left = 0.5 ** (1 / half_life)
 
     def cost(name: str, law: dict[str, Any]) -> float:
-        scenario = sliced(law, units, depth, math.log(2) / half_life)
+        scenario = sliced(law, 20, units, depth, math.log(2) / half_life)
         paid, sold, sales = cost_of(scenario, tmp_path / f"{name}.duckdb")
         assert (sales, round(sold, 3)) == (parts, units)
         return paid

@@ -6,10 +6,12 @@ It looks back over all events so far, and asks the live book by other questions 
 
 import math
 from collections import Counter
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
 import attrs
+from hypothesis import strategies as st
 
 from liqsim.events import (
     Action,
@@ -265,4 +267,57 @@ def _units(uusd: int, mark_e8: int) -> int:
 
 
 def _name(spec: Mitigation) -> str:
-    return spec.law if isinstance(spec, Slices) else spec.label
+    # By its law, not its kind: each is a case of its own.
+    return spec.law if isinstance(spec, Slices) else type(spec).__name__
+
+
+_KINDS = ("slices", "slices", "slices", "delays", "slippage_cap")
+
+
+def _of(*values: Any) -> Any:
+    return st.sampled_from(values)
+
+
+@st.composite
+def _rows_of_one(draw: st.DrawFn, kind: str) -> dict[str, Any]:
+    """Return one mitigation with parameters that bind in the small runs of the tests."""
+    least = draw(_of(1, 1, 50, 2_000))
+    if kind == "delays":
+        return {
+            "window": draw(_of("5s", "1m")),
+            "per_million": draw(_of("10s", "5m", "1h")),
+            "max": draw(_of("3s", "20s")),
+        }
+    if kind == "slippage_cap":
+        return {
+            "max_slippage": draw(_of(0, Decimal("0.0002"), Decimal("0.002"))),
+            "least_usd": draw(_of(0, least)),
+            "retry": draw(_of("500ms", "7s")),
+        }
+    law = draw(_of("fixed", "depth_share", "participation", "time_weighted", "obizhaeva_wang"))
+    return {
+        "law": law,
+        "interval": draw(_of("0s", "2s", "6s")),
+        "least_usd": least,
+        "amount_usd": draw(_of(Decimal("0.5"), 300, 2_000)),
+        "share": draw(_of(Decimal("0.02"), Decimal("0.2"), 1)),
+        "distance": draw(_of(Decimal("0.0005"), Decimal("0.01"), 1)),
+        "window": draw(_of("3s", "40s")),
+        "background_usd_per_hour": draw(_of(0, 50_000, 3_000_000)),
+        "parts": draw(_of(2, 3, 9)),
+        "half_life": draw(_of("1s", "10s")),
+    }
+
+
+@st.composite
+def slowed(draw: st.DrawFn, market: str) -> list[dict[str, Any]]:
+    """Return one to three mitigations that judge the instant, some of them in *market* alone."""
+    kinds = draw(_of(*_KINDS, ("slices", "slices", "slippage_cap", "delays")))
+    chosen = (
+        [kinds] if isinstance(kinds, str) else draw(st.lists(_of(*kinds), min_size=2, max_size=3))
+    )
+    return [
+        {"kind": kind, "name": f"m{number}", "market": draw(_of("", "", market))}
+        | draw(_rows_of_one(kind))
+        for number, kind in enumerate(chosen)
+    ]

@@ -61,6 +61,7 @@ from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.marks import MarkJudge
+from support.pacing_judge import PacingJudge
 from support.slicing import Asked, SliceJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
@@ -240,6 +241,7 @@ class Auditor:
             CoinsSettled: self._coins_settled,
             DecisionRecorded: self._decided,
         }
+        self._pacing = PacingJudge(scenario, self.census)
         self._slicing = SliceJudge(scenario, self)
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
@@ -1274,9 +1276,10 @@ class Auditor:
                 self.census["spaced from the liquidation before"] += 1
             earliest = max(earliest, spaced)
         assert at >= earliest
-        if not venue.mark_max_age_us and not self._prepared.scenario.mitigations:
+        if not venue.mark_max_age_us and not self._slicing.judges:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
-            assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            assert at in (*free, self._pacing.until(bucket, market))
         self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
         assert self._is_due(self._restored_margin(bucket))
@@ -1286,12 +1289,21 @@ class Auditor:
         assert event.tranche_number == liquidation.count
         position = self._units[market][bucket]
         whole = self._base(market, bucket, abs(position), mark)
-        asked = self._asked(entry, liquidation, market)
-        size = min(asked.wanted_e8, self._slicing.started(asked))
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        share = -(-at_trigger * venue.tranches.share_e6 // 10**6)
+        cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
+        size = self._slice(liquidation, market, mark)
+        self.census["dust taken along"] += min(share, cap) < size
+        asked = self._asked(entry, liquidation, market, size)
+        whole_slice, size = size, min(size, self._slicing.started(asked))
+        size = self._pacing.size(at, bucket, market, size, mark)
+        self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
         assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
+        if size == whole_slice < whole:
+            self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
         nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
@@ -1299,34 +1311,33 @@ class Auditor:
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
 
-    def _asked(self, entry: Entry, liquidation: _Liquidation, market: int) -> Asked:
-        """Return what the venue would put up of a leg by itself."""
-        bucket, tranches, (mark, _, _) = (
-            liquidation.bucket,
-            self._venue.tranches,
-            self._marks[market],
-        )
-        position = self._units[market][bucket]
-        whole = self._base(market, bucket, abs(position), mark)
+    def _slice(self, liquidation: _Liquidation, market: int, mark: int) -> int:
+        """Return the units of the next slice of a leg, if no mitigation makes it smaller."""
+        bucket, tranches = liquidation.bucket, self._venue.tranches
+        whole = self._base(market, bucket, abs(self._units[market][bucket]), mark)
         at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
         share = -(-at_trigger * tranches.share_e6 // 10**6)
-        cap = max(tranches.max_uusd * _E16 // mark, 1)
-        size = min(whole, share, cap)
-        if 0 < (whole - size) * mark < tranches.min_uusd * _E16:
-            size = whole
-            self.census["dust taken along"] += 1
-        if size < whole:
-            self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
-        return Asked(entry.sim_time_us, bucket, market, size, at_trigger, mark, position > 0)
+        size = min(whole, share, max(tranches.max_uusd * _E16 // mark, 1))
+        return whole if (whole - size) * mark < tranches.min_uusd * _E16 else size
 
     def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
-        liquidation = self._open[event.bucket_id]
+        bucket, market = event.bucket_id, event.market_id
+        liquidation, mark = self._open[bucket], self._marks[market][0]
         assert liquidation.tranche is None
+        assert self._is_due(self._restored_margin(bucket))
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
         assert entry.cause_seq == cause
-        assert event.market_id in self._legs(event.bucket_id)
+        asked = self._asked(entry, liquidation, market, self._slice(liquidation, market, mark))
         if self._slicing.is_mine(event.mitigation_id):
-            self._slicing.decided(self._asked(entry, liquidation, event.market_id), event)
+            self._slicing.decided(asked, event)
+        else:
+            self._pacing.decided(entry.sim_time_us, self._slicing.left(asked), mark, event)
+
+    def _asked(self, entry: Entry, liquidation: _Liquidation, market: int, wanted: int) -> Asked:
+        bucket, (mark, _, _) = liquidation.bucket, self._marks[market]
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        is_long = self._units[market][bucket] > 0
+        return Asked(entry.sim_time_us, bucket, market, wanted, at_trigger, mark, is_long)
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -1982,8 +1993,8 @@ class Auditor:
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
             case UnresolvedReason.PACED:
-                assert liquidation.tranche is None
-                assert self._slicing.waits_until(event.bucket_id) > entry.sim_time_us
+                until = self._pacing.until(event.bucket_id, event.market_id) or 0
+                assert max(until, self._slicing.waits_until(event.bucket_id)) >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

@@ -79,6 +79,21 @@ class SliceJudge:
         """Name the run whose book is asked."""
         self._simulation = simulation
 
+    @property
+    def judges(self) -> bool:
+        """Whether any mitigation judges the instant."""
+        return bool(self._specs)
+
+    def left(self, asked: Asked) -> int:
+        """Return what decisions of this instant have left of what was wanted."""
+        sizes = [
+            event.size_e8
+            for at_us, event in self._said
+            if (at_us, event.bucket_id) == (asked.at_us, asked.bucket)
+            and event.action is Action.CUT
+        ]
+        return min([asked.wanted_e8, *sizes])
+
     def is_mine(self, mitigation_id: int) -> bool:
         """Return whether a mitigation judges the instant."""
         return mitigation_id in self._specs

@@ -48,14 +48,14 @@ def check_left(book: Book, entry: Entry) -> None:
         isinstance(e, TrancheStarted) and _goes_on(book, entry, e.bucket_id)
     ):
         _finish(book, entry, judging)
-    if pacing.due:
-        decision_left(book, entry)
+    _check_missing(book, entry)
 
 
-def decision_left(book: Book, entry: Entry) -> None:
+def _check_missing(book: Book, entry: Entry) -> None:
     """Report decisions that lack before *entry*."""
-    book.findings.add("decision", entry.seq, f"{len(book.pacing.due)} decisions lack before it")
-    book.pacing.due.clear()
+    if book.pacing.due:
+        book.findings.add("decision", entry.seq, f"{len(book.pacing.due)} decisions lack before it")
+        book.pacing.due.clear()
 
 
 def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:
@@ -67,8 +67,7 @@ def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:
         _open(book, entry, e.market_id, e.bucket_id, wanted)
     if pacing.judging is not None:
         _finish(book, entry, pacing.judging)
-    if pacing.due:
-        decision_left(book, entry)
+    _check_missing(book, entry)
     pacing.asked = None
     wanted = min(wanted, pacing.judged_e8)
     grant = pacing.grants.pop(e.bucket_id, None)

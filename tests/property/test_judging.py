@@ -79,16 +79,16 @@ BINDING: dict[str, Raw] = {
     "slippage_cap": {"kind": "slippage_cap", "max_slippage": Decimal("0.001"), "least_usd": 10},
 }
 _FLOORS = {
-    "cut: fixed": 100,
-    "cut: depth_share": 20,
-    "cut: participation": 50,
-    "cut: time_weighted": 50,
-    "cut: obizhaeva_wang": 30,
-    "cut: SlippageCap": 40,
-    "waits: Slices": 100,
-    "waits: Delays": 30,
-    "waits: SlippageCap": 100,
-    "unresolved: paced": 3,
+    "cut: fixed": 40,
+    "cut: depth_share": 10,
+    "cut: participation": 20,
+    "cut: time_weighted": 20,
+    "cut: obizhaeva_wang": 10,
+    "cut: SlippageCap": 20,
+    "waits: Slices": 50,
+    "waits: Delays": 10,
+    "waits: SlippageCap": 30,
+    "unresolved: paced": 1,
 }
 
 
@@ -96,7 +96,7 @@ _FLOORS = {
 def test_every_slice_of_random_runs_is_within_its_terms(executor: str) -> None:
     census: Counter[str] = Counter()
 
-    @cases(35)
+    @cases(20)
     @given(scenarios(executor))
     def every_slice_is(raw: Raw) -> None:
         rows = slowed(census["runs"], next(iter(raw["markets"])))

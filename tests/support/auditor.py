@@ -1251,7 +1251,7 @@ class Auditor:
             self.census["triggered at zero"] += 1
         self.census["triggered long" if event.quantity_e8 > 0 else "triggered short"] += 1
 
-    def _started(self, entry: Entry, event: TrancheStarted) -> None:
+    def _started(self, entry: Entry, event: TrancheStarted) -> None:  # noqa: PLR0915 — one by one
         bucket = event.bucket_id
         liquidation = self._open[bucket]
         market = event.market_id

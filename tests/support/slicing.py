@@ -309,7 +309,7 @@ def _one(random: Random, kind: str, law: str) -> dict[str, Any]:
         "law": law,
         "interval": pick(("0s", "2s", "2s", "6s")),
         "least_usd": least,
-        "amount_usd": pick((Decimal("0.5"), 300, 2_000)),
+        "amount_usd": least * pick((1, 3, 40)),
         "share": pick((Decimal("0.02"), Decimal("0.2"), 1)),
         "distance": pick((Decimal("0.0005"), Decimal("0.01"), 1)),
         "window": pick(("3s", "40s")),

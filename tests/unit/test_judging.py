@@ -4,8 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.scenarios import Raw, cohort, events_of, knots, small_scenario
+from support.scenarios import Raw, cohort, events_of, knots, load, small_scenario
 
+from liqsim.errors import ScenarioError
 from liqsim.events import (
     Action,
     DecisionRecorded,
@@ -56,7 +57,7 @@ def test_slices_of_a_fixed_size() -> None:
 
 
 def test_what_is_worth_the_least_is_not_cut() -> None:
-    assert slices(fall(row("fixed", amount_usd=360, least_usd=540))) == [(10, 6), (14, 4)]
+    assert slices(fall(row("time_weighted", least_usd=540))) == [(10, 6), (14, 4)]
 
 
 def test_slices_one_per_interval_of_what_there_was_at_the_trigger() -> None:
@@ -163,3 +164,8 @@ def test_every_part_of_a_slice_is_told() -> None:
         if isinstance(e.event, TrancheSettled)
     }
     assert sizes == parts
+
+
+def test_a_least_above_the_size_itself_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"mitigations.*least_usd.*at most amount_usd, 360"):
+        load(fall(row("fixed", amount_usd=360, least_usd=361)))

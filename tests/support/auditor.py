@@ -1993,7 +1993,7 @@ class Auditor:
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
             case UnresolvedReason.PACED:
-                until = self._pacing.until(event.bucket_id, event.market_id) or 0
+                until = self._pacing.until(event.bucket_id) or 0
                 assert max(until, self._slicing.waits_until(event.bucket_id)) >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at

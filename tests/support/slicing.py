@@ -31,6 +31,14 @@ from liqsim.scenario.model import Scenario
 
 _E16 = 10**10
 _JUDGED = (Slices, Delays, SlippageCap)
+_LOOKED_AT = (
+    OrderFilled,
+    InventorySold,
+    TradeFilled,
+    LiquidationTriggered,
+    TrancheStarted,
+    TrancheSettled,
+)
 _TICKS = 2
 """Prices of 1e-8 by which two computations of one price may differ."""
 
@@ -74,6 +82,8 @@ class SliceJudge:
         }
         self._waits: dict[int, int] = {}
         self._said: list[tuple[int, DecisionRecorded]] = []
+        self._kept: list[Entry] = []
+        self._read = 0
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose book is asked."""
@@ -153,7 +163,7 @@ class SliceJudge:
                 pause = -(-forced * spec.per_million_us // 10**12)
                 since = max(
                     e.sim_time_us
-                    for e in self._past.entries[:-1]
+                    for e in self._earlier()
                     if isinstance(e.event, LiquidationTriggered | TrancheSettled)
                     and e.event.bucket_id == asked.bucket
                 )
@@ -164,17 +174,24 @@ class SliceJudge:
             case _:
                 raise AssertionError(spec)
 
+    def _earlier(self) -> list[Entry]:
+        """Return what is looked at of all events before the present one."""
+        new = self._past.entries[self._read : -1]
+        self._read += len(new)
+        self._kept += [entry for entry in new if isinstance(entry.event, _LOOKED_AT)]
+        return self._kept
+
     def _slices(
         self, asked: Asked, spec: Slices, said: DecisionRecorded | None
     ) -> tuple[int, int, dict[str, int]]:
         trigger = max(
             e.seq
-            for e in self._past.entries[:-1]
+            for e in self._earlier()
             if isinstance(e.event, LiquidationTriggered) and e.event.bucket_id == asked.bucket
         )
         before = [
             e.sim_time_us
-            for e in self._past.entries[:-1]
+            for e in self._earlier()
             if isinstance(e.event, TrancheStarted)
             and (e.event.liquidation_seq, e.event.market_id) == (trigger, asked.market)
         ]
@@ -200,7 +217,7 @@ class SliceJudge:
             since = asked.at_us - spec.window_us
             traded = sum(
                 abs(e.event.cost_uusd)
-                for e in self._past.entries[:-1]
+                for e in self._earlier()
                 if isinstance(e.event, OrderFilled | InventorySold | TradeFilled)
                 and e.event.market_id == asked.market
                 and e.sim_time_us > since
@@ -222,7 +239,7 @@ class SliceJudge:
     def _forced(self, asked: Asked, window_us: int) -> int:
         up: dict[int, TrancheStarted] = {}
         total = 0
-        for entry in self._past.entries[:-1]:
+        for entry in self._earlier():
             match entry.event:
                 case TrancheStarted() as start if start.market_id == asked.market:
                     up[entry.seq] = start

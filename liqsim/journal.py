@@ -17,6 +17,9 @@ Columns = dict[str, npt.NDArray[np.int64]]
 Record = Callable[[int, int, int, Any], None]
 """Records (seq, sim_time_us, cause_seq, event)."""
 
+Listener = Callable[[Any, int, int], None]
+"""Is told (event, seq, sim_time_us)."""
+
 
 class Clock(Protocol):
     """What tells the time: simulated, in integer microseconds since the start."""
@@ -55,6 +58,16 @@ class Journal:
         self._sink = sink
         self._clock = clock
         self._doors = {cls: (sink.recorder_of(cls), world.evolve_of(cls)) for cls in EVENT_CLASSES}
+
+    def listen(self, cls: type[Event], listener: Listener) -> None:
+        """Have *listener* told of every event of *cls* that is appended by itself, once applied."""
+        record, evolve = self._doors[cls]
+
+        def both(event: Any, seq: int, at_us: int) -> None:
+            evolve(event, seq, at_us)
+            listener(event, seq, at_us)
+
+        self._doors[cls] = record, both
 
     def append(self, event: Event, cause_seq: int = NO_CAUSE) -> int:
         """Record *event*, apply it, and return its sequence number."""

@@ -41,6 +41,11 @@ class DecisionRecorded:
         size_e8: Units that the slice may have.
         amount_uusd: What the slice may be worth at the mark when it is put up.
         until_at_us: Not before this.
+        depth_e8: Units that the venue's own book would take, within the distance or the slippage
+            of the rule.
+        forced_uusd: Slices of the market settled over the window, less what of them was cancelled,
+            and those that are up, at the marks at which they were put up.
+        traded_uusd: What was traded in the book of the market over the window.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -55,3 +60,6 @@ class DecisionRecorded:
     size_e8: int = maybe()
     amount_uusd: int = maybe()
     until_at_us: int = maybe(2**62)
+    depth_e8: int = maybe()
+    forced_uusd: int = maybe()
+    traded_uusd: int = maybe()

@@ -329,13 +329,13 @@ class Venue:
         desk = self._next_leg(liquidation)
         size = self._tranche_size(liquidation, desk)
         if context.scenario.mitigations:
-            grant = self._pacing.grant(self._ask(liquidation, desk, size, number), cause)
-            if grant.at_us > context.now_us:
+            ask = self._ask(liquidation, desk, size, number)
+            at_us, size = self._pacing.grant(ask, cause)
+            if at_us > context.now_us:
                 self._pass_on(bucket)
                 liquidation.waits_for = UnresolvedReason.PACED
-                yield context.wake(grant.at_us - context.now_us, Priority.LIQUIDATION)
+                yield context.wake(at_us - context.now_us, Priority.LIQUIDATION)
                 return None
-            size = grant.size_e8(size, desk.state.mark_e8)
         return desk, size
 
     def _execute(self, tranche: Tranche) -> "Generator[simpy.Event, Any, tuple[int, int, int]]":

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from liqsim.scenario.convert import Path, Problem, nearest
-from liqsim.scenario.mitigations import RateLimit
+from liqsim.scenario.mitigations import RateLimit, Slices
 from liqsim.scenario.model import Scenario
 from liqsim.units import USD_SCALE
 
@@ -22,3 +22,6 @@ def mitigation_checks(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(spec, RateLimit) and spec.least_uusd > spec.max_uusd:
             most = f"{Decimal(spec.max_uusd) / USD_SCALE:f}"
             yield (*path, "least_usd"), f"must be at most max_usd, {most}"
+        if isinstance(spec, Slices) and spec.law == "fixed" and spec.least_uusd > spec.amount_uusd:
+            most = f"{Decimal(spec.amount_uusd) / USD_SCALE:f}"
+            yield (*path, "least_usd"), f"must be at most amount_usd, {most}"

@@ -28,6 +28,7 @@ from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
+from replay.audit.flows import Flows
 from replay.audit.limits import Pacing
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
@@ -359,6 +360,7 @@ class Book:
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
         pacing: What mitigations that pace have booked.
+        flows: What they look at.
     """
 
     terms: Terms
@@ -410,6 +412,7 @@ class Book:
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
     pacing: Pacing = attrs.Factory(Pacing)
+    flows: Flows = attrs.Factory(Flows)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

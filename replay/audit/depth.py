@@ -284,6 +284,18 @@ class MarketDepth:
         """Return what the book would take of an order now, and what that would cost."""
         return self._quote(self._states[-1].at(now), reference, quantity)
 
+    def walked(self, now: int, reference: int, quantity: int) -> tuple[float, float, float, float]:
+        """Return the price now, between what it stands after a trade, and the room on its side."""
+        last, sign = self._states[-1].at(now), 1 if quantity > 0 else -1
+        after = last.traded(quantity, OrderFilled)
+        taken = last.bought_e8 if sign > 0 else last.sold_e8
+        room = min(
+            self._shape.capacity(sign, last.multiplier) - sign * last.consumed_e8,
+            self._shape.own(last.multiplier) - taken,
+        )
+        price = self._price(reference, last.consumed_e8, last.net_e8, last.multiplier)
+        return price, *self._range(reference, after), max(room, 0.0)
+
     def quotes(self, at_us: int, reference: int, quantity: int) -> list[Quote]:
         """Return what each state of one instant would take of an order: the first to the last."""
         instant = attrgetter("at_us")

@@ -27,6 +27,30 @@ class Grant:
 
 
 @attrs.define
+class Judging:
+    """
+    An ask that those who judge the instant have before them.
+
+    Attributes:
+        now_us: When it is asked.
+        bucket_id: The account.
+        market_id: The market of the leg.
+        wanted_e8: Units of the slice.
+        left: Numbers of those who have not spoken.
+        size_e8: The units that the others leave.
+        until_us: Until when they have it wait.
+    """
+
+    now_us: int
+    bucket_id: int
+    market_id: int
+    wanted_e8: int
+    left: deque[int]
+    size_e8: int
+    until_us: int
+
+
+@attrs.define
 class Limit:
     """
     A rate limit and what was booked under it.
@@ -80,19 +104,50 @@ class Pacing:
 
     Attributes:
         limits: The rate limits.
-        grants: What accounts wait for.
+        judges: Those that judge the instant: number, and the market where it acts.
+        judging: The ask that they have before them.
+        waits: Until when they have accounts wait.
+        grants: What accounts wait for under rate limits.
         due: Decisions of the ask in course, still to come.
         asked: Whose that is, and when.
+        judged_e8: What those that judge the instant left of it.
     """
 
     limits: list[Limit] = attrs.Factory(list)
+    judges: list[tuple[int, int | None]] = attrs.Factory(list)
+    judging: Judging | None = None
+    waits: dict[int, int] = attrs.Factory(dict)
     grants: dict[int, Grant] = attrs.Factory(dict)
     due: deque[DecisionRecorded] = attrs.Factory(deque)
     asked: tuple[int, int] | None = None
+    judged_e8: int = 0
 
     def of(self, market_id: int) -> list[Limit]:
         """Return the limits of a market."""
         return [limit for limit in self.limits if limit.market_id in (None, market_id)]
+
+    def judges_of(self, market_id: int) -> deque[int]:
+        """Return the numbers of those that judge the instant in a market."""
+        return deque(number for number, market in self.judges if market in (None, market_id))
+
+    def waits_until(self, bucket: int) -> int:
+        """Return until when an account waits; 0 if it does not."""
+        grant = self.grants.get(bucket)
+        return max(self.waits.get(bucket, 0), grant.at_us if grant is not None else 0)
+
+    def ended(self, bucket: int) -> None:
+        """Forget an account whose liquidation has ended."""
+        self.release(bucket)
+        self.waits.pop(bucket, None)
+
+    def lessen(self, bucket: int, value_uusd: int) -> None:
+        """Give back what is booked for an account above a value."""
+        grant = self.grants[bucket]
+        if value_uusd < grant.booked_uusd:
+            self.release(bucket)
+            self.grants[bucket] = attrs.evolve(grant, booked_uusd=value_uusd)
+            for limit in self.of(grant.market_id):
+                limit.booked.append((grant.at_us, value_uusd))
 
     def release(self, bucket: int) -> None:
         """Forget what an account waits for, and give back what is booked for it."""
@@ -103,10 +158,11 @@ class Pacing:
                     limit.booked.remove((grant.at_us, grant.booked_uusd))
 
 
-def pacing_of(rows: tuple[MitigationTerms, ...]) -> Pacing:
-    """Return the mitigations of a run that pace."""
+def pacing_of(rows: tuple[MitigationTerms, ...], judges: frozenset[str]) -> Pacing:
+    """Return the mitigations of a run that pace, of which *judges* judge the instant."""
     return Pacing(
-        [
+        judges=[(n, row.market_id) for n, row in enumerate(rows) if row.kind in judges],
+        limits=[
             Limit(
                 number,
                 row.market_id,
@@ -117,5 +173,5 @@ def pacing_of(rows: tuple[MitigationTerms, ...]) -> Pacing:
             )
             for number, row in enumerate(rows)
             if row.kind == "rate_limit"
-        ]
+        ],
     )

@@ -13,8 +13,9 @@ import attrs
 from liqsim.events import Action, DecisionRecorded, Entry, TrancheStarted
 from liqsim.events.mitigation import NOT_OBSERVED
 from replay.audit.book import Book
+from replay.audit.judges import check_depth, decision_of, lets_through
 from replay.audit.legs import slice_e8
-from replay.audit.limits import Grant, Limit
+from replay.audit.limits import Grant, Judging, Limit
 
 _E10: Final = 10**10
 
@@ -22,59 +23,146 @@ _E10: Final = 10**10
 def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     """Hold a decision against the one worked out again."""
     pacing = book.pacing
+    if not pacing.due and not _goes_on(book, entry, e.bucket_id) and not _begin(book, entry, e):
+        return
+    judging = pacing.judging
+    if judging is not None and e.mitigation_id in judging.left:
+        while judging.left[0] != e.mitigation_id:
+            _pass_over(book, entry, judging, judging.left.popleft())
+        _judged(book, entry, judging, judging.left.popleft(), e)
+        return
+    if judging is not None:
+        _finish(book, entry, judging)
     if not pacing.due:
-        pacing.asked = None
-        liquidation = book.liquidations.get(book.liquidation_of.get(e.bucket_id, -1))
-        if liquidation is None or e.market_id not in book.legs(e.bucket_id):
-            message = f"bucket {e.bucket_id} is not in liquidation in market {e.market_id}"
-            book.findings.add("decision", entry.seq, message)
-            return
-        pacing.release(e.bucket_id)
-        mark = book.mark(e.market_id)
-        wanted = slice_e8(book, e.market_id, e.bucket_id, liquidation, mark)
-        _ask(book, entry, e.market_id, e.bucket_id, wanted)
-        if not pacing.due:
-            book.findings.add("decision", entry.seq, "nothing had to be decided")
-            return
+        book.findings.add("decision", entry.seq, "nothing had to be decided")
+        return
     right = pacing.due.popleft()
-    for field in attrs.fields(DecisionRecorded):
-        actual = getattr(e, field.name)
-        book.expect("decision", entry, field.name, actual, getattr(right, field.name))
+    _compare(book, entry, e, right)
 
 
-def decision_left(book: Book, entry: Entry) -> None:
+def check_left(book: Book, entry: Entry) -> None:
+    """Report decisions that lack before *entry*, which is none."""
+    pacing, e = book.pacing, entry.event
+    judging = pacing.judging
+    if judging is not None and not (
+        isinstance(e, TrancheStarted) and _goes_on(book, entry, e.bucket_id)
+    ):
+        _finish(book, entry, judging)
+    _check_missing(book, entry)
+
+
+def _check_missing(book: Book, entry: Entry) -> None:
     """Report decisions that lack before *entry*."""
-    book.findings.add("decision", entry.seq, f"{len(book.pacing.due)} decisions lack before it")
-    book.pacing.due.clear()
+    if book.pacing.due:
+        book.findings.add("decision", entry.seq, f"{len(book.pacing.due)} decisions lack before it")
+        book.pacing.due.clear()
 
 
 def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:
     """Return the units that a slice must have of those *wanted*, and note that it is put up."""
     pacing = book.pacing
-    if not pacing.limits:
+    if not pacing.limits and not pacing.judges:
         return wanted
     if pacing.asked != (e.bucket_id, entry.sim_time_us):
-        grant = pacing.grants.get(e.bucket_id)
-        if grant is not None and (grant.at_us, grant.market_id) != (entry.sim_time_us, e.market_id):
-            pacing.release(e.bucket_id)
-            grant = None
-        if grant is None:
-            _ask(book, entry, e.market_id, e.bucket_id, wanted)
-            if pacing.due:
-                decision_left(book, entry)
+        _open(book, entry, e.market_id, e.bucket_id, wanted)
+    if pacing.judging is not None:
+        _finish(book, entry, pacing.judging)
+    _check_missing(book, entry)
     pacing.asked = None
+    wanted = min(wanted, pacing.judged_e8)
     grant = pacing.grants.pop(e.bucket_id, None)
+    until = max(pacing.waits.pop(e.bucket_id, 0), grant.at_us if grant is not None else 0)
+    if until > entry.sim_time_us:
+        message = f"at {entry.sim_time_us} us, a mitigation has it wait until {until}"
+        book.findings.add("tranche_spacing", entry.seq, message)
     if grant is None or grant.amount_uusd is None:
         return wanted
-    if grant.at_us > entry.sim_time_us:
-        message = f"at {entry.sim_time_us} us, a mitigation has it wait until {grant.at_us}"
-        book.findings.add("tranche_spacing", entry.seq, message)
     return min(wanted, max(grant.amount_uusd * _E10 // max(e.mark_price_e8, 1), 1))
 
 
-def _ask(book: Book, entry: Entry, market: int, bucket: int, wanted: int) -> None:
-    """Work out what an ask of now gets, and which decisions must tell of it."""
+def _goes_on(book: Book, entry: Entry, bucket: int) -> bool:
+    """Return whether an ask of *bucket* at this instant is in course."""
+    judging = book.pacing.judging
+    return judging is not None and (judging.bucket_id, judging.now_us) == (
+        bucket,
+        entry.sim_time_us,
+    )
+
+
+def _begin(book: Book, entry: Entry, e: DecisionRecorded) -> bool:
+    """Take note of the ask that a decision is the first to tell of; return whether it can be."""
+    if book.pacing.judging is not None:
+        _finish(book, entry, book.pacing.judging)
+    liquidation = book.liquidations.get(book.liquidation_of.get(e.bucket_id, -1))
+    if liquidation is None or e.market_id not in book.legs(e.bucket_id):
+        message = f"bucket {e.bucket_id} is not in liquidation in market {e.market_id}"
+        book.findings.add("decision", entry.seq, message)
+        return False
+    mark = book.mark(e.market_id)
+    wanted = slice_e8(book, e.market_id, e.bucket_id, liquidation, mark)
+    _open(book, entry, e.market_id, e.bucket_id, wanted)
+    return True
+
+
+def _open(book: Book, entry: Entry, market: int, bucket: int, wanted: int) -> None:
+    """Lay an ask before those who judge the instant."""
     pacing, now = book.pacing, entry.sim_time_us
+    left = pacing.judges_of(market)
+    pacing.judging = Judging(now, bucket, market, wanted, left, wanted, now)
+    pacing.asked = bucket, now
+    if (until := pacing.waits.pop(bucket, 0)) > now:
+        message = f"bucket {bucket} asks while a mitigation has it wait until {until}"
+        book.findings.add("tranche_spacing", entry.seq, message)
+
+
+def _judged(book: Book, entry: Entry, judging: Judging, number: int, e: DecisionRecorded) -> None:
+    """Check one who judges the instant, and heed what it says."""
+    check_depth(book, entry, judging, e)
+    right = decision_of(book, judging, number, max(e.depth_e8, 0))
+    if right is None:
+        book.findings.add("decision", entry.seq, "nothing had to be decided")
+        return
+    _compare(book, entry, e, right)
+    judging.until_us = max(judging.until_us, e.until_at_us)
+    if e.size_e8 != NOT_OBSERVED:
+        judging.size_e8 = min(judging.size_e8, e.size_e8)
+
+
+def _compare(book: Book, entry: Entry, e: DecisionRecorded, right: DecisionRecorded) -> None:
+    for field in attrs.fields(DecisionRecorded):
+        actual = getattr(e, field.name)
+        book.expect("decision", entry, field.name, actual, getattr(right, field.name))
+
+
+def _pass_over(book: Book, entry: Entry, judging: Judging, number: int) -> None:
+    """Check that one who has not spoken had nothing to say."""
+    if not lets_through(book, judging, number):
+        message = f"a decision of mitigation {number} on bucket {judging.bucket_id} lacks before it"
+        book.findings.add("decision", entry.seq, message)
+
+
+def _finish(book: Book, entry: Entry, judging: Judging) -> None:
+    """Lay what those who judge the instant leave before those who book ahead."""
+    pacing, bucket, now = book.pacing, judging.bucket_id, judging.now_us
+    while judging.left:
+        _pass_over(book, entry, judging, judging.left.popleft())
+    pacing.judging, pacing.judged_e8 = None, judging.size_e8
+    if judging.until_us > now:
+        pacing.release(bucket)
+        pacing.waits[bucket] = judging.until_us
+        return
+    grant, market = pacing.grants.get(bucket), judging.market_id
+    if grant is None or (grant.at_us, grant.market_id) != (now, market):
+        pacing.release(bucket)
+        if pacing.limits:
+            _ask(book, now, market, bucket, judging.size_e8)
+    elif judging.size_e8 < judging.wanted_e8:
+        pacing.lessen(bucket, -(-judging.size_e8 * book.mark(market) // _E10))
+
+
+def _ask(book: Book, now: int, market: int, bucket: int, wanted: int) -> None:
+    """Work out what an ask of now gets, and which decisions must tell of it."""
+    pacing = book.pacing
     limits, value = pacing.of(market), -(-wanted * book.mark(market) // _E10)
     at_us = now
     for _ in range(len(limits) + 1):  # Each pass at least one of them has its last word.
@@ -87,7 +175,6 @@ def _ask(book: Book, entry: Entry, market: int, bucket: int, wanted: int) -> Non
         limit.booked = [row for row in limit.booked if row[0] > now - limit.span_us]
         limit.booked.append((at_us, booked))
     pacing.grants[bucket] = grant
-    pacing.asked = bucket, now
 
 
 def _decisions(

@@ -115,6 +115,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)
     moves = book.fold.apply(entry)
+    if book.pacing.judges:
+        book.flows.note(entry)
     book.check_balances(entry.seq, moves)
     triggers.after(book, entry, moves)
     book.contributions.after(entry)
@@ -135,5 +137,5 @@ def _check_left_over(book: Book, entry: Entry, kind: type[Event]) -> None:
         traders.leaver_stayed(book, entry)
     if book.paid_in is not None and kind is not TradeFilled:
         collateral.opening_missing(book, entry)
-    if book.pacing.due and kind is not DecisionRecorded:
-        pacing.decision_left(book, entry)
+    if kind is not DecisionRecorded:
+        pacing.check_left(book, entry)

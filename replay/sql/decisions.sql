@@ -16,10 +16,14 @@
 -- amount_usd     what the slice may be worth at the mark when it is put up
 -- until_at       not before this
 -- waits_us       from the decision until then; null where it has nobody wait
+-- depth          units that the venue's own book would take, within the distance or the slippage
+-- forced_usd     forced flow of the market over the window of the rule
+-- traded_usd     what was traded in the book of the market over it
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
-    d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us
+    d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us,
+    d.depth, d.forced_usd, d.traded_usd
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

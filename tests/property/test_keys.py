@@ -8,6 +8,7 @@ The keys are read from the classes of the scenario, so that a new key without a 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import Any, Final, get_args
 
@@ -61,8 +62,10 @@ EXEMPT: Final = {
     "basis.*.kind": "likewise",
     "basis.*.source": "likewise",
     "venue.fund.backers.*": "names an owner; events know it by number and nothing draws for it",
-    "mitigations.[].kind": "there is one kind",
     "mitigations.[]:rate_limit.name": "names it; events know it by number",
+    "mitigations.[]:slices.name": "likewise",
+    "mitigations.[]:delays.name": "likewise",
+    "mitigations.[]:slippage_cap.name": "likewise",
 }
 
 
@@ -293,6 +296,17 @@ def backed(**overrides: Any) -> Raw:
         },
         **overrides,
     )
+
+
+def sliced(law: str) -> Raw:
+    """The crash of an engine that puts up slices by a law."""
+    return engine_cascade(mitigations=[{"kind": "slices", "law": law, "least_usd": 100}])
+
+
+def capped() -> Raw:
+    """The crash of an engine that puts up what slips little."""
+    cap = {"kind": "slippage_cap", "max_slippage": Decimal("0.0005"), "least_usd": 1_000}
+    return engine_cascade(mitigations=[cap])
 
 
 ETH = "markets.ETH"
@@ -898,6 +912,61 @@ ROWS: Final[dict[str, Row]] = {
             ("span", "10s", "20s"),
             ("window", "rolling", "fixed"),
             ("least_usd", 1_000, 5_000),
+        )
+    },
+    "mitigations.[].kind": (
+        lambda: squeeze(mitigations=[{"kind": "rate_limit"}]),
+        "mitigations.0.kind",
+        "rate_limit",
+        "slippage_cap",
+    ),
+    **{
+        f"mitigations.[]:slices.{key}": (partial(sliced, law), f"mitigations.0.{key}", one, other)
+        for law, key, one, other in (
+            ("fixed", "law", "fixed", "time_weighted"),
+            ("fixed", "interval", "3s", "6s"),
+            ("time_weighted", "least_usd", 1, 3_000),
+            ("fixed", "amount_usd", 1_000, 2_000),
+            ("depth_share", "share", Decimal("0.1"), Decimal("0.2")),
+            ("depth_share", "distance", Decimal("0.01"), Decimal("0.02")),
+            ("participation", "window", "10s", "60s"),
+            ("participation", "background_usd_per_hour", 0, 10_000_000),
+            ("time_weighted", "parts", 4, 5),
+            ("obizhaeva_wang", "half_life", "2s", "20s"),
+        )
+    },
+    **{
+        f"mitigations.[]:delays.{key}": (
+            lambda: engine_cascade(mitigations=[{"kind": "delays", "per_million": "1h"}]),
+            f"mitigations.0.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("window", "5s", "5m"),
+            ("per_million", "10m", "1h"),
+            ("max", "5s", "1m"),
+        )
+    },
+    **{
+        f"mitigations.[]:slippage_cap.{key}": (capped, f"mitigations.0.{key}", one, other)
+        for key, one, other in (
+            ("max_slippage", Decimal("0.0005"), Decimal("0.001")),
+            ("least_usd", 10, 3_000),
+            ("retry", "2s", "9s"),
+        )
+    },
+    **{
+        f"mitigations.[]:{kind}.market": (
+            partial(cross_crash, mitigations=[row]),
+            "mitigations.0.market",
+            "",
+            "ETH",
+        )
+        for kind, row in (
+            ("slices", {"kind": "slices", "law": "time_weighted", "least_usd": 1}),
+            ("delays", {"kind": "delays", "per_million": "1h"}),
+            ("slippage_cap", {"kind": "slippage_cap", "max_slippage": Decimal("0.0005")}),
         )
     },
     "mitigations.[]:rate_limit.market": (

@@ -62,6 +62,7 @@ from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
+from support.slicing import Asked, SliceJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -241,6 +242,7 @@ class Auditor:
             DecisionRecorded: self._decided,
         }
         self._pacing = PacingJudge(scenario, self.census)
+        self._slicing = SliceJudge(scenario, self)
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -276,6 +278,7 @@ class Auditor:
         """Name the run whose ledger is compared."""
         self._simulation = simulation
         self._ledger = simulation.world.ledger
+        self._slicing.watch(simulation)
 
     # The sink -------------------------------------------------------------------------------------
 
@@ -1273,7 +1276,7 @@ class Auditor:
                 self.census["spaced from the liquidation before"] += 1
             earliest = max(earliest, spaced)
         assert at >= earliest
-        if not venue.mark_max_age_us:
+        if not venue.mark_max_age_us and not self._slicing.judges:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
             assert at in (*free, self._pacing.until(bucket, market))
@@ -1291,7 +1294,9 @@ class Auditor:
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
         size = self._slice(liquidation, market, mark)
         self.census["dust taken along"] += min(share, cap) < size
-        whole_slice, size = size, self._pacing.size(at, bucket, market, size, mark)
+        asked = self._asked(entry, liquidation, market, size)
+        whole_slice, size = size, min(size, self._slicing.started(asked))
+        size = self._pacing.size(at, bucket, market, size, mark)
         self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
@@ -1322,8 +1327,17 @@ class Auditor:
         assert self._is_due(self._restored_margin(bucket))
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
         assert entry.cause_seq == cause
-        wanted = self._slice(liquidation, market, mark)
-        self._pacing.decided(entry.sim_time_us, wanted, mark, event)
+        asked = self._asked(entry, liquidation, market, self._slice(liquidation, market, mark))
+        if self._slicing.is_mine(event.mitigation_id):
+            self._slicing.decided(asked, event)
+        else:
+            self._pacing.decided(entry.sim_time_us, self._slicing.left(asked), mark, event)
+
+    def _asked(self, entry: Entry, liquidation: _Liquidation, market: int, wanted: int) -> Asked:
+        bucket, (mark, _, _) = liquidation.bucket, self._marks[market]
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        is_long = self._units[market][bucket] > 0
+        return Asked(entry.sim_time_us, bucket, market, wanted, at_trigger, mark, is_long)
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -1979,9 +1993,8 @@ class Auditor:
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
             case UnresolvedReason.PACED:
-                until = self._pacing.until(event.bucket_id, event.market_id)
-                assert until is not None
-                assert until >= self._end_us
+                until = self._pacing.until(event.bucket_id) or 0
+                assert max(until, self._slicing.waits_until(event.bucket_id)) >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

@@ -51,8 +51,8 @@ class PacingJudge:
         still = [(when, other) for when, other in said if when == at]
         self._said[event.bucket_id] = [*still, (at, event)]
 
-    def until(self, bucket: int, market: int) -> int | None:
-        """Return the instant that an account waits for; None if it waits for none."""
+    def until(self, bucket: int, market: int | None = None) -> int | None:
+        """Return the instant that an account waits for, with any leg; None if it waits for none."""
         said = (event.until_at_us for _, event in self._of(bucket, market))
         return max((until for until in said if until != NOT_OBSERVED), default=None)
 
@@ -74,8 +74,9 @@ class PacingJudge:
                 self._put_up[number].append((at, value))
                 assert self._used(number, at) <= spec.max_uusd
 
-    def _of(self, bucket: int, market: int) -> list[tuple[int, DecisionRecorded]]:
-        return [row for row in self._said.get(bucket, []) if row[1].market_id == market]
+    def _of(self, bucket: int, market: int | None) -> list[tuple[int, DecisionRecorded]]:
+        said = self._said.get(bucket, [])
+        return [row for row in said if market in (None, row[1].market_id)]
 
     def _used(self, number: int, at: int) -> int:
         spec, _ = self._limits[number]

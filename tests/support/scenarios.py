@@ -24,6 +24,7 @@ from liqsim.scenario import Scenario, scenario_from_dict
 from support.effort import apart
 from support.files import FILES, data_file
 from support.sinks import ListSink
+from support.slicing import slowed
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 INSTANTLY: Final = {"median": "0s", "p99": "0s"}
@@ -1274,7 +1275,11 @@ def _rate_limit(draw: st.DrawFn, markets: list[str]) -> Raw:
     }
 
 
-_MITIGATIONS: Final = (_rate_limit,)
+def _slowed(draw: st.DrawFn, markets: list[str]) -> Raw:
+    return slowed(draw(st.integers(0, 10**6)), markets[0])[0]
+
+
+_MITIGATIONS: Final = (_rate_limit, _slowed)
 
 
 def make_inverse(raw: Raw, name: str) -> None:

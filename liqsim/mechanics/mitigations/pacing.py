@@ -38,6 +38,10 @@ class Ask:
         """Return what the slice is worth at the mark, rounded up."""
         return ceil_div(self.wanted_e8 * self.mark_e8, NOTIONAL_DIVISOR)
 
+    def is_worth(self, size_e8: int, least_uusd: int) -> bool:
+        """Return whether *size_e8* > 0 units are worth at least so much at the mark."""
+        return size_e8 > 0 and size_e8 * self.mark_e8 >= least_uusd * NOTIONAL_DIVISOR
+
 
 @attrs.frozen
 class Answer:
@@ -55,8 +59,44 @@ class Answer:
     used_uusd: int | None = None
 
 
+@attrs.frozen
+class Verdict:
+    """
+    What a mitigation that judges the instant says to an ask, and what it rests on.
+
+    Attributes:
+        until_us: Not before this; in the past where it may go now.
+        size_e8: Units that it may have; None for any.
+        depth_e8: What the venue's own book would take.
+        forced_uusd: Forced flow over the window.
+        traded_uusd: What was traded over it.
+    """
+
+    until_us: int = 0
+    size_e8: int | None = None
+    depth_e8: int | None = None
+    forced_uusd: int | None = None
+    traded_uusd: int | None = None
+
+
+class Judge(Protocol):
+    """
+    A mitigation that says whether a slice may be put up at this instant, and how large.
+
+    What it looks at may be another thing later, so that it is asked again then.
+    """
+
+    def judge(self, ask: Ask) -> Verdict:
+        """Return what of *ask* may be put up now, or when to ask again."""
+        ...
+
+
 class Pacer(Protocol):
-    """A mitigation that says when a slice may be put up, and how large it may be."""
+    """
+    A mitigation that says when a slice may be put up, and how large it may be then.
+
+    It books ahead: what it has once granted holds at its own instant.
+    """
 
     def answer(self, ask: Ask, at_us: int) -> Answer:
         """Return what of *ask* may be put up, at *at_us* or later."""

@@ -1,0 +1,133 @@
+"""Mitigations that judge the instant at which a slice is put up."""
+
+from functools import partial
+from typing import Final
+
+from liqsim.mechanics.liquidity import Fill, displaced_price_e8
+from liqsim.mechanics.mitigations.delays import pause_us
+from liqsim.mechanics.mitigations.pacing import Ask, Judge, Verdict
+from liqsim.mechanics.mitigations.slices import Seen, size_e8
+from liqsim.mechanics.mitigations.slippage import (
+    Quote,
+    within_distance_e8,
+    within_slippage_e8,
+)
+from liqsim.processes.context import Context, MarketDesk
+from liqsim.processes.flows import Flows
+from liqsim.scenario.mitigations import Delays, Mitigation, Slices, SlippageCap
+
+JUDGED: Final = (Slices, Delays, SlippageCap)
+"""The kinds of which `judge_of` makes a judge."""
+
+
+def judge_of(spec: Mitigation, context: Context, flows: Flows) -> Judge | None:
+    """Return the judge that a mitigation is; None if it is none."""
+    match spec:
+        case Slices():
+            return Slicer(spec, context, flows)
+        case Delays():
+            return Delayer(spec, flows)
+        case SlippageCap():
+            return SlippageCapper(spec, context)
+        case _:
+            return None
+
+
+class Slicer:
+    """
+    Lets a slice have the size of a law, some time after the one before it.
+
+    Args:
+        spec: Its parameters.
+        context: The run.
+        flows: What the venue has seen.
+    """
+
+    def __init__(self, spec: Slices, context: Context, flows: Flows) -> None:
+        self._spec = spec
+        self._context = context
+        self._flows = flows
+
+    def judge(self, ask: Ask) -> Verdict:
+        """Return whether a slice may be put up now, and how large."""
+        spec, (count, last_us) = self._spec, self._flows.slices(ask.bucket_id, ask.market_id)
+        if last_us is not None and last_us + spec.interval_us > ask.now_us:
+            return Verdict(until_us=last_us + spec.interval_us)
+        seen = self._seen(ask, count + 1)
+        return Verdict(
+            size_e8=size_e8(spec, ask.at_trigger_e8, ask.mark_e8, seen),
+            depth_e8=seen.depth_e8,
+            forced_uusd=seen.forced_uusd,
+            traded_uusd=seen.traded_uusd,
+        )
+
+    def _seen(self, ask: Ask, number: int) -> Seen:
+        spec = self._spec
+        if spec.law == "depth_share":
+            quote, price = _book(self._context, ask)
+            depth = within_distance_e8(quote, price, spec.distance_e6, is_sale=ask.is_long)
+            return Seen(number, depth_e8=depth)
+        if spec.law == "participation":
+            after_us = ask.now_us - spec.window_us
+            return Seen(
+                number,
+                traded_uusd=self._flows.traded_uusd(ask.market_id, after_us),
+                forced_uusd=self._flows.forced_uusd(ask.market_id, after_us),
+            )
+        return Seen(number)
+
+
+class Delayer:
+    """
+    Has a slice wait the longer, the more was liquidated lately.
+
+    Args:
+        spec: Its parameters.
+        flows: What the venue has seen.
+    """
+
+    def __init__(self, spec: Delays, flows: Flows) -> None:
+        self._spec = spec
+        self._flows = flows
+
+    def judge(self, ask: Ask) -> Verdict:
+        """Return when a slice may be put up."""
+        forced = self._flows.forced_uusd(ask.market_id, ask.now_us - self._spec.window_us)
+        until = self._flows.since_us(ask.bucket_id) + pause_us(self._spec, forced)
+        return Verdict(until_us=until, forced_uusd=forced)
+
+
+class SlippageCapper:
+    """
+    Lets a slice have what the venue's own book would take without too much slippage.
+
+    Args:
+        spec: Its parameters.
+        context: The run.
+    """
+
+    def __init__(self, spec: SlippageCap, context: Context) -> None:
+        self._spec = spec
+        self._context = context
+
+    def judge(self, ask: Ask) -> Verdict:
+        """Return whether a slice may be put up now, and how large."""
+        spec, (quote, price) = self._spec, _book(self._context, ask)
+        size = within_slippage_e8(
+            quote, price, spec.max_slippage_e6, ask.wanted_e8, is_sale=ask.is_long
+        )
+        is_too_small = size < ask.wanted_e8 and not ask.is_worth(size, spec.least_uusd)
+        until = ask.now_us + spec.retry_us if is_too_small else 0
+        return Verdict(until_us=until, size_e8=size, depth_e8=size)
+
+
+def _book(context: Context, ask: Ask) -> tuple[Quote, int]:
+    """Return what quotes the venue's own book now, and the market price."""
+    desk = context.markets[ask.market_id]
+    reference, book = desk.path.at(ask.now_us), desk.state.book
+    displacement = desk.liquidity.displacement(book, ask.now_us)
+    return partial(_quote, desk, ask.now_us), displaced_price_e8(reference, displacement)
+
+
+def _quote(desk: MarketDesk, at_us: int, order_e8: int, limit_e8: int | None) -> Fill | None:
+    return desk.liquidity.fill(desk.state.book, at_us, desk.path.at(at_us), order_e8, limit_e8)

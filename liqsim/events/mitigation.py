@@ -41,6 +41,13 @@ class DecisionRecorded:
         size_e8: Units that the slice may have.
         amount_uusd: What the slice may be worth at the mark when it is put up.
         until_at_us: Not before this.
+        seen_market_id: The market that was observed.
+        fall_e6: Fall of its mark from the highest that stood in the window, as a share of that.
+        rise_e6: Rise of its mark from the lowest that stood in the window, as a share of that.
+        volatility_e6: Realised volatility of its mark over the window, annualised.
+        forced_uusd: What liquidations had filled and taken over there in the window.
+        drawdown_e6: Fall of the fund from its highest balance so far, as a share of that.
+        divergence_e6: Distance of its book's market price from the oracle's, as a share of that.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -55,3 +62,10 @@ class DecisionRecorded:
     size_e8: int = maybe()
     amount_uusd: int = maybe()
     until_at_us: int = maybe(2**62)
+    seen_market_id: int = maybe(2**31 - 1)
+    fall_e6: int = maybe()
+    rise_e6: int = maybe()
+    volatility_e6: int = maybe()
+    forced_uusd: int = maybe()
+    drawdown_e6: int = maybe()
+    divergence_e6: int = maybe()

@@ -17,6 +17,8 @@ class Action(IntEnum):
 
     CUT = 0
     DELAYED = 1
+    HALTED = 2
+    RISK_HALTED = 3
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -41,6 +43,7 @@ class DecisionRecorded:
         size_e8: Units that the slice may have.
         amount_uusd: What the slice may be worth at the mark when it is put up.
         until_at_us: Not before this.
+        level_number: Level of the breaker, from 1.
         seen_market_id: The market that was observed.
         fall_e6: Fall of its mark from the highest that stood in the window, as a share of that.
         rise_e6: Rise of its mark from the lowest that stood in the window, as a share of that.
@@ -48,6 +51,7 @@ class DecisionRecorded:
         forced_uusd: What liquidations had filled and taken over there in the window.
         drawdown_e6: Fall of the fund from its highest balance so far, as a share of that.
         divergence_e6: Distance of its book's market price from the oracle's, as a share of that.
+        ended_at_us: When what it follows had ended.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -62,6 +66,7 @@ class DecisionRecorded:
     size_e8: int = maybe()
     amount_uusd: int = maybe()
     until_at_us: int = maybe(2**62)
+    level_number: int = maybe(2**31 - 1)
     seen_market_id: int = maybe(2**31 - 1)
     fall_e6: int = maybe()
     rise_e6: int = maybe()
@@ -69,3 +74,4 @@ class DecisionRecorded:
     forced_uusd: int = maybe()
     drawdown_e6: int = maybe()
     divergence_e6: int = maybe()
+    ended_at_us: int = maybe(2**62)

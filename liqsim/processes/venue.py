@@ -11,7 +11,9 @@ import simpy
 
 from liqsim.events import (
     NO_CAUSE,
+    Action,
     BadDebtRecorded,
+    DecisionRecorded,
     Executor,
     FailedCall,
     FundDrawn,
@@ -46,6 +48,7 @@ from liqsim.mechanics.waterfall import (
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
+from liqsim.processes.halts import Halts
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
@@ -118,6 +121,9 @@ class Venue:
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
+        self._halts = Halts(context)
+        if keepers is not None:
+            context.journal.listen(DecisionRecorded, self._decided)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -303,7 +309,7 @@ class Venue:
             cancelled = tranche.size_e8 - filled - taken_over - deleveraged
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
             if not self._is_over(bucket):
-                pause = self._pause_us(liquidation, cancelled)
+                pause = self._pause_us(liquidation, tranche.desk, cancelled)
                 yield self._context.wake(pause, Priority.LIQUIDATION)
         self._pass_on(bucket)
         self._pacing.forget(bucket)
@@ -322,6 +328,12 @@ class Venue:
             yield self._next_mark[stale.market_id]
             # Nobody's balances move before everyone is judged at all marks of the instant.
             yield context.wake(0, Priority.LIQUIDATION)
+            return None
+        halt_left = self._halt_left_us(liquidation)
+        if halt_left:
+            self._pass_on(bucket)
+            liquidation.waits_for = UnresolvedReason.HALTED
+            yield context.wake(halt_left, Priority.LIQUIDATION)
             return None
         if self._engine is not None and not self._engine.has_turn(bucket):
             yield self._engine.turn(bucket)
@@ -351,12 +363,14 @@ class Venue:
         filled, deleveraged = yield from self._engine.execute(rest)
         return filled, taken_over, deleveraged
 
-    def _pause_us(self, liquidation: Liquidation, cancelled_e8: int) -> int:
+    def _pause_us(self, liquidation: Liquidation, desk: MarketDesk, cancelled_e8: int) -> int:
         """Return how long the next slice waits for the last, and note what it waits for."""
         pause = self._spec.tranches.spacing_us
         liquidation.waits_for = UnresolvedReason.SPACING
         if self.is_stale(liquidation.bucket_id):
             liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
+        elif self._is_halted(desk):
+            liquidation.waits_for = UnresolvedReason.HALTED
         elif cancelled_e8 and self._keepers is None:
             assert self._spec.engine is not None
             pause = max(pause, self._spec.engine.retry_us)
@@ -410,6 +424,26 @@ class Venue:
     def is_stale(self, bucket: int) -> bool:
         """Return whether a mark is too old to judge *bucket* by."""
         return self._stale_leg(bucket) is not None
+
+    def is_stopped(self, bucket: int, desk: MarketDesk) -> bool:
+        """Return whether a mark is too old to judge *bucket* by, or its market is halted."""
+        return self._is_halted(desk) or self.is_stale(bucket)
+
+    def _is_halted(self, desk: MarketDesk) -> bool:
+        return self._context.now_us < desk.state.halted_until_us
+
+    def _halt_left_us(self, liquidation: Liquidation) -> int:
+        """Return how long the leg that comes next is still halted; 0 if it is not."""
+        if not any(map(self._is_halted, self._context.markets)):
+            return 0
+        return max(self._next_leg(liquidation).state.halted_until_us - self._context.now_us, 0)
+
+    def _decided(self, event: DecisionRecorded, _seq: int, _at_us: int) -> None:
+        """Withdraw the offers that a halt has stopped."""
+        if event.action is Action.HALTED:
+            for offer in self._offers.values():
+                if self._is_halted(offer.desk):
+                    offer.close(FailedCall.HALTED)
 
     def _next_leg(self, liquidation: Liquidation) -> MarketDesk:
         """Return the leg that the next tranche is cut from."""
@@ -793,7 +827,8 @@ class Venue:
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             if self._engine is not None and self._engine.is_waiting(bucket):
-                reason = UnresolvedReason.NO_EXECUTOR
+                is_halted = self._halt_left_us(liquidation) > 0
+                reason = UnresolvedReason.HALTED if is_halted else UnresolvedReason.NO_EXECUTOR
             self._context.journal.append(
                 LiquidationUnresolved(
                     liquidation_seq=liquidation.seq,

@@ -13,8 +13,10 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
+from replay.audit import halts
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
+from replay.audit.breakers import breakers_of
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
 from replay.audit.contributions import Contributions
@@ -91,6 +93,7 @@ def verify_open(log: LogReader, progress: Progress | None = None) -> list[Findin
     if book is not None:
         all_over(book, is_sealed=is_sealed)
         if is_sealed:
+            halts.finish(book)
             triggers.others_due(book, None)
             book.contributions.check_missing(book.terms.end_us)
     return findings.in_order()
@@ -135,6 +138,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         },
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations),
+        breakers=breakers_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

@@ -48,6 +48,7 @@ from liqsim.mechanics.waterfall import (
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
+from liqsim.processes.grace import Graces
 from liqsim.processes.halts import Halts
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
@@ -122,6 +123,7 @@ class Venue:
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
         self._halts = Halts(context)
+        self._graces = Graces(context)
         if keepers is not None:
             context.journal.listen(DecisionRecorded, self._decided)
         self._desk: Inventory | None = None
@@ -334,6 +336,12 @@ class Venue:
             self._pass_on(bucket)
             liquidation.waits_for = UnresolvedReason.HALTED
             yield context.wake(halt_left, Priority.LIQUIDATION)
+            return None
+        grace_left = self._graces.left_us(bucket, self._next_leg(liquidation), cause)
+        if grace_left:
+            self._pass_on(bucket)
+            liquidation.waits_for = UnresolvedReason.HALTED
+            yield context.wake(grace_left, Priority.LIQUIDATION)
             return None
         if self._engine is not None and not self._engine.has_turn(bucket):
             yield self._engine.turn(bucket)

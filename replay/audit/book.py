@@ -24,6 +24,7 @@ from liqsim.events import (
     SurplusRouted,
     TrancheStarted,
 )
+from replay.audit.breakers import Breakers
 from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
@@ -359,6 +360,7 @@ class Book:
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
         pacing: What mitigations that pace have booked.
+        breakers: What breakers saw and stopped.
     """
 
     terms: Terms
@@ -410,6 +412,7 @@ class Book:
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
     pacing: Pacing = attrs.Factory(Pacing)
+    breakers: Breakers = attrs.Factory(Breakers)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

@@ -66,9 +66,11 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     if liquidation is not None:
         liquidation.open_tranche = -1
         pause = book.terms.spacing_us
-        # What an old mark stopped waits for the next one, not for depth.
-        is_stale = book.is_stale(bucket, entry.sim_time_us)
-        if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stale:
+        # What an old mark stopped waits for the next one, not for depth, and what a halt did for
+        # its end.
+        now, market = entry.sim_time_us, tranche.start.market_id
+        is_stopped = book.is_stale(bucket, now) or book.breakers.is_halted(market, now)
+        if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stopped:
             pause = max(pause, book.terms.retry_us)
         liquidation.earliest_us = entry.sim_time_us + pause
 

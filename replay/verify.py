@@ -22,6 +22,7 @@ from replay.audit.chain import check_batches, check_digests, check_manifest
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
+from replay.audit.graces import graces_of
 from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
 from replay.audit.money import Money
@@ -139,6 +140,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations),
         breakers=breakers_of(terms.mitigations),
+        graces=graces_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

@@ -331,17 +331,11 @@ class Venue:
             # Nobody's balances move before everyone is judged at all marks of the instant.
             yield context.wake(0, Priority.LIQUIDATION)
             return None
-        halt_left = self._halt_left_us(liquidation)
-        if halt_left:
+        stopped = self._stopped_us(liquidation, cause)
+        if stopped:
             self._pass_on(bucket)
             liquidation.waits_for = UnresolvedReason.HALTED
-            yield context.wake(halt_left, Priority.LIQUIDATION)
-            return None
-        grace_left = self._graces.left_us(bucket, self._next_leg(liquidation), cause)
-        if grace_left:
-            self._pass_on(bucket)
-            liquidation.waits_for = UnresolvedReason.HALTED
-            yield context.wake(grace_left, Priority.LIQUIDATION)
+            yield context.wake(stopped, Priority.LIQUIDATION)
             return None
         if self._engine is not None and not self._engine.has_turn(bucket):
             yield self._engine.turn(bucket)
@@ -439,6 +433,13 @@ class Venue:
 
     def _is_halted(self, desk: MarketDesk) -> bool:
         return self._context.now_us < desk.state.halted_until_us
+
+    def _stopped_us(self, liquidation: Liquidation, cause: int) -> int:
+        """Return how long a halt, or the grace after it, stops the leg that comes next."""
+        if not self._context.scenario.mitigations:
+            return 0
+        bucket, leg = liquidation.bucket_id, self._next_leg(liquidation)
+        return self._halt_left_us(liquidation) or self._graces.left_us(bucket, leg, cause)
 
     def _halt_left_us(self, liquidation: Liquidation) -> int:
         """Return how long the leg that comes next is still halted; 0 if it is not."""

@@ -122,8 +122,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     book.check_balances(entry.seq, moves)
     triggers.after(book, entry, moves)
     book.contributions.after(entry)
-    if book.breakers.breakers:
-        halts.after(book, entry)
+    mitigations.after(book, entry)
     if kind in _AFTER:
         _AFTER[kind](book, entry, entry.event)
     return moves

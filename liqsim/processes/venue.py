@@ -154,8 +154,17 @@ class Venue:
         self._follower = follower
 
     def balances_changed(self, bucket: int) -> None:
-        """Take note that *bucket*, which is in no liquidation, has traded or moved money itself."""
-        self._watch(bucket)
+        """Take note that *bucket* has traded or moved money itself."""
+        if bucket not in self._liquidations:
+            self._watch(bucket)
+
+    def lets_top_up(self, bucket: int) -> bool:
+        """Return whether *bucket*, in liquidation, waits for the end of a halt or of a grace."""
+        return self._liquidations[bucket].waits_for is UnresolvedReason.HALTED
+
+    def holds_back(self, desk: MarketDesk) -> bool:
+        """Return whether a halt or a grace keeps due positions of a market from being put up."""
+        return self._is_halted(desk) or self._graces.lasts(desk)
 
     def open_books(self) -> None:
         """Index every bucket by what would make it due."""

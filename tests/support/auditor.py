@@ -658,7 +658,12 @@ class Auditor:
 
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
         if entry.sim_time_us:
-            assert event.owner_id not in self._open, "acts in a liquidation"
+            if event.owner_id in self._open:
+                (home,), judge = self._legs(event.owner_id), self._halts
+                is_held = judge.is_halted(home, entry.sim_time_us)
+                assert is_held or judge.in_grace(home, entry.sim_time_us), "acts in a liquidation"
+                assert self._open[event.owner_id].tranche is None
+                self.census["topped up while held back"] += 1
             if entry.cause_seq == NO_CAUSE:
                 self._arrives(entry, event)
             elif isinstance(self.entries[entry.cause_seq].event, LiquidationEnded):

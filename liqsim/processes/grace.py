@@ -44,12 +44,13 @@ class Graces:
 
     def _periods(self, desk: MarketDesk) -> Iterator[tuple[int, int, int]]:
         """Yield mitigation, beginning and end of the last period of each rule in a market."""
+        now, halt_us = self._context.now_us, desk.state.halted_until_us
         for number, spec in self._rules:
             if spec.market in ("", desk.spec.name):
                 ended = ended_us(
                     spec,
-                    halt_us=desk.state.halted_until_us or None,
-                    outage_us=last_outage_us(self._outages, self._context.now_us),
+                    halt_us=halt_us if 0 < halt_us <= now else None,
+                    outage_us=last_outage_us(self._outages, now),
                     stale_us=self._stale_us.get(desk.market_id),
                 )
                 if ended is not None:

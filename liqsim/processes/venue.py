@@ -160,7 +160,11 @@ class Venue:
 
     def lets_top_up(self, bucket: int) -> bool:
         """Return whether *bucket*, in liquidation, waits for the end of a halt or of a grace."""
-        return self._liquidations[bucket].waits_for is UnresolvedReason.HALTED
+        is_waiting = self._liquidations[bucket].waits_for is UnresolvedReason.HALTED
+        return is_waiting and self._is_held_back(bucket)
+
+    def _is_held_back(self, bucket: int) -> bool:
+        return any(map(self.holds_back, self._margins.legs(bucket)))
 
     def holds_back(self, desk: MarketDesk) -> bool:
         """Return whether a halt or a grace keeps due positions of a market from being put up."""
@@ -842,6 +846,8 @@ class Venue:
             reason = liquidation.waits_for
             if reason is UnresolvedReason.NO_FRESH_PRICE and not self.is_stale(bucket):
                 reason = UnresolvedReason.SPACING  # A fresh one has landed in the pause.
+            if reason is UnresolvedReason.HALTED and not self._is_held_back(bucket):
+                reason = UnresolvedReason.SPACING  # The halt has ended in the pause.
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             if self._engine is not None and self._engine.is_waiting(bucket):

@@ -17,11 +17,13 @@ from support.scenarios import HANDMADE, events_of
 from liqsim.eventlog.schema import MANIFEST_TABLES, statements
 from liqsim.events import (
     EVENT_CLASSES,
+    Action,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Executor,
@@ -93,6 +95,7 @@ KIND_IN: Final[dict[type[Any], str]] = {
     FundingPaid: "funded",
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
+    DecisionRecorded: "rationed",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -128,9 +131,15 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.REBALANCED, "rebalanced"),
     (TradeReason.RELEVERED, "comeback"),
     (TradeReason.ARRIVED, "newcomers"),
+    (UnresolvedReason.PACED, "queued"),
+    (Action.CUT, "rationed"),
+    (Action.DELAYED, "rationed"),
+    (Action.HALTED, "tripped"),
+    (Action.RISK_HALTED, "tripped"),
+    (FailedCall.HALTED, "tripped"),
+    (UnresolvedReason.HALTED, "locked"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
-    (UnresolvedReason.HALTED, "no venue can halt yet"),
 )
 
 

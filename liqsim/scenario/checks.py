@@ -15,8 +15,7 @@ import attrs
 from liqsim.scenario.coin_checks import cohort_checks, market_checks
 from liqsim.scenario.convert import Path, Problem, nearest
 from liqsim.scenario.fields import Form, key_of, name_of
-from liqsim.scenario.halt_checks import breaker_checks
-from liqsim.scenario.mitigations import Breaker
+from liqsim.scenario.mitigation_checks import mitigation_checks
 from liqsim.scenario.model import (
     Basis,
     Cohort,
@@ -105,8 +104,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _cohort(path, node, scenario)
             case Basis():
                 yield from _basis(path, node, tree)
-            case Breaker():
-                yield from breaker_checks(path, node)
+    yield from mitigation_checks(scenario)
     yield from _totals(scenario)
 
 

@@ -63,6 +63,7 @@ from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.halts import HaltJudge
 from support.marks import MarkJudge
+from support.pacing_judge import PacingJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -244,6 +245,7 @@ class Auditor:
             CoinsSettled: self._coins_settled,
             DecisionRecorded: self._decided,
         }
+        self._pacing = PacingJudge(scenario, self.census)
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -361,11 +363,6 @@ class Auditor:
             self._halts.after(entry)
         self._desk_due = isinstance(event, TrancheStarted) and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
-
-    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
-        legs = self._legs(event.bucket_id) if event.bucket_id >= 0 else []
-        assert event.bucket_id < 0 or event.bucket_id in self._open
-        self._halts.decided(entry, event, legs)
 
     def _price_in_book(self, market: int, at: int) -> int:
         """Return the live market's price, before the event that is recorded."""
@@ -1301,7 +1298,8 @@ class Auditor:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
             down_until += [span.until for span in self._halts.spans]
             down_until += self._halts.graces_until(market, at)
-            assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            assert at in (*free, self._pacing.until(bucket, market))
         self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
         assert self._is_due(self._restored_margin(bucket))
@@ -1314,15 +1312,15 @@ class Auditor:
         at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
         share = -(-at_trigger * venue.tranches.share_e6 // 10**6)
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
-        size = min(whole, share, cap)
-        if 0 < (whole - size) * mark < venue.tranches.min_uusd * _E16:
-            size = whole
-            self.census["dust taken along"] += 1
+        size = self._slice(liquidation, market, mark)
+        self.census["dust taken along"] += min(share, cap) < size
+        whole_slice, size = size, self._pacing.size(at, bucket, market, size, mark)
+        self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
         assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
-        if size < whole:
+        if size == whole_slice < whole:
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
         nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
@@ -1330,6 +1328,31 @@ class Auditor:
         tranche.units, tranche.mark = units, mark
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
+
+    def _slice(self, liquidation: _Liquidation, market: int, mark: int) -> int:
+        """Return the units of the next slice of a leg, if no mitigation makes it smaller."""
+        bucket, tranches = liquidation.bucket, self._venue.tranches
+        whole = self._base(market, bucket, abs(self._units[market][bucket]), mark)
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        share = -(-at_trigger * tranches.share_e6 // 10**6)
+        size = min(whole, share, max(tranches.max_uusd * _E16 // mark, 1))
+        return whole if (whole - size) * mark < tranches.min_uusd * _E16 else size
+
+    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        bucket, market = event.bucket_id, event.market_id
+        if self._halts.decides(event):
+            self._halts.decided(entry, event, self._legs(bucket) if bucket >= 0 else [])
+            if bucket < 0:
+                return
+        liquidation, mark = self._open[bucket], self._marks[market][0]
+        assert liquidation.tranche is None
+        assert self._is_due(self._restored_margin(bucket))
+        cause = liquidation.settled_seq if liquidation.count else liquidation.seq
+        assert entry.cause_seq == cause
+        if self._halts.decides(event):
+            return
+        wanted = self._slice(liquidation, market, mark)
+        self._pacing.decided(entry.sim_time_us, wanted, mark, event)
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -1995,6 +2018,10 @@ class Auditor:
                 assert any(
                     self._halts.is_halted(m, at) or self._halts.in_grace(m, at) for m in legs
                 )
+            case UnresolvedReason.PACED:
+                until = self._pacing.until(event.bucket_id, event.market_id)
+                assert until is not None
+                assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

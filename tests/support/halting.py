@@ -107,5 +107,7 @@ def _halting(draw: st.DrawFn, executor: str) -> Raw:
     if draw(st.booleans()):
         flags = {f"after_{what}": draw(st.booleans()) for what in ("halts", "outages", "stale")}
         rows.append(grace(span=draw(st.sampled_from(("2s", "9s"))), **flags))
-    named = [row | {"name": f"m{number}"} for number, row in enumerate(rows)]
+    named = [
+        row | {"name": f"m{number}"} for number, row in enumerate([*raw["mitigations"], *rows])
+    ]
     return raw | {"mitigations": named}

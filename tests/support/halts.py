@@ -147,6 +147,11 @@ class HaltJudge:
             if abs(held + event.quantity_e8) > abs(held):
                 assert not self.is_halted(event.market_id, at, is_of_risk=True), f"{event} halted"
 
+    def decides(self, event: DecisionRecorded) -> bool:
+        """Return whether a decision is of a kind that this judges."""
+        spec = self._scenario.mitigations[event.mitigation_id]
+        return isinstance(spec, Grace | Breaker | DivergencePause)
+
     def decided(self, entry: Entry, event: DecisionRecorded, legs: list[int]) -> None:
         """Judge a decision."""
         spec = self._scenario.mitigations[event.mitigation_id]

@@ -745,6 +745,38 @@ def in_coins(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def rationed(**overrides: Any) -> Raw:
+    """The crash of an engine that may put up only so much in ten seconds, cut and delayed."""
+    limit = {"kind": "rate_limit", "max_usd": 20_000, "span": "10s", "least_usd": 1_000}
+    return engine_cascade(mitigations=[limit], **overrides)
+
+
+def queued(**overrides: Any) -> Raw:
+    """A run that ends while accounts wait for a rate limit."""
+    limit = {"kind": "rate_limit", "max_usd": 500, "span": "60s", "least_usd": 0}
+    return engine_cascade(mitigations=[limit], **overrides)
+
+
+def tripped(**overrides: Any) -> Raw:
+    """The crash of the keepers at a venue whose breakers trip, and are followed by a grace."""
+    fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
+    flow = {"observable": "flow", "window": "10s", "above": 20_000}
+    shaken = {"observable": "volatility", "window": "10s", "above": 4}
+    times = {"duration": "15s", "cool_down": "20s"}
+    stages = [{"when": [fall | {"above": Decimal("0.08")}], "duration": "30s"}]
+    calls = {"kind": "breaker", "name": "calls", "when": [fall, flow], "stages": stages} | times
+    risk = {"kind": "breaker", "name": "risk", "action": "halt_new_risk", "when": [shaken]} | times
+    rows = [calls, risk, {"kind": "grace", "span": "4s"}]
+    return changed(keeper_race(mitigations=rows), overrides)
+
+
+def locked(**overrides: Any) -> Raw:
+    """A run that ends inside a halt."""
+    fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
+    row = {"kind": "breaker", "when": [fall], "duration": "1h"}
+    return changed(engine_cascade(mitigations=[row]), overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -778,6 +810,10 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "mingled": mingled,
     "newcomers": newcomers,
     "in_coins": in_coins,
+    "rationed": rationed,
+    "queued": queued,
+    "tripped": tripped,
+    "locked": locked,
 }
 """The hand-written scenarios, by name."""
 
@@ -1187,6 +1223,7 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
             raw["markets"][name]["funding"] = funding
     draw(_growing(raw))
     draw(_coins(raw))
+    draw(_mitigations(raw))
     return raw
 
 
@@ -1238,6 +1275,28 @@ def _coins(draw: st.DrawFn, raw: Raw) -> None:
                 table.pop("traders", None)
         if is_inverse:
             make_inverse(raw, name)
+
+
+@st.composite
+def _mitigations(draw: st.DrawFn, raw: Raw) -> None:
+    """Add mitigations, alone or together; mostly none."""
+    count = draw(_of(0, 0, 0, 1, 2))
+    rows = [draw(_of(*_MITIGATIONS))(draw, list(raw["markets"])) for _ in range(count)]
+    raw["mitigations"] = [row | {"name": f"m{number}"} for number, row in enumerate(rows)]
+
+
+def _rate_limit(draw: st.DrawFn, markets: list[str]) -> Raw:
+    return {
+        "kind": "rate_limit",
+        "market": draw(_of("", "", markets[0])),
+        "max_usd": draw(_of(3_000, 20_000, 100_000)),
+        "span": draw(_of("2s", "10s", "45s")),
+        "window": draw(_of("rolling", "fixed")),
+        "least_usd": draw(_of(0, 1_000)),
+    }
+
+
+_MITIGATIONS: Final = (_rate_limit,)
 
 
 def make_inverse(raw: Raw, name: str) -> None:

@@ -139,8 +139,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (FailedCall.HALTED, "tripped"),
     (UnresolvedReason.HALTED, "locked"),
 )
-UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
-)
+UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = ()
 
 
 @cache

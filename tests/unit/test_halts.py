@@ -235,15 +235,18 @@ def test_a_pause_follows_a_divergence_of_oracle_and_book() -> None:
     oracle = market()["oracle"] | {"sources": {"one": source(outages=[[at(9), at(30)]])}}
     raw = small_scenario(
         markets__ETH=market(oracle=oracle),
-        venue__engine={"reaction": "0s", "child_order_usd": 181, "child_spacing": "25s"},
+        venue__engine={"reaction": "0s", "child_order_usd": 181, "child_spacing": "11s"},
+        venue__fund__initial_usd=1_000,
         mitigations=[{"kind": "divergence_pause", "above": Decimal("0.02"), "duration": "4s"}],
     )
 
     run = Run(raw, [LONG], {0: 100, 5: "90.5", 20: 86})
 
-    # The first child goes at 5 s; when the second one has gone, at 30 s, the oracle shows 86, too.
-    assert run.times_of(OrderFilled)[:2] == [5, 30]
-    assert run.of(DecisionRecorded) == []
+    # No price is seen before its time. With the third order, at 27 s, the venue finds its book at
+    # 86 where the oracle, silent since 9 s, still says 90.5: 4.9723 % apart. At 30 s it says 86.
+    assert run.times_of(OrderFilled) == [5, 16, 27, 38, 49]
+    assert run.times_of(DecisionRecorded) == [27]
+    assert [e.divergence_e6 for e in run.of(DecisionRecorded)] == [49_723]
 
 
 def test_nobody_takes_on_risk_while_that_is_halted() -> None:

@@ -2019,9 +2019,9 @@ class Auditor:
                     self._halts.is_halted(m, at) or self._halts.in_grace(m, at) for m in legs
                 )
             case UnresolvedReason.PACED:
-                until = self._pacing.until(event.bucket_id, event.market_id)
-                assert until is not None
-                assert until >= self._end_us
+                # The leg that waits need not be that of the trigger.
+                waits = [self._pacing.until(event.bucket_id, leg) for leg in legs]
+                assert any(until is not None and until >= self._end_us for until in waits)
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

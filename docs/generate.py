@@ -48,6 +48,8 @@ MEMBERS: Final = {
     "Action": {
         "cut": "The next slice is smaller than it would have been.",
         "delayed": "The next slice waits, and may be smaller too.",
+        "halted": "Nothing due is put up, filled or taken over until `until_at`.",
+        "risk_halted": "Nobody opens or enlarges a position until `until_at`.",
     },
     "Executor": {
         "engine": "The venue's own engine.",
@@ -71,6 +73,7 @@ MEMBERS: Final = {
             "then; the offer is withdrawn. The tranche's `limit_price` is that of its start."
         ),
         "purse_short": "The purse could not pay for the slice and the call.",
+        "halted": "A halt had withdrawn the offer.",
     },
     "LiquidationOutcome": {
         "closed": "The position is gone.",
@@ -101,7 +104,7 @@ MEMBERS: Final = {
         ),
         "no_depth": "Part of the last tranche was cancelled; the next one was not due yet.",
         "no_fresh_price": "The mark was older than `venue.mark_max_age`.",
-        "halted": "The venue was halted. Not recorded by this version: it has no halts.",
+        "halted": "A halt of liquidations, or the grace period after it, had it wait.",
         "spacing": "The next tranche was not due yet.",
         "run_ended": "Reaction, child orders or a keeper's call were under way.",
         "paced": "A mitigation had it wait.",

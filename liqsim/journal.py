@@ -16,9 +16,8 @@ from liqsim.world.world import World
 Columns = dict[str, npt.NDArray[np.int64]]
 Record = Callable[[int, int, int, Any], None]
 """Records (seq, sim_time_us, cause_seq, event)."""
-
 Listener = Callable[[Any, int, int], None]
-"""Is told (event, seq, sim_time_us)."""
+"""Is told of (event, seq, sim_time_us) once it has been applied."""
 
 
 class Clock(Protocol):
@@ -58,16 +57,25 @@ class Journal:
         self._sink = sink
         self._clock = clock
         self._doors = {cls: (sink.recorder_of(cls), world.evolve_of(cls)) for cls in EVENT_CLASSES}
+        self._listeners: dict[type[Event], list[Listener]] = {}
 
     def listen(self, cls: type[Event], listener: Listener) -> None:
-        """Have *listener* told of every event of *cls* that is appended by itself, once applied."""
-        record, evolve = self._doors[cls]
+        """
+        Have *listener* told of every event of *cls*, after it has been applied.
 
-        def both(event: Any, seq: int, at_us: int) -> None:
-            evolve(event, seq, at_us)
-            listener(event, seq, at_us)
+        It takes note, or plans; whoever appended the event is not done yet, so it appends none.
+        """
+        if cls not in self._listeners:
+            listeners = self._listeners[cls] = []
+            record, evolve = self._doors[cls]
 
-        self._doors[cls] = record, both
+            def evolve_and_tell(event: Any, seq: int, at_us: int) -> None:
+                evolve(event, seq, at_us)
+                for each in listeners:
+                    each(event, seq, at_us)
+
+            self._doors[cls] = record, evolve_and_tell  # Kinds nobody listens to cost nothing.
+        self._listeners[cls].append(listener)
 
     def append(self, event: Event, cause_seq: int = NO_CAUSE) -> int:
         """Record *event*, apply it, and return its sequence number."""
@@ -88,4 +96,10 @@ class Journal:
         self.next_seq = first + count
         self._sink.record_many(cls, first, self._clock.now, cause_seq, columns)
         self._world.evolve_many(cls, columns)
+        if cls in self._listeners:
+            rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+            for seq, row in enumerate(rows, start=first):
+                event = cls(**dict(zip(columns, row, strict=True)))
+                for each in self._listeners[cls]:
+                    each(event, seq, self._clock.now)
         return range(first, first + count)

@@ -103,6 +103,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "hedges broken, USD",
         "Deleveraged from accounts that began with positions on both sides.",
     ),
+    "halted_us": Measure("count", "time halted, us", "As in the outcome."),
     "makers_profit_usd": Measure(
         "usd", "makers' profit, USD", "As in the outcome.", is_worse_high=False
     ),

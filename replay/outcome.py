@@ -229,6 +229,9 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "count",
         "Cohorts in which as many accounts have arrived as may: who came later was lost.",
     ),
+    "halts": ("count", "Halts that breakers announced, of liquidations or of new risk."),
+    "halted_us": ("us", "Microseconds in which liquidations were halted in some market."),
+    "risk_halted_us": ("us", "Microseconds in which new risk was halted in some market."),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -283,6 +286,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_unresolved(log),
         **_traders(log),
         **_arrivals(log),
+        **_halts(log),
     }
     return {key: values[key] for key in keys_of(list(log.markets.values()))}
 
@@ -566,6 +570,21 @@ def _arrivals(log: LogReader) -> dict[str, Any]:
         "arrived_liquidated": found["arrived_liquidated"],
         "arrivals_used_up": sum(arrived.get(cohort) == count for cohort, count in most.items()),
     }
+
+
+def _halts(log: LogReader) -> dict[str, Any]:
+    rows = log.rows(
+        "select action, epoch_us(halted_at), halted_us from halts order by halted_at, seq"
+    )
+    found = {"halts": len(rows), "halted_us": 0, "risk_halted_us": 0}
+    for action in ("halted", "risk_halted"):
+        done_us = 0
+        for of, from_us, span_us in rows:
+            if of == action:  # Halts of several markets and levels may overlap.
+                until_us = from_us + span_us
+                found[f"{action}_us"] += max(until_us - max(from_us, done_us), 0)
+                done_us = max(done_us, until_us)
+    return found
 
 
 def _arrivals_max(log: LogReader) -> dict[str, int]:

@@ -414,6 +414,24 @@ class MitigationTerms:
         return str(self.values[key])
 
 
+def level_rows(table: Mapping[str, Any]) -> tuple[list[tuple[str, int, int]], bool, int]:
+    """
+    Return what a level of a breaker says.
+
+    Its conditions are (observable, window, bound); then whether all must hold, and how long a halt
+    lasts.
+
+    >>> row = {"observable": "fall", "window": "1s", "above": Decimal("0.1")}
+    >>> level_rows({"when": [row], "join": "any", "duration": "2s"})
+    ([('fall', 1000000, 100000)], False, 2000000)
+    """
+    rows = [
+        (row["observable"], duration_us(row["window"]), _scaled(row["above"], 6))
+        for row in table["when"]
+    ]
+    return rows, table["join"] == "all", duration_us(table["duration"])
+
+
 @attrs.frozen
 class Terms:
     """

@@ -13,13 +13,16 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
+from replay.audit import halts
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
+from replay.audit.breakers import breakers_of
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
+from replay.audit.graces import graces_of
 from replay.audit.judges import JUDGES
 from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
@@ -92,6 +95,7 @@ def verify_open(log: LogReader, progress: Progress | None = None) -> list[Findin
     if book is not None:
         all_over(book, is_sealed=is_sealed)
         if is_sealed:
+            halts.finish(book)
             triggers.others_due(book, None)
             book.contributions.check_missing(book.terms.end_us)
     return findings.in_order()
@@ -136,6 +140,8 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         },
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations, JUDGES),
+        breakers=breakers_of(terms.mitigations),
+        graces=graces_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

@@ -65,6 +65,7 @@ VIEWS: Final = (
     "coin_deposits",
     "coin_settlements",
     "owner_profits",
+    "halts",
     "decisions",
 )
 """Every view; a later one may use an earlier one."""

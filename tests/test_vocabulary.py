@@ -134,10 +134,12 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.PACED, "queued"),
     (Action.CUT, "rationed"),
     (Action.DELAYED, "rationed"),
+    (Action.HALTED, "tripped"),
+    (Action.RISK_HALTED, "tripped"),
+    (FailedCall.HALTED, "tripped"),
+    (UnresolvedReason.HALTED, "locked"),
 )
-UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
-    (UnresolvedReason.HALTED, "no venue can halt yet"),
-)
+UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = ()
 
 
 @cache

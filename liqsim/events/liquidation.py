@@ -36,6 +36,7 @@ class FailedCall(IntEnum):
     RESTORED = 1
     BEYOND_LIMIT = 2
     PURSE_SHORT = 3
+    HALTED = 4
 
 
 class LiquidationOutcome(IntEnum):

@@ -17,6 +17,8 @@ class Action(IntEnum):
 
     CUT = 0
     DELAYED = 1
+    HALTED = 2
+    RISK_HALTED = 3
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -43,9 +45,18 @@ class DecisionRecorded:
         until_at_us: Not before this.
         depth_e8: Units that the venue's own book would take, within the distance or the slippage
             of the rule.
-        forced_uusd: Slices of the market settled over the window, less what of them was cancelled,
-            and those that are up, at the marks at which they were put up.
+        forced_uusd: Forced flow of the market in the window: for `slices` and `delays`, slices
+            settled, less what of them was cancelled, and those that are up, at the marks at which
+            they were put up; for a breaker, what was filled and taken over.
         traded_uusd: What was traded in the book of the market over the window.
+        level_number: Level of the breaker, from 1.
+        seen_market_id: The market that was observed.
+        fall_e6: Fall of its mark from the highest that stood in the window, as a share of that.
+        rise_e6: Rise of its mark from the lowest that stood in the window, as a share of that.
+        volatility_e6: Realised volatility of its mark over the window, annualised.
+        drawdown_e6: Fall of the fund from its highest balance so far, as a share of that.
+        divergence_e6: Distance of its book's market price from the oracle's, as a share of that.
+        ended_at_us: When what it follows had ended.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -63,3 +74,11 @@ class DecisionRecorded:
     depth_e8: int = maybe()
     forced_uusd: int = maybe()
     traded_uusd: int = maybe()
+    level_number: int = maybe(2**31 - 1)
+    seen_market_id: int = maybe(2**31 - 1)
+    fall_e6: int = maybe()
+    rise_e6: int = maybe()
+    volatility_e6: int = maybe()
+    drawdown_e6: int = maybe()
+    divergence_e6: int = maybe()
+    ended_at_us: int = maybe(2**62)

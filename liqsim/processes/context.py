@@ -40,6 +40,7 @@ class Priority(IntEnum):
     SHADOW = 25
     LANDING = 30
     CROSSING = 35
+    HALT = 37
     LIQUIDATION = 40
     ORDER = 45
     KEEPER = 50

@@ -76,8 +76,8 @@ class Principal(Protocol):
         """Return whether the margin of *bucket* is restored at the marks."""
         ...
 
-    def is_stale(self, bucket: int) -> bool:
-        """Return whether a mark is too old to judge *bucket* by."""
+    def is_stopped(self, bucket: int, desk: MarketDesk) -> bool:
+        """Return whether a mark is too old to judge *bucket* by, or its market is halted."""
         ...
 
 
@@ -177,9 +177,9 @@ class Engine:
         Send child orders, the remainder down the waterfall; return (filled, deleveraged).
 
         It is the bucket's turn. An order that had to wait for its turn does not go if the margin is
-        restored by then, and no later order goes on a mark that has become too old. Nothing else
-        makes the position smaller meanwhile: an account in liquidation does not stand in the
-        deleveraging queue.
+        restored by then, and no later order goes on a mark that has become too old, or once its
+        market is halted. Nothing else makes the position smaller meanwhile: an account in
+        liquidation does not stand in the deleveraging queue.
         """
         desk, bucket, left = tranche.desk, tranche.bucket_id, tranche.size_e8
         while left:
@@ -197,7 +197,7 @@ class Engine:
                 if asked_us < self._context.now_us and self._principal.is_restored(bucket):
                     self.pass_on(bucket)
                     return tranche.size_e8 - left, 0
-            if left and self._principal.is_stale(bucket):
+            if left and self._principal.is_stopped(bucket, desk):
                 self.pass_on(bucket)
                 return tranche.size_e8 - left, 0
         if not left or not self._has_depth(tranche):

@@ -89,6 +89,8 @@ class Orders:
         before = self.account(bucket, desk)
         after = before.traded(fill.quantity_e8, fill.price_e8, fee)
         is_larger = abs(after.quantity_e8) > abs(before.quantity_e8)
+        if is_larger and self._is_halted(desk):
+            return
         if after.is_allowed() and (not is_larger or after.has_initial_margin()):
             seq = self._record(bucket, desk, order_e8, quote, after, reason, cause)
             if not after.quantity_e8 and after.cash_uusd:
@@ -112,6 +114,8 @@ class Orders:
 
         Return whether it is open: not if nothing is filled, or the venue refuses the fill.
         """
+        if self._is_halted(desk):
+            return False
         size = units_worth_e8(value_uusd, self.market_price_e8(desk))
         order = size if is_long else -size
         quote = self._quote(desk, order, slippage_e6) if order else None
@@ -130,6 +134,10 @@ class Orders:
         self._record(bucket, desk, order, quote, after, reason, paid)
         self._venue.balances_changed(bucket)
         return True
+
+    def _is_halted(self, desk: MarketDesk) -> bool:
+        """Return whether the venue lets nobody take on risk in a market now."""
+        return self._context.now_us < desk.state.risk_halted_until_us
 
     def _quote(self, desk: MarketDesk, order_e8: int, slippage_e6: int) -> _Quote | None:
         now = self._context.now_us

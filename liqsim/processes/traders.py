@@ -82,7 +82,8 @@ class Traders:
     """
     Has accounts act when a reason and their reaction time have passed.
 
-    Nobody acts while in liquidation: the venue has the position then.
+    Nobody acts while in liquidation: the venue has the position then. But whom a halt or a grace
+    period keeps from being put up may top up.
 
     Args:
         context: The run.
@@ -181,13 +182,16 @@ class Traders:
             for bucket in indexes[desk.market_id].crossed(desk.state.mark_e8)
         )
         for bucket, place in reasons:
-            trader = self._traders[bucket]
-            if not self._orders.is_in_liquidation(bucket) and not trader.is_reacting:
+            trader, react = self._traders[bucket], reactions[place]
+            may_act = not self._orders.is_in_liquidation(bucket) or (
+                self._tops_up(trader, react) and self._venue.holds_back(desk)
+            )
+            if may_act and not trader.is_reacting:
                 trader.is_reacting = True
                 law, stream = trader.group.spec.reaction, trader.group.reactions
                 delay = _delay_us(law, stream, trader.row, trader.reactions)
                 trader.reactions += 1
-                args = reactions[place], bucket, seq, trader.closings
+                args = react, bucket, seq, trader.closings
                 self._context.call(delay, Priority.TRADER, self._react, *args)
 
     def maintenance_changed(self, desk: MarketDesk) -> None:
@@ -268,10 +272,17 @@ class Traders:
     def _react(self, react: Reaction, bucket: int, seq: int, closings: int) -> None:
         trader = self._traders[bucket]
         trader.is_reacting = False
+        may_act = not self._orders.is_in_liquidation(bucket) or (
+            self._tops_up(trader, react) and self._venue.lets_top_up(bucket)
+        )
         # Of a position that was liquidated meanwhile, nothing is left to react to.
-        if not self._orders.is_in_liquidation(bucket) and trader.closings == closings:
+        if may_act and trader.closings == closings:
             react(bucket, seq)
         self.watch(bucket)
+
+    def _tops_up(self, trader: _Trader, react: Reaction) -> bool:
+        """Return whether a reaction only adds collateral: a halt leaves that to an account."""
+        return trader.habit is Habit.TOPS_UP and react == self._near_reaction
 
     def _near_reaction(self, bucket: int, seq: int) -> None:
         trader = self._traders[bucket]

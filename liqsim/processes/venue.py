@@ -11,7 +11,9 @@ import simpy
 
 from liqsim.events import (
     NO_CAUSE,
+    Action,
     BadDebtRecorded,
+    DecisionRecorded,
     Executor,
     FailedCall,
     FundDrawn,
@@ -46,6 +48,8 @@ from liqsim.mechanics.waterfall import (
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
+from liqsim.processes.grace import Graces
+from liqsim.processes.halts import Halts
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
@@ -118,6 +122,10 @@ class Venue:
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
+        self._halts = Halts(context)
+        self._graces = Graces(context)
+        if keepers is not None:
+            context.journal.listen(DecisionRecorded, self._decided)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -146,8 +154,21 @@ class Venue:
         self._follower = follower
 
     def balances_changed(self, bucket: int) -> None:
-        """Take note that *bucket*, which is in no liquidation, has traded or moved money itself."""
-        self._watch(bucket)
+        """Take note that *bucket* has traded or moved money itself."""
+        if bucket not in self._liquidations:
+            self._watch(bucket)
+
+    def lets_top_up(self, bucket: int) -> bool:
+        """Return whether *bucket*, in liquidation, waits for the end of a halt or of a grace."""
+        is_waiting = self._liquidations[bucket].waits_for is UnresolvedReason.HALTED
+        return is_waiting and self._is_held_back(bucket)
+
+    def _is_held_back(self, bucket: int) -> bool:
+        return any(map(self.holds_back, self._margins.legs(bucket)))
+
+    def holds_back(self, desk: MarketDesk) -> bool:
+        """Return whether a halt or a grace keeps due positions of a market from being put up."""
+        return self._is_halted(desk) or self._graces.lasts(desk)
 
     def open_books(self) -> None:
         """Index every bucket by what would make it due."""
@@ -303,7 +324,7 @@ class Venue:
             cancelled = tranche.size_e8 - filled - taken_over - deleveraged
             cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
             if not self._is_over(bucket):
-                pause = self._pause_us(liquidation, cancelled)
+                pause = self._pause_us(liquidation, tranche.desk, cancelled)
                 yield self._context.wake(pause, Priority.LIQUIDATION)
         self._pass_on(bucket)
         self._pacing.forget(bucket)
@@ -322,6 +343,12 @@ class Venue:
             yield self._next_mark[stale.market_id]
             # Nobody's balances move before everyone is judged at all marks of the instant.
             yield context.wake(0, Priority.LIQUIDATION)
+            return None
+        stopped = self._stopped_us(liquidation, cause)
+        if stopped:
+            self._pass_on(bucket)
+            liquidation.waits_for = UnresolvedReason.HALTED
+            yield context.wake(stopped, Priority.LIQUIDATION)
             return None
         if self._engine is not None and not self._engine.has_turn(bucket):
             yield self._engine.turn(bucket)
@@ -351,12 +378,14 @@ class Venue:
         filled, deleveraged = yield from self._engine.execute(rest)
         return filled, taken_over, deleveraged
 
-    def _pause_us(self, liquidation: Liquidation, cancelled_e8: int) -> int:
+    def _pause_us(self, liquidation: Liquidation, desk: MarketDesk, cancelled_e8: int) -> int:
         """Return how long the next slice waits for the last, and note what it waits for."""
         pause = self._spec.tranches.spacing_us
         liquidation.waits_for = UnresolvedReason.SPACING
         if self.is_stale(liquidation.bucket_id):
             liquidation.waits_for = UnresolvedReason.NO_FRESH_PRICE
+        elif self._is_halted(desk):
+            liquidation.waits_for = UnresolvedReason.HALTED
         elif cancelled_e8 and self._keepers is None:
             assert self._spec.engine is not None
             pause = max(pause, self._spec.engine.retry_us)
@@ -410,6 +439,33 @@ class Venue:
     def is_stale(self, bucket: int) -> bool:
         """Return whether a mark is too old to judge *bucket* by."""
         return self._stale_leg(bucket) is not None
+
+    def is_stopped(self, bucket: int, desk: MarketDesk) -> bool:
+        """Return whether a mark is too old to judge *bucket* by, or its market is halted."""
+        return self._is_halted(desk) or self.is_stale(bucket)
+
+    def _is_halted(self, desk: MarketDesk) -> bool:
+        return self._context.now_us < desk.state.halted_until_us
+
+    def _stopped_us(self, liquidation: Liquidation, cause: int) -> int:
+        """Return how long a halt, or the grace after it, stops the leg that comes next."""
+        if not self._context.scenario.mitigations:
+            return 0
+        bucket, leg = liquidation.bucket_id, self._next_leg(liquidation)
+        return self._halt_left_us(liquidation) or self._graces.left_us(bucket, leg, cause)
+
+    def _halt_left_us(self, liquidation: Liquidation) -> int:
+        """Return how long the leg that comes next is still halted; 0 if it is not."""
+        if not any(map(self._is_halted, self._context.markets)):
+            return 0
+        return max(self._next_leg(liquidation).state.halted_until_us - self._context.now_us, 0)
+
+    def _decided(self, event: DecisionRecorded, _seq: int, _at_us: int) -> None:
+        """Withdraw the offers that a halt has stopped."""
+        if event.action is Action.HALTED:
+            for offer in self._offers.values():
+                if self._is_halted(offer.desk):
+                    offer.close(FailedCall.HALTED)
 
     def _next_leg(self, liquidation: Liquidation) -> MarketDesk:
         """Return the leg that the next tranche is cut from."""
@@ -790,10 +846,13 @@ class Venue:
             reason = liquidation.waits_for
             if reason is UnresolvedReason.NO_FRESH_PRICE and not self.is_stale(bucket):
                 reason = UnresolvedReason.SPACING  # A fresh one has landed in the pause.
+            if reason is UnresolvedReason.HALTED and not self._is_held_back(bucket):
+                reason = UnresolvedReason.SPACING  # The halt has ended in the pause.
             if bucket in self._offers and self._offers[bucket].pursuers:
                 reason = UnresolvedReason.RUN_ENDED
             if self._engine is not None and self._engine.is_waiting(bucket):
-                reason = UnresolvedReason.NO_EXECUTOR
+                is_halted = self._halt_left_us(liquidation) > 0
+                reason = UnresolvedReason.HALTED if is_halted else UnresolvedReason.NO_EXECUTOR
             self._context.journal.append(
                 LiquidationUnresolved(
                     liquidation_seq=liquidation.seq,

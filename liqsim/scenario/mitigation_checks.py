@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from liqsim.scenario.convert import Path, Problem, nearest
-from liqsim.scenario.mitigations import RateLimit, Slices
+from liqsim.scenario.mitigations import Breaker, Condition, RateLimit, Slices
 from liqsim.scenario.model import Scenario
 from liqsim.units import USD_SCALE
 
@@ -25,3 +25,18 @@ def mitigation_checks(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(spec, Slices) and spec.law == "fixed" and spec.least_uusd > spec.amount_uusd:
             most = f"{Decimal(spec.amount_uusd) / USD_SCALE:f}"
             yield (*path, "least_usd"), f"must be at most amount_usd, {most}"
+        if isinstance(spec, Breaker):
+            yield from _conditions((*path, "when"), spec.when)
+            for place, stage in enumerate(spec.stages):
+                yield from _conditions((*path, "stages", place, "when"), stage.when)
+
+
+def _conditions(path: Path, conditions: tuple[Condition, ...]) -> Iterator[Problem]:
+    if not conditions:
+        yield path, "must have at least one condition"
+    seen: set[str] = set()
+    for row, condition in enumerate(conditions):
+        if condition.observable in seen:
+            # A decision has one column for each: another window needs a breaker of its own.
+            yield (*path, row, "observable"), "must differ from those of the conditions before it"
+        seen.add(condition.observable)

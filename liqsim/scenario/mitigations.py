@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 
-from liqsim.scenario.fields import choice, count, duration, flag, ratio, text, usd
+from liqsim.scenario.fields import choice, count, duration, flag, ratio, rows, text, usd
 
 
 @attrs.frozen
@@ -127,10 +127,135 @@ class SlippageCap(Mitigation):
     retry_us: int = duration("retry", "0.001", default="5s")
 
 
+OBSERVABLES: Final = ("fall", "rise", "volatility", "flow", "drawdown", "divergence")
+"""What a condition may look at."""
+
+
+@attrs.frozen
+class Condition:
+    """
+    Something that a venue observes is above a bound.
+
+    Attributes:
+        observable: What it looks at: the fall or rise of the mark from the highest or lowest that
+            stood in the window, its annualised volatility, what liquidations had filled and taken
+            over there, the fall of the fund from its highest balance, or the distance of the
+            book's market price from the oracle's.
+        window_us: How far it looks back; drawdown and divergence do not.
+        above_e6: The bound: a share, of volatility per year, of flow an amount in USD.
+    """
+
+    observable: str = choice("observable", *OBSERVABLES, default="fall")
+    window_us: int = duration("window", "0.001", default="10m")
+    above_e6: int = ratio("above", "0", "999999999999", default=Decimal("0.1"))
+
+
+@attrs.frozen
+class Stage:
+    """
+    A further level of a breaker.
+
+    Attributes:
+        when: Its conditions.
+        join: Whether any of them is enough, or all must hold.
+        duration_us: How long it lasts.
+    """
+
+    when: tuple[Condition, ...] = rows("when", default=[{"above": Decimal("0.2")}])
+    join: str = choice("join", "any", "all", default="any")
+    duration_us: int = duration("duration", "0.001", default="15m")
+
+
+@attrs.frozen
+class Breaker(Mitigation):
+    """
+    A circuit breaker: while conditions hold, it stops something for a time that it announces.
+
+    Attributes:
+        action: What it stops: that due positions are put up, filled or taken over, or that
+            accounts open or enlarge positions.
+        scope: Whether that is stopped in the market where the conditions hold, or in all.
+        when: The conditions of the first level.
+        join: Whether any of them is enough, or all must hold.
+        duration_us: How long the first level lasts.
+        cool_down_us: Least time from the end of a halt until a halt of its level, or of one below.
+        stages: Further levels, each above the one before; the highest that is met counts.
+    """
+
+    action: str = choice(
+        "action", "halt_liquidations", "halt_new_risk", default="halt_liquidations"
+    )
+    scope: str = choice("scope", "market", "venue", default="market")
+    when: tuple[Condition, ...] = rows("when", default=[{}])
+    join: str = choice("join", "any", "all", default="any")
+    duration_us: int = duration("duration", "0.001", default="5m")
+    cool_down_us: int = duration("cool_down", "0.001", default="30m")
+    stages: tuple[Stage, ...] = rows("stages", default=[])
+
+    @property
+    def levels(self) -> tuple[Stage, ...]:
+        """All levels, the first of them made of its own keys."""
+        return Stage(self.when, self.join, self.duration_us), *self.stages
+
+
+@attrs.frozen
+class DivergencePause(Mitigation):
+    """
+    Liquidations pause while the book's market price and the oracle's are too far apart.
+
+    Attributes:
+        above_e6: Distance from the oracle's price, as a share of it, beyond which they pause.
+        duration_us: How long.
+        cool_down_us: Least time from the end of a pause to the next.
+    """
+
+    above_e6: int = ratio("above", "0", "1000", default=Decimal("0.05"))
+    duration_us: int = duration("duration", "0.001", default="2m")
+    cool_down_us: int = duration("cool_down", "0.001", default="5m")
+
+    @property
+    def as_breaker(self) -> Breaker:
+        """The breaker that does the same."""
+        return Breaker(
+            name=self.label,
+            market=self.market,
+            action="halt_liquidations",
+            scope="market",
+            when=(Condition("divergence", 1, self.above_e6),),
+            join="any",
+            duration_us=self.duration_us,
+            cool_down_us=self.cool_down_us,
+            stages=(),
+        )
+
+
+@attrs.frozen
+class Grace(Mitigation):
+    """
+    After what kept owners or the venue from acting has ended, nothing is put up for a time.
+
+    Attributes:
+        span_us: For how long.
+        after_halts: Whether that follows a halt of liquidations.
+        after_outages: Whether it follows an outage of the engine.
+        after_stale: Whether it follows a time in which the mark was older than allowed.
+    """
+
+    span_us: int = duration("span", "0.001", default="1m")
+    after_halts: bool = flag("after_halts", default=True)
+    after_outages: bool = flag("after_outages", default=True)
+    after_stale: bool = flag("after_stale", default=True)
+
+
+AnyMitigation = RateLimit | Slices | Delays | SlippageCap | Breaker | DivergencePause | Grace
+
 MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     RateLimit: "rate_limit",
     Slices: "slices",
     Delays: "delays",
     SlippageCap: "slippage_cap",
+    Breaker: "breaker",
+    DivergencePause: "divergence_pause",
+    Grace: "grace",
 }
 """The word after `kind =` that picks a class."""

@@ -9,7 +9,9 @@ import numpy.typing as npt
 from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
+    Action,
     BookSampled,
+    DecisionRecorded,
     DepthChanged,
     Event,
     InventorySold,
@@ -24,6 +26,7 @@ from liqsim.events import (
     ShadowUpdated,
     TradeFilled,
 )
+from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.events.schema import EventClass
 from liqsim.world.ledger import Ledger
 from liqsim.world.markets import Flow, Market
@@ -136,6 +139,17 @@ def _maintenance_changed(world: World, event: MaintenanceChanged, _seq: int, _at
     world.markets[event.market_id].maintenance_e6 = event.multiplier_e6
 
 
+def _decided(world: World, event: DecisionRecorded, _seq: int, _at_us: int) -> None:
+    of_all = event.market_id == NOT_OBSERVED
+    markets = world.markets if of_all else (world.markets[event.market_id],)
+    for market in markets:
+        match event.action:
+            case Action.HALTED:
+                market.halted_until_us = max(market.halted_until_us, event.until_at_us)
+            case Action.RISK_HALTED:
+                market.risk_halted_until_us = max(market.risk_halted_until_us, event.until_at_us)
+
+
 def _filled(world: World, event: OrderFilled, seq: int, at_us: int) -> None:
     market = world.markets[event.market_id]
     market.set_book(market.book.traded(at_us, event.quantity_e8, seq, Flow.FORCED))
@@ -173,4 +187,5 @@ _EFFECTS: dict[Any, Callable[..., None]] = {
     TradeFilled: _traded,
     LiquidationTriggered: _triggered,
     LiquidationEnded: _ended,
+    DecisionRecorded: _decided,
 }

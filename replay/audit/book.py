@@ -24,11 +24,13 @@ from liqsim.events import (
     SurplusRouted,
     TrancheStarted,
 )
+from replay.audit.breakers import Breakers
 from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.audit.flows import Flows
+from replay.audit.graces import Graces
 from replay.audit.limits import Pacing
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
@@ -361,6 +363,8 @@ class Book:
         coins_due: What must be settled in coins next, in order.
         pacing: What mitigations that pace have booked.
         flows: What they look at.
+        breakers: What breakers saw and stopped.
+        graces: Grace periods and what they follow.
     """
 
     terms: Terms
@@ -413,6 +417,8 @@ class Book:
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
     pacing: Pacing = attrs.Factory(Pacing)
     flows: Flows = attrs.Factory(Flows)
+    breakers: Breakers = attrs.Factory(Breakers)
+    graces: Graces = attrs.Factory(Graces)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

@@ -47,12 +47,12 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
+from liqsim.events.mitigation import NOT_OBSERVED
 from replay.audit.findings import Findings
 
 _UNNAMED: Final = (
     FundsDeposited,
     PositionOpened,
-    DepthChanged,
     MarketExtremes,
     ProfitCut,
     LossSocialised,
@@ -69,13 +69,14 @@ _UNNAMED: Final = (
 _JUDGES: Final = (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet)
 """What makes a venue judge the accounts in a market."""
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
+_FILLS: Final = (OrderFilled, InventorySold, TradeFilled)
 _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundsDeposited: (*_JUDGES, LiquidationEnded),
     PositionOpened: (),
     DepthChanged: (),
     MarketExtremes: (),
-    OracleUpdated: (OrderFilled, InventorySold, TradeFilled),
-    BookSampled: (OrderFilled, InventorySold, TradeFilled),
+    OracleUpdated: _FILLS,
+    BookSampled: _FILLS,
     MaintenanceChanged: (),
     ShadowUpdated: (),
     FundingSet: (),
@@ -101,7 +102,16 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundsWithdrawn: (TradeFilled,),
     CoinsDeposited: (),
     CoinsSettled: (*_EXECUTIONS, TrancheStarted),
-    DecisionRecorded: (LiquidationTriggered, TrancheSettled),
+    DecisionRecorded: (
+        LiquidationTriggered,
+        TrancheSettled,
+        OracleUpdated,
+        BookSampled,
+        *_FILLS,
+        TrancheTakenOver,
+        DepthChanged,
+        FundDrawn,
+    ),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
@@ -177,7 +187,9 @@ class Causes:
             message = f"{kind.TAG} is caused by event {cause_seq}, {problem}"
             self.findings.add("cause_kind", entry.seq, message)
 
-    def _unrelated(self, entry: Entry, cause: Entry) -> str | None:
+    def _unrelated(  # noqa: C901 — one branch per kind
+        self, entry: Entry, cause: Entry
+    ) -> str | None:
         """Return what is wrong with a cause of a legal kind; None if nothing is."""
         event: Any = entry.event
         named: Any = cause.event
@@ -203,8 +215,14 @@ class Causes:
             case TradeFilled():
                 is_right = named.market_id == event.market_id
                 what = "in another market"
+            case DecisionRecorded() if event.seen_market_id != NOT_OBSERVED:
+                seen = event.seen_market_id
+                is_right = getattr(named, "market_id", seen) == seen and (
+                    cause.sim_time_us == entry.sim_time_us
+                )
+                what = "in another market or at another instant"
             case FundsWithdrawn() | DecisionRecorded():
-                is_right = named.bucket_id == event.bucket_id
+                is_right = getattr(named, "bucket_id", None) == event.bucket_id
                 what = "of another account"
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
                 is_right = self._liquidation_of(cause) == event.liquidation_seq

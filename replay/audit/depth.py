@@ -176,6 +176,11 @@ class MarketDepth:
         low, high = self._range(reference, state)
         return low - _slack(low), high + _slack(high)
 
+    def price_now(self, at_us: int, reference: int) -> tuple[float, float]:
+        """Return between which prices the market stands, after all fills so far."""
+        low, high = sorted(self._range(reference, self._states[-1].at(at_us)))
+        return low - _slack(low), high + _slack(high)
+
     def changed(self, entry: Entry, e: DepthChanged) -> None:
         """Note a change of depth: where it falls the displacement stays, else the volume."""
         if e.multiplier_e6 < 1 or e.half_life_us < 1:

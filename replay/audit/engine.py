@@ -6,6 +6,7 @@ followed, in the same instant, by what nobody shared: that is the same order.
 """
 
 from liqsim.events import Entry, OrderFilled, TrancheStarted
+from replay.audit import grace
 from replay.audit.book import Book
 
 
@@ -21,14 +22,20 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
         if liquidation.open_tranche >= 0 or entry.sim_time_us < liquidation.earliest_us:
             continue
         bucket = liquidation.trigger.bucket_id
-        waiting = book.pacing.grants.get(bucket)
-        is_paced = waiting is not None and waiting.at_us > entry.sim_time_us
-        if is_paced or book.is_stale(bucket, entry.sim_time_us):
+        if book.is_stale(bucket, entry.sim_time_us) or _is_held(book, bucket, entry.sim_time_us):
             continue
         if not book.is_restored(bucket):
             message = f"liquidation {seq} was triggered earlier, and still waits"
             book.findings.add("engine_order", entry.seq, message)
             return
+
+
+def _is_held(book: Book, bucket: int, at_us: int) -> bool:
+    """Return whether a mitigation has a bucket wait."""
+    waiting = book.pacing.grants.get(bucket)
+    is_paced = waiting is not None and waiting.at_us > at_us
+    is_halted = any(book.breakers.is_halted(leg, at_us) for leg in book.legs(bucket))
+    return is_paced or is_halted or grace.lasts(book, bucket, at_us)
 
 
 def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:

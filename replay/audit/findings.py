@@ -71,6 +71,7 @@ CODES: Final = {
     "executor": "A tranche is executed by another executor than the venue's.",
     "tranche_size": "A tranche is not the least of position, share and caps, or on a wrong side.",
     "decision": "A mitigation's decision is not the one recomputed, or is missing.",
+    "halted": "What a halt stopped went on inside it.",
     "leg_order": "A tranche is cut from another leg than the venue's rule puts first.",
     "tranche_number": "Tranches of a liquidation are not numbered from 1 without gaps.",
     "engine_outage": "The engine sent an order in an outage.",

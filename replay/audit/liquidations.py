@@ -11,7 +11,7 @@ from liqsim.events import (
     UnresolvedReason,
     UpdateReason,
 )
-from replay.audit import funding, keepers, marks, shadow
+from replay.audit import funding, grace, keepers, marks, shadow
 from replay.audit.book import Book, LiquidationProgress
 from replay.audit.findings import usd
 from replay.margin import E22_PER_UUSD
@@ -133,6 +133,11 @@ def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -
     if is_paced != (e.reason is UnresolvedReason.PACED):
         message = f"the reason is {e.reason.name.lower()}"
         book.findings.add("unresolved_state", entry.seq, message)
+    if e.reason is UnresolvedReason.HALTED:
+        now = entry.sim_time_us
+        is_halted = any(book.breakers.is_halted(leg, now) for leg in book.legs(e.bucket_id))
+        if not is_halted and not grace.lasts(book, e.bucket_id, now):
+            book.findings.add("unresolved_state", entry.seq, "nothing is halted")
     last_us = book.terms.end_us - 1
     book.expect("unresolved_state", entry, "sim_time_us", entry.sim_time_us, last_us)
     position = book.position(e.market_id, e.bucket_id)

@@ -46,10 +46,12 @@ from replay.audit import (
     desk,
     executions,
     funding,
+    halts,
     keepers,
     liquidations,
     losses,
     marks,
+    mitigations,
     pacing,
     settlement,
     shadow,
@@ -89,7 +91,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TradeFilled: traders.trade_filled,
     FundsWithdrawn: traders.funds_withdrawn,
     CoinsSettled: coins.coins_settled,
-    DecisionRecorded: pacing.decision_recorded,
+    DecisionRecorded: mitigations.decision_recorded,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
@@ -112,6 +114,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         desk.check_due(book, entry)
     _check_left_over(book, entry, kind)
     book.contributions.before(entry)
+    if book.breakers.breakers:
+        halts.before(book, entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)
     moves = book.fold.apply(entry)
@@ -120,6 +124,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     book.check_balances(entry.seq, moves)
     triggers.after(book, entry, moves)
     book.contributions.after(entry)
+    mitigations.after(book, entry)
     if kind in _AFTER:
         _AFTER[kind](book, entry, entry.event)
     return moves

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.eventlog.reader import NULL, Columns, IntArray, LogReader
-from liqsim.events import Event
+from liqsim.events import NO_CAUSE, Event
 from liqsim.events.schema import ENVELOPE, Column, EventClass, columns_of
 from replay.audit.findings import Findings, column_and_text
 
@@ -121,7 +121,7 @@ class Structure:
         if "market_id" not in columns:
             return
         markets = np.array(list(self.log.markets), dtype=np.int64)
-        known = np.isin(columns["market_id"], markets)
+        known = np.isin(columns["market_id"], markets) | _is_nothing(cls, columns, "market_id")
         self._report(cls, columns, "market_id", ~known, "names no market")
         for name in _BUCKET_FIELDS & columns.keys():
             bucket = columns[name]
@@ -132,7 +132,7 @@ class Structure:
             self._report(cls, columns, name, other, "names a bucket of another market")
 
     def _expect_in(self, cls: type[Event], columns: Columns, name: str, kind: str) -> None:
-        wrong = ~np.isin(columns[name], self._kinds[kind])
+        wrong = ~np.isin(columns[name], self._kinds[kind]) & ~_is_nothing(cls, columns, name)
         self._report(cls, columns, name, wrong, f"names no {kind or 'owner'}")
 
     def _report(
@@ -153,3 +153,11 @@ def _explain(value: int, column: Column) -> str:
         return f"must be one of {', '.join(column.members)}"
     texts = (column_and_text(column.field, bound)[1] for bound in (value, column.low, column.high))
     return "is {}, must be in [{}, {}]".format(*texts)
+
+
+def _is_nothing(cls: type[Event], columns: Columns, name: str) -> npt.NDArray[np.bool_]:
+    """Return where a field says nothing, and may."""
+    shape = columns_of(cast("EventClass", cls))
+    may = any(column.field == name and column.is_optional for column in shape)
+    nothing: npt.NDArray[np.bool_] = (columns[name] == NO_CAUSE) & may
+    return nothing

@@ -18,7 +18,7 @@ from liqsim.events import (
     TradeFilled,
     TradeReason,
 )
-from replay.audit import arrivals, collateral
+from replay.audit import arrivals, collateral, grace
 from replay.audit.book import Book
 from replay.audit.executions import check_order, note_flow
 from replay.audit.findings import e8, usd
@@ -217,9 +217,18 @@ def _terms(book: Book, entry: Entry, bucket: int) -> TraderTerms | None:
     terms = book.trader_terms.get(bucket)
     if terms is None:
         _report(book, entry, f"account {bucket} acts, and its cohort holds what it has")
-    elif bucket in book.liquidation_of:
+    elif bucket in book.liquidation_of and not _may_top_up(book, entry, bucket):
         _report(book, entry, f"account {bucket} acts in its liquidation")
     return terms
+
+
+def _may_top_up(book: Book, entry: Entry, bucket: int) -> bool:
+    """Return whether an event is a deposit while a halt or a grace period holds a slice back."""
+    now, liquidation = entry.sim_time_us, book.liquidations.get(book.liquidation_of[bucket])
+    is_held = any(book.breakers.is_halted(leg, now) for leg in book.legs(bucket))
+    is_open = liquidation is None or liquidation.open_tranche >= 0
+    is_held = is_held or grace.lasts(book, bucket, now)
+    return isinstance(entry.event, FundsDeposited) and is_held and not is_open
 
 
 def _check_reaction(book: Book, entry: Entry, bucket: int, terms: TraderTerms) -> None:

@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import coins, desk, engine, keepers, pacing
+from replay.audit import coins, desk, engine, grace, keepers, pacing
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -13,6 +13,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     coins.tranche_started(book, e)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
     book.check_fresh(entry, e.bucket_id)
+    grace.tranche_started(book, entry, e)
     executor = Executor[book.terms.executor.upper()]
     book.expect("executor", entry, "executor", e.executor.name, executor.name)
     if executor is Executor.KEEPERS:
@@ -66,9 +67,11 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     if liquidation is not None:
         liquidation.open_tranche = -1
         pause = book.terms.spacing_us
-        # What an old mark stopped waits for the next one, not for depth.
-        is_stale = book.is_stale(bucket, entry.sim_time_us)
-        if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stale:
+        # What an old mark stopped waits for the next one, not for depth, and what a halt did for
+        # its end.
+        now, market = entry.sim_time_us, tranche.start.market_id
+        is_stopped = book.is_stale(bucket, now) or book.breakers.is_halted(market, now)
+        if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stopped:
             pause = max(pause, book.terms.retry_us)
         liquidation.earliest_us = entry.sim_time_us + pause
 

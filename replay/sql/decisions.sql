@@ -19,12 +19,23 @@
 -- depth          units that the venue's own book would take, within the distance or the slippage
 -- forced_usd     forced flow of the market over the window of the rule
 -- traded_usd     what was traded in the book of the market over it
+-- level_number   level of the breaker, from 1
+-- seen_market    name of the market that was observed
+-- fall           fall of its mark from the highest of the window, as a share of that
+-- rise           rise of its mark from the lowest of the window, as a share of that
+-- volatility     realised volatility of its mark over the window, annualised
+-- drawdown       fall of the fund from its highest balance, as a share of that
+-- divergence     distance of its book's market price from the oracle's, as a share of that
+-- ended_at       when the halt, the outage or the old mark that a grace follows had ended
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
     d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us,
-    d.depth, d.forced_usd, d.traded_usd
+    d.depth, d.forced_usd, d.traded_usd,
+    d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
+    d.divergence, d.ended_at
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id
 left join assets as a on a.market_id = d.market_id
+left join assets as s on s.market_id = d.seen_market_id

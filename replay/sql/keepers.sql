@@ -9,6 +9,7 @@
 -- lost_restored     the margin was restored by then
 -- lost_beyond_limit the discounted mark had passed the tranche's limit
 -- lost_purse_short  the purse could not pay
+-- lost_halted       a halt had withdrawn the offer
 -- taken_over        units taken over, without sign
 -- sold_on           units traded in the book, without sign
 -- bought_usd        paid for units bought, from buckets and in the book
@@ -32,6 +33,7 @@ failures as (
         count(*) filter (where f.reason = 'restored') as lost_restored,
         count(*) filter (where f.reason = 'beyond_limit') as lost_beyond_limit,
         count(*) filter (where f.reason = 'purse_short') as lost_purse_short,
+        count(*) filter (where f.reason = 'halted') as lost_halted,
         sum(f.call_cost_usd) as call_costs_usd
     from keeper_call_failed as f
     join tranche_started as t on t.seq = f.tranche_seq
@@ -60,6 +62,7 @@ select o.owner_id as keeper_id, o.name as keeper, a.name as market,
     coalesce(f.lost_race, 0) as lost_race, coalesce(f.lost_restored, 0) as lost_restored,
     coalesce(f.lost_beyond_limit, 0) as lost_beyond_limit,
     coalesce(f.lost_purse_short, 0) as lost_purse_short,
+    coalesce(f.lost_halted, 0) as lost_halted,
     coalesce(w.taken_over, 0)::decimal(38, 8) as taken_over,
     coalesce(t.sold_on, 0)::decimal(38, 8) as sold_on,
     coalesce(t.bought_usd, 0)::decimal(38, 6) as bought_usd,

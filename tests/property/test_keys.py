@@ -47,6 +47,7 @@ from support.scenarios import (
 )
 
 from liqsim.scenario.fields import key_of
+from liqsim.scenario.mitigations import MITIGATIONS
 from liqsim.scenario.model import KINDS, Scenario
 
 EXEMPT: Final = {
@@ -62,10 +63,14 @@ EXEMPT: Final = {
     "basis.*.kind": "likewise",
     "basis.*.source": "likewise",
     "venue.fund.backers.*": "names an owner; events know it by number and nothing draws for it",
-    "mitigations.[]:rate_limit.name": "names it; events know it by number",
-    "mitigations.[]:slices.name": "likewise",
-    "mitigations.[]:delays.name": "likewise",
-    "mitigations.[]:slippage_cap.name": "likewise",
+    **{
+        f"mitigations.[]:{kind}.{key}": why
+        for kind in MITIGATIONS.values()
+        for key, why in (
+            ("name", "names it; events know it by number"),
+            ("on", "off is absent: tests/contract/test_mitigations.py"),
+        )
+    },
 }
 
 
@@ -123,6 +128,19 @@ def _rename(raw: Raw, path: str, name: str) -> Raw:
     node.clear()
     node.update(renamed)
     return raw
+
+
+def tripping() -> Raw:
+    """The fall and the rise against cross accounts, where all that halts does."""
+    when = {"observable": "fall", "window": "10s", "above": Decimal("0.03")}
+    flow = {"observable": "flow", "window": "10s", "above": 6_000}
+    high = [when | {"above": Decimal("0.05")}, flow | {"above": 9_000}]
+    stages = [{"when": high, "join": "any", "duration": "15s"}]
+    row = {"kind": "breaker", "when": [when, flow], "duration": "7s", "cool_down": "4s"}
+    pause = {"kind": "divergence_pause", "above": Decimal("0.004"), "duration": "3s"}
+    grace = {"kind": "grace", "span": "2s"}
+    rows = [row | {"stages": stages}, pause | {"cool_down": "3s"}, grace]
+    return cross_crash(mitigations=rows)
 
 
 # Scenarios ----------------------------------------------------------------------------------------
@@ -907,7 +925,6 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:rate_limit.{key}": (rationed, f"mitigations.0.{key}", one, other)
         for key, one, other in (
-            ("on", True, False),
             ("max_usd", 20_000, 30_000),
             ("span", "10s", "20s"),
             ("window", "rolling", "fixed"),
@@ -969,6 +986,55 @@ ROWS: Final[dict[str, Row]] = {
             ("slippage_cap", {"kind": "slippage_cap", "max_slippage": Decimal("0.0005")}),
         )
     },
+    **{
+        f"mitigations.[]:{kind}.{key}": (
+            tripping,
+            f"mitigations.{number}.{key.replace('[]', '0')}",
+            one,
+            other,
+        )
+        for number, kind, key, one, other in (
+            (0, "breaker", "action", "halt_liquidations", "halt_new_risk"),
+            (0, "breaker", "scope", "market", "venue"),
+            (0, "breaker", "market", "", "BTC"),
+            (0, "breaker", "join", "any", "all"),
+            (0, "breaker", "duration", "5s", "9s"),
+            (0, "breaker", "cool_down", "5s", "9s"),
+            (0, "breaker", "when.[].observable", "fall", "rise"),
+            (0, "breaker", "when.[].window", "2s", "30s"),
+            (0, "breaker", "when.[].above", Decimal("0.02"), Decimal("0.04")),
+            (0, "breaker", "stages.[].join", "any", "all"),
+            (0, "breaker", "stages.[].duration", "12s", "20s"),
+            (0, "breaker", "stages.[].when.[].observable", "fall", "rise"),
+            (0, "breaker", "stages.[].when.[].window", "1s", "30s"),
+            (0, "breaker", "stages.[].when.[].above", Decimal("0.05"), Decimal("0.12")),
+            (1, "divergence_pause", "market", "", "BTC"),
+            (1, "divergence_pause", "above", Decimal("0.002"), Decimal("0.02")),
+            (1, "divergence_pause", "duration", "2s", "4s"),
+            (1, "divergence_pause", "cool_down", "2s", "4s"),
+            (2, "grace", "market", "", "BTC"),
+            (2, "grace", "span", "3s", "6s"),
+            (2, "grace", "after_halts", True, False),
+        )
+    },
+    "mitigations.[]:grace.after_outages": (
+        lambda: fall(
+            venue__engine={"reaction": "0s", "outages": [[at(8), at(20)]]},
+            mitigations=[{"kind": "grace", "span": "5s"}],
+        ),
+        "mitigations.0.after_outages",
+        True,
+        False,
+    ),
+    "mitigations.[]:grace.after_stale": (
+        lambda: changed(
+            slow_mark(),
+            {"venue__mark_max_age": "1s", "mitigations": [{"kind": "grace", "span": "5s"}]},
+        ),
+        "mitigations.0.after_stale",
+        True,
+        False,
+    ),
     "mitigations.[]:rate_limit.market": (
         lambda: cross_crash(mitigations=rationed()["mitigations"]),
         "mitigations.0.market",

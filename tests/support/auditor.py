@@ -6,6 +6,7 @@ their description, and compares its books with the live ledger after every event
 rule with what it judges.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from fractions import Fraction
@@ -60,6 +61,7 @@ from liqsim.events import (
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
+from support.halts import HaltJudge
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
 from support.slicing import Asked, SliceJudge
@@ -166,6 +168,9 @@ class Auditor:
         self._indexed: set[int] = set()
         self._judge_of: list[tuple[int, int]] = [(NO_CAUSE, 0) for _ in scenario.markets]
         self._mark_judges = [MarkJudge(market.mark, self.census) for market in scenario.markets]
+        self._halts = HaltJudge(
+            scenario, self.census, lambda: self._cash[FUND], self._price_in_book
+        )
         self._depths_e6 = [10**6] * len(scenario.markets)
         self._shadow_marks = [0] * len(scenario.markets)
         self._shadow_judge_of = [NO_CAUSE] * len(scenario.markets)
@@ -351,11 +356,22 @@ class Auditor:
         if self._shares is not None and type(event) is not self._shares[1]:
             assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
             self._shares = None
+        is_mitigated = bool(self._prepared.scenario.mitigations)
+        if is_mitigated:
+            self._halts.before(entry, lambda market, bucket: self._units[market][bucket])
         self.entries.append(entry)
         self.census[type(event).TAG] += 1
         self._rules[type(event)](entry, event)
+        if is_mitigated:
+            self._halts.after(entry)
         self._desk_due = isinstance(event, TrancheStarted) and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
+
+    def _price_in_book(self, market: int, at: int) -> int:
+        """Return the live market's price, before the event that is recorded."""
+        desk = self._simulation.context.markets[market]
+        moved = desk.liquidity.displacement(desk.state.book, at)
+        return round(desk.path.at(at) * math.exp(moved))
 
     def _is_for_a_hole(self, entry: Entry, event: FundDrawn) -> bool:
         """Return whether the fund fills what rounding left of a bucket without a position."""
@@ -642,7 +658,12 @@ class Auditor:
 
     def _deposited(self, entry: Entry, event: FundsDeposited) -> None:
         if entry.sim_time_us:
-            assert event.owner_id not in self._open, "acts in a liquidation"
+            if event.owner_id in self._open:
+                (home,), judge = self._legs(event.owner_id), self._halts
+                is_held = judge.is_halted(home, entry.sim_time_us)
+                assert is_held or judge.in_grace(home, entry.sim_time_us), "acts in a liquidation"
+                assert self._open[event.owner_id].tranche is None
+                self.census["topped up while held back"] += 1
             if entry.cause_seq == NO_CAUSE:
                 self._arrives(entry, event)
             elif isinstance(self.entries[entry.cause_seq].event, LiquidationEnded):
@@ -1278,6 +1299,8 @@ class Auditor:
         assert at >= earliest
         if not venue.mark_max_age_us and not self._slicing.judges:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
+            down_until += [span.until for span in self._halts.spans]
+            down_until += self._halts.graces_until(market, at)
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
             assert at in (*free, self._pacing.until(bucket, market))
         self._ordered(entry, entry.seq, earliest)
@@ -1322,11 +1345,17 @@ class Auditor:
 
     def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
         bucket, market = event.bucket_id, event.market_id
+        if self._halts.decides(event):
+            self._halts.decided(entry, event, self._legs(bucket) if bucket >= 0 else [])
+            if bucket < 0:
+                return
         liquidation, mark = self._open[bucket], self._marks[market][0]
         assert liquidation.tranche is None
         assert self._is_due(self._restored_margin(bucket))
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
         assert entry.cause_seq == cause
+        if self._halts.decides(event):
+            return
         asked = self._asked(entry, liquidation, market, self._slice(liquidation, market, mark))
         if self._slicing.is_mine(event.mitigation_id):
             self._slicing.decided(asked, event)
@@ -1622,6 +1651,9 @@ class Auditor:
         elif event.reason is FailedCall.PURSE_SHORT:
             assert is_open
         elif event.reason is FailedCall.RESTORED:
+            assert not tranche.taken
+        elif event.reason is FailedCall.HALTED:
+            assert not is_open
             assert not tranche.taken
         self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
 
@@ -1942,7 +1974,9 @@ class Auditor:
             at = entry.sim_time_us
             self._maybe_free_at.append(at + self._order_us(at))
         is_stale = self._is_stale(event.bucket_id, entry.sim_time_us)
-        liquidation.was_cancelled = event.cancelled_e8 > 0 and not is_stale
+        is_halted = self._halts.is_halted(home, entry.sim_time_us)
+        liquidation.was_cancelled = event.cancelled_e8 > 0 and not (is_stale or is_halted)
+        self.census["rest cancelled by a halt"] += is_halted and event.cancelled_e8 > 0
         if is_stale and event.cancelled_e8 and self._venue.executor != "keepers":
             self.census["rest cancelled on an old mark"] += 1
         if event.cancelled_e8:
@@ -1992,6 +2026,12 @@ class Auditor:
                 assert liquidation.tranche is None
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
+            case UnresolvedReason.HALTED:
+                at = entry.sim_time_us
+                assert liquidation.tranche is None
+                assert any(
+                    self._halts.is_halted(m, at) or self._halts.in_grace(m, at) for m in legs
+                )
             case UnresolvedReason.PACED:
                 until = self._pacing.until(event.bucket_id) or 0
                 assert max(until, self._slicing.waits_until(event.bucket_id)) >= self._end_us
@@ -2019,6 +2059,7 @@ class Auditor:
         for (market, step), price in self._purged.items():
             assert self._simulation.references[market].prices_e8[step] == price
         self._nobody_else_is_due()
+        self._halts.finish()
         self._nobody_forgot_to_act_before(self._end_us)
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"

@@ -758,6 +758,26 @@ def queued(**overrides: Any) -> Raw:
     return engine_cascade(mitigations=[limit], **overrides)
 
 
+def tripped(**overrides: Any) -> Raw:
+    """The crash of the keepers at a venue whose breakers trip, and are followed by a grace."""
+    fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
+    flow = {"observable": "flow", "window": "10s", "above": 20_000}
+    shaken = {"observable": "volatility", "window": "10s", "above": 4}
+    times = {"duration": "15s", "cool_down": "20s"}
+    stages = [{"when": [fall | {"above": Decimal("0.08")}], "duration": "30s"}]
+    calls = {"kind": "breaker", "name": "calls", "when": [fall, flow], "stages": stages} | times
+    risk = {"kind": "breaker", "name": "risk", "action": "halt_new_risk", "when": [shaken]} | times
+    rows = [calls, risk, {"kind": "grace", "span": "4s"}]
+    return changed(keeper_race(mitigations=rows), overrides)
+
+
+def locked(**overrides: Any) -> Raw:
+    """A run that ends inside a halt."""
+    fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
+    row = {"kind": "breaker", "when": [fall], "duration": "1h"}
+    return changed(engine_cascade(mitigations=[row]), overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -793,6 +813,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "in_coins": in_coins,
     "rationed": rationed,
     "queued": queued,
+    "tripped": tripped,
+    "locked": locked,
 }
 """The hand-written scenarios, by name."""
 

@@ -1,0 +1,62 @@
+"""
+Circuit breakers: which level of one is met, and until when that stops what it stops.
+
+Levels are those of the exchanges' market-wide halts (NYSE rule 7.12: 7, 13 and 20 %), conditions
+and cool-downs as venues for perpetuals would set them; a pause on a divergence of prices is that
+of oracle guards such as Aave's price oracle sentinel.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from liqsim.scenario.mitigations import Stage
+
+
+def is_met(level: Stage, observed: Mapping[str, int]) -> bool:
+    """
+    Return whether the conditions of a level hold.
+
+    Args:
+        level: The level.
+        observed: What was observed.
+
+    >>> from liqsim.scenario.mitigations import Condition
+    >>> two = Condition("fall", 10, 100_000), Condition("flow", 10, 5)
+    >>> saw = {"fall": 100_001, "flow": 5}
+    >>> is_met(Stage(two, "any", 1), saw), is_met(Stage(two, "all", 1), saw)
+    (True, False)
+    """
+    holds = (observed[condition.observable] > condition.above_e6 for condition in level.when)
+    return all(holds) if level.join == "all" else any(holds)
+
+
+class Levels:
+    """
+    The levels of a breaker in one scope, and from when on each may halt again.
+
+    Args:
+        levels: The levels, the lowest first.
+        cool_down_us: Least time from the end of a halt until one of its level, or of one below.
+    """
+
+    def __init__(self, levels: Sequence[Stage], cool_down_us: int) -> None:
+        self._levels = levels
+        self._cool_down_us = cool_down_us
+        self._free_at_us = [0] * len(levels)
+
+    def open_at(self, now_us: int) -> list[int]:
+        """Return the numbers, from 1, of the levels that may halt now, the highest first."""
+        count = len(self._levels)
+        return [n for n in range(count, 0, -1) if self._free_at_us[n - 1] <= now_us]
+
+    def halt(self, number: int, now_us: int) -> int:
+        """
+        Note that a level halts now, and return until when.
+
+        >>> levels = Levels([Stage((), "all", 5), Stage((), "any", 9)], 10)
+        >>> levels.halt(1, 0), levels.open_at(14), levels.open_at(15)
+        (5, [2], [2, 1])
+        """
+        until_us = now_us + self._levels[number - 1].duration_us
+        for place in range(number):
+            self._free_at_us[place] = max(self._free_at_us[place], until_us + self._cool_down_us)
+        return until_us

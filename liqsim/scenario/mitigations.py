@@ -16,10 +16,12 @@ class Mitigation:
     Attributes:
         name: Its name, which differs from that of any other; empty stands for its kind.
         market: The market where it acts; empty for all of them.
+        is_on: Whether it is there at all: a row that is off is left out when the scenario is read.
     """
 
     name: str = text("name", default="")
     market: str = text("market", default="")
+    is_on: bool = flag("on", default=True)
 
     @property
     def label(self) -> str:
@@ -138,6 +140,7 @@ class DivergencePause(Mitigation):
         return Breaker(
             name=self.label,
             market=self.market,
+            is_on=self.is_on,
             action="halt_liquidations",
             scope="market",
             when=(Condition("divergence", 1, self.above_e6),),

@@ -908,6 +908,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:rate_limit.{key}": (rationed, f"mitigations.0.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("max_usd", 20_000, 30_000),
             ("span", "10s", "20s"),
             ("window", "rolling", "fixed"),
@@ -928,6 +929,9 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for number, kind, key, one, other in (
+            (0, "breaker", "on", True, False),
+            (1, "divergence_pause", "on", True, False),
+            (2, "grace", "on", True, False),
             (0, "breaker", "action", "halt_liquidations", "halt_new_risk"),
             (0, "breaker", "scope", "market", "venue"),
             (0, "breaker", "market", "", "BTC"),

@@ -219,6 +219,7 @@ class DivergencePause(Mitigation):
         return Breaker(
             name=self.label,
             market=self.market,
+            is_on=self.is_on,
             action="halt_liquidations",
             scope="market",
             when=(Condition("divergence", 1, self.above_e6),),

@@ -1,5 +1,7 @@
 """Every mitigation against the contract that users' own are held against."""
 
+from decimal import Decimal
+
 from liqsim.testing import MitigationContract
 
 
@@ -14,3 +16,20 @@ class TestRateLimitPerFixedSpan(MitigationContract):
     }  # fmt: skip
     inert = {"kind": "rate_limit", "max_usd": 10**11, "window": "fixed"}
     executor = "keepers"
+
+
+class TestBreaker(MitigationContract):
+    mitigation = {
+        "kind": "breaker",
+        "when": [{"observable": "fall", "window": "30s", "above": Decimal("0.02")}],
+        "duration": "10s",
+        "cool_down": "20s",
+    }
+    inert = {"kind": "breaker", "when": [{"observable": "fall", "above": 1}]}
+
+
+class TestDivergencePause(MitigationContract):
+    mitigation = {
+        "kind": "divergence_pause", "above": Decimal("0.004"), "duration": "4s", "cool_down": "5s",
+    }  # fmt: skip
+    inert = {"kind": "divergence_pause", "above": 1_000}

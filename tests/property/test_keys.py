@@ -994,6 +994,9 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for number, kind, key, one, other in (
+            (0, "breaker", "on", True, False),
+            (1, "divergence_pause", "on", True, False),
+            (2, "grace", "on", True, False),
             (0, "breaker", "action", "halt_liquidations", "halt_new_risk"),
             (0, "breaker", "scope", "market", "venue"),
             (0, "breaker", "market", "", "BTC"),

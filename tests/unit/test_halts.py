@@ -34,6 +34,7 @@ from support.scenarios import (
 )
 from support.sinks import ListSink
 
+from liqsim.errors import ScenarioError
 from liqsim.events import (
     Action,
     DecisionRecorded,
@@ -425,6 +426,27 @@ def test_decisions_told_wrongly_are_found_out(changes: dict[str, int], tmp_path:
         found = codes(engine_cascade(mitigations=[rule]), tmp_path / "run.duckdb")
 
     assert "decision" in found
+
+
+@pytest.mark.parametrize(
+    ("row", "place", "bound"),
+    [
+        (breaker(), "mitigations.0.when", "at least one condition"),
+        (breaker(FALL, FALL), "mitigations.0.when.1.observable", "must differ"),
+        (
+            breaker(FALL, stages=[{"when": []}]),
+            "mitigations.0.stages.0.when",
+            "at least one condition",
+        ),
+        (breaker(FALL, cool_down="0s"), "mitigations.0.cool_down", "must be"),
+    ],
+)
+def test_breakers_that_cannot_be_are_refused(row: Raw, place: str, bound: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load(small_scenario(mitigations=[row]))
+
+    assert place in str(refused.value)
+    assert bound in str(refused.value)
 
 
 def test_what_the_defaults_say_can_run() -> None:

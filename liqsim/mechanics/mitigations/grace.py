@@ -26,7 +26,7 @@ def ended_us(
     """
     Return when what a grace follows has last ended; None if nothing has.
 
-    >>> spec = Grace("", "", 10, True, True, False)
+    >>> spec = Grace("", "", True, 10, True, True, False)
     >>> ended_us(spec, halt_us=3, outage_us=None, stale_us=7)
     3
     """

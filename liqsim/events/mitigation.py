@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from liqsim.events.schema import Transfer, identifier, member
+from liqsim.events.schema import Owner, Transfer, amount, identifier, member, signed
 from liqsim.units import BOUND
 
 NOT_OBSERVED = -1
@@ -17,6 +17,9 @@ class Action(IntEnum):
 
     CUT = 0
     DELAYED = 1
+    RAISED = 2
+    LOWERED = 3
+    CHARGED = 4
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -41,6 +44,11 @@ class DecisionRecorded:
         size_e8: Units that the slice may have.
         amount_uusd: What the slice may be worth at the mark when it is put up.
         until_at_us: Not before this.
+        volatility_e6: Annual volatility of the mark.
+        open_interest_uusd: Units that owners are long in the market, at the mark.
+        index_e6: External index.
+        multiplier_e6: Multiple of margin rates at the start, or of a fee, that it has come to.
+        from_at_us: The multiple holds from then on.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -55,3 +63,30 @@ class DecisionRecorded:
     size_e8: int = maybe()
     amount_uusd: int = maybe()
     until_at_us: int = maybe(2**62)
+    volatility_e6: int = maybe()
+    open_interest_uusd: int = maybe()
+    index_e6: int = maybe()
+    multiplier_e6: int = maybe()
+    from_at_us: int = maybe(2**62)
+
+
+@attrs.frozen
+class LeverageFeePaid:
+    """
+    A bucket with high leverage paid a fee on a position into the insurance fund.
+
+    Attributes:
+        bucket_id: The bucket, as an owner.
+        market_id: Which market.
+        quantity_e8: Its position; negative is short.
+        amount_uusd: Value of it x rate x multiple, rounded up, at most what it can pay without
+            becoming due.
+    """
+
+    TAG: ClassVar[str] = "leverage_fee_paid"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("bucket_id", Owner.FUND, "amount_uusd"),)
+
+    bucket_id: int = identifier()
+    market_id: int = identifier()
+    quantity_e8: int = signed()
+    amount_uusd: int = amount()

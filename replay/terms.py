@@ -381,6 +381,40 @@ class ContributionTerms:
 
 
 @attrs.frozen
+class MitigationTerms:
+    """
+    A mitigation.
+
+    Attributes:
+        kind: What sort it is.
+        name: Its name, or its kind.
+        market_id: The market where it acts; None for all.
+        values: Its parameters, as they stand in the TOML.
+    """
+
+    kind: str
+    name: str
+    market_id: int | None
+    values: Mapping[str, Any]
+
+    def usd(self, key: str) -> int:
+        """Return a parameter in USD, in 1e-6."""
+        return _scaled(self.values[key], 6)
+
+    def ratio(self, key: str) -> int:
+        """Return a share or a multiple, in 1e-6."""
+        return _scaled(self.values[key], 6)
+
+    def duration(self, key: str) -> int:
+        """Return a duration in microseconds."""
+        return duration_us(self.values[key])
+
+    def word(self, key: str) -> str:
+        """Return a word."""
+        return str(self.values[key])
+
+
+@attrs.frozen
 class Terms:
     """
     What an audit holds a run to.
@@ -424,6 +458,7 @@ class Terms:
         taker_fee_e6: Fee on the price of an order that an account sends itself.
         traders: How accounts act, by cohort; those of other cohorts hold.
         coin_cohorts: Cohorts whose collateral is coins.
+        mitigations: Mitigations in order.
     """
 
     name: str
@@ -464,6 +499,7 @@ class Terms:
     taker_fee_e6: int
     traders: Mapping[str, TraderTerms]
     coin_cohorts: frozenset[str]
+    mitigations: tuple[MitigationTerms, ...]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -566,7 +602,15 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, cohort in document.get("population", {}).get("cohorts", {}).items()
             if cohort["collateral"] == "coin"
         ),
+        mitigations=tuple(_mitigations(document)),
     )
+
+
+def _mitigations(document: Mapping[str, Any]) -> Iterator[MitigationTerms]:
+    numbers = {name: number for number, name in enumerate(document["markets"])}
+    for row in document.get("mitigations", ()):
+        name = row["name"] or row["kind"]
+        yield MitigationTerms(row["kind"], name, numbers.get(row["market"]), row)
 
 
 def _law_us(law: Mapping[str, Any]) -> tuple[int, int]:

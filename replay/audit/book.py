@@ -28,6 +28,7 @@ from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
+from replay.audit.limits import Pacing
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
@@ -357,6 +358,7 @@ class Book:
         arriving: What is known of the cohort of an account, where new ones may arrive.
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
+        pacing: What mitigations that pace have booked.
     """
 
     terms: Terms
@@ -407,6 +409,7 @@ class Book:
     arriving: Mapping[int, Arriving] = attrs.Factory(dict)
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
+    pacing: Pacing = attrs.Factory(Pacing)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

@@ -12,6 +12,7 @@ from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
     CoinsSettled,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Event,
@@ -49,6 +50,7 @@ from replay.audit import (
     liquidations,
     losses,
     marks,
+    pacing,
     settlement,
     shadow,
     traders,
@@ -87,6 +89,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TradeFilled: traders.trade_filled,
     FundsWithdrawn: traders.funds_withdrawn,
     CoinsSettled: coins.coins_settled,
+    DecisionRecorded: pacing.decision_recorded,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
@@ -107,16 +110,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     coins.check_due(book, entry)
     if book.terms.desk is not None:
         desk.check_due(book, entry)
-    if book.hole is not None and kind not in _SHARED:
-        losses.hole_left(book, entry)
-    if book.funding is not None and kind is not FundingPaid:
-        funding.funding_left(book, entry)
-    if book.run is not None and kind not in _IN_TURN:
-        waterfall.deleveraging_left(book, entry.seq)
-    if book.leaves is not None and kind is not FundsWithdrawn:
-        traders.leaver_stayed(book, entry)
-    if book.paid_in is not None and kind is not TradeFilled:
-        collateral.opening_missing(book, entry)
+    _check_left_over(book, entry, kind)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)
@@ -127,3 +121,19 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if kind in _AFTER:
         _AFTER[kind](book, entry, entry.event)
     return moves
+
+
+def _check_left_over(book: Book, entry: Entry, kind: type[Event]) -> None:
+    """Report what had to come before *entry*, and did not."""
+    if book.hole is not None and kind not in _SHARED:
+        losses.hole_left(book, entry)
+    if book.funding is not None and kind is not FundingPaid:
+        funding.funding_left(book, entry)
+    if book.run is not None and kind not in _IN_TURN:
+        waterfall.deleveraging_left(book, entry.seq)
+    if book.leaves is not None and kind is not FundsWithdrawn:
+        traders.leaver_stayed(book, entry)
+    if book.paid_in is not None and kind is not TradeFilled:
+        collateral.opening_missing(book, entry)
+    if book.pacing.due and kind is not DecisionRecorded:
+        pacing.decision_left(book, entry)

@@ -15,7 +15,6 @@ from liqsim.mechanics.margin import (
 from liqsim.mechanics.waterfall import FeeRates
 from liqsim.scenario.model import Leverage, Near, Rebalance, Return, Stop, Windows
 from liqsim.units import (
-    DAY_US,
     NOTIONAL_DIVISOR,
     RATIO_SCALE,
     ceil_div,

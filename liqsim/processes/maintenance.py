@@ -1,8 +1,8 @@
 """Maintenance over time: the venue's schedule and its mitigations, which multiply."""
 
 from collections.abc import Callable
+from typing import Any
 
-import attrs
 import numpy as np
 
 from liqsim.events import NO_CAUSE, Action, DecisionRecorded, MaintenanceChanged
@@ -87,6 +87,7 @@ class Maintenance:
             if observed is None:
                 continue
             before, multiplier = multiplier, next_multiplier_e6(spec, multiplier, observed)
+            seen: dict[str, Any] = {name: observed}
             if multiplier != before:
                 decision = DecisionRecorded(
                     mitigation_id=number,
@@ -94,8 +95,9 @@ class Maintenance:
                     market_id=self._desk.market_id,
                     multiplier_e6=multiplier,
                     from_at_us=context.now_us + spec.notice_us,
+                    **seen,
                 )
-                self.announce(attrs.evolve(decision, **{name: observed}))
+                self.announce(decision)
 
     def _observer(self, spec: MarginScaling) -> tuple[str, Callable[[], int | None]]:
         """Return where an observation is recorded, and what makes it; None is nothing to see."""

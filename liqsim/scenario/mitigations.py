@@ -9,7 +9,6 @@ import attrs
 from liqsim.scenario.fields import Form, Scalar, choice, duration, pairs, ratio, text, usd
 from liqsim.units import RATIO_SCALE, ceil_div
 
-
 _INDEX = Scalar("index", Form.SCALED, Decimal(0), Decimal(1_000_000), scale=RATIO_SCALE)
 
 

@@ -33,6 +33,7 @@ from liqsim.scenario.model import (
     Venue,
 )
 from liqsim.scenario.owners import OwnerNames
+from liqsim.scenario.scaling_checks import scaling_checks
 from liqsim.scenario.toml import inline
 from liqsim.scenario.trader_checks import traders_checks
 from liqsim.scenario.values import duration_text, instant_of
@@ -103,6 +104,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _cohort(path, node, scenario)
             case Basis():
                 yield from _basis(path, node, tree)
+    yield from scaling_checks(scenario)
     yield from _totals(scenario)
 
 

@@ -29,6 +29,7 @@ from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.audit.limits import Pacing
+from replay.audit.observations import Watched
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
@@ -359,6 +360,7 @@ class Book:
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
         pacing: What mitigations that pace have booked.
+        watched: What mitigations observe period by period.
     """
 
     terms: Terms
@@ -410,6 +412,7 @@ class Book:
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
     pacing: Pacing = attrs.Factory(Pacing)
+    watched: Watched = attrs.Factory(Watched)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -571,10 +574,11 @@ class Book:
 
     def worth_e16(self, bucket: int) -> int:
         """Return what the legs of a bucket are worth, without sign, as maintenance counts them."""
-        return sum(
-            abs(self.position(market, bucket)) * self._counted_at(market, bucket)
-            for market in self.legs(bucket)
-        )
+        return sum(self.leg_worth_e16(market, bucket) for market in self.legs(bucket))
+
+    def leg_worth_e16(self, market: int, bucket: int) -> int:
+        """Return what one leg is worth likewise."""
+        return abs(self.position(market, bucket)) * self._counted_at(market, bucket)
 
     def _counted_at(self, market: int, bucket: int) -> int:
         entry = self.entry_price(market, bucket)

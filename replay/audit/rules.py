@@ -23,6 +23,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationTriggered,
     LiquidationUnresolved,
@@ -43,6 +44,7 @@ from liqsim.events import (
 from replay.audit import (
     coins,
     collateral,
+    decisions,
     desk,
     executions,
     funding,
@@ -51,6 +53,7 @@ from replay.audit import (
     losses,
     marks,
     pacing,
+    scalings,
     settlement,
     shadow,
     traders,
@@ -89,7 +92,8 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TradeFilled: traders.trade_filled,
     FundsWithdrawn: traders.funds_withdrawn,
     CoinsSettled: coins.coins_settled,
-    DecisionRecorded: pacing.decision_recorded,
+    DecisionRecorded: decisions.decision_recorded,
+    LeverageFeePaid: scalings.fee_paid,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
@@ -111,6 +115,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if book.terms.desk is not None:
         desk.check_due(book, entry)
     _check_left_over(book, entry, kind)
+    scalings.look(book, entry)
+    scalings.charge(book, entry)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)

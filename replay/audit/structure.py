@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.eventlog.reader import NULL, Columns, IntArray, LogReader
-from liqsim.events import Event
+from liqsim.events import DecisionRecorded, Event
+from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.events.schema import ENVELOPE, Column, EventClass, columns_of
 from replay.audit.findings import Findings, column_and_text
 
@@ -138,6 +139,8 @@ class Structure:
     def _report(
         self, cls: type[Event], columns: Columns, name: str, wrong: npt.NDArray[np.bool_], why: str
     ) -> None:
+        if cls is DecisionRecorded:  # It may be of no account, or of all markets.
+            wrong = wrong & (columns[name] != NOT_OBSERVED)
         for row in np.flatnonzero(wrong).tolist():
             self.findings.add(
                 "owner_unknown",

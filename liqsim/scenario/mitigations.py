@@ -70,7 +70,7 @@ class MarginScaling(Mitigation):
 
     period_us: int = duration("period", "0.001", default="1m")
     low_e6: int = ratio("low", "0", "1", default=1)
-    high_e6: int = ratio("high", "1", "1000", default=2)
+    high_e6: int = ratio("high", "1", "1000", default=Decimal("1.5"))
     ramp_e6: int = ratio("ramp", "0", "1000", low_open=True, default=Decimal("0.1"))
     restore_e6: int = ratio("restore", "0", "1000", low_open=True, default=Decimal("0.02"))
     notice_us: int = duration("notice", default="1m")

@@ -1,4 +1,4 @@
-"""What must hold of mitigations that look at a market period by period, margin scaling above all."""
+"""What must hold of mitigations that look at a market once per period."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -46,12 +46,13 @@ def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
         if rate_e6:
             most_e6 = min(most_e6, (RATIO_SCALE - 1) * RATIO_SCALE // rate_e6)
         if highest_e6 > most_e6:
-            bound, rate = (Decimal(value) / RATIO_SCALE for value in (most_e6, rate_e6))
-            others = Decimal(before_e6) / RATIO_SCALE
-            yield (
-                ("mitigations", row, "high"),
-                f"must make at most {bound.normalize():f} with what else scales them, "
-                f"{others.normalize():f}, or the highest margin rate of {market.name}, "
-                f"{rate.normalize():f}, does not stay below 1",
+            highest, rate, others = (
+                (Decimal(value) / RATIO_SCALE).normalize()
+                for value in (most_e6 * RATIO_SCALE // before_e6, rate_e6, before_e6)
             )
+            bound = (
+                f"must be at most {highest:f}, or the highest margin rate of {market.name}, "
+                f"{rate:f}, does not stay below 1 times what else scales it, {others:f}"
+            )
+            yield ("mitigations", row, "high"), bound
             return

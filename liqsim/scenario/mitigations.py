@@ -65,6 +65,7 @@ class MarginScaling(Mitigation):
         high_e6: Largest multiplier.
         ramp_e6: Most that the multiplier rises per period.
         restore_e6: Most that it falls per period.
+        grain_e6: What is asked for is rounded up to a multiple of this.
         notice_us: Time from the announcement of a multiplier until it holds.
     """
 
@@ -73,6 +74,7 @@ class MarginScaling(Mitigation):
     high_e6: int = ratio("high", "1", "1000", default=Decimal("1.5"))
     ramp_e6: int = ratio("ramp", "0", "1000", low_open=True, default=Decimal("0.1"))
     restore_e6: int = ratio("restore", "0", "1000", low_open=True, default=Decimal("0.02"))
+    grain_e6: int = ratio("grain", "0", "1000", low_open=True, default=Decimal("0.01"))
     notice_us: int = duration("notice", default="1m")
 
 

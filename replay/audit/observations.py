@@ -58,6 +58,7 @@ class Scaling:
         high_e6: Largest multiplier.
         ramp_e6: Most that it rises per period.
         restore_e6: Most that it falls per period.
+        grain_e6: What it is a multiple of, before that.
         notice_us: From a decision until it holds.
         reference: The observation at which the multiplier is 1.
         points: (since, index), if an index is observed.
@@ -75,6 +76,7 @@ class Scaling:
     high_e6: int
     ramp_e6: int
     restore_e6: int
+    grain_e6: int
     notice_us: int
     reference: int
     points: tuple[tuple[int, int], ...]
@@ -160,6 +162,7 @@ def _scaling(number: int, row: MitigationTerms, market: int, start_unix_us: int)
         high_e6=row.ratio("high"),
         ramp_e6=row.ratio("ramp"),
         restore_e6=row.ratio("restore"),
+        grain_e6=row.ratio("grain"),
         notice_us=row.duration("notice"),
         reference=row.usd("reference_usd") if is_open_interest else row.ratio("reference"),
         points=row.steps("points", start_unix_us) if row.kind == "stress_margin" else (),

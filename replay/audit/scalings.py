@@ -110,7 +110,8 @@ def _report_missing(book: Book, scaling: Scaling) -> None:
 
 def _next(scaling: Scaling, observed: int) -> int:
     """Return the multiplier after an observation."""
-    target = -(-observed * _E6 // scaling.reference)
+    grains = -(-observed * _E6 // (scaling.reference * scaling.grain_e6))
+    target = grains * scaling.grain_e6
     target = max(min(target, scaling.high_e6), scaling.low_e6)
     if target > scaling.multiplier_e6:
         return min(target, scaling.multiplier_e6 + scaling.ramp_e6)

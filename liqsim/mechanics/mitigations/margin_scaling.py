@@ -27,15 +27,16 @@ def next_multiplier_e6(spec: MarginScaling, multiplier_e6: int, observed: int) -
     """
     Return the multiplier that follows *multiplier_e6* once *observed* is seen.
 
-    The target, observed / reference rounded up, is held within bounds; it is gone to by one step.
+    The target, observed / reference rounded up to a grain, is held within bounds; it is gone to by one step.
 
-    >>> spec = DynamicMargin("", "", 60, 10**6, 2 * 10**6, 300_000, 100_000, 0, 60, 10**6)
+    >>> spec = DynamicMargin("", "", 60, 10**6, 2 * 10**6, 300_000, 100_000, 1, 0, 60, 10**6)
     >>> next_multiplier_e6(spec, 10**6, 1_200_000), next_multiplier_e6(spec, 10**6, 3_000_000)
     (1200000, 1300000)
     >>> next_multiplier_e6(spec, 1_300_000, 0), next_multiplier_e6(spec, 1_050_000, 0)
     (1200000, 1000000)
     """
-    target = ceil_div(observed * RATIO_SCALE, reference_of(spec))
+    grain = spec.grain_e6
+    target = ceil_div(observed * RATIO_SCALE, reference_of(spec) * grain) * grain
     target = min(max(target, spec.low_e6), spec.high_e6)
     return min(max(target, multiplier_e6 - spec.restore_e6), multiplier_e6 + spec.ramp_e6)
 
@@ -44,7 +45,7 @@ def index_at(spec: StressMargin, at_us: int) -> int | None:
     """
     Return the index of stress at *at_us*, in 1e-6; None before its first point.
 
-    >>> spec = StressMargin("", "", 1, 0, 1, 1, 1, 0, ((10, 7), (20, 9)), 1)
+    >>> spec = StressMargin("", "", 1, 0, 1, 1, 1, 1, 0, ((10, 7), (20, 9)), 1)
     >>> index_at(spec, 9), index_at(spec, 19), index_at(spec, 20)
     (None, 7, 9)
     """

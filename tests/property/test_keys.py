@@ -911,7 +911,7 @@ ROWS: Final[dict[str, Row]] = {
             ("high", Decimal("1.1"), Decimal("1.3")),
             ("ramp", Decimal("0.1"), Decimal("0.03")),
             ("restore", Decimal("0.01"), Decimal("0.02")),
-            ("grain", Decimal("0.000001"), Decimal("0.17")),
+            ("grain", Decimal("0.000001"), 2),
             ("notice", "1s", "2s"),
         )
     },
@@ -921,7 +921,7 @@ ROWS: Final[dict[str, Row]] = {
         scaled,
         "mitigations.1.reference_usd",
         120_000,
-        130_000,
+        50_000,
     ),
     "mitigations.[]:stress_margin.reference": (scaled, "mitigations.2.reference", 1, 2),
     "mitigations.[]:stress_margin.points.[].from": (

@@ -1237,7 +1237,6 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
             raw["markets"][name]["funding"] = funding
     draw(_growing(raw))
     draw(_coins(raw))
-    draw(scalings(raw, draw(_of(0, 0, 0, 1))))
     return raw
 
 
@@ -1261,18 +1260,17 @@ def scalings(draw: st.DrawFn, raw: Raw, most: int) -> None:
             "notice": draw(_of("0s", "2s", "13s")),
         }
         if kind == "dynamic_margin":
-            rule |= {"half_life": draw(_of("2s", "30s")), "reference": draw(_of(2, 8))}
+            rule |= {"half_life": draw(_of("2s", "30s")), "reference": draw(_of(4, 90))}
         elif kind == "open_interest_margin":
             rule |= {"reference_usd": draw(_of(40_000, 90_000))}
         else:
             index = st.sampled_from((Decimal("0.4"), Decimal("1.2"), 3))
             rule |= {"points": [[at(s), draw(index)] for s in (0, 9, 30, 50)][draw(_of(0, 1)) :]}
         rules.append(rule)
-    if most:
-        for market in raw["markets"].values():  # Rates stay below one together.
-            for change in market["maintenance_changes"]:
-                change["multiplier"] = min(change["multiplier"], Decimal("1.2"))
-    if most and draw(st.booleans()):
+    for market in raw["markets"].values():  # Rates stay below one together.
+        for change in market["maintenance_changes"]:
+            change["multiplier"] = min(change["multiplier"], Decimal("1.2"))
+    if draw(st.booleans()):
         rules.append(
             {
                 "kind": "leverage_fee",

@@ -27,7 +27,8 @@ def next_multiplier_e6(spec: MarginScaling, multiplier_e6: int, observed: int) -
     """
     Return the multiplier that follows *multiplier_e6* once *observed* is seen.
 
-    The target, observed / reference rounded up to a grain, is held within bounds; it is gone to by one step.
+    The target, observed / reference rounded up to a grain, is held within bounds; the multiplier
+    takes one step towards it.
 
     >>> spec = DynamicMargin("", "", 60, 10**6, 2 * 10**6, 300_000, 100_000, 1, 0, 60, 10**6)
     >>> next_multiplier_e6(spec, 10**6, 1_200_000), next_multiplier_e6(spec, 10**6, 3_000_000)

@@ -17,11 +17,13 @@ from support.scenarios import HANDMADE, events_of
 from liqsim.eventlog.schema import MANIFEST_TABLES, statements
 from liqsim.events import (
     EVENT_CLASSES,
+    Action,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Executor,
@@ -33,6 +35,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationOutcome,
     LiquidationTriggered,
@@ -93,6 +96,8 @@ KIND_IN: Final[dict[type[Any], str]] = {
     FundingPaid: "funded",
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
+    DecisionRecorded: "scaled",
+    LeverageFeePaid: "scaled",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -128,6 +133,9 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.REBALANCED, "rebalanced"),
     (TradeReason.RELEVERED, "comeback"),
     (TradeReason.ARRIVED, "newcomers"),
+    (Action.RAISED, "scaled"),
+    (Action.LOWERED, "scaled"),
+    (Action.CHARGED, "scaled"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

@@ -48,6 +48,9 @@ MEMBERS: Final = {
     "Action": {
         "cut": "The next slice is smaller than it would have been.",
         "delayed": "The next slice waits, and may be smaller too.",
+        "raised": "The multiple of margin rates goes up.",
+        "lowered": "The multiple of margin rates goes down.",
+        "charged": "A fee on leverage is due.",
     },
     "Executor": {
         "engine": "The venue's own engine.",

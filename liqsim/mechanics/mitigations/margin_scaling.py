@@ -2,8 +2,8 @@
 Margin rates that follow an observation: what is asked for, and the step towards it.
 
 Volatility, open interest and an index of stress differ in what is observed, and in nothing else.
-Raising margin as volatility rises makes it procyclical (BIS-IOSCO 2015, Principles for financial
-market infrastructures 6.3.3): hence the bounds, the ramp and the notice.
+Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28, on central
+counterparties): hence the bounds, the ramp and the notice.
 """
 
 from liqsim.scenario.mitigations import (

@@ -96,8 +96,8 @@ KIND_IN: Final[dict[type[Any], str]] = {
     FundingPaid: "funded",
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
-    DecisionRecorded: "scaled",
     LeverageFeePaid: "scaled",
+    DecisionRecorded: "rationed",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -136,6 +136,9 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Action.RAISED, "scaled"),
     (Action.LOWERED, "scaled"),
     (Action.CHARGED, "scaled"),
+    (UnresolvedReason.PACED, "queued"),
+    (Action.CUT, "rationed"),
+    (Action.DELAYED, "rationed"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

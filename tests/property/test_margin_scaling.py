@@ -48,7 +48,7 @@ _INERT: list[Raw] = [
     {"kind": "dynamic_margin", "period": "2s", "low": 1, "high": 1},
     {"kind": "open_interest_margin", "period": "2s", "reference_usd": 1, "high": 1},
     {"kind": "stress_margin", "period": "2s"},
-    {"kind": "leverage_fee", "period": "2s", "rate": 0},
+    {"kind": "leverage_fee", "period": "2s", "rate": 0, "name": "for nothing"},
     {"kind": "leverage_fee", "period": "2s", "leverage": 1_000_000},
 ]
 

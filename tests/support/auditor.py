@@ -63,6 +63,7 @@ from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.mitigations import LeverageFee, MarginScaling
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.marks import MarkJudge
+from support.pacing_judge import PacingJudge
 from support.scalings import ScalingJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
@@ -243,6 +244,7 @@ class Auditor:
             DecisionRecorded: self._decided,
             LeverageFeePaid: self._leverage_fee_paid,
         }
+        self._pacing = PacingJudge(scenario, self.census)
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -1033,11 +1035,6 @@ class Auditor:
             self._judged = market, entry.seq
             self._shadow_judged(entry, market)
 
-    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
-        spec = self._prepared.scenario.mitigations[event.mitigation_id]
-        if isinstance(spec, MarginScaling | LeverageFee):
-            self._scalings.decided(entry, event)
-
     def _leverage_fee_paid(self, entry: Entry, event: LeverageFeePaid) -> None:
         self._scalings.paid(entry, event)
         self._pay(event.bucket_id, FUND, event.amount_uusd)
@@ -1326,7 +1323,8 @@ class Auditor:
         assert at >= earliest
         if not venue.mark_max_age_us:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
-            assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            assert at in (*free, self._pacing.until(bucket, market))
         self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
         assert self._is_due(self._restored_margin(bucket))
@@ -1339,15 +1337,15 @@ class Auditor:
         at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
         share = -(-at_trigger * venue.tranches.share_e6 // 10**6)
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
-        size = min(whole, share, cap)
-        if 0 < (whole - size) * mark < venue.tranches.min_uusd * _E16:
-            size = whole
-            self.census["dust taken along"] += 1
+        size = self._slice(liquidation, market, mark)
+        self.census["dust taken along"] += min(share, cap) < size
+        whole_slice, size = size, self._pacing.size(at, bucket, market, size, mark)
+        self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
         assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
-        if size < whole:
+        if size == whole_slice < whole:
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
         nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
@@ -1355,6 +1353,29 @@ class Auditor:
         tranche.units, tranche.mark = units, mark
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
+
+    def _slice(self, liquidation: _Liquidation, market: int, mark: int) -> int:
+        """Return the units of the next slice of a leg, if no mitigation makes it smaller."""
+        bucket, tranches = liquidation.bucket, self._venue.tranches
+        whole = self._base(market, bucket, abs(self._units[market][bucket]), mark)
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        share = -(-at_trigger * tranches.share_e6 // 10**6)
+        size = min(whole, share, max(tranches.max_uusd * _E16 // mark, 1))
+        return whole if (whole - size) * mark < tranches.min_uusd * _E16 else size
+
+    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        spec = self._prepared.scenario.mitigations[event.mitigation_id]
+        if isinstance(spec, MarginScaling | LeverageFee):
+            self._scalings.decided(entry, event)
+            return
+        bucket, market = event.bucket_id, event.market_id
+        liquidation, mark = self._open[bucket], self._marks[market][0]
+        assert liquidation.tranche is None
+        assert self._is_due(self._restored_margin(bucket))
+        cause = liquidation.settled_seq if liquidation.count else liquidation.seq
+        assert entry.cause_seq == cause
+        wanted = self._slice(liquidation, market, mark)
+        self._pacing.decided(entry.sim_time_us, wanted, mark, event)
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -2009,6 +2030,10 @@ class Auditor:
                 assert liquidation.tranche is None
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
+            case UnresolvedReason.PACED:
+                until = self._pacing.until(event.bucket_id, event.market_id)
+                assert until is not None
+                assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

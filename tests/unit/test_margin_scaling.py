@@ -12,11 +12,12 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
-from support.scenarios import Raw, at, knots, load, market, scaled, small_scenario
+from support.scenarios import Raw, at, knots, listed, load, market, scaled, small_scenario
 from unit.handmade_log import tamper
 from unit.test_settlement_paths import FIRST, LONG, SECOND, SHORT, Run
 
 from liqsim.errors import ScenarioError
+from liqsim.eventlog.reader import open_log
 from liqsim.events import (
     Action,
     DecisionRecorded,
@@ -29,6 +30,7 @@ from liqsim.events import (
 from liqsim.processes import leverage_fees, maintenance
 from liqsim.processes.volatility import VolatilityOfMark
 from liqsim.runner import run_to_log
+from replay.measures import measures
 from replay.verify import verify
 
 RULE: Final = {
@@ -147,6 +149,23 @@ def test_who_is_due_by_a_raised_rate_alone_is_liquidated_by_rule() -> None:
     change = run.entries[trigger.cause_seq]
     assert isinstance(change.event, MaintenanceChanged)
     assert run.entries[change.cause_seq].sim_time_us == 10_000_000
+
+
+def test_what_is_asked_on_top_is_the_most_at_one_change(tmp_path: Path) -> None:
+    points = [[at(5), Decimal("1.2")], [at(15), Decimal("1.5")], [at(35), Decimal("0.5")]]
+    rows = listed(("a", "ETH", 10, 100, 100), ("b", "ETH", -4, 100, 100))
+    rule = RULE | {"kind": "stress_margin", "points": points, "low": Decimal("0.5")}
+    run_to_log(load(under(rule, population={"accounts": rows})), tmp_path / "run.duckdb")
+
+    # 1 % of 1,000 and of 400 are 14.
+    with open_log(tmp_path / "run.duckdb") as log:
+        assert measures(log)["margin_asked_usd"] == "7.000000"
+        rows = log.rows("select multiplier, at_start_usd, more_usd from margins_asked order by seq")
+    assert rows == [
+        (Decimal("1.2"), 14, Decimal("2.8")),
+        (Decimal("1.5"), 14, 7),
+        (Decimal("0.5"), 14, -7),
+    ]
 
 
 # Fees on leverage ---------------------------------------------------------------------------------

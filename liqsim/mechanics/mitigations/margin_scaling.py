@@ -6,6 +6,9 @@ Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28,
 counterparties): hence the bounds, the ramp and the notice.
 """
 
+from bisect import bisect_right
+from operator import itemgetter
+
 from liqsim.scenario.mitigations import (
     DynamicMargin,
     MarginScaling,
@@ -50,5 +53,5 @@ def index_at(spec: StressMargin, at_us: int) -> int | None:
     >>> index_at(spec, 9), index_at(spec, 19), index_at(spec, 20)
     (None, 7, 9)
     """
-    known = [index for from_us, index in spec.points if from_us <= at_us]
-    return known[-1] if known else None
+    known = bisect_right(spec.points, at_us, key=itemgetter(0))
+    return spec.points[known - 1][1] if known else None

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from liqsim.scenario.fields import Form, Scalar, choice, duration, pairs, ratio, text, usd
+from liqsim.scenario.fields import Form, Scalar, choice, duration, flag, pairs, ratio, text, usd
 from liqsim.units import RATIO_SCALE, ceil_div
 
 _INDEX = Scalar("index", Form.SCALED, Decimal(0), Decimal(1_000_000), scale=RATIO_SCALE)
@@ -20,10 +20,12 @@ class Mitigation:
     Attributes:
         name: Its name, which differs from that of any other; empty stands for its kind.
         market: The market where it acts; empty for all of them.
+        is_on: Whether it is there at all: a row that is off is left out when the scenario is read.
     """
 
     name: str = text("name", default="")
     market: str = text("market", default="")
+    is_on: bool = flag("on", default=True)
 
     @property
     def label(self) -> str:

@@ -897,6 +897,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:rate_limit.{key}": (rationed, f"mitigations.0.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("max_usd", 20_000, 30_000),
             ("span", "10s", "20s"),
             ("window", "rolling", "fixed"),
@@ -925,6 +926,7 @@ ROWS: Final[dict[str, Row]] = {
         f"mitigations.[]:{kind}.{key}": (scaled, f"mitigations.{row}.{key}", one, other)
         for row, kind in enumerate(("dynamic_margin", "open_interest_margin", "stress_margin"))
         for key, one, other in (
+            ("on", True, False),
             ("market", "ETH", "BTC"),
             ("period", "4s", "5s"),
             ("low", Decimal("0.9"), 1),
@@ -965,6 +967,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:leverage_fee.{key}": (scaled, f"mitigations.3.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("market", "ETH", "BTC"),
             ("period", "10s", "15s"),
             ("leverage", 6, 9),

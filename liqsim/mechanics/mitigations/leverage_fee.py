@@ -12,7 +12,7 @@ def fee_multiplier_e6(spec: LeverageFee, volatility_e6: int) -> int:
     """
     Return the multiple of the rate at an annual volatility, rounded up, at most the largest.
 
-    >>> spec = LeverageFee("", "", 1, 10**7, 100, 1, 800_000, 3 * 10**6)
+    >>> spec = LeverageFee("", "", True, 1, 10**7, 100, 1, 800_000, 3 * 10**6)
     >>> fee_multiplier_e6(spec, 1_200_000), fee_multiplier_e6(spec, 8_000_000)
     (1500000, 3000000)
     """
@@ -25,7 +25,7 @@ def leverage_fee_uusd(
     """
     Return what a position worth *notional_e16* pays, rounded up, of *room_uusd* that it can.
 
-    >>> spec = LeverageFee("", "", 1, 10**7, 100, 1, 800_000, 3 * 10**6)
+    >>> spec = LeverageFee("", "", True, 1, 10**7, 100, 1, 800_000, 3 * 10**6)
     >>> leverage_fee_uusd(spec, 1_500_000, 5_000 * 10**16, 10**9)  # 0.01 % x 1.5 of 5,000 USD
     750000
     >>> leverage_fee_uusd(spec, 1_500_000, 5_000 * 10**16, 600_000)

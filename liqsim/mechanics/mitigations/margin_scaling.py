@@ -33,7 +33,7 @@ def next_multiplier_e6(spec: MarginScaling, multiplier_e6: int, observed: int) -
     The target, observed / reference rounded up to a grain, is held within bounds; the multiplier
     takes one step towards it.
 
-    >>> spec = DynamicMargin("", "", 60, 10**6, 2 * 10**6, 300_000, 100_000, 1, 0, 60, 10**6)
+    >>> spec = DynamicMargin("", "", True, 60, 10**6, 2 * 10**6, 300_000, 100_000, 1, 0, 60, 10**6)
     >>> next_multiplier_e6(spec, 10**6, 1_200_000), next_multiplier_e6(spec, 10**6, 3_000_000)
     (1200000, 1300000)
     >>> next_multiplier_e6(spec, 1_300_000, 0), next_multiplier_e6(spec, 1_050_000, 0)
@@ -49,7 +49,7 @@ def index_at(spec: StressMargin, at_us: int) -> int | None:
     """
     Return the index of stress at *at_us*, in 1e-6; None before its first point.
 
-    >>> spec = StressMargin("", "", 1, 0, 1, 1, 1, 1, 0, ((10, 7), (20, 9)), 1)
+    >>> spec = StressMargin("", "", True, 1, 0, 1, 1, 1, 1, 0, ((10, 7), (20, 9)), 1)
     >>> index_at(spec, 9), index_at(spec, 19), index_at(spec, 20)
     (None, 7, 9)
     """

@@ -1,0 +1,43 @@
+"""Every mitigation against the contract that users' own are held against."""
+
+from liqsim.testing import MitigationContract
+from liqsim.testing.strategies import at
+
+
+class TestRateLimit(MitigationContract):
+    mitigation = {"kind": "rate_limit", "max_usd": 60_000, "span": "10s", "least_usd": 1_000}
+    inert = {"kind": "rate_limit", "max_usd": 10**11}
+
+
+class TestRateLimitPerFixedSpan(MitigationContract):
+    mitigation = {
+        "kind": "rate_limit", "max_usd": 40_000, "span": "5s", "least_usd": 0, "window": "fixed",
+    }  # fmt: skip
+    inert = {"kind": "rate_limit", "max_usd": 10**11, "window": "fixed"}
+    executor = "keepers"
+
+
+class TestDynamicMargin(MitigationContract):
+    mitigation = {
+        "kind": "dynamic_margin", "period": "5s", "reference": 5, "high": 2, "notice": "5s",
+    }  # fmt: skip
+    inert = {"kind": "dynamic_margin", "period": "5s", "high": 1}
+
+
+class TestOpenInterestMargin(MitigationContract):
+    mitigation = {
+        "kind": "open_interest_margin", "period": "5s", "reference_usd": 100_000, "low": 0.5,
+    }  # fmt: skip
+    inert = {"kind": "open_interest_margin", "period": "5s", "reference_usd": 10**11}
+
+
+class TestStressMargin(MitigationContract):
+    mitigation = {
+        "kind": "stress_margin", "period": "5s", "points": [[at(40), 2], [at(120), 1]],
+    }  # fmt: skip
+    inert = {"kind": "stress_margin", "period": "5s"}
+
+
+class TestLeverageFee(MitigationContract):
+    mitigation = {"kind": "leverage_fee", "period": "20s", "leverage": 4, "reference": 5}
+    inert = {"kind": "leverage_fee", "period": "20s", "leverage": 1_000_000}

@@ -35,11 +35,13 @@ from liqsim.processes.contributions import Contributions
 from liqsim.processes.depth import depth_schedule
 from liqsim.processes.funding import funding_schedule
 from liqsim.processes.keepers import Keepers
-from liqsim.processes.maintenance import maintenance_schedule
+from liqsim.processes.leverage_fees import leverage_fees
+from liqsim.processes.maintenance import Maintenance
 from liqsim.processes.marks import Marks
 from liqsim.processes.traders import Traders
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
+from liqsim.scenario.mitigations import LeverageFee
 from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.scenario.model import Oracle as OracleSpec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
@@ -412,8 +414,14 @@ class Simulation:
                 marks.add(kind, feed, feed.undisplaced() if has_impact else None)
             marks.start()
             context.start(depth_schedule(context, desk))
-            context.start(maintenance_schedule(context, desk, venue))
+            Maintenance(context, desk, venue).start()
             context.start(funding_schedule(context, desk, venue))
+            for number, mitigation in enumerate(scenario.mitigations):
+                if isinstance(mitigation, LeverageFee) and mitigation.market in (
+                    "",
+                    desk.spec.name,
+                ):
+                    context.start(leverage_fees(context, desk, venue, number, mitigation))
         for actor in self._actors:
             context.start(actor(context))
         return venue

@@ -162,8 +162,12 @@ Function = tuple[str, Callable[..., Any], Sequence[str], str]
 """Name, function, types of its parameters, type of its result."""
 
 
-def statements(terms: Terms | None) -> Iterator[str]:
-    """Yield the tables of parameters that views read; empty without *terms*."""
+def statements(terms: Terms | None, in_force: Iterable[tuple[int, int]] = ()) -> Iterator[str]:
+    """
+    Yield the tables of parameters that views read; empty without *terms*.
+
+    Maintenance is tabled for every (market, multiplier in 1e-6) *in_force* at some time.
+    """
     markets = terms.markets if terms is not None else ()
     due_at_zero = terms is not None and terms.due_at_zero
     books = [
@@ -184,7 +188,8 @@ def statements(terms: Terms | None) -> Iterator[str]:
     yield _table("scenario_books", columns, books)
     by_size, by_notional = [], []
     for number, market in enumerate(markets):
-        for multiplier_e6 in sorted({10**6, *(m for _, m in market.maintenance_changes)}):
+        changed = {multiplier_e6 for of, multiplier_e6 in in_force if of == number}
+        for multiplier_e6 in sorted({10**6, *changed}):
             below = less_e22 = 0
             for start, rate in market.rule_at(multiplier_e6).tiers:
                 less_e22 += (rate - below) * start * 10**10
@@ -274,7 +279,9 @@ def define_books(log: LogReader) -> None:
         "select market_id, arg_min(price, sim_time) from reference_prices group by market_id"
     )
     starts_e8 = {market: int(price.scaleb(8)) for market, price in starts if price}
-    for statement in statements(terms):
+    changes = log.rows("select distinct market_id, multiplier from maintenance_changed")
+    in_force = [(market, int(multiplier.scaleb(6))) for market, multiplier in changes if multiplier]
+    for statement in statements(terms, in_force):
         log.define(statement)
     for function in functions(terms, starts_e8):
         log.define_function(*function)

@@ -26,6 +26,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationTriggered,
     LossSocialised,
@@ -143,6 +144,10 @@ def _contributed(e: ContributionPaid) -> tuple[Move, ...]:
     return (e.backer_id, USD, -e.amount_uusd), (FUND, USD, e.amount_uusd)
 
 
+def _leverage_fee(e: LeverageFeePaid) -> tuple[Move, ...]:
+    return (e.bucket_id, USD, -e.amount_uusd), (FUND, USD, e.amount_uusd)
+
+
 def _funding(e: FundingPaid) -> tuple[Move, ...]:
     return (e.bucket_id, USD, -e.amount_uusd), (MAKERS, USD, e.amount_uusd)
 
@@ -178,6 +183,7 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     LossSocialised: _shared,
     ContributionPaid: _contributed,
     FundingPaid: _funding,
+    LeverageFeePaid: _leverage_fee,
     TradeFilled: _traded,
     FundsWithdrawn: _withdrawn,
     CoinsDeposited: _coins_deposited,

@@ -98,6 +98,12 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "loss of liquidated accounts, USD",
         "What they were given less what they are worth at the end, in owner_profits.",
     ),
+    "margin_asked_usd": Measure(
+        "usd",
+        "margin asked on top, USD",
+        "Largest sum of more_usd over the markets at one change of rates, in margins_asked; "
+        "at least 0: what accounts had to have more than under the rates of the start.",
+    ),
     "hedges_broken_usd": Measure(
         "usd",
         "hedges broken, USD",
@@ -185,6 +191,10 @@ def _more(log: LogReader) -> dict[str, Any]:
                 as solvent_accounts_closed,
             (select -sum(profit_usd) from owner_profits where is_liquidated)
                 as liquidated_accounts_loss_usd,
+            (
+                select greatest(max(more_usd), 0)
+                from (select sum(more_usd) as more_usd from margins_asked group by seq)
+            ) as margin_asked_usd,
             (
                 select sum(abs(quantity)::decimal(38, 8) * price)
                 from position_deleveraged

@@ -232,6 +232,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "halts": ("count", "Halts that breakers announced, of liquidations or of new risk."),
     "halted_us": ("us", "Microseconds in which liquidations were halted in some market."),
     "risk_halted_us": ("us", "Microseconds in which new risk was halted in some market."),
+    "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -471,7 +472,8 @@ def _fund(log: LogReader) -> dict[str, Any]:
             min(balance_usd) as fund_lowest_usd,
             arg_max(balance_usd, seq) as fund_end_usd,
             sum(amount_usd) filter (where movement = 'surplus') as surplus_usd,
-            sum(amount_usd) filter (where movement = 'contribution') as contributed_usd
+            sum(amount_usd) filter (where movement = 'contribution') as contributed_usd,
+            sum(amount_usd) filter (where movement = 'leverage fee') as leverage_fees_usd
         from fund
         """,
     ) | _one(

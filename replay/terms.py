@@ -409,6 +409,11 @@ class MitigationTerms:
         """Return a duration in microseconds."""
         return duration_us(self.values[key])
 
+    def steps(self, key: str, start_unix_us: int) -> tuple[tuple[int, int], ...]:
+        """Return (since, level) of a step function, levels in 1e-6."""
+        rows = self.values[key]
+        return tuple((_instant(since) - start_unix_us, _scaled(level, 6)) for since, level in rows)
+
     def word(self, key: str) -> str:
         """Return a word."""
         return str(self.values[key])

@@ -27,9 +27,11 @@ from replay.audit.judges import JUDGES
 from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
 from replay.audit.money import Money
+from replay.audit.observations import watched_of
 from replay.audit.openings import Openings
 from replay.audit.prices import Prices
 from replay.audit.rules import apply_checked
+from replay.audit.scalings import all_looked
 from replay.audit.structure import Structure
 from replay.audit.triggers import Triggers
 from replay.fold import Fold
@@ -96,6 +98,7 @@ def verify_open(log: LogReader, progress: Progress | None = None) -> list[Findin
         all_over(book, is_sealed=is_sealed)
         if is_sealed:
             halts.finish(book)
+            all_looked(book)
             triggers.others_due(book, None)
             book.contributions.check_missing(book.terms.end_us)
     return findings.in_order()
@@ -142,6 +145,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         pacing=pacing_of(terms.mitigations, JUDGES),
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
+        watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

@@ -66,6 +66,7 @@ VIEWS: Final = (
     "coin_settlements",
     "owner_profits",
     "halts",
+    "margins_asked",
     "decisions",
 )
 """Every view; a later one may use an earlier one."""
@@ -116,6 +117,7 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "funds_withdrawn": "withdrawals.seq",
     "coins_deposited": "coin_deposits.seq",
     "coins_settled": "coin_settlements.seq",
+    "leverage_fee_paid": "fund.seq",
     "decision_recorded": "decisions.seq",
 }
 """Where a reader finds each kind of event: the column of a view with the number of every one."""

@@ -35,6 +35,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationOutcome,
     LiquidationTriggered,
@@ -95,6 +96,7 @@ KIND_IN: Final[dict[type[Any], str]] = {
     FundingPaid: "funded",
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
+    LeverageFeePaid: "scaled",
     DecisionRecorded: "rationed",
 }
 
@@ -131,6 +133,9 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.REBALANCED, "rebalanced"),
     (TradeReason.RELEVERED, "comeback"),
     (TradeReason.ARRIVED, "newcomers"),
+    (Action.RAISED, "scaled"),
+    (Action.LOWERED, "scaled"),
+    (Action.CHARGED, "scaled"),
     (UnresolvedReason.PACED, "queued"),
     (Action.CUT, "rationed"),
     (Action.DELAYED, "rationed"),

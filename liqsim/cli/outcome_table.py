@@ -42,6 +42,7 @@ _TRADED: Final = (
     "relevered_usd",
     "arrived_usd",
     "funding_usd",
+    "leverage_fees_usd",
 )
 _STILL_DUE: Final = ("unresolved_buckets", "unresolved_usd", "unresolved_shortfall_usd")
 _BASIS: Final = ("fact", "fitted", "assumed")
@@ -305,6 +306,7 @@ def _traders(outcome: Mapping[str, Any]) -> list[Line]:
         Line("levered up", usd(outcome["relevered_usd"]), "in profit"),
         Line("newly arrived", usd(outcome["arrived_usd"]), _arrived(outcome)),
         Line("paid as funding", usd(outcome["funding_usd"]), "to the makers, net"),
+        Line("paid for leverage", usd(outcome["leverage_fees_usd"]), "into the fund"),
     ]
 
 

@@ -35,7 +35,7 @@ from liqsim.events.market import (
     ShadowUpdated,
     UpdateReason,
 )
-from liqsim.events.mitigation import Action, DecisionRecorded
+from liqsim.events.mitigation import Action, DecisionRecorded, LeverageFeePaid
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
 from liqsim.events.trading import FundsWithdrawn, TradeFilled, TradeReason
 from liqsim.events.waterfall import (
@@ -84,6 +84,7 @@ Event = (
     | CoinsDeposited
     | CoinsSettled
     | DecisionRecorded
+    | LeverageFeePaid
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -130,6 +131,7 @@ __all__ = [
     "FundsWithdrawn",
     "InventorySold",
     "KeeperCallFailed",
+    "LeverageFeePaid",
     "LiquidationEnded",
     "LiquidationOutcome",
     "LiquidationTriggered",

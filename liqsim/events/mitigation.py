@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from liqsim.events.schema import Transfer, identifier, member
+from liqsim.events.schema import Owner, Transfer, amount, identifier, member, signed
 from liqsim.units import BOUND
 
 NOT_OBSERVED = -1
@@ -19,6 +19,9 @@ class Action(IntEnum):
     DELAYED = 1
     HALTED = 2
     RISK_HALTED = 3
+    RAISED = 4
+    LOWERED = 5
+    CHARGED = 6
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -53,10 +56,15 @@ class DecisionRecorded:
         seen_market_id: The market that was observed.
         fall_e6: Fall of its mark from the highest that stood in the window, as a share of that.
         rise_e6: Rise of its mark from the lowest that stood in the window, as a share of that.
-        volatility_e6: Realised volatility of its mark over the window, annualised.
+        volatility_e6: Annual volatility of its mark, realised or weighted, as the page of the kind
+            says.
         drawdown_e6: Fall of the fund from its highest balance so far, as a share of that.
         divergence_e6: Distance of its book's market price from the oracle's, as a share of that.
         ended_at_us: When what it follows had ended.
+        open_interest_uusd: Units that owners are long in the market, at the mark.
+        index_e6: External index.
+        multiplier_e6: Multiple of margin rates at the start, or of a fee, that it has come to.
+        from_at_us: The multiple holds from then on.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -82,3 +90,29 @@ class DecisionRecorded:
     drawdown_e6: int = maybe()
     divergence_e6: int = maybe()
     ended_at_us: int = maybe(2**62)
+    open_interest_uusd: int = maybe()
+    index_e6: int = maybe()
+    multiplier_e6: int = maybe()
+    from_at_us: int = maybe(2**62)
+
+
+@attrs.frozen
+class LeverageFeePaid:
+    """
+    A bucket with high leverage paid a fee on a position into the insurance fund.
+
+    Attributes:
+        bucket_id: The bucket, as an owner.
+        market_id: Which market.
+        quantity_e8: Its position; negative is short.
+        amount_uusd: Value of it x rate x multiple, rounded up, at most what it can pay without
+            becoming due.
+    """
+
+    TAG: ClassVar[str] = "leverage_fee_paid"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("bucket_id", Owner.FUND, "amount_uusd"),)
+
+    bucket_id: int = identifier()
+    market_id: int = identifier()
+    quantity_e8: int = signed()
+    amount_uusd: int = amount()

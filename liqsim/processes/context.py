@@ -33,6 +33,7 @@ class Priority(IntEnum):
     """Who goes first among wake-ups of one instant, after what SimPy itself schedules."""
 
     DEPTH = 10
+    FEES = 11
     RULES = 12
     FUNDING = 13
     FUND = 15

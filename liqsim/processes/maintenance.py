@@ -1,13 +1,117 @@
-"""Maintenance over time: the venue's scheduled changes of a market's rates."""
+"""Maintenance over time: the venue's schedule and its mitigations, which multiply."""
 
-from liqsim.events import MaintenanceChanged
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from liqsim.events import NO_CAUSE, Action, DecisionRecorded, MaintenanceChanged
+from liqsim.mechanics.mitigations.margin_scaling import index_at, next_multiplier_e6
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.venue import Venue
+from liqsim.processes.volatility import VolatilityOfMark
+from liqsim.scenario.mitigations import (
+    DynamicMargin,
+    MarginScaling,
+    OpenInterestMargin,
+    StressMargin,
+    product_e6,
+)
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+_SCHEDULE = -1
+"""The part of the product that is the schedule's; others are numbers of mitigations."""
 
 
-def maintenance_schedule(context: Context, desk: MarketDesk, venue: Venue) -> Process:
-    """Change the maintenance of a market when its schedule says so."""
-    for change in desk.spec.maintenance_changes:
-        yield context.wake(change.at_us - context.now_us, Priority.RULES)
-        event = MaintenanceChanged(desk.market_id, change.multiplier_e6)
-        venue.maintenance_changed(desk.market_id, context.journal.append(event))
+class Maintenance:
+    """
+    The margin rates of one market over time: the product of all that scales them.
+
+    Whatever changes at one instant does so in one event.
+
+    Args:
+        context: The run.
+        desk: The market.
+        venue: Judges the accounts when rates change.
+    """
+
+    def __init__(self, context: Context, desk: MarketDesk, venue: Venue) -> None:
+        self._context = context
+        self._desk = desk
+        self._venue = venue
+        self._parts: dict[int, int] = {}
+        self._is_pending = self._is_scheduled = False
+        self._cause = NO_CAUSE
+
+    def start(self) -> None:
+        """Have the rates follow the schedule, and what mitigations observe."""
+        self._context.start(self._schedule())
+        for number, spec in self._context.scenario.scalings(self._desk.spec):
+            self._context.start(self._scaled(number, spec))
+
+    def announce(self, decision: DecisionRecorded) -> None:
+        """Record *decision*, and have the multiplier in it hold from the instant in it."""
+        seq = self._context.journal.append(decision)
+        wait = decision.from_at_us - self._context.now_us
+        number, multiplier = decision.mitigation_id, decision.multiplier_e6
+        self._context.call(wait, Priority.RULES, self._set, number, multiplier, seq)
+
+    def _set(self, part: int, multiplier_e6: int, cause: int) -> None:
+        self._parts[part] = multiplier_e6
+        self._cause = max(self._cause, cause)
+        if not self._is_pending:
+            self._is_pending = True
+            rank = 1 + self._desk.market_id
+            self._context.call(0, Priority.RULES, self._enact, rank=rank)
+
+    def _enact(self) -> None:
+        market_id, product = self._desk.market_id, product_e6(self._parts.values())
+        is_scheduled, cause = self._is_scheduled, self._cause
+        self._is_pending, self._is_scheduled, self._cause = False, False, NO_CAUSE
+        if is_scheduled or product != self._desk.state.maintenance_e6:
+            event = MaintenanceChanged(market_id, product)
+            self._venue.maintenance_changed(market_id, self._context.journal.append(event, cause))
+
+    def _schedule(self) -> Process:
+        for change in self._desk.spec.maintenance_changes:
+            yield self._context.wake(change.at_us - self._context.now_us, Priority.RULES)
+            self._is_scheduled = True
+            self._set(_SCHEDULE, change.multiplier_e6, NO_CAUSE)
+
+    def _scaled(self, number: int, spec: MarginScaling) -> Process:
+        context, multiplier = self._context, RATIO_SCALE
+        name, observe = self._observer(spec)
+        while True:
+            yield context.wake(spec.period_us, Priority.RULES)
+            observed = observe()
+            if observed is None:
+                continue
+            before, multiplier = multiplier, next_multiplier_e6(spec, multiplier, observed)
+            seen: dict[str, Any] = {name: observed}
+            if multiplier != before:
+                decision = DecisionRecorded(
+                    mitigation_id=number,
+                    action=Action.RAISED if multiplier > before else Action.LOWERED,
+                    market_id=self._desk.market_id,
+                    multiplier_e6=multiplier,
+                    from_at_us=context.now_us + spec.notice_us,
+                    **seen,
+                )
+                self.announce(decision)
+
+    def _observer(self, spec: MarginScaling) -> tuple[str, Callable[[], int | None]]:
+        """Return where an observation is recorded, and what makes it; None is nothing to see."""
+        if isinstance(spec, StressMargin):
+            return "index_e6", lambda: index_at(spec, self._context.now_us)
+        if isinstance(spec, OpenInterestMargin):
+            return "open_interest_uusd", self._open_interest_uusd
+        assert isinstance(spec, DynamicMargin)
+        return "volatility_e6", VolatilityOfMark(self._desk, spec.period_us, spec.half_life_us).look
+
+    def _open_interest_uusd(self) -> int | None:
+        mark = self._desk.state.mark_e8
+        units = self._context.world.ledger.units[self._desk.market_id]
+        # In two parts, as the sum of many need not fit its type.
+        whole, rest = np.divmod(units[units > 0], RATIO_SCALE)
+        open_e8 = int(whole.sum()) * RATIO_SCALE + int(rest.sum())
+        return open_e8 * mark // NOTIONAL_DIVISOR if mark else None

@@ -477,13 +477,21 @@ class Margins:
         else:
             self._restored[home].remove(bucket)
 
+    def notional_of_leg(self, desk: MarketDesk, bucket: int) -> int:
+        """Return what one of its legs is worth at the mark, in USD x 1e-16, without sign."""
+        entry = self._holdings.entry_views[desk.market_id][bucket]
+        price = desk.rule.price_that_counts(self._mark(desk.state), entry)
+        return abs(self.position(desk, bucket)) * price
+
+    def is_leveraged(self, bucket: int, leverage_e6: int) -> bool:
+        """Return whether its legs are worth more than a multiple of its equity at the marks."""
+        legs = self.legs(bucket)
+        equity = self._holdings.cash_view[bucket] * NOTIONAL_DIVISOR
+        equity += sum(self.exposure(desk, bucket) * self._mark(desk.state) for desk in legs)
+        return self._notional(bucket) * RATIO_SCALE > leverage_e6 * equity
+
     def _notional(self, bucket: int) -> int:
-        notional = 0
-        for desk in self.legs(bucket):
-            entry = self._holdings.entry_views[desk.market_id][bucket]
-            price = desk.rule.price_that_counts(self._mark(desk.state), entry)
-            notional += abs(self.position(desk, bucket)) * price
-        return notional
+        return sum(self.notional_of_leg(desk, bucket) for desk in self.legs(bucket))
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
         margin, value, _ = self._margins_of(buckets, 0, _RULE)

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from liqsim.events import TradeReason
-from liqsim.mechanics.traders import Volatility, rebalancing_e8, target_leverage_e6
+from liqsim.mechanics.traders import rebalancing_e8, target_leverage_e6
+from liqsim.mechanics.volatility import Volatility
 from liqsim.processes.context import Context, MarketDesk, Priority
 from liqsim.processes.orders import Orders
 from liqsim.scenario.model import Rebalance

@@ -149,6 +149,11 @@ class Venue:
 
     # Margins ------------------------------------------------------------------------------------
 
+    @property
+    def margins(self) -> Margins:
+        """The margins of its accounts at the marks."""
+        return self._margins
+
     def follow(self, follower: Follower) -> None:
         """Have *follower* told what becomes of the accounts."""
         self._follower = follower
@@ -223,6 +228,10 @@ class Venue:
         if self._shadow is not None:
             self._shadow.moved(desk, funding_seq)
         self._judge(desk, funding_seq)
+
+    def fees_paid(self, buckets: Ints) -> None:
+        """Take note that *buckets*, none of them due or in a liquidation, have paid a fee."""
+        self._watch_all(buckets)
 
     def _judge(self, desk: MarketDesk, cause: int) -> None:
         for bucket, margin in self._margins.now_due(desk):

@@ -34,6 +34,7 @@ from liqsim.scenario.model import (
     Venue,
 )
 from liqsim.scenario.owners import OwnerNames
+from liqsim.scenario.scaling_checks import scaling_checks
 from liqsim.scenario.toml import inline
 from liqsim.scenario.trader_checks import traders_checks
 from liqsim.scenario.values import duration_text, instant_of
@@ -104,6 +105,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _cohort(path, node, scenario)
             case Basis():
                 yield from _basis(path, node, tree)
+    yield from scaling_checks(scenario)
     yield from mitigation_checks(scenario)
     yield from _totals(scenario)
 
@@ -318,7 +320,7 @@ def _kinks(path: Path, venue: Venue, scenario: Scenario) -> Iterator[Problem]:
         if is_initial and not market.initial + market.initial_usd:
             bound = f'must be "maintenance": {market.name} asks for no initial margin'
             yield (*path, "tranches", "restore_to"), bound
-        rate_e6 = market.highest_rate_e6(is_initial=is_initial)
+        rate_e6 = scenario.highest_rate_e6(market, is_initial=is_initial)
         # Where there is one piece, a rate that the buffer takes to 1 is a margin never restored.
         if rate_e6 >= RATIO_SCALE or not (haircut_e6 or market.maintenance_usd):
             continue
@@ -399,8 +401,7 @@ def _cohort(path: Path, cohort: Cohort, scenario: Scenario) -> Iterator[Problem]
             )
     yield from cohort_checks(path, cohort, markets)
     if cohort.traders is not None:
-        haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
-        yield from traders_checks((*path, "traders"), cohort, markets, haircut_e6=haircut_e6)
+        yield from traders_checks((*path, "traders"), cohort, markets, scenario)
     if cohort.size.max_uusd * cohort.accounts < cohort.notional_uusd:
         least = _number(ceil_div(cohort.notional_uusd, cohort.accounts), USD_SCALE)
         yield (

@@ -31,7 +31,7 @@ from liqsim.scenario.fields import (
     usd,
 )
 from liqsim.scenario.holdings import Holding
-from liqsim.scenario.mitigations import MITIGATIONS, AnyMitigation
+from liqsim.scenario.mitigations import MITIGATIONS, AnyMitigation, MarginScaling, product_e6
 from liqsim.units import RATIO_SCALE, UNIT_SCALE, USD_SCALE, ceil_div
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
@@ -407,14 +407,6 @@ class Market:
         """Whether the price of the venue's own book is looked at, for mark or funding."""
         funding = self.funding
         return self.mark.uses_book or (funding is not None and funding.premium_weight_e6 > 0)
-
-    def highest_rate_e6(self, *, is_initial: bool) -> int:
-        """Return the highest rate, of initial or of maintenance margin, that is ever in force."""
-        of_maintenance = self.maintenance + self.maintenance_usd
-        tiers = self.initial + self.initial_usd if is_initial else of_maintenance
-        multipliers = [change.multiplier_e6 for change in self.maintenance_changes]
-        rate_e6 = max((rate for _, rate in tiers), default=0)
-        return ceil_div(rate_e6 * max([RATIO_SCALE, *multipliers]), RATIO_SCALE)
 
 
 @attrs.frozen
@@ -1101,6 +1093,23 @@ class Scenario:
     def is_purging(self) -> bool:
         """Whether the run's own impact is to be taken out of its paths."""
         return self.path_mode == "purged" and not self.baseline
+
+    def scalings(self, market: Market) -> list[tuple[int, MarginScaling]]:
+        """Return the mitigations that scale the margin rates of a market, by number."""
+        return [
+            (number, spec)
+            for number, spec in enumerate(self.mitigations)
+            if isinstance(spec, MarginScaling) and spec.market in ("", market.name)
+        ]
+
+    def highest_rate_e6(self, market: Market, *, is_initial: bool) -> int:
+        """Return the highest rate, of initial or of maintenance margin, that may be in force."""
+        of_maintenance = market.maintenance + market.maintenance_usd
+        tiers = market.initial + market.initial_usd if is_initial else of_maintenance
+        scheduled_e6 = [change.multiplier_e6 for change in market.maintenance_changes]
+        scaled_e6 = [spec.high_e6 for _, spec in self.scalings(market)]
+        highest_e6 = product_e6([max([RATIO_SCALE, *scheduled_e6]), *scaled_e6])
+        return ceil_div(max((rate for _, rate in tiers), default=0) * highest_e6, RATIO_SCALE)
 
 
 KINDS: Final[Mapping[type, str]] = {

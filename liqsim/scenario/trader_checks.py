@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from liqsim.scenario.convert import Path, Problem
-from liqsim.scenario.model import Arrivals, Cohort, Market, Near
+from liqsim.scenario.model import Arrivals, Cohort, Market, Near, Scenario
 from liqsim.units import RATIO_SCALE, ceil_div
 
 
 def traders_checks(
-    path: Path, cohort: Cohort, markets: Mapping[str, Market], *, haircut_e6: int
+    path: Path, cohort: Cohort, markets: Mapping[str, Market], scenario: Scenario
 ) -> Iterator[Problem]:
     """
     Yield what is wrong with the traders of a cohort.
@@ -18,14 +18,14 @@ def traders_checks(
         path: Where their table is.
         cohort: The cohort.
         markets: All markets, by name.
-        haircut_e6: Share of an unrealised profit that does not count as margin.
+        scenario: The whole.
     """
     traders = cohort.traders
     assert traders is not None
     if cohort.legs:
         yield path, "must not be there beside legs: only isolated accounts act"
     if traders.near is not None and cohort.market in markets:
-        yield from _near((*path, "near"), traders.near, markets[cohort.market], haircut_e6)
+        yield from _near((*path, "near"), traders.near, markets[cohort.market], scenario)
 
     stop = traders.stop
     if stop is not None and stop.farthest_e6 < stop.nearest_e6:
@@ -47,7 +47,7 @@ def _arrivals(path: Path, arrivals: Arrivals) -> Iterator[Problem]:
             yield (*path, f"{key}_reference"), f"needed beside {key}_elasticity"
 
 
-def _near(path: Path, near: Near, market: Market, haircut_e6: int) -> Iterator[Problem]:
+def _near(path: Path, near: Near, market: Market, scenario: Scenario) -> Iterator[Problem]:
     acting_e6 = near.top_up_share_e6 + near.reduce_share_e6 + near.close_share_e6
     if acting_e6 > RATIO_SCALE:
         yield path, f"must have shares that sum to at most 1, not {acting_e6 / RATIO_SCALE:g}"
@@ -55,7 +55,8 @@ def _near(path: Path, near: Near, market: Market, haircut_e6: int) -> Iterator[P
         least = Decimal(near.alert_buffer_e6) / RATIO_SCALE
         bound = f"must be at least alert_buffer, {least.normalize():f}, or who tops up stays near"
         yield (*path, "top_up_to"), bound
-    rate_e6 = market.highest_rate_e6(is_initial=False)
+    haircut_e6 = scenario.venue.margin.unrealised_haircut_e6
+    rate_e6 = scenario.highest_rate_e6(market, is_initial=False)
     room_e6 = RATIO_SCALE - haircut_e6
     for key, buffer_e6 in (
         ("alert_buffer", near.alert_buffer_e6),

@@ -32,6 +32,7 @@ from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.audit.flows import Flows
 from replay.audit.graces import Graces
 from replay.audit.limits import Pacing
+from replay.audit.observations import Watched
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
@@ -365,6 +366,7 @@ class Book:
         flows: What they look at.
         breakers: What breakers saw and stopped.
         graces: Grace periods and what they follow.
+        watched: What mitigations observe period by period.
     """
 
     terms: Terms
@@ -419,6 +421,7 @@ class Book:
     flows: Flows = attrs.Factory(Flows)
     breakers: Breakers = attrs.Factory(Breakers)
     graces: Graces = attrs.Factory(Graces)
+    watched: Watched = attrs.Factory(Watched)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -580,10 +583,11 @@ class Book:
 
     def worth_e16(self, bucket: int) -> int:
         """Return what the legs of a bucket are worth, without sign, as maintenance counts them."""
-        return sum(
-            abs(self.position(market, bucket)) * self._counted_at(market, bucket)
-            for market in self.legs(bucket)
-        )
+        return sum(self.leg_worth_e16(market, bucket) for market in self.legs(bucket))
+
+    def leg_worth_e16(self, market: int, bucket: int) -> int:
+        """Return what one leg is worth likewise."""
+        return abs(self.position(market, bucket)) * self._counted_at(market, bucket)
 
     def _counted_at(self, market: int, bucket: int) -> int:
         entry = self.entry_price(market, bucket)

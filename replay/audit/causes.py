@@ -28,6 +28,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationTriggered,
     LiquidationUnresolved,
@@ -62,7 +63,7 @@ _UNNAMED: Final = (
     FundsWithdrawn,
     CoinsDeposited,
     CoinsSettled,
-    DecisionRecorded,
+    LeverageFeePaid,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -77,7 +78,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     MarketExtremes: (),
     OracleUpdated: _FILLS,
     BookSampled: _FILLS,
-    MaintenanceChanged: (),
+    MaintenanceChanged: (DecisionRecorded,),
     ShadowUpdated: (),
     FundingSet: (),
     FundingPaid: (FundingSet,),
@@ -112,6 +113,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
         DepthChanged,
         FundDrawn,
     ),
+    LeverageFeePaid: (DecisionRecorded,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
@@ -172,7 +174,10 @@ class Causes:
     def _check_cause(self, entry: Entry, exists: Callable[[int], bool]) -> None:
         kind, cause_seq = type(entry.event), entry.cause_seq
         if cause_seq == NO_CAUSE:
-            if kind not in _MAY_BE_EXOGENOUS:
+            is_of_market = isinstance(entry.event, DecisionRecorded) and (
+                entry.event.bucket_id == NOT_OBSERVED
+            )
+            if kind not in _MAY_BE_EXOGENOUS and not is_of_market:
                 self.findings.add("cause_kind", entry.seq, f"{kind.TAG} has no cause")
             return
         if cause_seq >= entry.seq or not exists(cause_seq):
@@ -194,7 +199,7 @@ class Causes:
         event: Any = entry.event
         named: Any = cause.event
         match event:
-            case OracleUpdated() | BookSampled():
+            case OracleUpdated() | BookSampled() | MaintenanceChanged():
                 # Which fill of the market it must be is checked with the venue's rules.
                 is_right = named.market_id == event.market_id
                 what = "in another market"
@@ -207,7 +212,7 @@ class Causes:
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
-            case FundingPaid() | ContributionPaid() | FundsDeposited():
+            case FundingPaid() | ContributionPaid() | FundsDeposited() | LeverageFeePaid():
                 return None  # The rule that each follows says which event it must be.
             case TradeFilled() if isinstance(named, FundsDeposited):
                 is_right = named.owner_id == event.bucket_id

@@ -93,7 +93,7 @@ def _cuts(book: Book, hole: Hole) -> Iterator[ProfitCut]:
         quantity = book.position(hole.market_id, payer)
         entered = book.fold.entry_prices_e8.get((hole.market_id, payer), mark)
         profit = quantity * (mark - entered) // _E10
-        if profit > 0 and (most := min(profit, _room(book, payer))) > 0:
+        if profit > 0 and (most := min(profit, room(book, payer))) > 0:
             basis[payer] = most
     budget = min(owed * terms.haircut_severity_e6 // _E6, sum(basis.values()))
     if terms.profit_haircut == "pro_rata":
@@ -129,7 +129,7 @@ def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
     mark = book.fold.marks_e8.get(hole.market_id, 0)
     if terms.socialise == "none" or owed <= 0:
         return
-    rooms = {payer: _room(book, payer) for payer in _standing(book, hole)}
+    rooms = {payer: room(book, payer) for payer in _standing(book, hole)}
     basis = {}
     for payer, room in sorted(rooms.items()):
         if room > 0:
@@ -156,7 +156,7 @@ def _standing(book: Book, hole: Hole) -> list[int]:
     return sorted(b for side in sides for b in side if b not in book.liquidation_of)
 
 
-def _room(book: Book, bucket: int) -> int:
+def room(book: Book, bucket: int) -> int:
     """Return how many whole micro-USD a bucket can lose before it is due at the marks."""
     if not book.is_judged(bucket):
         return 0

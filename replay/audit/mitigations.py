@@ -1,18 +1,34 @@
 """Decisions of mitigations, each held against what its own kind works out."""
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from liqsim.events import DecisionRecorded, Entry
-from replay.audit import grace, halts, pacing
+from replay.audit import grace, halts, pacing, scalings
 from replay.audit.book import Book
+
+_CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = {
+    "rate_limit": pacing.decision_recorded,
+    "slices": pacing.decision_recorded,
+    "delays": pacing.decision_recorded,
+    "slippage_cap": pacing.decision_recorded,
+    "breaker": halts.decision_recorded,
+    "divergence_pause": halts.decision_recorded,
+    "grace": grace.decision_recorded,
+    "dynamic_margin": scalings.scaled,
+    "open_interest_margin": scalings.scaled,
+    "stress_margin": scalings.scaled,
+    "leverage_fee": scalings.charged,
+}
 
 
 def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     """Hold a decision against the one worked out again."""
-    if e.mitigation_id in book.breakers.breakers:
-        halts.decision_recorded(book, entry, e)
-    elif e.mitigation_id in book.graces.of:
-        grace.decision_recorded(book, entry, e)
-    else:
-        pacing.decision_recorded(book, entry, e)
+    rows = book.terms.mitigations
+    if e.mitigation_id >= len(rows):
+        book.findings.add("decision", entry.seq, f"there is no mitigation {e.mitigation_id}")
+        return
+    _CHECKS[rows[e.mitigation_id].kind](book, entry, e)
 
 
 def after(book: Book, entry: Entry) -> None:

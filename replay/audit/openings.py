@@ -1,7 +1,11 @@
 """How money and positions come in, and what changes at a date: by the scenario, by nothing else."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
+from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import attrs
@@ -9,7 +13,9 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader
 from liqsim.events import (
+    NO_CAUSE,
     CoinsDeposited,
+    DecisionRecorded,
     DepthChanged,
     Event,
     FundsDeposited,
@@ -25,9 +31,12 @@ _E6: Final = 10**6
 _E10: Final = 10**10
 _DATED: Final[Mapping[type[Event], tuple[str, tuple[str, ...]]]] = {
     DepthChanged: ("depth_schedule", ("sim_time_us", "multiplier_e6", "half_life_us")),
-    MaintenanceChanged: ("maintenance_schedule", ("sim_time_us", "multiplier_e6")),
+    MaintenanceChanged: ("maintenance_schedule", ("sim_time_us", "multiplier_e6", "cause_seq")),
 }
-"""The code of what is wrong with changes of a kind, and what of them the scenario says."""
+"""The code of what is wrong with changes of a kind, and what of them must be as it must be."""
+
+Scaled = tuple[int, int, int, int]
+"""From when on, number of the mitigation (-1 for the schedule), multiplier, decision."""
 
 
 @attrs.define
@@ -42,6 +51,7 @@ class Openings:
         due_uusd: Deposits that the scenario names and that have not come yet, by owner.
         opened: (market, bucket) of the positions opened so far.
         changes: (what it says, event) of the dated changes so far, by code and market.
+        scaled: What mitigations have announced of margin rates, by market.
         given_uusd: Collateral of each bucket at the start.
         coins_e8: Coins of each bucket at the start.
         entered_e8: Entry price of each bucket, at which its coins count.
@@ -58,6 +68,7 @@ class Openings:
     changes: defaultdict[tuple[str, int], list[tuple[tuple[int, ...], int]]] = attrs.Factory(
         lambda: defaultdict(list)
     )
+    scaled: defaultdict[int, list[Scaled]] = attrs.Factory(lambda: defaultdict(list))
     given_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     coins_e8: dict[int, int] = attrs.Factory(dict)
     entered_e8: dict[int, int] = attrs.Factory(dict)
@@ -104,6 +115,8 @@ class Openings:
             self.is_open = True
             if cls is PositionOpened:
                 self._check_openings(columns)
+            elif cls is DecisionRecorded:
+                self._note_decisions(columns)
             elif cls in _DATED:
                 code, names = _DATED[cls]
                 rows = zip(*(columns[name].tolist() for name in names), strict=True)
@@ -119,11 +132,19 @@ class Openings:
                 self.findings.add("deposit", None, message)
         self._check_initial_margins()
         for number, market in enumerate(self.terms.markets):
+            changes = [(at_us, -1, e6, NO_CAUSE) for at_us, e6 in market.maintenance_changes]
             for cls, schedule in (
                 (DepthChanged, market.schedule),
-                (MaintenanceChanged, market.maintenance_changes),
+                (MaintenanceChanged, _products([*changes, *self.scaled[number]])),
             ):
                 self._check_schedule(number, *_DATED[cls], schedule, is_sealed=is_sealed)
+
+    def _note_decisions(self, columns: Columns) -> None:
+        names = ("market_id", "from_at_us", "mitigation_id", "multiplier_e6", "seq")
+        for market, *announced in zip(*(columns[name].tolist() for name in names), strict=True):
+            from_us, number, multiplier, seq = announced
+            if from_us >= 0 and multiplier >= 0:
+                self.scaled[market].append((from_us, number, multiplier, seq))
 
     def _check_deposits(self, columns: Columns) -> None:
         names = ("seq", "sim_time_us", "owner_id", "amount_uusd")
@@ -198,7 +219,7 @@ class Openings:
             for what, found, due in zip(names, row, right, strict=True):
                 self.findings.expect(code, seq, what, found, due)
         for _, seq in recorded[len(schedule) :]:
-            message = f"the scenario has only {len(schedule)} such changes of market {market}"
+            message = f"there must be only {len(schedule)} such changes of market {market}"
             self.findings.add(code, seq, message)
         # Of a log that is not sealed, the last instant may be half over.
         until = self.log.manifest.end_us if is_sealed else self.last_us
@@ -206,3 +227,22 @@ class Openings:
             if at_us < until:
                 message = f"the change of market {market} at {at_us} us is missing"
                 self.findings.add(code, None, message)
+
+
+def _products(changes: list[Scaled]) -> tuple[tuple[int, ...], ...]:
+    """
+    Return when the rates of a market must change, to which product, and by which decision.
+
+    A date of the schedule is always told, another only if the product differs.
+    """
+    products: list[tuple[int, ...]] = []
+    parts: dict[int, int] = {}
+    last_e6 = _E6
+    for at_us, group in groupby(sorted(changes), key=itemgetter(0)):
+        now = sorted(group, key=itemgetter(3))
+        parts |= {number: multiplier for _, number, multiplier, _ in now}
+        product = math.ceil(_E6 * math.prod(Fraction(part, _E6) for part in parts.values()))
+        if product != last_e6 or any(number < 0 for _, number, _, _ in now):
+            products.append((at_us, product, now[-1][3]))
+        last_e6 = product
+    return tuple(products)

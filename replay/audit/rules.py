@@ -23,6 +23,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationTriggered,
     LiquidationUnresolved,
@@ -53,6 +54,7 @@ from replay.audit import (
     marks,
     mitigations,
     pacing,
+    scalings,
     settlement,
     shadow,
     traders,
@@ -92,6 +94,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     FundsWithdrawn: traders.funds_withdrawn,
     CoinsSettled: coins.coins_settled,
     DecisionRecorded: mitigations.decision_recorded,
+    LeverageFeePaid: scalings.fee_paid,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
@@ -113,6 +116,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if book.terms.desk is not None:
         desk.check_due(book, entry)
     _check_left_over(book, entry, kind)
+    scalings.look(book, entry)
+    scalings.charge(book, entry)
     book.contributions.before(entry)
     if book.breakers.breakers:
         halts.before(book, entry)

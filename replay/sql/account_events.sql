@@ -6,7 +6,7 @@
 -- cause_seq        the event that brought it about
 -- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
 --                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account),
---                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, hole
+--                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, leverage fee, hole
 --                  paid (its own, by another account), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
 --                  at the shadow marks)
@@ -103,6 +103,10 @@ said as (
     select bucket_id, seq, sim_time, cause_seq, 'funding', market_id, null, null, null,
         'on a position of ' || quantity
     from funding_paid
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'leverage fee', market_id, null, null, null,
+        'on a position of ' || quantity
+    from leverage_fee_paid
     union all
     select b.bucket_id, b.seq, b.sim_time, b.cause_seq, 'bad debt', t.market_id, null, null, null,
         b.amount_usd || ' USD that nobody paid'

@@ -2,11 +2,11 @@
 --
 -- seq          the event
 -- sim_time     when
--- movement     deposit, contribution, surplus or draw
+-- movement     deposit, contribution, surplus, leverage fee or draw
 -- amount_usd   what it added; negative for a draw
 -- balance_usd  what the fund had after it
 -- bucket_id    the bucket it is about; null for a deposit or a contribution
--- tranche_seq  the tranche it is about; null for a deposit or a contribution
+-- tranche_seq  the tranche it is about; null for a deposit, a contribution or a fee
 -- cause_seq    the event that brought it about
 -- cause        kind of that event; null without one
 -- backer       who paid a contribution; null for other movements
@@ -22,6 +22,9 @@ with movements as (
     select seq, sim_time, cause_seq, 'surplus', amount_usd, bucket_id, tranche_seq, null
     from surplus_routed
     union all
+    select seq, sim_time, cause_seq, 'leverage fee', amount_usd, bucket_id, null, null
+    from leverage_fee_paid
+    union all
     select seq, sim_time, cause_seq, 'draw', -amount_usd, bucket_id, tranche_seq, null
     from fund_drawn
 )
@@ -32,7 +35,8 @@ select m.seq, m.sim_time, m.movement, m.amount_usd,
         when k.seq is not null then 'tranche_taken_over'
         when d.seq is not null then 'position_deleveraged'
         when t.seq is not null then 'tranche_started'
-        when w.seq is not null then 'fund_drawn' end as cause,
+        when w.seq is not null then 'fund_drawn'
+        when n.seq is not null then 'decision_recorded' end as cause,
     o.name as backer
 from movements as m
 left join order_filled as f on f.seq = m.cause_seq
@@ -40,4 +44,5 @@ left join tranche_taken_over as k on k.seq = m.cause_seq
 left join position_deleveraged as d on d.seq = m.cause_seq
 left join tranche_started as t on t.seq = m.cause_seq
 left join fund_drawn as w on w.seq = m.cause_seq
+left join decision_recorded as n on n.seq = m.cause_seq
 left join owners as o on o.owner_id = m.backer_id

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from liqsim.testing import MitigationContract
+from liqsim.testing.strategies import at
 
 
 class TestRateLimit(MitigationContract):
@@ -33,3 +34,29 @@ class TestDivergencePause(MitigationContract):
         "kind": "divergence_pause", "above": Decimal("0.004"), "duration": "4s", "cool_down": "5s",
     }  # fmt: skip
     inert = {"kind": "divergence_pause", "above": 1_000}
+
+
+class TestDynamicMargin(MitigationContract):
+    mitigation = {
+        "kind": "dynamic_margin", "period": "5s", "reference": 5, "high": 2, "notice": "5s",
+    }  # fmt: skip
+    inert = {"kind": "dynamic_margin", "period": "5s", "high": 1}
+
+
+class TestOpenInterestMargin(MitigationContract):
+    mitigation = {
+        "kind": "open_interest_margin", "period": "5s", "reference_usd": 100_000, "low": 0.5,
+    }  # fmt: skip
+    inert = {"kind": "open_interest_margin", "period": "5s", "reference_usd": 10**11}
+
+
+class TestStressMargin(MitigationContract):
+    mitigation = {
+        "kind": "stress_margin", "period": "5s", "points": [[at(40), 2], [at(120), 1]],
+    }  # fmt: skip
+    inert = {"kind": "stress_margin", "period": "5s"}
+
+
+class TestLeverageFee(MitigationContract):
+    mitigation = {"kind": "leverage_fee", "period": "20s", "leverage": 4, "reference": 5}
+    inert = {"kind": "leverage_fee", "period": "20s", "leverage": 1_000_000}

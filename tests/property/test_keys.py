@@ -39,6 +39,7 @@ from support.scenarios import (
     panic,
     rationed,
     rebalanced,
+    scaled,
     small_scenario,
     source,
     squeeze,
@@ -51,6 +52,10 @@ from liqsim.scenario.mitigations import MITIGATIONS
 from liqsim.scenario.model import KINDS, Scenario
 
 EXEMPT: Final = {
+    **{
+        f"mitigations.[]:{kind}.name": "names it for people; events know it by number"
+        for kind in ("dynamic_margin", "open_interest_margin", "stress_margin", "leverage_fee")
+    },
     "name": "names the run and its files; nothing in the run reads it",
     "description": "is read by people only",
     "venue.desk.name": "names an owner, like that of a backer",
@@ -1056,6 +1061,55 @@ ROWS: Final[dict[str, Row]] = {
         [[at(10), at(170)]],
         [[at(10), at(60)]],
     ),
+    **{
+        f"mitigations.[]:{kind}.{key}": (scaled, f"mitigations.{row}.{key}", one, other)
+        for row, kind in enumerate(("dynamic_margin", "open_interest_margin", "stress_margin"))
+        for key, one, other in (
+            ("on", True, False),
+            ("market", "ETH", "BTC"),
+            ("period", "4s", "5s"),
+            ("low", Decimal("0.9"), 1),
+            ("high", Decimal("1.1"), Decimal("1.3")),
+            ("ramp", Decimal("0.1"), Decimal("0.03")),
+            ("restore", Decimal("0.01"), Decimal("0.02")),
+            ("grain", Decimal("0.000001"), 2),
+            ("notice", "1s", "2s"),
+        )
+    },
+    "mitigations.[]:dynamic_margin.half_life": (scaled, "mitigations.0.half_life", "6s", "9s"),
+    "mitigations.[]:dynamic_margin.reference": (scaled, "mitigations.0.reference", 8, 9),
+    "mitigations.[]:open_interest_margin.reference_usd": (
+        scaled,
+        "mitigations.1.reference_usd",
+        120_000,
+        50_000,
+    ),
+    "mitigations.[]:stress_margin.reference": (scaled, "mitigations.2.reference", 1, 2),
+    "mitigations.[]:stress_margin.points.[].from": (
+        scaled,
+        "mitigations.2.points",
+        [[at(16), 2]],
+        [[at(17), 2]],
+    ),
+    "mitigations.[]:stress_margin.points.[].index": (
+        scaled,
+        "mitigations.2.points",
+        [[at(16), Decimal("1.2")]],
+        [[at(16), Decimal("1.3")]],
+    ),
+    **{
+        f"mitigations.[]:leverage_fee.{key}": (scaled, f"mitigations.3.{key}", one, other)
+        for key, one, other in (
+            ("on", True, False),
+            ("market", "ETH", "BTC"),
+            ("period", "10s", "15s"),
+            ("leverage", 6, 9),
+            ("rate", Decimal("0.001"), Decimal("0.002")),
+            ("half_life", "30s", "10s"),
+            ("reference", 5, 3),
+            ("high", 2, 1),
+        )
+    },
 }
 
 NAMES: Final[dict[str, tuple[Callable[[], Raw], str, str]]] = {

@@ -34,6 +34,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    LeverageFeePaid,
     LiquidationEnded,
     LiquidationOutcome,
     LiquidationTriggered,
@@ -60,10 +61,12 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
+from liqsim.scenario.mitigations import LeverageFee, MarginScaling
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.halts import HaltJudge
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
+from support.scalings import ScalingJudge
 from support.slicing import Asked, SliceJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
@@ -245,6 +248,7 @@ class Auditor:
             CoinsDeposited: self._coins_deposited,
             CoinsSettled: self._coins_settled,
             DecisionRecorded: self._decided,
+            LeverageFeePaid: self._leverage_fee_paid,
         }
         self._pacing = PacingJudge(scenario, self.census)
         self._slicing = SliceJudge(scenario, self)
@@ -278,6 +282,7 @@ class Auditor:
         self._back: tuple[int, int, int] | None = None
         self._first_position: dict[int, tuple[int, int]] = {}
         self._collateral: dict[int, int] = {}
+        self._scalings = ScalingJudge(scenario, self, self.census)
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
@@ -353,6 +358,7 @@ class Auditor:
             self._released.clear()
             self._nobody_forgot_to_act_before(entry.sim_time_us)
         self._no_payment_was_due_before(entry.sim_time_us)
+        self._scalings.look(entry)
         if self._shares is not None and type(event) is not self._shares[1]:
             assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
             self._shares = None
@@ -1044,14 +1050,56 @@ class Auditor:
         self._depths_e6[event.market_id] = event.multiplier_e6
 
     def _maintenance_changed(self, entry: Entry, event: MaintenanceChanged) -> None:
-        assert entry.cause_seq == NO_CAUSE
         market = event.market_id
-        assert self._changes.pop((market, entry.sim_time_us)) == event.multiplier_e6
+        self._changes.pop((market, entry.sim_time_us), None)
+        self._scalings.changed(entry, event)
         self._multipliers_e6[market] = event.multiplier_e6
         if self._marks[market][0]:
             self._judge_of[market] = entry.seq, entry.sim_time_us
             self._judged = market, entry.seq
             self._shadow_judged(entry, market)
+
+    def _leverage_fee_paid(self, entry: Entry, event: LeverageFeePaid) -> None:
+        self._scalings.paid(entry, event)
+        self._pay(event.bucket_id, FUND, event.amount_uusd)
+        self.census["fee of a cross account"] += self._is_cross(event.bucket_id)
+
+    # What the judge of scalings reads.
+
+    @property
+    def units(self) -> list[list[int]]:
+        """Units by market and owner."""
+        return self._units
+
+    @property
+    def marks(self) -> list[tuple[int, int, int]]:
+        """Mark, its event and its instant, by market."""
+        return self._marks
+
+    def standing(self, market: int) -> list[int]:
+        """Return who has a position in a market and is in no liquidation."""
+        return self._standing(market)
+
+    def legs(self, bucket: int) -> list[int]:
+        """Return where an account has positions."""
+        return self._legs(bucket)
+
+    def room(self, bucket: int) -> int:
+        """Return what an account can pay."""
+        return self._room(bucket)
+
+    def worth(self, market: int, bucket: int) -> Fraction:
+        """Return what a leg is worth in USD, without sign."""
+        size = abs(self._units[market][bucket])
+        return Fraction(size * self._counted_price(market, bucket), 10**16)
+
+    def equity(self, bucket: int) -> Fraction:
+        """Return cash and what legs and coins are worth, in USD."""
+        held = Fraction(self._cash[bucket], 10**6)
+        for market in self._legs(bucket):
+            moving = self._units[market][bucket] + self._coins[market][bucket]
+            held += Fraction(moving * self._marks[market][0], 10**16)
+        return held
 
     def _shadow_judged(self, entry: Entry, market: int) -> None:
         self._shadow_judge_of[market] = entry.seq
@@ -1344,6 +1392,10 @@ class Auditor:
         return whole if (whole - size) * mark < tranches.min_uusd * _E16 else size
 
     def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        spec = self._prepared.scenario.mitigations[event.mitigation_id]
+        if isinstance(spec, MarginScaling | LeverageFee):
+            self._scalings.decided(entry, event)
+            return
         bucket, market = event.bucket_id, event.market_id
         if self._halts.decides(event):
             self._halts.decided(entry, event, self._legs(bucket) if bucket >= 0 else [])
@@ -2063,6 +2115,7 @@ class Auditor:
         self._nobody_forgot_to_act_before(self._end_us)
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
+        self._scalings.finish(self._end_us)
         self.census["averted"] += len(self._crossed)
         self.census["induced"] += len(self._pending)
         self._one_class_each()
@@ -2147,6 +2200,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case ContributionPaid():
                 pages["contributions", FUND] += event.amount_uusd
                 pages["contributions", event.backer_id] -= event.amount_uusd
+            case LeverageFeePaid():
+                pages["leverage", event.bucket_id] -= event.amount_uusd
+                pages["leverage", FUND] += event.amount_uusd
             case FundingPaid():
                 pages["funding", event.bucket_id] -= event.amount_uusd
                 pages["funding", MAKERS] += event.amount_uusd

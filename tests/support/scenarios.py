@@ -746,6 +746,55 @@ def in_coins(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def scaled(**overrides: Any) -> Raw:
+    """The crash under margin rates that follow what the venue sees, and fees on leverage."""
+    mitigations = [
+        {
+            "kind": "dynamic_margin",
+            "market": "ETH",
+            "period": "2s",
+            "half_life": "6s",
+            "reference": 8,
+            "low": Decimal("0.8"),
+            "high": 2,
+            "ramp": Decimal("0.3"),
+            "restore": Decimal("0.05"),
+            "notice": "3s",
+        },
+        {
+            "kind": "open_interest_margin",
+            "period": "5s",
+            "reference_usd": 120_000,
+            "low": Decimal("0.9"),
+            "high": Decimal("1.5"),
+            "ramp": Decimal("0.1"),
+            "restore": Decimal("0.04"),
+            "notice": "0s",
+        },
+        {
+            "kind": "stress_margin",
+            "period": "4s",
+            "points": [[at(16), Decimal("1.6")], [at(70), Decimal("0.4")]],
+            "reference": 1,
+            "low": Decimal("0.7"),
+            "high": Decimal("1.5"),
+            "ramp": Decimal("0.4"),
+            "restore": Decimal("0.2"),
+            "notice": "9s",
+        },
+        {
+            "kind": "leverage_fee",
+            "period": "10s",
+            "leverage": 6,
+            "rate": Decimal("0.001"),
+            "half_life": "30s",
+            "reference": 5,
+            "high": 2,
+        },
+    ]
+    return changed(cross_crash(name="scaled", mitigations=mitigations), overrides)
+
+
 def rationed(**overrides: Any) -> Raw:
     """The crash of an engine that may put up only so much in ten seconds, cut and delayed."""
     limit = {"kind": "rate_limit", "max_usd": 20_000, "span": "10s", "least_usd": 1_000}
@@ -811,6 +860,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "mingled": mingled,
     "newcomers": newcomers,
     "in_coins": in_coins,
+    "scaled": scaled,
     "rationed": rationed,
     "queued": queued,
     "tripped": tripped,
@@ -1226,6 +1276,52 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     draw(_coins(raw))
     draw(_mitigations(raw))
     return raw
+
+
+@st.composite
+def scalings(draw: st.DrawFn, raw: Raw, most: int) -> None:
+    """Let margin rates of *raw* follow what the venue sees, by *most* rules, and maybe charge."""
+    names = list(raw["markets"])
+    rules = []
+    for _ in range(most):
+        kind = draw(_of("dynamic_margin", "open_interest_margin", "stress_margin"))
+        rule = {
+            "kind": kind,
+            "name": f"rule {len(rules)}",
+            "market": draw(_of("", names[0], names[-1])),
+            "period": draw(_of("1s", "4s", "2500ms")),
+            "low": draw(_of(0, Decimal("0.5"), 1)),
+            "high": draw(_of(Decimal("1.3"), Decimal("1.5"))),
+            "ramp": draw(_of(Decimal("0.03"), Decimal("0.2"), 9)),
+            "restore": draw(_of(Decimal("0.02"), Decimal("0.3"))),
+            "grain": draw(_of(Decimal("0.000001"), Decimal("0.07"))),
+            "notice": draw(_of("0s", "2s", "13s")),
+        }
+        if kind == "dynamic_margin":
+            rule |= {"half_life": draw(_of("2s", "30s")), "reference": draw(_of(4, 90))}
+        elif kind == "open_interest_margin":
+            rule |= {"reference_usd": draw(_of(40_000, 90_000))}
+        else:
+            index = st.sampled_from((Decimal("0.4"), Decimal("1.2"), 3))
+            rule |= {"points": [[at(s), draw(index)] for s in (0, 9, 30, 50)][draw(_of(0, 1)) :]}
+        rules.append(rule)
+    for market in raw["markets"].values():  # Rates stay below one together.
+        for change in market["maintenance_changes"]:
+            change["multiplier"] = min(change["multiplier"], Decimal("1.2"))
+    if draw(st.booleans()):
+        rules.append(
+            {
+                "kind": "leverage_fee",
+                "market": draw(_of("", names[0])),
+                "period": draw(_of("5s", "9s")),
+                "leverage": draw(_of(0, 8)),
+                "rate": draw(_of(Decimal("0.0005"), Decimal("0.02"))),
+                "half_life": "10s",
+                "reference": draw(_of(1, 9)),
+                "high": draw(_of(1, 10)),
+            }
+        )
+    raw["mitigations"] = [*raw["mitigations"], *rules]
 
 
 @st.composite

@@ -871,6 +871,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked.add("desk")  # It takes a desk: test_desk.py.
     provoked.add("initial_margin")  # A market has to ask for it: test_initial_margin.py.
     provoked.add("funding")  # Nobody pays any in the stories: test_funding.py.
+    provoked |= {"decision", "leverage_fee"}  # It takes mitigations: test_margin_scaling.py.
     provoked.add("coins")  # Nobody has any in the stories: test_audit_of_coins.py.
     provoked |= {code for _, _, codes in WRONG_TRADERS.values() for code in codes}
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.

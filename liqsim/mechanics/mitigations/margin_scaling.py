@@ -1,0 +1,57 @@
+"""
+Margin rates that follow an observation: what is asked for, and the step towards it.
+
+Volatility, open interest and an index of stress differ in what is observed, and in nothing else.
+Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28, on central
+counterparties): hence the bounds, the ramp and the notice.
+"""
+
+from bisect import bisect_right
+from operator import itemgetter
+
+from liqsim.scenario.mitigations import (
+    DynamicMargin,
+    MarginScaling,
+    OpenInterestMargin,
+    StressMargin,
+)
+from liqsim.units import RATIO_SCALE, ceil_div
+
+
+def reference_of(spec: MarginScaling) -> int:
+    """Return the observation at which rates are those of the start, in its own unit."""
+    if isinstance(spec, OpenInterestMargin):
+        return spec.reference_uusd
+    assert isinstance(spec, DynamicMargin | StressMargin)
+    return spec.reference_e6
+
+
+def next_multiplier_e6(spec: MarginScaling, multiplier_e6: int, observed: int) -> int:
+    """
+    Return the multiplier that follows *multiplier_e6* once *observed* is seen.
+
+    The target, observed / reference rounded up to a grain, is held within bounds; the multiplier
+    takes one step towards it.
+
+    >>> spec = DynamicMargin("", "", True, 60, 10**6, 2 * 10**6, 300_000, 100_000, 1, 0, 60, 10**6)
+    >>> next_multiplier_e6(spec, 10**6, 1_200_000), next_multiplier_e6(spec, 10**6, 3_000_000)
+    (1200000, 1300000)
+    >>> next_multiplier_e6(spec, 1_300_000, 0), next_multiplier_e6(spec, 1_050_000, 0)
+    (1200000, 1000000)
+    """
+    grain = spec.grain_e6
+    target = ceil_div(observed * RATIO_SCALE, reference_of(spec) * grain) * grain
+    target = min(max(target, spec.low_e6), spec.high_e6)
+    return min(max(target, multiplier_e6 - spec.restore_e6), multiplier_e6 + spec.ramp_e6)
+
+
+def index_at(spec: StressMargin, at_us: int) -> int | None:
+    """
+    Return the index of stress at *at_us*, in 1e-6; None before its first point.
+
+    >>> spec = StressMargin("", "", True, 1, 0, 1, 1, 1, 1, 0, ((10, 7), (20, 9)), 1)
+    >>> index_at(spec, 9), index_at(spec, 19), index_at(spec, 20)
+    (None, 7, 9)
+    """
+    known = bisect_right(spec.points, at_us, key=itemgetter(0))
+    return spec.points[known - 1][1] if known else None

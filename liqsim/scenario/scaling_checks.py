@@ -1,0 +1,58 @@
+"""What must hold of mitigations that look at a market once per period."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from liqsim.scenario.convert import Path, Problem
+from liqsim.scenario.mitigations import LeverageFee, MarginScaling, StressMargin, product_e6
+from liqsim.scenario.model import Market, Scenario
+from liqsim.scenario.values import duration_text
+from liqsim.units import RATIO_SCALE, ceil_div
+
+_LOOKS_MAX: Final = 1_000_000
+_MULTIPLIER_MAX_E6: Final = 10**12
+"""The largest that the log has room for."""
+
+
+def scaling_checks(scenario: Scenario) -> Iterator[Problem]:
+    """Yield what is wrong with mitigations that scale margin rates, or charge for leverage."""
+    for row, spec in enumerate(scenario.mitigations):
+        path: Path = ("mitigations", row)
+        if not isinstance(spec, MarginScaling | LeverageFee):
+            continue
+        if ceil_div(scenario.end_us, spec.period_us) > _LOOKS_MAX:
+            least = duration_text(ceil_div(scenario.end_us, _LOOKS_MAX))
+            yield (*path, "period"), f"must be at least {least}, for at most {_LOOKS_MAX} looks"
+        if isinstance(spec, StressMargin):
+            instants = [at_us for at_us, _ in spec.points]
+            for place in range(1, len(instants)):
+                if instants[place] <= instants[place - 1]:
+                    yield (*path, "points", place, 0), "must be above the one before it"
+    for market in scenario.markets:
+        yield from _highest(scenario, market)
+
+
+def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
+    """Check that rates stay below 1 when all that scales them is at its highest."""
+    rates = market.maintenance + market.maintenance_usd + market.initial + market.initial_usd
+    rate_e6 = max((rate for _, rate in rates), default=0)
+    highest_e6 = max([RATIO_SCALE, *(c.multiplier_e6 for c in market.maintenance_changes)])
+    if ceil_div(rate_e6 * highest_e6, RATIO_SCALE) >= RATIO_SCALE:
+        return  # Refused for itself.
+    for row, spec in scenario.scalings(market):
+        before_e6, highest_e6 = highest_e6, product_e6([highest_e6, spec.high_e6])
+        most_e6 = _MULTIPLIER_MAX_E6
+        if rate_e6:
+            most_e6 = min(most_e6, (RATIO_SCALE - 1) * RATIO_SCALE // rate_e6)
+        if highest_e6 > most_e6:
+            highest, rate, others = (
+                (Decimal(value) / RATIO_SCALE).normalize()
+                for value in (most_e6 * RATIO_SCALE // before_e6, rate_e6, before_e6)
+            )
+            bound = (
+                f"must be at most {highest:f}, or the highest margin rate of {market.name}, "
+                f"{rate:f}, does not stay below 1 times what else scales it, {others:f}"
+            )
+            yield ("mitigations", row, "high"), bound
+            return

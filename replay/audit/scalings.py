@@ -1,0 +1,218 @@
+"""
+Margin rates that follow an observation, and fees on leverage: every decision, worked out again.
+
+What is observed is worked out from the log; the decision from what was recorded as observed. Where
+both rest on a root of squares, known to a rounding, an observation may be one millionth off.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from liqsim.events import (
+    NO_CAUSE,
+    Action,
+    DecisionRecorded,
+    DepthChanged,
+    Entry,
+    LeverageFeePaid,
+)
+from replay.audit.book import Book
+from replay.audit.findings import event_text
+from replay.audit.losses import room
+from replay.audit.observations import Fee, Scaling
+
+_E10: Final = 10**10
+_E6: Final = 10**6
+_COLUMNS: Final[Mapping[str, str]] = {
+    "dynamic_margin": "volatility_e6",
+    "open_interest_margin": "open_interest_uusd",
+    "stress_margin": "index_e6",
+}
+
+
+# Margin rates -------------------------------------------------------------------------------------
+
+
+def look(book: Book, entry: Entry) -> None:
+    """Take in every observation that was due before *entry*, and what it must have led to."""
+    for scaling in book.watched.scalings:
+        if scaling.open is not None and scaling.open[0] < entry.sim_time_us:
+            _report_missing(book, scaling)
+        while scaling.next_us <= entry.sim_time_us:
+            at_us = scaling.next_us
+            scaling.next_us += scaling.period_us
+            observed = _observed(book, scaling, at_us)
+            if observed is not None:
+                slack = scaling.volatility is not None
+                scaling.open = at_us, range(max(observed - slack, 0), observed + slack + 1)
+                if at_us < entry.sim_time_us:
+                    _report_missing(book, scaling)
+
+
+def all_looked(book: Book) -> None:
+    """Check that no decision lacks at the end of a sealed log."""
+    end = Entry(0, book.terms.end_us, NO_CAUSE, DepthChanged(0, 0, 0))
+    look(book, end)
+    charge(book, end)
+
+
+def scaled(book: Book, entry: Entry, e: DecisionRecorded) -> None:
+    """Check a decision on margin rates."""
+    known = (s for s in book.watched.scalings if (s.number, s.market_id) == _of(e))
+    scaling = next(known, None)
+    if scaling is None or scaling.open is None or scaling.open[0] != entry.sim_time_us:
+        book.findings.add("decision", entry.seq, "nothing had to be decided")
+        return
+    column = _COLUMNS[scaling.kind]
+    observed = getattr(e, column)
+    if observed not in scaling.open[1]:
+        nearest = scaling.open[1][len(scaling.open[1]) // 2]
+        book.expect("decision", entry, column, observed, nearest)
+    before, scaling.open = scaling.multiplier_e6, None
+    multiplier = _next(scaling, observed)
+    if multiplier == before:
+        book.findings.add("decision", entry.seq, "a multiplier that stays is no decision")
+    right = DecisionRecorded(
+        mitigation_id=scaling.number,
+        action=Action.RAISED if multiplier > before else Action.LOWERED,
+        market_id=scaling.market_id,
+        multiplier_e6=multiplier,
+        from_at_us=entry.sim_time_us + scaling.notice_us,
+    )
+    _compare(book, entry, e, right, (column,))
+    scaling.multiplier_e6 = e.multiplier_e6
+
+
+def _of(e: DecisionRecorded) -> tuple[int, int]:
+    return e.mitigation_id, e.market_id
+
+
+def _compare(
+    book: Book, entry: Entry, e: DecisionRecorded, right: DecisionRecorded, but: Iterable[str]
+) -> None:
+    for field in attrs.fields(DecisionRecorded):
+        if field.name not in but:
+            actual = getattr(e, field.name)
+            book.expect("decision", entry, field.name, actual, getattr(right, field.name))
+
+
+def _report_missing(book: Book, scaling: Scaling) -> None:
+    assert scaling.open is not None
+    at_us, observed = scaling.open
+    scaling.open = None
+    if all(_next(scaling, value) != scaling.multiplier_e6 for value in observed):
+        message = f"that of mitigation {scaling.number} in market {scaling.market_id} at {at_us} us"
+        book.findings.add("decision", None, f"{message} is missing")
+
+
+def _next(scaling: Scaling, observed: int) -> int:
+    """Return the multiplier after an observation."""
+    grains = -(-observed * _E6 // (scaling.reference * scaling.grain_e6))
+    target = grains * scaling.grain_e6
+    target = max(min(target, scaling.high_e6), scaling.low_e6)
+    if target > scaling.multiplier_e6:
+        return min(target, scaling.multiplier_e6 + scaling.ramp_e6)
+    return max(target, scaling.multiplier_e6 - scaling.restore_e6)
+
+
+def _observed(book: Book, scaling: Scaling, at_us: int) -> int | None:
+    mark = book.mark(scaling.market_id)
+    if scaling.kind == "stress_margin":
+        return next((index for since, index in reversed(scaling.points) if since <= at_us), None)
+    if scaling.volatility is not None:
+        return scaling.volatility.seen(mark)
+    # Contracts sum to zero: half of all positions without sign are long.
+    units = book.fold.units_e8.items()
+    held = sum(abs(quantity) for (market, _), quantity in units if market == scaling.market_id)
+    return held // 2 * mark // _E10 if mark else None
+
+
+# Fees ---------------------------------------------------------------------------------------------
+
+
+def charge(book: Book, entry: Entry) -> None:
+    """Take in every fee that was due before *entry*, in turn, and who must have paid it."""
+    watched, event = book.watched, entry.event
+    if watched.paying:
+        if isinstance(event, LeverageFeePaid):
+            return
+        for left in watched.paying:
+            message = f"{event_text(left)} is missing before it"
+            book.findings.add("leverage_fee", entry.seq, message)
+        watched.paying.clear()
+    while (fee := _next_fee(book)) is not None:
+        is_later = isinstance(event, DepthChanged) and fee.next_us == entry.sim_time_us
+        if fee.next_us > entry.sim_time_us or is_later:
+            return
+        at_us, observed = fee.next_us, fee.volatility.seen(book.mark(fee.market_id))
+        fee.next_us += fee.period_us
+        if observed is None:
+            continue
+        is_this = isinstance(event, DecisionRecorded) and _of(event) == (fee.number, fee.market_id)
+        if is_this and at_us == entry.sim_time_us:
+            watched.charging = fee, observed
+            return
+        if all(_payers(book, fee, seen) for seen in (observed, max(observed - 1, 0))):
+            what = f"that of mitigation {fee.number} in market {fee.market_id} at {at_us} us"
+            book.findings.add("decision", None, f"{what} is missing")
+
+
+def _next_fee(book: Book) -> Fee | None:
+    # The first of those that are due first; they stand in the order of their turn.
+    return min(book.watched.fees, key=lambda fee: fee.next_us, default=None)
+
+
+def charged(book: Book, entry: Entry, e: DecisionRecorded) -> None:
+    """Check a decision to have a fee paid, and note who must pay it."""
+    if book.watched.charging is None:
+        book.findings.add("decision", entry.seq, "no fee is due")
+        return
+    (fee, observed), book.watched.charging = book.watched.charging, None
+    if abs(e.volatility_e6 - observed) > 1:
+        book.expect("decision", entry, "volatility_e6", e.volatility_e6, observed)
+    right = DecisionRecorded(
+        mitigation_id=fee.number,
+        action=Action.CHARGED,
+        market_id=fee.market_id,
+        multiplier_e6=_multiple(fee, e.volatility_e6),
+    )
+    _compare(book, entry, e, right, ("volatility_e6",))
+    book.watched.paying = _payers(book, fee, e.volatility_e6)
+    book.watched.paying_for = entry.seq
+    if not book.watched.paying:
+        book.findings.add("decision", entry.seq, "nobody has to pay")
+
+
+def fee_paid(book: Book, entry: Entry, e: LeverageFeePaid) -> None:
+    """Check that the next in turn pays what it has to."""
+    watched = book.watched
+    right = watched.paying.popleft() if watched.paying else None
+    if e != right or entry.cause_seq != watched.paying_for:
+        due = "nothing" if right is None else event_text(right)
+        message = f"{event_text(e)} was recorded, {due} is due by event {watched.paying_for}"
+        book.findings.add("leverage_fee", entry.seq, message)
+
+
+def _multiple(fee: Fee, volatility_e6: int) -> int:
+    return min(-(-volatility_e6 * _E6 // fee.reference_e6), fee.high_e6)
+
+
+def _payers(book: Book, fee: Fee, volatility_e6: int) -> deque[LeverageFeePaid]:
+    """Return what must be paid, by number."""
+    market, multiple = fee.market_id, _multiple(fee, volatility_e6)
+    due: deque[LeverageFeePaid] = deque()
+    for bucket in sorted({*book.sides[market, True], *book.sides[market, False]}):
+        most = 0 if bucket in book.liquidation_of else room(book, bucket)
+        equity_e16 = book.cash(bucket) * _E10 + sum(
+            (book.position(leg, bucket) + book.coins(leg, bucket)) * book.mark(leg)
+            for leg in book.legs(bucket)
+        )
+        if book.worth_e16(bucket) * _E6 > fee.leverage_e6 * equity_e16:
+            worth = book.leg_worth_e16(market, bucket)
+            exact = -(-worth * fee.rate_e6 * multiple // (_E10 * _E6 * _E6))
+            if amount := min(exact, most):
+                due.append(LeverageFeePaid(bucket, market, book.position(market, bucket), amount))
+    return due

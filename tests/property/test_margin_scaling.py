@@ -1,0 +1,100 @@
+"""Margin rates that follow what a venue sees, and fees on leverage, under the auditor."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.auditor import audited
+from support.effort import cases
+from support.floors import assert_floors
+from support.scenarios import HANDMADE, Raw, at, events_of, load, scaled, scalings, scenarios
+
+from liqsim.events import Action, DecisionRecorded, MaintenanceChanged
+from liqsim.runner import prepare
+
+
+def test_every_law_holds_after_every_event_of_random_runs() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(24)
+    @given(st.data(), st.one_of(scenarios("engine"), scenarios("keepers")), st.integers(1, 2))
+    def every_law_holds(data: st.DataObject, raw: Raw, most: int) -> None:
+        data.draw(scalings(raw, most))
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    floors = {
+        "DynamicMargin raised": 15,
+        "DynamicMargin lowered": 15,
+        "OpenInterestMargin raised": 8,
+        "OpenInterestMargin lowered": 8,
+        "StressMargin raised": 8,
+        "StressMargin lowered": 8,
+        "product of several": 20,
+        "fees charged": 10,
+        "fee cut to what can be paid": 10,
+        "triggered by a change of rules": 10,
+    }
+    assert_floors(census, floors)
+
+
+# Absent, inert, and blind to the future -----------------------------------------------------------
+
+_INERT: list[Raw] = [
+    {"kind": "dynamic_margin", "period": "2s", "low": 1, "high": 1},
+    {"kind": "open_interest_margin", "period": "2s", "reference_usd": 1, "high": 1},
+    {"kind": "stress_margin", "period": "2s"},
+    {"kind": "leverage_fee", "period": "2s", "rate": 0, "name": "for nothing"},
+    {"kind": "leverage_fee", "period": "2s", "leverage": 1_000_000},
+]
+
+
+@pytest.mark.parametrize("name", ["cross_crash", "keeper_race", "tightened", "in_coins", "panic"])
+def test_what_never_binds_is_as_if_it_were_absent(name: str) -> None:
+    assert events_of(HANDMADE[name](mitigations=_INERT)) == events_of(HANDMADE[name]())
+
+
+@pytest.mark.parametrize("seconds", [25, 60, 95])
+def test_nothing_is_decided_by_what_comes_later(seconds: int) -> None:
+    raw, others = scaled(), scaled()
+    for table in others["markets"].values():
+        table["shocks"] = [{"at": at(seconds), "fraction": Decimal("0.4"), "over": "3s"}]
+    points = [point for point in raw["mitigations"][2]["points"] if point[0] < at(seconds)]
+    others["mitigations"][2]["points"] = [*points, [at(seconds), 9]]
+    before, after = (
+        [entry for entry in events_of(run) if entry.sim_time_us < seconds * 10**6]
+        for run in (raw, others)
+    )
+
+    assert sum(isinstance(entry.event, DecisionRecorded) for entry in before) > 10
+    assert before == after
+    assert events_of(raw) != events_of(others)
+
+
+def test_every_change_was_announced_and_is_bounded_and_ramped() -> None:
+    entries, rules = events_of(scaled()), scaled()["mitigations"]
+    announced: dict[tuple[int, int], list[Decimal]] = {}
+    times: dict[int, set[int]] = {0: set(), 1: set()}
+    for entry in entries:
+        event: Any = entry.event
+        if isinstance(event, DecisionRecorded) and event.action is not Action.CHARGED:
+            rule = rules[event.mitigation_id]
+            chain = announced.setdefault((event.mitigation_id, event.market_id), [Decimal(1)])
+            chain.append(Decimal(event.multiplier_e6) / 10**6)
+            step = chain[-1] - chain[-2]
+            assert -rule["restore"] <= step <= rule["ramp"]
+            assert rule["low"] <= chain[-1] <= rule["high"]
+            notice = int(rule["notice"].removesuffix("s")) * 10**6
+            assert event.from_at_us == entry.sim_time_us + notice
+            times[event.market_id].add(event.from_at_us)
+        elif isinstance(event, MaintenanceChanged):
+            assert entry.sim_time_us in times[event.market_id]
+            cause: Any = entries[entry.cause_seq].event
+            assert (cause.market_id, cause.from_at_us) == (event.market_id, entry.sim_time_us)
+
+    assert sum(map(len, announced.values())) > 25
+    assert len(announced) == 5

@@ -1,0 +1,239 @@
+"""
+A judge of mitigations that scale margin rates or charge for leverage.
+
+It keeps what could be seen at every look, and at the end works out the whole chain of decisions at
+once: volatility as a sum over all squared returns, products over all that holds at an instant.
+"""
+
+import math
+from collections import Counter
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+from liqsim.events import (
+    NO_CAUSE,
+    Action,
+    DecisionRecorded,
+    DepthChanged,
+    Entry,
+    LeverageFeePaid,
+    MaintenanceChanged,
+)
+from liqsim.scenario import Scenario
+from liqsim.scenario.mitigations import (
+    DynamicMargin,
+    LeverageFee,
+    MarginScaling,
+    OpenInterestMargin,
+    StressMargin,
+)
+
+_YEAR_S = 365.25 * 86_400
+
+
+def _volatility(marks: list[int], period_us: int, half_life_us: int) -> int | None:
+    """Return the annual volatility in 1e-6: the oldest square has what is left of all weights."""
+    seen = [mark for mark in marks if mark]
+    if len(seen) < 2:
+        return None
+    squares = [math.log(b / a) ** 2 for a, b in pairwise(seen)][::-1]
+    keep = 0.5 ** (period_us / half_life_us)
+    weights = [(1 - keep) * keep**age for age in range(len(squares))]
+    weights[-1] = keep ** (len(squares) - 1)
+    variance = math.fsum(w * s for w, s in zip(weights, squares, strict=True))
+    return round(math.sqrt(variance * _YEAR_S / (period_us / 1e6)) * 1e6)
+
+
+class ScalingJudge:
+    """
+    Judges one run.
+
+    Args:
+        scenario: Its parameters.
+        books: The auditor, whose books are read.
+        census: Where rare cases are counted.
+    """
+
+    def __init__(self, scenario: Scenario, books: Any, census: Counter[str]) -> None:
+        self._scenario = scenario
+        self._books = books
+        self._census = census
+        pairs = [
+            (number, market)
+            for number, spec in enumerate(scenario.mitigations)
+            for market, table in enumerate(scenario.markets)
+            if isinstance(spec, MarginScaling | LeverageFee) and spec.market in ("", table.name)
+        ]
+        # Of each look: when, the mark, and units that owners are long.
+        self._looks: dict[tuple[int, int], list[tuple[int, int, int]]] = {p: [] for p in pairs}
+        self._decided: dict[tuple[int, int], list[Entry]] = {p: [] for p in pairs}
+        self._changed: list[tuple[int, Entry]] = []
+        self._turns: list[tuple[int, tuple[int, int]]] = []
+        self._payers: list[LeverageFeePaid] = []
+
+    def look(self, entry: Entry) -> None:
+        """Look at everything that was to be looked at before *entry*."""
+        self._look_until(entry.sim_time_us)
+        if isinstance(entry.event, DepthChanged) and self._turns:
+            return
+        assert not self._payers or isinstance(entry.event, LeverageFeePaid), self._payers
+        while self._turns and not self._payers:
+            at_us, pair = self._turns[0]
+            payers = self._fee(pair)
+            if payers:
+                event: Any = entry.event
+                assert isinstance(event, DecisionRecorded), payers
+                assert (event.mitigation_id, event.market_id) == pair
+                assert (event.action, entry.sim_time_us) == (Action.CHARGED, at_us)
+                return
+            self._turns.pop(0)
+
+    def _look_until(self, until_us: int) -> None:
+        fees = []
+        for (number, market), looks in self._looks.items():
+            spec: Any = self._scenario.mitigations[number]
+            while (len(looks) + 1) * spec.period_us <= until_us:
+                at_us = (len(looks) + 1) * spec.period_us
+                units = self._books.units[market]
+                looks.append((at_us, self._books.marks[market][0], sum(u for u in units if u > 0)))
+                if isinstance(spec, LeverageFee):
+                    fees.append((at_us, (number, market)))
+        self._turns += sorted(fees)
+
+    def decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        """Take in a decision."""
+        assert entry.cause_seq == NO_CAUSE
+        pair = event.mitigation_id, event.market_id
+        if event.action is not Action.CHARGED:
+            self._decided[pair].append(entry)
+            return
+        at_us, turn = self._turns.pop(0)
+        assert (at_us, turn) == (entry.sim_time_us, pair)
+        self._payers = self._fee(pair, event)
+        assert self._payers
+        self._census["fees charged"] += 1
+
+    def _fee(self, pair: tuple[int, int], event: Any = None) -> list[LeverageFeePaid]:
+        spec: Any = self._scenario.mitigations[pair[0]]
+        marks, books, market = [mark for _, mark, _ in self._looks[pair]], self._books, pair[1]
+        if self._turns and event is None:  # Looks of later turns are not part of this one.
+            marks = marks[: self._turns[0][0] // spec.period_us]
+        volatility = _volatility(marks, spec.period_us, spec.half_life_us)
+        if volatility is None:
+            return []
+        if event is not None:
+            assert abs(event.volatility_e6 - volatility) <= 1
+            volatility = event.volatility_e6
+        multiple = min(Fraction(volatility, spec.reference_e6), Fraction(spec.high_e6, 10**6))
+        multiple = Fraction(-(-multiple * 10**6 // 1), 10**6)
+        if event is not None:
+            assert event.multiplier_e6 == multiple * 10**6
+        due = []
+        for bucket in books.standing(market):
+            worth = {leg: books.worth(leg, bucket) for leg in books.legs(bucket)}
+            equity = books.equity(bucket)
+            room = books.room(bucket)
+            is_high = sum(worth.values()) > Fraction(spec.leverage_e6, 10**6) * equity
+            fee = worth[market] * Fraction(spec.rate_e6, 10**6) * multiple * 10**6
+            amount = int(min(-(-fee // 1), room))
+            if is_high and amount > 0:
+                self._census["fee cut to what can be paid"] += event is not None and amount < fee
+                due.append(LeverageFeePaid(bucket, market, books.units[market][bucket], amount))
+        return due
+
+    def paid(self, entry: Entry, event: LeverageFeePaid) -> None:
+        """Take in a payment."""
+        assert isinstance(self._books.entries[entry.cause_seq].event, DecisionRecorded)
+        assert event == self._payers.pop(0)
+
+    def changed(self, entry: Entry, event: MaintenanceChanged) -> None:
+        """Take in a change of the rates in force."""
+        self._changed.append((event.market_id, entry))
+
+    def finish(self, end_us: int) -> None:
+        """Work out every decision and every change of rates, and compare."""
+        self._look_until(end_us - 1)
+        while self._turns:
+            assert not self._fee(self._turns[0][1])
+            self._turns.pop(0)
+        for market, table in enumerate(self._scenario.markets):
+            dated = [(c.at_us, -1, c.multiplier_e6, NO_CAUSE) for c in table.maintenance_changes]
+            for (number, other), entries in self._decided.items():
+                is_scaling = isinstance(self._scenario.mitigations[number], MarginScaling)
+                if other == market and is_scaling:
+                    self._chain(number, market)
+                    dated += [_announced(number, entry) for entry in entries]
+            self._products(market, dated, end_us)
+
+    def _chain(self, number: int, market: int) -> None:
+        """Compare the decisions of one mitigation in one market."""
+        spec: Any = self._scenario.mitigations[number]
+        recorded = {e.sim_time_us: e.event for e in self._decided[number, market]}
+        assert len(recorded) == len(self._decided[number, market])
+        multiplier, marks = Fraction(1), []
+        for at_us, mark, long_e8 in self._looks[number, market]:
+            marks.append(mark)
+            event: Any = recorded.pop(at_us, None)
+            match spec:
+                case DynamicMargin():
+                    seen = _volatility(marks, spec.period_us, spec.half_life_us)
+                    told, reference = event and event.volatility_e6, spec.reference_e6
+                case OpenInterestMargin():
+                    seen = long_e8 * mark // 10**10 if mark else None
+                    told, reference = event and event.open_interest_uusd, spec.reference_uusd
+                case StressMargin():
+                    seen = {since: index for since, index in spec.points if since <= at_us}
+                    seen = seen[max(seen)] if seen else None
+                    told, reference = event and event.index_e6, spec.reference_e6
+            slack = isinstance(spec, DynamicMargin)
+            if event is None:
+                near = [] if seen is None else [seen, max(seen - slack, 0), seen + slack]
+                after = [_step(spec, multiplier, Fraction(value, reference)) for value in near]
+                assert multiplier in after or not after, f"no decision at {at_us}"
+                continue
+            assert seen is not None
+            assert abs(told - seen) <= slack
+            stepped = _step(spec, multiplier, Fraction(told, reference))
+            assert event.multiplier_e6 == stepped * 10**6
+            assert event.action is (Action.RAISED if stepped > multiplier else Action.LOWERED)
+            assert stepped != multiplier
+            assert event.from_at_us == at_us + spec.notice_us
+            self._census[f"{type(spec).__name__} {event.action.name.lower()}"] += 1
+            multiplier = stepped
+        assert not recorded
+
+    def _products(self, market: int, dated: list[tuple[int, int, int, int]], end_us: int) -> None:
+        """Compare the changes of one market with what holds after every instant."""
+        found = {e.sim_time_us: e for m, e in self._changed if m == market}
+        assert len(found) == sum(m == market for m, _ in self._changed)
+        in_force = 10**6
+        for at_us in sorted({at_us for at_us, *_ in dated if at_us < end_us}):
+            newest = {
+                number: multiplier
+                for since, number, multiplier, _ in sorted(dated, key=lambda d: (d[0], d[3]))
+                if since <= at_us
+            }
+            now = [row for row in dated if row[0] == at_us]
+            product = -(-math.prod(newest.values()) // 10 ** (6 * (len(newest) - 1)))
+            if product == in_force and all(number >= 0 for _, number, _, _ in now):
+                continue
+            entry = found.pop(at_us)
+            assert isinstance(entry.event, MaintenanceChanged)
+            assert entry.event.multiplier_e6 == product
+            assert entry.cause_seq == max(seq for *_, seq in now)
+            self._census["product of several"] += sum(m != 10**6 for m in newest.values()) > 1
+            in_force = product
+        assert not found
+
+
+def _announced(number: int, entry: Entry) -> tuple[int, int, int, int]:
+    assert isinstance(entry.event, DecisionRecorded)
+    return entry.event.from_at_us, number, entry.event.multiplier_e6, entry.seq
+
+
+def _step(spec: MarginScaling, before: Fraction, asked: Fraction) -> Fraction:
+    bounds = spec.low_e6, spec.high_e6, spec.ramp_e6, spec.restore_e6, spec.grain_e6
+    low, high, ramp, restore, grain = (Fraction(value, 10**6) for value in bounds)
+    target = sorted((low, -(-asked / grain // 1) * grain, high))[1]
+    return sorted((before - restore, target, before + ramp))[1]

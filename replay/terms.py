@@ -381,6 +381,26 @@ class ContributionTerms:
 
 
 @attrs.frozen
+class FundLimitTerms:
+    """
+    What the insurance fund may pay at most.
+
+    Attributes:
+        mitigation_id: Place of the mitigation in the scenario.
+        market_id: The market that it is about; None for all.
+        max_draw_uusd: At once.
+        max_window_uusd: In any span.
+        span_us: The span.
+    """
+
+    mitigation_id: int
+    market_id: int | None
+    max_draw_uusd: int
+    max_window_uusd: int
+    span_us: int
+
+
+@attrs.frozen
 class Terms:
     """
     What an audit holds a run to.
@@ -424,6 +444,7 @@ class Terms:
         taker_fee_e6: Fee on the price of an order that an account sends itself.
         traders: How accounts act, by cohort; those of other cohorts hold.
         coin_cohorts: Cohorts whose collateral is coins.
+        fund_limits: What the fund may pay at most.
     """
 
     name: str
@@ -464,6 +485,7 @@ class Terms:
     taker_fee_e6: int
     traders: Mapping[str, TraderTerms]
     coin_cohorts: frozenset[str]
+    fund_limits: tuple[FundLimitTerms, ...]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -566,7 +588,27 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, cohort in document.get("population", {}).get("cohorts", {}).items()
             if cohort["collateral"] == "coin"
         ),
+        fund_limits=tuple(
+            FundLimitTerms(
+                number,
+                market,
+                _scaled(row["max_draw_usd"], 6),
+                _scaled(row["max_window_usd"], 6),
+                duration_us(row["span"]),
+            )
+            for number, market, row in _mitigations(document, "fund_limits")
+        ),
     )
+
+
+def _mitigations(
+    document: Mapping[str, Any], kind: str
+) -> Iterator[tuple[int, int | None, Mapping[str, Any]]]:
+    """Yield number, market (None for all) and table of the mitigations of a kind."""
+    numbers = {name: number for number, name in enumerate(document["markets"])}
+    for number, row in enumerate(document.get("mitigations", ())):
+        if row["kind"] == kind:
+            yield number, numbers.get(row["market"]), row
 
 
 def _law_us(law: Mapping[str, Any]) -> tuple[int, int]:

@@ -17,6 +17,7 @@ class Action(IntEnum):
 
     CUT = 0
     DELAYED = 1
+    CAPPED = 2
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -37,10 +38,11 @@ class DecisionRecorded:
         market_id: The market; null for all of them.
         bucket_id: The account, as an owner; null for all of them.
         wanted_e8: Units that the next slice would have had.
-        used_uusd: Put up already in the span that the decision falls in.
+        used_uusd: Put up, or paid, already in the span that the decision falls in.
         size_e8: Units that the slice may have.
-        amount_uusd: What the slice may be worth at the mark when it is put up.
+        amount_uusd: What the slice may be worth at the mark when it is put up, or what may be paid.
         until_at_us: Not before this.
+        wanted_uusd: What would have been paid.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -55,3 +57,4 @@ class DecisionRecorded:
     size_e8: int = maybe()
     amount_uusd: int = maybe()
     until_at_us: int = maybe(2**62)
+    wanted_uusd: int = maybe()

@@ -57,12 +57,12 @@ class Settlement:
     Attributes:
         fee_uusd: Taken by the treasury.
         surplus_uusd: Left over above bankruptcy and the fee.
-        draw_uusd: Paid by the fund.
+        shortfall_uusd: What it lacks to bankruptcy, which the fund pays as far as it can.
     """
 
     fee_uusd: int
     surplus_uusd: int
-    draw_uusd: int
+    shortfall_uusd: int
 
 
 def decide_settlement(
@@ -71,7 +71,6 @@ def decide_settlement(
     quantity_e8: int,
     cost_uusd: int,
     fee_uusd: int,
-    fund_uusd: int,
     *,
     has_other_legs: bool = False,
 ) -> Settlement:
@@ -90,7 +89,7 @@ def decide_settlement(
     )
     gain = cash_uusd - cost_uusd - keep
     if gain < 0:
-        return Settlement(0, 0, min(-gain, fund_uusd))
+        return Settlement(0, 0, -gain)
     fee = min(fee_uusd, gain)
     return Settlement(fee, 0 if has_other_legs else gain - fee, 0)
 

@@ -14,12 +14,10 @@ from liqsim.events import (
     BadDebtRecorded,
     Executor,
     FailedCall,
-    FundDrawn,
     LiquidationEnded,
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
-    Owner,
     PositionDeleveraged,
     Standing,
     SurplusRouted,
@@ -46,6 +44,7 @@ from liqsim.mechanics.waterfall import (
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
+from liqsim.processes.fund import Fund
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
@@ -118,6 +117,7 @@ class Venue:
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
+        self._fund = Fund(context)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -454,6 +454,9 @@ class Venue:
         bucket = liquidation.bucket_id
         self._coins.slice_put_up(desk, bucket, size)
         limit = self.limit_e8(desk, bucket, size)
+        self._fund.record_limits(
+            desk.market_id, bucket, partial(self.limit_e8, desk, bucket, size), cause
+        )
         event = TrancheStarted(
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,
@@ -467,13 +470,15 @@ class Venue:
         seq = self._context.journal.append(event, cause)
         return Tranche(seq, bucket, desk, size, limit, is_long=event.quantity_e8 < 0)
 
-    def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
-        """Return the worst price of an order of *size_e8* now."""
+    def limit_e8(
+        self, desk: MarketDesk, bucket: int, size_e8: int, payable_uusd: int | None = None
+    ) -> int:
+        """Return the worst price of an order of *size_e8* now, or if the fund could pay so much."""
         return limit_price_e8(
             self._margins.leg_cash_uusd(desk, bucket),
             self._margins.position(desk, bucket),
             self._coins.units_of_e8(desk, bucket, size_e8),
-            self._ledger.cash_view[Owner.FUND],
+            self._fund.payable_uusd(desk.market_id) if payable_uusd is None else payable_uusd,
             self._margins.coins(desk, bucket),
         )
 
@@ -499,14 +504,11 @@ class Venue:
 
     def _fill_hole(self, tranche: Tranche) -> None:
         """Have others pay what a bucket without a position still owes, and record the rest."""
-        bucket, fund = tranche.bucket_id, self._ledger.cash_view[Owner.FUND]
-        hole = -self._ledger.cash_view[bucket]
-        draw = min(max(hole, 0), fund)
-        self._route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
-        if hole > draw:
-            share_loss(
-                self._context, self._margins, self._watch_all, tranche.desk, tranche.seq, bucket
-            )
+        bucket, desk = tranche.bucket_id, tranche.desk
+        hole = max(-self._ledger.cash_view[bucket], 0)
+        drawn = self._fund.draw(tranche.seq, bucket, desk.market_id, hole, tranche.seq)
+        if hole > drawn:
+            share_loss(self._context, self._margins, self._watch_all, desk, tranche.seq, bucket)
         debt = -self._ledger.cash_view[bucket]
         if debt > 0:
             self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(debt))
@@ -558,7 +560,6 @@ class Venue:
             closed,
             cost_uusd,
             fee,
-            self._ledger.cash_view[Owner.FUND],
             has_other_legs=len(self._margins.legs(bucket)) > 1,
         )
 
@@ -566,19 +567,12 @@ class Venue:
         self, tranche_seq: int, desk: MarketDesk, bucket: int, settlement: Settlement, cause: int
     ) -> None:
         """Record what the fund paid or gained by one execution, and what is settled in coins."""
-        self._route(tranche_seq, bucket, settlement, cause)
-        self._coins.settle(tranche_seq, desk, bucket, cause)
-
-    def _route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
-        journal = self._context.journal
         if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
-            journal.append(SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd), cause)
-        if settlement.draw_uusd:
-            left = self._ledger.cash_view[Owner.FUND] - settlement.draw_uusd
-            if not left:
-                self._context.log.info("fund_exhausted", bucket_id=bucket)
-            draw = FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left)
-            self._context.fund_drawn(journal.append(draw, cause))
+            surplus = SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd)
+            self._context.journal.append(surplus, cause)
+        shortfall = settlement.shortfall_uusd
+        self._fund.draw(tranche_seq, bucket, desk.market_id, shortfall, cause)
+        self._coins.settle(tranche_seq, desk, bucket, cause)
 
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
         """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""

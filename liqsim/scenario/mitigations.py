@@ -46,5 +46,27 @@ class RateLimit(Mitigation):
     least_uusd: int = usd("least_usd", default=Decimal(10_000))
 
 
-MITIGATIONS: Final[dict[type[Mitigation], str]] = {RateLimit: "rate_limit"}
+@attrs.frozen
+class FundLimits(Mitigation):
+    """
+    The insurance fund pays no more than so much at once, nor in any span of time.
+
+    What is beyond goes to the next layer of the waterfall. Only draws for positions in the market
+    count, and only they are limited.
+
+    Attributes:
+        max_draw_uusd: The most that it pays at once.
+        max_window_uusd: The most that it pays in any span.
+        span_us: The span, which may begin at any instant.
+    """
+
+    max_draw_uusd: int = usd("max_draw_usd", default=Decimal(100_000))
+    max_window_uusd: int = usd("max_window_usd", default=Decimal(1_000_000))
+    span_us: int = duration("span", "0.001", default="1h")
+
+
+MITIGATIONS: Final[dict[type[Mitigation], str]] = {
+    RateLimit: "rate_limit",
+    FundLimits: "fund_limits",
+}
 """The word after `kind =` that picks a class."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.events import (
+    DecisionRecorded,
     Entry,
     FailedCall,
     FundDrawn,
@@ -30,7 +31,7 @@ from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
+from replay.terms import ArrivalTerms, FundLimitTerms, KeeperTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -178,13 +179,15 @@ class Owed:
 
     Attributes:
         seq: The execution.
-        kind: `SurplusRouted` or `FundDrawn`.
+        kind: `SurplusRouted` or `FundDrawn`, or the decision that the fund may not pay.
         amount_uusd: How much.
+        decision: The decision, if it is one.
     """
 
     seq: int
-    kind: type[SurplusRouted | FundDrawn]
+    kind: type[SurplusRouted | FundDrawn | DecisionRecorded]
     amount_uusd: int
+    decision: DecisionRecorded | None = None
 
 
 @attrs.frozen
@@ -338,7 +341,7 @@ class Book:
         order_of: The tranche whose order that was; -1 once it was filled whole.
         offers: Offers to keepers, by tranche.
         marks: (Instants, prices) of all marks so far, by market.
-        owed: What the event before must be followed by.
+        owed: What the event before must be followed by, in order.
         run: The deleveraging in course.
         hole: The hole that others are paying for.
         desk_id: Owner id of the desk, if there is one.
@@ -357,6 +360,10 @@ class Book:
         arriving: What is known of the cohort of an account, where new ones may arrive.
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
+        now_us: The instant of the event being checked.
+        draws: What the fund has paid: when, for which market, and how much.
+        drawn_for: The tranche for whose hole it has paid last.
+        caps: Decisions on what the fund may pay, until what they change comes.
     """
 
     terms: Terms
@@ -387,7 +394,7 @@ class Book:
     marks: defaultdict[int, tuple[list[int], list[int]]] = attrs.Factory(
         lambda: defaultdict(lambda: ([], []))
     )
-    owed: Owed | None = None
+    owed: deque[Owed] = attrs.Factory(deque)
     run: Deleveraging | None = None
     hole: Hole | None = None
     desk_id: int | None = None
@@ -407,6 +414,10 @@ class Book:
     arriving: Mapping[int, Arriving] = attrs.Factory(dict)
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
+    now_us: int = 0
+    draws: list[tuple[int, int, int]] = attrs.Factory(list)
+    drawn_for: int = -1
+    caps: list[DecisionRecorded] = attrs.Factory(list)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -447,15 +458,40 @@ class Book:
         row = bisect_right(instants, at_us)
         return prices[row - 1] if row else 0
 
-    def limit_price(self, market: int, bucket: int, size_e8: int) -> int:
-        """Return the bankruptcy price of a leg and what the fund holds per unit of an order."""
+    def limits_on_fund(self, market: int) -> list[FundLimitTerms]:
+        """Return what limits the fund's draws for positions in a market."""
+        return [c for c in self.terms.fund_limits if c.market_id in (None, market)]
+
+    def paid_under(self, limit: FundLimitTerms) -> int:
+        """Return what the fund has paid in the span of a limit that ends now."""
+        since_us = self.now_us - limit.span_us
+        return sum(
+            amount
+            for at_us, market, amount in self.draws
+            if at_us > since_us and limit.market_id in (None, market)
+        )
+
+    def most_under(self, limit: FundLimitTerms) -> int:
+        """Return the most that a limit lets the fund pay now."""
+        return max(min(limit.max_draw_uusd, limit.max_window_uusd - self.paid_under(limit)), 0)
+
+    def payable(self, market: int) -> int:
+        """Return the most that the fund can pay now for a position in a market."""
+        rooms = (self.most_under(limit) for limit in self.limits_on_fund(market))
+        return max(min([self.fold.fund_uusd, *rooms]), 0)
+
+    def limit_price(
+        self, market: int, bucket: int, size_e8: int, payable_uusd: int | None = None
+    ) -> int:
+        """Return the bankruptcy price of a leg and what the fund can pay per unit of an order."""
         held = self.position(market, bucket)
         moved = held + self.coins(market, bucket)
         if held < 0 <= moved:
             return _BOUND - 1  # With as many coins as it is short, no price ruins it.
         closed = self.units_of(market, bucket, size_e8)
         # Per unit closed, of which the coins beside it are worth a part.
-        fund = max(self.fold.fund_uusd, 0) * _E10 * abs(held) // (closed * abs(moved))
+        most = self.payable(market) if payable_uusd is None else payable_uusd
+        fund = most * _E10 * abs(held) // (closed * abs(moved))
         bankruptcy = bankruptcy_price_e8(self.backing(market, bucket), moved)
         exact = bankruptcy - fund if held > 0 else bankruptcy + fund
         return min(max(exact, 1), _BOUND - 1)

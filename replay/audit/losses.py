@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from liqsim.events import BadDebtRecorded, Entry, LossSocialised, ProfitCut
-from replay.audit import coins
+from replay.audit import coins, settlement
 from replay.audit.book import Book, Hole
 from replay.audit.findings import event_text, usd
 from replay.audit.queue import rank_e6
@@ -58,15 +58,16 @@ def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
     tranche = book.tranches.get(e.tranche_seq)
     market = 0 if tranche is None else tranche.start.market_id
     coins.check_spent(book, entry, market, e.bucket_id, e)
+    hole = Hole(e.tranche_seq, e.bucket_id, market)
+    is_bad = isinstance(e, BadDebtRecorded)
+    what = f"{usd(e.amount_uusd)} are bad debt" if is_bad else "others pay"
+    settlement.fund_has_paid(book, entry, hole, what)
     if not isinstance(e, BadDebtRecorded):
         book.open_tranche(entry, e.tranche_seq)
-        if book.fold.fund_uusd > 0:
-            message = f"others pay while the fund has {usd(book.fold.fund_uusd)}"
-            book.findings.add("draw", entry.seq, message)
         if book.legs(e.bucket_id):
             message = f"bucket {e.bucket_id} still has a position"
             book.findings.add(_CODES[type(e)], entry.seq, message)
-    return Hole(e.tranche_seq, e.bucket_id, market)
+    return hole
 
 
 def _report_missing(book: Book, seq: int, right: Shared | None) -> None:

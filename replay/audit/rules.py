@@ -12,6 +12,7 @@ from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
     CoinsSettled,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Event,
@@ -44,6 +45,7 @@ from replay.audit import (
     collateral,
     desk,
     executions,
+    fund,
     funding,
     keepers,
     liquidations,
@@ -88,9 +90,10 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     FundsWithdrawn: traders.funds_withdrawn,
     CoinsSettled: coins.coins_settled,
 }
-_ROUTED: Final = (SurplusRouted, FundDrawn)
+_ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
 _SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
+_CAPPED: Final = (DecisionRecorded, TrancheStarted, FundDrawn, *_SHARED)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,
     TradeFilled: traders.traded,
@@ -102,7 +105,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     """Check *entry* against the fold before it, fold it, check the fold after it."""
     kind = type(entry.event)
     triggers.before(book, entry)
-    if book.owed is not None or kind in _ROUTED:
+    book.now_us = entry.sim_time_us
+    if book.owed or kind in _ROUTED:
         settlement.check_owed(book, entry)
     coins.check_due(book, entry)
     if book.terms.desk is not None:
@@ -113,6 +117,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         funding.funding_left(book, entry)
     if book.run is not None and kind not in _IN_TURN:
         waterfall.deleveraging_left(book, entry.seq)
+    if book.caps and kind not in _CAPPED:
+        fund.check_caps(book, entry, ())
     if book.leaves is not None and kind is not FundsWithdrawn:
         traders.leaver_stayed(book, entry)
     if book.paid_in is not None and kind is not TradeFilled:

@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import coins, desk, engine, keepers
+from replay.audit import coins, desk, engine, fund, keepers
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -28,6 +28,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     _check_turn(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
     check_leg(book, entry, e, liquidation)
+    fund.check_limit_caps(book, entry, e)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq
 

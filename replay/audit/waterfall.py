@@ -3,12 +3,11 @@
 from heapq import heapify, heappop
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
-from replay.audit import coins, keepers
+from replay.audit import coins, fund, keepers
 from replay.audit.book import Book, Deleveraging
 from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
 from replay.audit.queue import candidates, rank_e6
-from replay.audit.settlement import fund_is_empty
 
 
 def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
@@ -45,13 +44,13 @@ def fund_drawn(book: Book, entry: Entry, e: FundDrawn) -> None:
     what = "balance_uusd"
     book.expect("fund_balance", entry, what, e.balance_uusd, book.fold.fund_uusd)
     book.open_tranche(entry, e.tranche_seq)
+    fund.fund_drawn(book, entry, e)
 
 
 def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
     """Check that the debt is what the bucket is short of, and its position gone."""
     hole = -book.cash(e.bucket_id)
     book.expect("bad_debt", entry, "amount_uusd", e.amount_uusd, hole)
-    fund_is_empty(book, entry, e)
     loss_shared(book, entry, e)
     if book.legs(e.bucket_id):
         message = f"bucket {e.bucket_id} still has a position"

@@ -381,23 +381,37 @@ class ContributionTerms:
 
 
 @attrs.frozen
-class FundLimitTerms:
+class MitigationTerms:
     """
-    What the insurance fund may pay at most.
+    A mitigation.
 
     Attributes:
-        mitigation_id: Place of the mitigation in the scenario.
-        market_id: The market that it is about; None for all.
-        max_draw_uusd: At once.
-        max_window_uusd: In any span.
-        span_us: The span.
+        kind: What sort it is.
+        name: Its name, or its kind.
+        market_id: The market where it acts; None for all.
+        values: Its parameters, as they stand in the TOML.
     """
 
-    mitigation_id: int
+    kind: str
+    name: str
     market_id: int | None
-    max_draw_uusd: int
-    max_window_uusd: int
-    span_us: int
+    values: Mapping[str, Any]
+
+    def usd(self, key: str) -> int:
+        """Return a parameter in USD, in 1e-6."""
+        return _scaled(self.values[key], 6)
+
+    def ratio(self, key: str) -> int:
+        """Return a share or a multiple, in 1e-6."""
+        return _scaled(self.values[key], 6)
+
+    def duration(self, key: str) -> int:
+        """Return a duration in microseconds."""
+        return duration_us(self.values[key])
+
+    def word(self, key: str) -> str:
+        """Return a word."""
+        return str(self.values[key])
 
 
 @attrs.frozen
@@ -444,7 +458,7 @@ class Terms:
         taker_fee_e6: Fee on the price of an order that an account sends itself.
         traders: How accounts act, by cohort; those of other cohorts hold.
         coin_cohorts: Cohorts whose collateral is coins.
-        fund_limits: What the fund may pay at most.
+        mitigations: Mitigations in order.
     """
 
     name: str
@@ -485,7 +499,7 @@ class Terms:
     taker_fee_e6: int
     traders: Mapping[str, TraderTerms]
     coin_cohorts: frozenset[str]
-    fund_limits: tuple[FundLimitTerms, ...]
+    mitigations: tuple[MitigationTerms, ...]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -588,27 +602,15 @@ def _terms(document: Mapping[str, Any]) -> Terms:
             for name, cohort in document.get("population", {}).get("cohorts", {}).items()
             if cohort["collateral"] == "coin"
         ),
-        fund_limits=tuple(
-            FundLimitTerms(
-                number,
-                market,
-                _scaled(row["max_draw_usd"], 6),
-                _scaled(row["max_window_usd"], 6),
-                duration_us(row["span"]),
-            )
-            for number, market, row in _mitigations(document, "fund_limits")
-        ),
+        mitigations=tuple(_mitigations(document)),
     )
 
 
-def _mitigations(
-    document: Mapping[str, Any], kind: str
-) -> Iterator[tuple[int, int | None, Mapping[str, Any]]]:
-    """Yield number, market (None for all) and table of the mitigations of a kind."""
+def _mitigations(document: Mapping[str, Any]) -> Iterator[MitigationTerms]:
     numbers = {name: number for number, name in enumerate(document["markets"])}
-    for number, row in enumerate(document.get("mitigations", ())):
-        if row["kind"] == kind:
-            yield number, numbers.get(row["market"]), row
+    for row in document.get("mitigations", ()):
+        name = row["name"] or row["kind"]
+        yield MitigationTerms(row["kind"], name, numbers.get(row["market"]), row)
 
 
 def _law_us(law: Mapping[str, Any]) -> tuple[int, int]:

@@ -15,11 +15,13 @@ from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
+from replay.audit.caps import fund_limits_of
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
+from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
 from replay.audit.money import Money
 from replay.audit.openings import Openings
@@ -36,7 +38,7 @@ Progress = Callable[[int, int], None]
 """Called with (events audited, all of them)."""
 
 _REPORT_EVERY: Final = 100
-_ENUMS: Final = ("reason", "executor", "outcome", "standing")
+_ENUMS: Final = ("reason", "executor", "outcome", "standing", "action")
 
 
 def verify(path: str | Path) -> list[Finding]:
@@ -133,6 +135,8 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             if o.kind == "bucket" and o.cohort is not None and o.cohort in terms.traders
         },
         arriving=arriving(owners, terms.traders, findings),
+        pacing=pacing_of(terms.mitigations),
+        fund_limits=fund_limits_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

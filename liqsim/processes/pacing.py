@@ -93,35 +93,34 @@ class Pacing:
 
     def _ask(self, ask: Ask, cause: int) -> Grant:
         rules, value = self._of(ask.market_id), ask.value_uusd()
-        answers: list[Answer] = []
-        at_us, before_us = self._context.now_us, -1
+        first = answers = [rule.pacer.answer(ask, ask.now_us) for rule in rules]
+        at_us, before_us = max((a.at_us for a in first), default=ask.now_us), ask.now_us
         while at_us > before_us:  # When one has it wait, another may have it wait from then on.
             before_us = at_us
             answers = [rule.pacer.answer(ask, at_us) for rule in rules]
-            at_us = max((answer.at_us for answer in answers), default=at_us)
+            at_us = max(answer.at_us for answer in answers)
         amounts = [a.amount_uusd for a in answers if a.amount_uusd is not None]
         grant = Grant(ask.market_id, at_us, min(amounts, default=None), min([value, *amounts]))
-        for rule, answer in zip(rules, answers, strict=True):
-            self._record(rule, ask, answer, at_us, cause)
+        for rule, alone, answer in zip(rules, first, answers, strict=True):
             rule.pacer.book(at_us, grant.booked_uusd)
+            is_cut = answer.amount_uusd is not None and answer.amount_uusd < value
+            if alone.at_us > ask.now_us or is_cut:
+                action = Action.DELAYED if alone.at_us > ask.now_us else Action.CUT
+                self._record(rule, ask, answer, action, at_us, cause)
         return grant
 
-    def _record(self, rule: _Rule, ask: Ask, answer: Answer, at_us: int, cause: int) -> None:
-        """Record what one mitigation decided, if it makes a difference."""
-        now, amount = self._context.now_us, answer.amount_uusd
-        is_cut = amount is not None and amount < ask.value_uusd()
-        is_delayed = rule.pacer.answer(ask, now).at_us > now
-        if not is_cut and not is_delayed:
-            return
+    def _record(
+        self, rule: _Rule, ask: Ask, answer: Answer, action: Action, at_us: int, cause: int
+    ) -> None:
         decision = DecisionRecorded(
             mitigation_id=rule.mitigation_id,
-            action=Action.DELAYED if is_delayed else Action.CUT,
+            action=action,
             market_id=ask.market_id,
             bucket_id=ask.bucket_id,
             wanted_e8=ask.wanted_e8,
             used_uusd=_recorded(answer.used_uusd),
-            amount_uusd=_recorded(amount),
-            until_at_us=at_us if at_us > now else NOT_OBSERVED,
+            amount_uusd=_recorded(answer.amount_uusd),
+            until_at_us=at_us if at_us > ask.now_us else NOT_OBSERVED,
         )
         self._context.journal.append(decision, cause)
 

@@ -366,6 +366,7 @@ class Venue:
     def _ask(self, liquidation: Liquidation, desk: MarketDesk, size: int, number: int) -> Ask:
         bucket = liquidation.bucket_id
         return Ask(
+            now_us=self._context.now_us,
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,
             market_id=desk.market_id,

@@ -25,13 +25,15 @@ from liqsim.events import (
     SurplusRouted,
     TrancheStarted,
 )
+from replay.audit.caps import FundLimit
 from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
+from replay.audit.limits import Pacing
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import ArrivalTerms, FundLimitTerms, KeeperTerms, Terms, TraderTerms
+from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -361,9 +363,10 @@ class Book:
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
         now_us: The instant of the event being checked.
-        draws: What the fund has paid: when, for which market, and how much.
+        fund_limits: What limits what the fund pays.
         drawn_for: The tranche for whose hole it has paid last.
         caps: Decisions on what the fund may pay, until what they change comes.
+        pacing: What mitigations that pace have booked.
     """
 
     terms: Terms
@@ -415,9 +418,10 @@ class Book:
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
     now_us: int = 0
-    draws: list[tuple[int, int, int]] = attrs.Factory(list)
+    fund_limits: tuple[FundLimit, ...] = ()
     drawn_for: int = -1
     caps: list[DecisionRecorded] = attrs.Factory(list)
+    pacing: Pacing = attrs.Factory(Pacing)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -458,26 +462,18 @@ class Book:
         row = bisect_right(instants, at_us)
         return prices[row - 1] if row else 0
 
-    def limits_on_fund(self, market: int) -> list[FundLimitTerms]:
+    def kind_of(self, mitigation_id: int) -> str:
+        """Return what sort a mitigation is; empty if there is none of that number."""
+        rows = self.terms.mitigations
+        return rows[mitigation_id].kind if mitigation_id < len(rows) else ""
+
+    def limits_on_fund(self, market: int) -> list[FundLimit]:
         """Return what limits the fund's draws for positions in a market."""
-        return [c for c in self.terms.fund_limits if c.market_id in (None, market)]
-
-    def paid_under(self, limit: FundLimitTerms) -> int:
-        """Return what the fund has paid in the span of a limit that ends now."""
-        since_us = self.now_us - limit.span_us
-        return sum(
-            amount
-            for at_us, market, amount in self.draws
-            if at_us > since_us and limit.market_id in (None, market)
-        )
-
-    def most_under(self, limit: FundLimitTerms) -> int:
-        """Return the most that a limit lets the fund pay now."""
-        return max(min(limit.max_draw_uusd, limit.max_window_uusd - self.paid_under(limit)), 0)
+        return [limit for limit in self.fund_limits if limit.market_id in (None, market)]
 
     def payable(self, market: int) -> int:
         """Return the most that the fund can pay now for a position in a market."""
-        rooms = (self.most_under(limit) for limit in self.limits_on_fund(market))
+        rooms = (limit.room(self.now_us) for limit in self.limits_on_fund(market))
         return max(min([self.fold.fund_uusd, *rooms]), 0)
 
     def limit_price(

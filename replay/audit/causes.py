@@ -17,6 +17,7 @@ from liqsim.events import (
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Event,
@@ -61,6 +62,7 @@ _UNNAMED: Final = (
     FundsWithdrawn,
     CoinsDeposited,
     CoinsSettled,
+    DecisionRecorded,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -99,6 +101,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundsWithdrawn: (TradeFilled,),
     CoinsDeposited: (),
     CoinsSettled: (*_EXECUTIONS, TrancheStarted),
+    DecisionRecorded: (LiquidationTriggered, TrancheSettled, TrancheStarted, *_EXECUTIONS),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
@@ -200,7 +203,7 @@ class Causes:
             case TradeFilled():
                 is_right = named.market_id == event.market_id
                 what = "in another market"
-            case FundsWithdrawn():
+            case FundsWithdrawn() | DecisionRecorded():
                 is_right = named.bucket_id == event.bucket_id
                 what = "of another account"
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():

@@ -18,16 +18,16 @@ def capped(
     """Return the decisions of the limits under which what *differs* tells apart is different."""
     return [
         DecisionRecorded(
-            mitigation_id=limit.mitigation_id,
+            mitigation_id=limit.number,
             action=Action.CAPPED,
             market_id=market,
             bucket_id=bucket,
-            used_uusd=book.paid_under(limit),
+            used_uusd=limit.used(book.now_us),
             amount_uusd=most,
             wanted_uusd=wanted,
         )
         for limit in book.limits_on_fund(market)
-        if differs(most := book.most_under(limit))
+        if differs(most := limit.room(book.now_us))
     ]
 
 
@@ -39,7 +39,7 @@ def capped_draw(book: Book, market: int, bucket: int, shortfall: int) -> list[De
 
 def noted(book: Book, e: DecisionRecorded) -> None:
     """Note a decision that no execution brought about, until what it changes comes."""
-    if e.action is Action.CAPPED:
+    if book.kind_of(e.mitigation_id) == "fund_limits":
         book.caps.append(e)
 
 
@@ -47,7 +47,8 @@ def fund_drawn(book: Book, entry: Entry, e: FundDrawn) -> None:
     """Note a draw."""
     tranche = book.tranches.get(e.tranche_seq)
     market = 0 if tranche is None else tranche.start.market_id
-    book.draws.append((entry.sim_time_us, market, e.amount_uusd))
+    for limit in book.limits_on_fund(market):
+        limit.paid.append((entry.sim_time_us, e.amount_uusd))
 
 
 def check_caps(book: Book, entry: Entry, right: Iterable[DecisionRecorded]) -> None:
@@ -73,7 +74,7 @@ def check_limit_caps(book: Book, entry: Entry, e: TrancheStarted) -> None:
     def limit_at(payable_uusd: int) -> int:
         return book.limit_price(e.market_id, e.bucket_id, size, payable_uusd)
 
-    free = limit_at(has) if book.terms.fund_limits else 0
+    free = limit_at(has) if book.fund_limits else 0
     check_caps(
         book,
         entry,

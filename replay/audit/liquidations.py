@@ -8,6 +8,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     OracleUpdated,
+    UnresolvedReason,
     UpdateReason,
 )
 from replay.audit import funding, keepers, marks, shadow
@@ -106,6 +107,7 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
         message = f"tranche {liquidation.open_tranche} is not settled"
         book.findings.add("lifecycle", entry.seq, message)
     book.liquidation_of.pop(e.bucket_id, None)
+    book.pacing.release(e.bucket_id)
     book.shadows.watch(e.bucket_id, entry.seq)
     position = book.position(e.market_id, e.bucket_id)
     book.expect("ended_state", entry, "quantity_e8", e.quantity_e8, position)
@@ -127,6 +129,11 @@ def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -
         book.findings.add("unresolved_state", entry.seq, message)
     book.unresolved.add(e.bucket_id)
     keepers.unresolved(book, entry, e)
+    waiting = book.pacing.grants.get(e.bucket_id)
+    is_paced = waiting is not None and waiting.at_us > entry.sim_time_us
+    if is_paced != (e.reason is UnresolvedReason.PACED):
+        message = f"the reason is {e.reason.name.lower()}"
+        book.findings.add("unresolved_state", entry.seq, message)
     last_us = book.terms.end_us - 1
     book.expect("unresolved_state", entry, "sim_time_us", entry.sim_time_us, last_us)
     position = book.position(e.market_id, e.bucket_id)

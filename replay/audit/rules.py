@@ -51,6 +51,7 @@ from replay.audit import (
     liquidations,
     losses,
     marks,
+    pacing,
     settlement,
     shadow,
     traders,
@@ -62,6 +63,13 @@ from replay.audit.triggers import Triggers
 from replay.fold import Move
 
 _Check = Callable[[Book, Entry, Any], None]
+
+
+def _decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
+    if book.kind_of(e.mitigation_id) == "rate_limit":
+        pacing.decision_recorded(book, entry, e)
+
+
 _BEFORE: Final[dict[type[Event], _Check]] = {
     DepthChanged: executions.depth_changed,
     OracleUpdated: liquidations.oracle_updated,
@@ -89,6 +97,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TradeFilled: traders.trade_filled,
     FundsWithdrawn: traders.funds_withdrawn,
     CoinsSettled: coins.coins_settled,
+    DecisionRecorded: _decision_recorded,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
@@ -111,18 +120,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     coins.check_due(book, entry)
     if book.terms.desk is not None:
         desk.check_due(book, entry)
-    if book.hole is not None and kind not in _SHARED:
-        losses.hole_left(book, entry)
-    if book.funding is not None and kind is not FundingPaid:
-        funding.funding_left(book, entry)
-    if book.run is not None and kind not in _IN_TURN:
-        waterfall.deleveraging_left(book, entry.seq)
-    if book.caps and kind not in _CAPPED:
-        fund.check_caps(book, entry, ())
-    if book.leaves is not None and kind is not FundsWithdrawn:
-        traders.leaver_stayed(book, entry)
-    if book.paid_in is not None and kind is not TradeFilled:
-        collateral.opening_missing(book, entry)
+    _check_left_over(book, entry, kind)
     book.contributions.before(entry)
     if kind in _BEFORE:
         _BEFORE[kind](book, entry, entry.event)
@@ -133,3 +131,21 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if kind in _AFTER:
         _AFTER[kind](book, entry, entry.event)
     return moves
+
+
+def _check_left_over(book: Book, entry: Entry, kind: type[Event]) -> None:
+    """Report what had to come before *entry*, and did not."""
+    if book.hole is not None and kind not in _SHARED:
+        losses.hole_left(book, entry)
+    if book.funding is not None and kind is not FundingPaid:
+        funding.funding_left(book, entry)
+    if book.run is not None and kind not in _IN_TURN:
+        waterfall.deleveraging_left(book, entry.seq)
+    if book.leaves is not None and kind is not FundsWithdrawn:
+        traders.leaver_stayed(book, entry)
+    if book.paid_in is not None and kind is not TradeFilled:
+        collateral.opening_missing(book, entry)
+    if book.caps and kind not in _CAPPED:
+        fund.check_caps(book, entry, ())
+    if book.pacing.due and kind is not DecisionRecorded:
+        pacing.decision_left(book, entry)

@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import coins, desk, engine, fund, keepers
+from replay.audit import coins, desk, engine, fund, keepers, pacing
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -93,6 +93,7 @@ def _check_size(
 ) -> None:
     position = book.position(e.market_id, e.bucket_id)
     most = slice_e8(book, e.market_id, e.bucket_id, liquidation, e.mark_price_e8)
+    most = pacing.size_e8(book, entry, e, most)
     if abs(e.quantity_e8) != most or e.quantity_e8 * position >= 0:
         message = f"the slice is {e8(e.quantity_e8)} of {e8(position)}, must be {e8(most)} of it"
         book.findings.add("tranche_size", entry.seq, message)

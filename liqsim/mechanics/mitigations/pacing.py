@@ -13,6 +13,7 @@ class Ask:
     A slice that is to be put up.
 
     Attributes:
+        now_us: When it is asked.
         liquidation_seq: The trigger.
         bucket_id: The account.
         market_id: The market of the leg.
@@ -23,6 +24,7 @@ class Ask:
         is_long: Whether the position is long.
     """
 
+    now_us: int
     liquidation_seq: int
     bucket_id: int
     market_id: int

@@ -4,8 +4,9 @@ Rate limits: no more than so much of due positions is put up in any span of time
 Whoever asks gets the earliest place at or after the last one that is taken; nobody overtakes.
 """
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Sequence
+from operator import itemgetter
 
 from liqsim.mechanics.mitigations.pacing import Answer, Ask
 from liqsim.scenario.mitigations import RateLimit
@@ -69,13 +70,10 @@ class RateLimiter:
     def answer(self, ask: Ask, at_us: int) -> Answer:
         """Return when a slice may be put up, and what it may then be worth."""
         spec = self._spec
-        # Nobody is served before the last booking: what lies a span before it is of no account.
-        horizon = max(at_us, self._bookings[-1][0] if self._bookings else 0) - spec.span_us
-        kept = [booking for booking in self._bookings if booking[0] > horizon]
-        if len(kept) < len(self._bookings):
-            self._bookings = kept
-        when_us, amount = earliest(spec, kept, at_us, ask.value_uusd())
-        return Answer(when_us, amount, used_uusd(spec, kept, when_us))
+        past = bisect_right(self._bookings, ask.now_us - spec.span_us, key=itemgetter(0))
+        del self._bookings[:past]  # They are in no span that ends now or later.
+        when_us, amount = earliest(spec, self._bookings, at_us, ask.value_uusd())
+        return Answer(when_us, amount, used_uusd(spec, self._bookings, when_us))
 
     def book(self, at_us: int, amount_uusd: int) -> None:
         """Take note that a slice of such a value is, or will be, put up at *at_us*."""

@@ -1,0 +1,50 @@
+"""What limits the payments of the insurance fund, as an audit keeps it."""
+
+import attrs
+
+from replay.terms import MitigationTerms
+
+
+@attrs.define
+class FundLimit:
+    """
+    A limit on what the fund pays, and what it has paid under it.
+
+    Attributes:
+        number: Its place in the scenario.
+        market_id: The market that it is about; None for all.
+        max_draw_uusd: The most at once.
+        max_window_uusd: The most in any span.
+        span_us: The span.
+        paid: (when, how much).
+    """
+
+    number: int
+    market_id: int | None
+    max_draw_uusd: int
+    max_window_uusd: int
+    span_us: int
+    paid: list[tuple[int, int]] = attrs.Factory(list)
+
+    def used(self, now_us: int) -> int:
+        """Return what was paid in the span that ends now."""
+        return sum(amount for when, amount in self.paid if 0 <= now_us - when < self.span_us)
+
+    def room(self, now_us: int) -> int:
+        """Return the most that may be paid now."""
+        return max(min(self.max_draw_uusd, self.max_window_uusd - self.used(now_us)), 0)
+
+
+def fund_limits_of(rows: tuple[MitigationTerms, ...]) -> tuple[FundLimit, ...]:
+    """Return the limits of a run on what its fund pays."""
+    return tuple(
+        FundLimit(
+            number,
+            row.market_id,
+            row.usd("max_draw_usd"),
+            row.usd("max_window_usd"),
+            row.duration("span"),
+        )
+        for number, row in enumerate(rows)
+        if row.kind == "fund_limits"
+    )

@@ -43,6 +43,7 @@ class DecisionRecorded:
         amount_uusd: What the slice may be worth at the mark when it is put up, or what may be paid.
         until_at_us: Not before this.
         wanted_uusd: What would have been paid.
+        paid_uusd: Paid already for the same slice.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -58,3 +59,4 @@ class DecisionRecorded:
     amount_uusd: int = maybe()
     until_at_us: int = maybe(2**62)
     wanted_uusd: int = maybe()
+    paid_uusd: int = maybe()

@@ -24,8 +24,8 @@ class _Limit:
         self.draws = kept_for(self.spec, self.draws, at_us)
         return drawn_uusd(self.spec, self.draws, at_us)
 
-    def payable_uusd(self, at_us: int) -> int:
-        return payable_uusd(self.spec, self.used_uusd(at_us))
+    def payable_uusd(self, at_us: int, paid_uusd: int) -> int:
+        return payable_uusd(self.spec, self.used_uusd(at_us), paid_uusd)
 
 
 class Fund:
@@ -44,16 +44,21 @@ class Fund:
             for number, spec in enumerate(context.scenario.mitigations)
             if isinstance(spec, FundLimits)
         ]
+        self._paid_uusd: dict[int, int] = {}
 
     @property
     def balance_uusd(self) -> int:
         """What it holds."""
         return self._context.world.ledger.cash_view[Owner.FUND]
 
-    def payable_uusd(self, market_id: int) -> int:
-        """Return what it can pay now for a position in a market: its balance, within its limits."""
-        now = self._context.now_us
-        return min([self.balance_uusd, *(c.payable_uusd(now) for c in self._of(market_id))])
+    def slice_put_up(self, bucket: int) -> None:
+        """Take note that a new slice of *bucket* is put up."""
+        self._paid_uusd.pop(bucket, None)
+
+    def payable_uusd(self, market_id: int, bucket: int) -> int:
+        """Return what it can pay now for a position: its balance, within its limits."""
+        now, paid = self._context.now_us, self._paid_uusd.get(bucket, 0)
+        return min([self.balance_uusd, *(c.payable_uusd(now, paid) for c in self._of(market_id))])
 
     def draw(
         self, tranche_seq: int, bucket: int, market_id: int, shortfall_uusd: int, cause: int
@@ -62,7 +67,7 @@ class Fund:
         if not shortfall_uusd:
             return 0
         wanted = min(shortfall_uusd, self.balance_uusd)
-        amount = min(shortfall_uusd, self.payable_uusd(market_id))
+        amount = min(shortfall_uusd, self.payable_uusd(market_id, bucket))
         self._record(market_id, bucket, wanted, cause, lambda room: room < wanted)
         if amount:
             left = self.balance_uusd - amount
@@ -71,6 +76,7 @@ class Fund:
             elif amount < wanted:
                 self._context.log.info("fund_capped", bucket_id=bucket, usd=format_usd(amount))
             seq = self._context.journal.append(FundDrawn(tranche_seq, bucket, amount, left), cause)
+            self._paid_uusd[bucket] = self._paid_uusd.get(bucket, 0) + amount
             for limit in self._of(market_id):
                 limit.draws.append(Draw(self._context.now_us, market_id, amount))
             self._context.fund_drawn(seq)
@@ -102,9 +108,9 @@ class Fund:
         cause: int,
         makes_a_difference: Callable[[int], bool],
     ) -> None:
-        now = self._context.now_us
+        now, paid = self._context.now_us, self._paid_uusd.get(bucket, 0)
         for limit in self._of(market_id):
-            room = limit.payable_uusd(now)
+            room = limit.payable_uusd(now, paid)
             if makes_a_difference(room):
                 decision = DecisionRecorded(
                     mitigation_id=limit.mitigation_id,
@@ -114,5 +120,6 @@ class Fund:
                     used_uusd=limit.used_uusd(now),
                     amount_uusd=room,
                     wanted_uusd=wanted_uusd,
+                    paid_uusd=paid,
                 )
                 self._context.journal.append(decision, cause)

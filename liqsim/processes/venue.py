@@ -454,6 +454,7 @@ class Venue:
     ) -> Tranche:
         bucket = liquidation.bucket_id
         self._coins.slice_put_up(desk, bucket, size)
+        self._fund.slice_put_up(bucket)
         limit = self.limit_e8(desk, bucket, size)
         self._fund.record_limits(
             desk.market_id, bucket, partial(self.limit_e8, desk, bucket, size), cause
@@ -479,7 +480,9 @@ class Venue:
             self._margins.leg_cash_uusd(desk, bucket),
             self._margins.position(desk, bucket),
             self._coins.units_of_e8(desk, bucket, size_e8),
-            self._fund.payable_uusd(desk.market_id) if payable_uusd is None else payable_uusd,
+            self._fund.payable_uusd(desk.market_id, bucket)
+            if payable_uusd is None
+            else payable_uusd,
             self._margins.coins(desk, bucket),
         )
 

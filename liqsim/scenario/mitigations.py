@@ -49,13 +49,13 @@ class RateLimit(Mitigation):
 @attrs.frozen
 class FundLimits(Mitigation):
     """
-    The insurance fund pays no more than so much at once, nor in any span of time.
+    The insurance fund pays no more than so much for a slice, nor in any span of time.
 
     What is beyond goes to the next layer of the waterfall. Only draws for positions in the market
     count, and only they are limited.
 
     Attributes:
-        max_draw_uusd: The most that it pays at once.
+        max_draw_uusd: The most that it pays for one slice, and for the hole which that leaves.
         max_window_uusd: The most that it pays in any span.
         span_us: The span, which may begin at any instant.
     """

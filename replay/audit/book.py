@@ -471,9 +471,15 @@ class Book:
         """Return what limits the fund's draws for positions in a market."""
         return [limit for limit in self.fund_limits if limit.market_id in (None, market)]
 
-    def payable(self, market: int) -> int:
+    def slice_of(self, bucket: int) -> int:
+        """Return the tranche of a bucket that is not settled, or -1."""
+        liquidation = self.liquidations.get(self.liquidation_of.get(bucket, -1))
+        return -1 if liquidation is None else liquidation.open_tranche
+
+    def payable(self, market: int, bucket: int) -> int:
         """Return the most that the fund can pay now for a position in a market."""
-        rooms = (limit.room(self.now_us) for limit in self.limits_on_fund(market))
+        tranche = self.slice_of(bucket)
+        rooms = (limit.room(self.now_us, tranche) for limit in self.limits_on_fund(market))
         return max(min([self.fold.fund_uusd, *rooms]), 0)
 
     def limit_price(
@@ -486,7 +492,7 @@ class Book:
             return _BOUND - 1  # With as many coins as it is short, no price ruins it.
         closed = self.units_of(market, bucket, size_e8)
         # Per unit closed, of which the coins beside it are worth a part.
-        most = self.payable(market) if payable_uusd is None else payable_uusd
+        most = self.payable(market, bucket) if payable_uusd is None else payable_uusd
         fund = most * _E10 * abs(held) // (closed * abs(moved))
         bankruptcy = bankruptcy_price_e8(self.backing(market, bucket), moved)
         exact = bankruptcy - fund if held > 0 else bankruptcy + fund

@@ -13,10 +13,10 @@ class FundLimit:
     Attributes:
         number: Its place in the scenario.
         market_id: The market that it is about; None for all.
-        max_draw_uusd: The most at once.
+        max_draw_uusd: The most for one slice.
         max_window_uusd: The most in any span.
         span_us: The span.
-        paid: (when, how much).
+        paid: (when, how much, for which tranche).
     """
 
     number: int
@@ -24,15 +24,20 @@ class FundLimit:
     max_draw_uusd: int
     max_window_uusd: int
     span_us: int
-    paid: list[tuple[int, int]] = attrs.Factory(list)
+    paid: list[tuple[int, int, int]] = attrs.Factory(list)
 
     def used(self, now_us: int) -> int:
         """Return what was paid in the span that ends now."""
-        return sum(amount for when, amount in self.paid if 0 <= now_us - when < self.span_us)
+        return sum(amount for when, amount, _ in self.paid if 0 <= now_us - when < self.span_us)
 
-    def room(self, now_us: int) -> int:
-        """Return the most that may be paid now."""
-        return max(min(self.max_draw_uusd, self.max_window_uusd - self.used(now_us)), 0)
+    def paid_for(self, tranche_seq: int) -> int:
+        """Return what was paid for a slice."""
+        return sum(amount for _, amount, tranche in self.paid if tranche == tranche_seq)
+
+    def room(self, now_us: int, tranche_seq: int) -> int:
+        """Return the most that may be paid now for a slice."""
+        left = self.max_draw_uusd - self.paid_for(tranche_seq)
+        return max(min(left, self.max_window_uusd - self.used(now_us)), 0)
 
 
 def fund_limits_of(rows: tuple[MitigationTerms, ...]) -> tuple[FundLimit, ...]:

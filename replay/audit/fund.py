@@ -16,6 +16,7 @@ def capped(
     book: Book, market: int, bucket: int, wanted: int, differs: Callable[[int], bool]
 ) -> list[DecisionRecorded]:
     """Return the decisions of the limits under which what *differs* tells apart is different."""
+    tranche = book.slice_of(bucket)
     return [
         DecisionRecorded(
             mitigation_id=limit.number,
@@ -25,9 +26,10 @@ def capped(
             used_uusd=limit.used(book.now_us),
             amount_uusd=most,
             wanted_uusd=wanted,
+            paid_uusd=limit.paid_for(tranche),
         )
         for limit in book.limits_on_fund(market)
-        if differs(most := limit.room(book.now_us))
+        if differs(most := limit.room(book.now_us, tranche))
     ]
 
 
@@ -48,7 +50,7 @@ def fund_drawn(book: Book, entry: Entry, e: FundDrawn) -> None:
     tranche = book.tranches.get(e.tranche_seq)
     market = 0 if tranche is None else tranche.start.market_id
     for limit in book.limits_on_fund(market):
-        limit.paid.append((entry.sim_time_us, e.amount_uusd))
+        limit.paid.append((entry.sim_time_us, e.amount_uusd, e.tranche_seq))
 
 
 def check_caps(book: Book, entry: Entry, right: Iterable[DecisionRecorded]) -> None:

@@ -50,7 +50,7 @@ def settle(
     # While other legs are open, what a leg leaves over is their margin.
     is_last = book.legs(e.bucket_id) == [e.market_id]
     surplus = gain - e.fee_uusd if is_last and book.terms.surplus_to == "fund" else 0
-    draw = min(-gain, book.payable(e.market_id))
+    draw = min(-gain, book.payable(e.market_id, e.bucket_id))
     if surplus > 0:
         book.owed.append(Owed(entry.seq, SurplusRouted, surplus))
     if gain < 0:
@@ -99,7 +99,7 @@ def fund_has_paid(book: Book, entry: Entry, hole: Hole, what: str) -> None:
         return
     owed = max(-book.cash(hole.bucket_id), 0)
     fund.check_caps(book, entry, fund.capped_draw(book, hole.market_id, hole.bucket_id, owed))
-    if (most := book.payable(hole.market_id)) > 0:
+    if (most := book.payable(hole.market_id, hole.bucket_id)) > 0:
         book.findings.add("draw", entry.seq, f"{what} while the fund can pay {usd(most)}")
 
 
@@ -114,7 +114,7 @@ def _check_hole(book: Book, entry: Entry, e: FundDrawn) -> None:
     owed = -book.cash(e.bucket_id)
     fund.check_caps(book, entry, fund.capped_draw(book, market, e.bucket_id, max(owed, 0)))
     book.drawn_for = e.tranche_seq
-    right = min(owed, book.payable(market))
+    right = min(owed, book.payable(market, e.bucket_id))
     if right <= 0 or e.amount_uusd != right:
         message = f"amount is {usd(e.amount_uusd)}, must be {usd(max(right, 0))}"
         book.findings.add("draw", entry.seq, message)

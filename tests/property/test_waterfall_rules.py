@@ -106,9 +106,9 @@ def check_settlement(random: Random, census: Counter[str]) -> None:
     census["part" if rest else "whole"] += 1
     census["fee cut"] += left >= 0 and settlement.fee_uusd < fee
     census["surplus"] += settlement.surplus_uusd > 0
-    census["nothing left over"] += taken == 0 == settlement.draw_uusd
+    census["nothing left over"] += taken == 0 == settlement.shortfall_uusd
     census["fund short"] += not has_sufficed
-    census["fund pays"] += has_sufficed and settlement.draw_uusd > 0
+    census["fund pays"] += has_sufficed and draw > 0
     census["share rounded"] += kept.denominator > 1
     census["beyond int64"] += part * price >= OVERFLOW
 

@@ -16,11 +16,13 @@ import attrs
 from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
+    Action,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Executor,
@@ -58,7 +60,9 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
+from liqsim.scenario.mitigations import FundLimits
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
+from support.absorbers import Capped, FundJudge
 from support.marks import MarkJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
@@ -92,6 +96,17 @@ _BEFORE_CROSSINGS: Final = (
     ShadowCrossed,
 )
 """What may come between a new mark and the look at the shadow marks: no other account moves."""
+
+
+_MAY_BE_CAPPED: Final = (
+    DecisionRecorded,
+    TrancheStarted,
+    FundDrawn,
+    ProfitCut,
+    LossSocialised,
+    BadDebtRecorded,
+)
+"""What a decision on what the fund may pay may come right before."""
 
 
 @attrs.define
@@ -204,6 +219,13 @@ class Auditor:
         self._below_since: dict[int, int] = {}
         self._newest_draw = NO_CAUSE
         self._shares: tuple[int, type[Any], list[Any]] | None = None
+        self._now = 0
+        self._mitigations = scenario.mitigations
+        names_of_markets = [market.name for market in scenario.markets]
+        self._fund_judge = FundJudge(scenario.mitigations, names_of_markets)
+        self._caps: list[tuple[DecisionRecorded, int]] = []
+        self._cuts_due: list[Capped] = []
+        self._hole_paid = NO_CAUSE
         self._rules: dict[type[Any], Callable[[Entry, Any], None]] = {
             FundsDeposited: self._deposited,
             PositionOpened: self._opened,
@@ -236,6 +258,7 @@ class Auditor:
             FundsWithdrawn: self._withdrawn,
             CoinsDeposited: self._coins_deposited,
             CoinsSettled: self._coins_settled,
+            DecisionRecorded: self._decided,
         }
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
@@ -312,6 +335,7 @@ class Auditor:
 
     def _admit(self, entry: Entry) -> None:
         event = entry.event
+        self._now = entry.sim_time_us
         before = self.entries[-1] if self.entries else None
         assert entry.seq == len(self.entries)
         assert NO_CAUSE <= entry.cause_seq < entry.seq or entry.cause_seq == NO_CAUSE
@@ -319,6 +343,7 @@ class Auditor:
         assert type(entry.sim_time_us) is int
         for field, low, high in _RANGES[type(event)]:
             assert low <= getattr(event, field) <= high, f"{field} of {event}"
+        assert not self._caps or isinstance(event, _MAY_BE_CAPPED), self._caps
         assert not self._desk_due or isinstance(event, TrancheTakenOver), "the desk must take it"
         if self._owed:
             cls, bucket, amount, cause = self._owed.pop(0)
@@ -356,9 +381,80 @@ class Auditor:
         cause = self.entries[entry.cause_seq]
         return (
             not self._legs(event.bucket_id)
-            and event.amount_uusd == min(-cash, self._cash[FUND])
+            and event.amount_uusd
+            == min(-cash, self._can_pay(self._market_of_tranche(event), event.bucket_id))
             and tranche in (cause.seq, cause.cause_seq)
         )
+
+    # What limits the fund -------------------------------------------------------------------------
+
+    def _slice_of(self, bucket: int) -> int:
+        tranche = self._open[bucket].tranche if bucket in self._open else None
+        return NO_CAUSE if tranche is None else tranche.seq
+
+    def _can_pay(self, market: int, bucket: int) -> int:
+        tranche = self._slice_of(bucket)
+        return self._fund_judge.can_pay(self._now, market, tranche, self._cash[FUND])
+
+    def _binding(
+        self, market: int, bucket: int, wanted: int, binds: Callable[[int], bool]
+    ) -> list[Capped]:
+        tranche = self._slice_of(bucket)
+        return self._fund_judge.binding(self._now, market, tranche, wanted, binds)
+
+    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        spec = self._mitigations[event.mitigation_id]
+        self.census[f"decision: {event.action.name.lower()}"] += 1
+        if isinstance(spec, FundLimits):
+            assert event.action is Action.CAPPED
+            if self._cuts_due:
+                right = self._cuts_due.pop(0)
+                said = (
+                    event.mitigation_id,
+                    event.used_uusd,
+                    event.paid_uusd,
+                    event.amount_uusd,
+                    event.wanted_uusd,
+                )
+                assert said == right
+                assert event.market_id == self._market_of_tranche(
+                    self.entries[entry.cause_seq].event
+                )
+                self.census["fund capped: a fill"] += 1
+            else:
+                self._caps.append((event, entry.cause_seq))
+
+    def _caps_are(
+        self,
+        bucket: int,
+        market: int,
+        cause: int,
+        wanted: int,
+        binds: Callable[[int], bool],
+        what: str,
+    ) -> None:
+        """Check the decisions on what the fund may pay that come right before this."""
+        noted, self._caps = self._caps, []
+        right = self._binding(market, bucket, wanted, binds)
+        assert right == [
+            (e.mitigation_id, e.used_uusd, e.paid_uusd, e.amount_uusd, e.wanted_uusd)
+            for e, _ in noted
+        ]
+        for event, cause_seq in noted:
+            assert (event.bucket_id, event.market_id, cause_seq) == (bucket, market, cause)
+            self.census[f"fund capped: {what}"] += 1
+
+    def _hole_is_the_funds_first(self, event: Any) -> None:
+        """Check that the fund has paid what it can of a hole before anyone else pays."""
+        if self._hole_paid == event.tranche_seq:
+            return
+        bucket, market = event.bucket_id, self._market_of_tranche(event)
+        wanted = min(-self._cash[bucket], self._cash[FUND])
+        self._caps_are(
+            bucket, market, event.tranche_seq, wanted, lambda most: most < wanted, "a hole"
+        )
+        assert self._can_pay(market, bucket) == 0, "others pay while the fund can"
+        self._hole_paid = event.tranche_seq
 
     # Books ----------------------------------------------------------------------------------------
 
@@ -530,14 +626,17 @@ class Auditor:
         price = Fraction(-self._backing(market, bucket, 0) * _E16, exposed)
         return max(-(-price.numerator // price.denominator) if exposed > 0 else int(price // 1), 0)
 
-    def _limit(self, market: int, bucket: int, size: int, closed: int = 0) -> int:
+    def _limit(
+        self, market: int, bucket: int, size: int, closed: int = 0, can_pay: int | None = None
+    ) -> int:
         held = self._units[market][bucket]
         exposed = held + self._coins[market][bucket]
         if held < 0 <= exposed:
             return 10**18 - 1
-        # The share closed x (cash + exposed x price) may fall to minus what the fund has.
+        # The share closed x (cash + exposed x price) may fall to minus what the fund can pay.
         share = Fraction(closed or size, abs(held))
-        fund = int(self._cash[FUND] * _E16 / (share * abs(exposed)) // 1)
+        most = self._can_pay(market, bucket) if can_pay is None else can_pay
+        fund = int(most * _E16 / (share * abs(exposed)) // 1)
         worst = self._ruin(market, bucket) + (-fund if held > 0 else fund)
         return min(max(worst, 1), 10**18 - 1)
 
@@ -1292,6 +1391,18 @@ class Auditor:
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
         assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
+        has = self._cash[FUND]
+        free = self._limit(market, bucket, size, max(units, 1), has)
+        self._caps_are(
+            bucket,
+            market,
+            entry.cause_seq,
+            has,
+            lambda most: (
+                most < has and self._limit(market, bucket, size, max(units, 1), most) != free
+            ),
+            "a limit",
+        )
         if size < whole:
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
@@ -1384,7 +1495,12 @@ class Auditor:
         if 0 < event.fee_uusd < full:
             self.census["fee capped"] += 1
         surplus = gain - event.fee_uusd if gain > 0 else 0
-        draw = min(-gain, self._cash[FUND]) if gain < 0 else 0
+        draw = min(-gain, self._can_pay(market, bucket)) if gain < 0 else 0
+        if gain < 0:
+            wanted = min(-gain, self._cash[FUND])
+            self._cuts_due = self._binding(market, bucket, wanted, lambda most: most < wanted)
+            for _, _, _, most, _ in self._cuts_due:
+                self._owed.append((DecisionRecorded, bucket, most, entry.seq))
         if gain < 0:
             is_worse = Fraction(-cash * _E16, position) - price
             assert (is_worse > 0) == (position > 0) or abs(is_worse * quantity) <= _E16
@@ -1633,9 +1749,16 @@ class Auditor:
 
     def _drawn(self, entry: Entry, event: FundDrawn) -> None:
         assert event.amount_uusd > 0
+        market = self._market_of_tranche(event)
+        if not isinstance(self.entries[entry.cause_seq].event, OrderFilled | TrancheTakenOver):
+            wanted = min(-self._cash[event.bucket_id], self._cash[FUND])
+            cause, bucket = entry.cause_seq, event.bucket_id
+            self._caps_are(bucket, market, cause, wanted, lambda most: most < wanted, "a hole")
+            self._hole_paid = event.tranche_seq
         self._pay(FUND, event.bucket_id, event.amount_uusd)
         assert event.balance_uusd == self._cash[FUND]
         self._newest_draw = entry.seq
+        self._fund_judge.pays(self._now, market, event.tranche_seq, event.amount_uusd)
 
     def _room_in(self, market: int, account: int, mark: int) -> int:
         """Return the units that can close a position against a slice cut at a mark."""
@@ -1731,7 +1854,7 @@ class Auditor:
             _, tranche = self._tranches[event.tranche_seq]
             assert self._open[bucket].tranche is tranche
             assert not self._legs(bucket)
-            assert self._cash[FUND] == 0, "others pay while the fund has money"
+            self._hole_is_the_funds_first(event)
             self._shares = event.tranche_seq, type(event), work_out(event.market_id, bucket)
             self.census[f"{event.TAG}: {self._mode_of(event)}"] += 1
         assert entry.cause_seq == event.tranche_seq
@@ -1876,7 +1999,7 @@ class Auditor:
         assert entry.cause_seq == event.tranche_seq
         assert not self._legs(event.bucket_id)
         assert self._cash[event.bucket_id] == -event.amount_uusd < 0
-        assert self._cash[FUND] == 0, "bad debt while the fund has money"
+        self._hole_is_the_funds_first(event)
         before = type(self.entries[-2].event)
         market = self._market_of_tranche(event)
         assert before in (ProfitCut, LossSocialised) or not self._cuts(market, event.bucket_id)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any, Final
 
 import attrs
@@ -783,6 +784,22 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
 
 
 # At random ----------------------------------------------------------------------------------------
+
+
+def absorbing(random: Random) -> list[Raw]:
+    """Return rows of `[[mitigations]]` that absorb losses, at random."""
+    rows = [
+        {
+            "kind": "fund_limits",
+            "name": f"limits{number}",
+            "max_draw_usd": random.choice([0, 3, 30, 999_999]),
+            "max_window_usd": random.choice([10, 100, 999_999]),
+            "span": random.choice(["1s", "20s", "10m"]),
+        }
+        for number in range(random.choice([0, 1, 1, 2]))
+    ]
+    return rows
+
 
 _START_PRICES: Final = {"ETH": 100, "BTC": 60_000, "PEPE": Decimal("0.02")}
 _NOTIONAL_USD: Final = 100_000

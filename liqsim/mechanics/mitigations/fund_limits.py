@@ -1,5 +1,5 @@
 """
-What the insurance fund may pay now: no more than so much at once, nor in any span of time.
+What the insurance fund may pay now: no more than so much for a slice, nor in any span of time.
 
 The same amount bounds the limit price of an order and what the fund pays for its fill, so that an
 order is not sent to where nobody would pay for it.
@@ -41,15 +41,20 @@ def drawn_uusd(spec: FundLimits, draws: Iterable[Draw], at_us: int) -> int:
     return sum(draw.amount_uusd for draw in draws if draw.at_us > at_us - spec.span_us)
 
 
-def payable_uusd(spec: FundLimits, used_uusd: int) -> int:
+def payable_uusd(spec: FundLimits, used_uusd: int, paid_uusd: int) -> int:
     """
-    Return the most that the fund may pay at once after *used_uusd* in the span.
+    Return the most that the fund may pay now.
+
+    Args:
+        spec: The limit.
+        used_uusd: What it has paid in the span.
+        paid_uusd: What of that, or before, was for the same slice.
 
     >>> spec = FundLimits("", "", 60, 100, 10)
-    >>> payable_uusd(spec, 0), payable_uusd(spec, 70), payable_uusd(spec, 100)
+    >>> payable_uusd(spec, 0, 0), payable_uusd(spec, 70, 20), payable_uusd(spec, 100, 0)
     (60, 30, 0)
     """
-    return min(spec.max_draw_uusd, max(spec.max_window_uusd - used_uusd, 0))
+    return max(min(spec.max_draw_uusd - paid_uusd, spec.max_window_uusd - used_uusd), 0)
 
 
 def kept_for(spec: FundLimits, draws: Sequence[Draw], at_us: int) -> list[Draw]:

@@ -1,0 +1,145 @@
+"""
+Mitigations that absorb losses, one small scenario each, with every balance worked out by hand.
+
+Amounts in the comments are USD. Unless a test says otherwise the account is long 10 at 100 with a
+collateral of 100: cash 100 - 10 x 100 = -900, bankrupt at 90. Market orders get the reference
+price.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from support.scenarios import Raw, prepared_by_hand, small_scenario
+from support.sinks import ListSink
+
+from liqsim.events import (
+    Action,
+    BadDebtRecorded,
+    DecisionRecorded,
+    Entry,
+    FundDrawn,
+    OrderFilled,
+    PositionDeleveraged,
+    TrancheSettled,
+    TrancheStarted,
+)
+from liqsim.runner import Simulation
+
+LONG = (10, 100, 100)
+FIRST = 5
+
+
+class Run:
+    """A finished run: its events, and its closing balances in USD and units."""
+
+    def __init__(self, raw: Raw, positions: Sequence[Any], *prices: dict[int, Any]) -> None:
+        sink = ListSink()
+        simulation = Simulation(prepared_by_hand(raw, list(positions), *prices), sink)
+        simulation.run()
+        ledger = simulation.world.ledger
+        self.entries: list[Entry] = sink.entries
+        self.cash = [Decimal(value).scaleb(-6) for value in ledger.cash.tolist()]
+        self.units = [Decimal(value).scaleb(-8) for value in ledger.units[0].tolist()]
+        self.of = sink.of
+
+    def the(self, cls: type[Any]) -> Any:
+        """Return the only event of *cls*."""
+        (event,) = self.of(cls)
+        return event
+
+    def entry_of(self, cls: type[Any]) -> Entry:
+        (entry,) = (e for e in self.entries if isinstance(e.event, cls))
+        return entry
+
+
+def uusd(value: float | str) -> int:
+    return int(Decimal(str(value)) * 10**6)
+
+
+def e8(value: float | str) -> int:
+    return int(Decimal(str(value)) * 10**8)
+
+
+def with_fund(fund_usd: float, *mitigations: Raw, **overrides: Any) -> Raw:
+    """Return a small scenario with a fund and mitigations."""
+    raw = small_scenario(venue__fund__initial_usd=fund_usd, **overrides)
+    return raw | {"mitigations": list(mitigations)}
+
+
+def limits(**changes: Any) -> Raw:
+    return {"kind": "fund_limits", "max_draw_usd": 999_999, "max_window_usd": 999_999} | changes
+
+
+# What the fund pays at most -----------------------------------------------------------------------
+
+
+def test_what_a_limit_keeps_the_fund_from_paying_is_deleveraged() -> None:
+    raw = with_fund(100, limits(max_draw_usd=5))
+
+    run = Run(raw, [LONG, (-12, 100, 300)], {0: 100, 10: 89})
+
+    # It could pay 100 / 10 = 10 per unit, and may pay 5 / 10: the limit is 89.5, not 80. At 89
+    # nothing is filled, so that the short buys all 10 at 90.
+    decision = run.the(DecisionRecorded)
+    assert (decision.action, decision.bucket_id) == (Action.CAPPED, FIRST)
+    assert (decision.wanted_uusd, decision.amount_uusd) == (uusd(100), uusd(5))
+    assert (decision.used_uusd, decision.paid_uusd) == (0, 0)
+    start = run.entry_of(TrancheStarted)
+    assert run.entry_of(DecisionRecorded).seq == start.seq - 1
+    assert start.event.limit_price_e8 == e8("89.5")
+    assert run.the(TrancheSettled).deleveraged_e8 == e8(10)
+    assert run.cash == [-500, 1000 - 1200, 100, 0, 0, 0, 300 + 1200 - 900]
+
+
+def test_a_slice_and_the_hole_that_it_leaves_share_one_limit() -> None:
+    raw = with_fund(100, limits(max_draw_usd=4), venue__waterfall__deleveraging="none")
+
+    run = Run(raw, [LONG], {0: 100, 10: 89})
+
+    # Nobody is left to share the loss: sold for 890 at any price. Of the 10 that are missing the
+    # fund pays 4, and nothing more of the hole of 6.
+    _, fill, hole = run.of(DecisionRecorded)
+    assert (fill.wanted_uusd, fill.paid_uusd, fill.amount_uusd) == (uusd(10), 0, uusd(4))
+    assert (hole.wanted_uusd, hole.paid_uusd, hole.amount_uusd) == (uusd(6), uusd(4), 0)
+    assert run.the(FundDrawn).amount_uusd == uusd(4)
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(6)
+    assert run.cash == [-200, 110, 96, 0, 0, -6]
+
+
+def test_a_span_limits_what_is_paid_for_several_accounts() -> None:
+    raw = with_fund(100, limits(max_window_usd=25, span="5s"))
+
+    run = Run(raw, [LONG, LONG, LONG, (-40, 100, 4000)], {0: 100, 10: 89, 13: 88})
+
+    # At 89 all three are due at 10 s. Two are sold for 10 less than their debt; the third may cost
+    # 5, so that its limit is 89.5, and is bought by the short at 90.
+    assert [e.amount_uusd for e in run.of(FundDrawn)] == [uusd(10), uusd(10)]
+    assert [e.bucket_id for e in run.of(OrderFilled)] == [FIRST, FIRST + 1]
+    assert run.the(PositionDeleveraged).bucket_id == FIRST + 2
+    assert [(e.used_uusd, e.amount_uusd) for e in run.of(DecisionRecorded)] == [
+        (0, uusd(25)),
+        (uusd(10), uusd(15)),
+        (uusd(20), uusd(5)),
+    ]
+    assert run.cash[2] == 80
+
+
+def test_a_limit_in_one_market_leaves_others_alone() -> None:
+    other = with_fund(100, limits(max_draw_usd=5, market="ETH"))
+
+    run = Run(other, [(1, 100, 10)], {0: 100, 10: 89})
+
+    # Bankrupt at 90, sold at 89: the one dollar that is missing is within the limit, but the price
+    # limit follows it: 90 - 5 instead of 90 - 100, which is the least price of all.
+    assert run.the(FundDrawn).amount_uusd == uusd(1)
+    assert run.the(TrancheStarted).limit_price_e8 == e8(85)
+    assert run.cash[2] == 99
+
+
+def test_a_limit_that_never_binds_changes_nothing() -> None:
+    plain = Run(with_fund(100), [LONG, (-12, 100, 300)], {0: 100, 10: 89})
+    limited = Run(with_fund(100, limits()), [LONG, (-12, 100, 300)], {0: 100, 10: 89})
+
+    assert limited.entries == plain.entries
+    assert limited.cash[2] == 90

@@ -229,6 +229,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "count",
         "Cohorts in which as many accounts have arrived as may: who came later was lost.",
     ),
+    "slashed_usd": ("usd", "Stakes that were slashed for holes."),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -372,6 +373,7 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
                 as deleveraged_usd,
             count(*) filter (where route = 'deleveraged') as adl_events,
             (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd,
+            (select sum(amount_usd) from stake_slashed) as slashed_usd,
             (select sum(amount_usd) from profit_cut) as haircut_usd,
             (select sum(amount_usd) from loss_socialised) as socialised_usd
         from executions

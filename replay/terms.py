@@ -7,7 +7,7 @@ in the scenario's loader cannot hide behind its own reading.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -397,6 +397,10 @@ class MitigationTerms:
     market_id: int | None
     values: Mapping[str, Any]
 
+    def table(self, key: str) -> Sequence[Mapping[str, Any]]:
+        """Return an array of tables."""
+        return tuple(self.values[key])
+
     def usd(self, key: str) -> int:
         """Return a parameter in USD, in 1e-6."""
         return _scaled(self.values[key], 6)
@@ -500,6 +504,16 @@ class Terms:
     traders: Mapping[str, TraderTerms]
     coin_cohorts: frozenset[str]
     mitigations: tuple[MitigationTerms, ...]
+
+    @property
+    def purses(self) -> list[tuple[int, str, str, int]]:
+        """Return mitigation, kind, name and purse of the owners that mitigations bring in."""
+        return [
+            (number, "staker", row["name"], _scaled(row["purse_usd"], 6))
+            for number, terms in enumerate(self.mitigations)
+            if terms.kind == "staking"
+            for row in terms.table("stakers")
+        ]
 
 
 def parse_toml(text: str) -> dict[str, Any]:

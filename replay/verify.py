@@ -136,6 +136,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         },
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations),
+        purses=_purses(log, terms),
         fund_limits=fund_limits_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
@@ -144,6 +145,16 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             findings=findings,
         ),
     )
+
+
+def _purses(log: LogReader, terms: Terms) -> dict[int, list[int]]:
+    """Return the owner ids of those whom a mitigation brings in, by its number."""
+    numbers = {(o.kind, o.name): o.owner_id for o in log.owners}
+    found: dict[int, list[int]] = {}
+    for number, kind, name, _ in terms.purses:
+        if (kind, name) in numbers:
+            found.setdefault(number, []).append(numbers[kind, name])
+    return found
 
 
 def _with_known_names(kinds: Mapping[type[Event], Columns]) -> dict[type[Event], Columns]:

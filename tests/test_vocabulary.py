@@ -17,6 +17,7 @@ from support.scenarios import HANDMADE, events_of
 from liqsim.eventlog.schema import MANIFEST_TABLES, statements
 from liqsim.events import (
     EVENT_CLASSES,
+    Action,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
@@ -49,6 +50,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     Standing,
     SurplusRouted,
     TradeFilled,
@@ -93,6 +95,7 @@ KIND_IN: Final[dict[type[Any], str]] = {
     FundingPaid: "funded",
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
+    StakeSlashed: "absorbed",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -128,6 +131,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.REBALANCED, "rebalanced"),
     (TradeReason.RELEVERED, "comeback"),
     (TradeReason.ARRIVED, "newcomers"),
+    (Action.CAPPED, "absorbed"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

@@ -45,6 +45,7 @@ from liqsim.events.waterfall import (
     LossSocialised,
     PositionDeleveraged,
     ProfitCut,
+    StakeSlashed,
     SurplusRouted,
 )
 
@@ -84,6 +85,7 @@ Event = (
     | CoinsDeposited
     | CoinsSettled
     | DecisionRecorded
+    | StakeSlashed
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -148,6 +150,7 @@ __all__ = [
     "ProfitCut",
     "ShadowCrossed",
     "ShadowUpdated",
+    "StakeSlashed",
     "Standing",
     "SurplusRouted",
     "TradeFilled",

@@ -51,6 +51,7 @@ from liqsim.processes.margins import LiveHoldings, Margins
 from liqsim.processes.pacing import Pacing
 from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
+from liqsim.processes.staking import Stakers
 from liqsim.scenario.model import NoImpact
 from liqsim.units import BOUND, ceil_div, format_usd, taker_cost_uusd
 from liqsim.world.markets import Flow
@@ -104,10 +105,15 @@ class Venue:
         context: The run.
         keepers: The keeper bots; None where the engine executes.
         desk_id: Owner number of the venue's desk, if it has one in use.
+        first_purse: Owner number of the first owner that mitigations bring in.
     """
 
     def __init__(
-        self, context: Context, keepers: Keepers | None, desk_id: int | None = None
+        self,
+        context: Context,
+        keepers: Keepers | None,
+        desk_id: int | None = None,
+        first_purse: int = 0,
     ) -> None:
         self._context = context
         self._spec = context.scenario.venue
@@ -118,6 +124,7 @@ class Venue:
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
         self._fund = Fund(context)
+        self._stakers = Stakers(context, first_purse)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -511,6 +518,8 @@ class Venue:
         bucket, desk = tranche.bucket_id, tranche.desk
         hole = max(-self._ledger.cash_view[bucket], 0)
         drawn = self._fund.draw(tranche.seq, bucket, desk.market_id, hole, tranche.seq)
+        if hole > drawn:
+            drawn += self._stakers.slash(tranche.seq, bucket, desk.market_id, hole - drawn)
         if hole > drawn:
             share_loss(self._context, self._margins, self._watch_all, desk, tranche.seq, bucket)
         debt = -self._ledger.cash_view[bucket]

@@ -1,11 +1,12 @@
 """The parameters of mitigations: one class per kind, all of them rows of `[[mitigations]]`."""
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
 import attrs
 
-from liqsim.scenario.fields import choice, duration, text, usd
+from liqsim.scenario.fields import choice, duration, ratio, rows, text, usd
 
 
 @attrs.frozen
@@ -65,8 +66,65 @@ class FundLimits(Mitigation):
     span_us: int = duration("span", "0.001", default="1h")
 
 
+@attrs.frozen
+class Staker:
+    """
+    Somebody who answers for the venue with money of its own.
+
+    Attributes:
+        name: Its name, as an owner.
+        purse_uusd: What it has staked at the start.
+    """
+
+    name: str = text("name")
+    purse_uusd: int = usd("purse_usd")
+
+
+@attrs.frozen
+class Staking(Mitigation):
+    """
+    Stake that is slashed for a hole which the fund cannot fill, before winners and others pay.
+
+    Attributes:
+        stakers: Who has staked.
+        max_share_e6: The most that one hole takes of a stake.
+    """
+
+    stakers: tuple[Staker, ...] = rows(
+        "stakers", default=[{"name": "stakers", "purse_usd": 1_000_000}]
+    )
+    max_share_e6: int = ratio("max_share", "0", "1", default=Decimal("0.3"))
+
+
 MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     RateLimit: "rate_limit",
     FundLimits: "fund_limits",
+    Staking: "staking",
 }
 """The word after `kind =` that picks a class."""
+
+
+@attrs.frozen
+class Purse:
+    """
+    An owner that a mitigation brings in.
+
+    Attributes:
+        mitigation_id: Place of the mitigation in the scenario.
+        name: Its name.
+        kind: What sort of owner it is.
+        purse_uusd: What it has at the start.
+    """
+
+    mitigation_id: int
+    name: str
+    kind: str
+    purse_uusd: int
+
+
+def purses_of(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
+    """Yield the owners that *mitigations* bring in, in the order of their numbers."""
+    for number, spec in enumerate(mitigations):
+        if isinstance(spec, Staking):
+            for staker in spec.stakers:
+                yield Purse(number, staker.name, "staker", staker.purse_uusd)

@@ -22,6 +22,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LossSocialised,
     ProfitCut,
+    StakeSlashed,
     SurplusRouted,
     TrancheStarted,
 )
@@ -217,7 +218,7 @@ class Hole:
         tranche_seq: The tranche that closed the position.
         bucket_id: The bucket.
         market_id: The market of the tranche.
-        layer: How many layers have been worked out: profit cuts, then shares of the loss.
+        layer: How many layers have been worked out: stakes, profit cuts, then shares of the loss.
         due: What must still be recorded of the present layer, in order.
     """
 
@@ -225,7 +226,7 @@ class Hole:
     bucket_id: int
     market_id: int
     layer: int = 0
-    due: deque[ProfitCut | LossSocialised] = attrs.Factory(deque)
+    due: deque[StakeSlashed | ProfitCut | LossSocialised] = attrs.Factory(deque)
 
 
 @attrs.define
@@ -365,6 +366,7 @@ class Book:
         now_us: The instant of the event being checked.
         fund_limits: What limits what the fund pays.
         drawn_for: The tranche for whose hole it has paid last.
+        purses: Owner ids of those whom a mitigation brings in, by its number.
         caps: Decisions on what the fund may pay, until what they change comes.
         pacing: What mitigations that pace have booked.
     """
@@ -420,6 +422,7 @@ class Book:
     now_us: int = 0
     fund_limits: tuple[FundLimit, ...] = ()
     drawn_for: int = -1
+    purses: Mapping[int, list[int]] = attrs.Factory(dict)
     caps: list[DecisionRecorded] = attrs.Factory(list)
     pacing: Pacing = attrs.Factory(Pacing)
 

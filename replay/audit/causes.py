@@ -41,6 +41,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     SurplusRouted,
     TradeFilled,
     TrancheSettled,
@@ -63,6 +64,7 @@ _UNNAMED: Final = (
     CoinsDeposited,
     CoinsSettled,
     DecisionRecorded,
+    StakeSlashed,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -92,6 +94,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundDrawn: (*_EXECUTIONS, TrancheStarted),
     ProfitCut: (TrancheStarted,),
     LossSocialised: (TrancheStarted,),
+    StakeSlashed: (TrancheStarted,),
     BadDebtRecorded: (*_EXECUTIONS, TrancheStarted, FundDrawn),
     ContributionPaid: (FundDrawn,),
     TrancheSettled: (TrancheStarted,),

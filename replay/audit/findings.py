@@ -99,6 +99,7 @@ CODES: Final = {
     "deleverage_price": "A deleveraging was not at the bankruptcy price.",
     "deleverage_side": "A deleveraging turned or increased a counterparty, or took a wrong one.",
     "deleverage_rank": "Deleveraged accounts are not those first in the queue, in turn, in full.",
+    "slashing": "A stake was not slashed as recomputed, or not at all, or is not due.",
     "haircut": "A cut of profit is not the one recomputed, is missing, or is not due.",
     "socialised": "A share of a loss is not the one recomputed, is missing, or is not due.",
     "contribution": "A payment into the fund is not what a rule says, is missing, or is not due.",

@@ -34,6 +34,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     SurplusRouted,
     TradeFilled,
     TrancheSettled,
@@ -88,6 +89,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     SurplusRouted: waterfall.surplus_routed,
     ProfitCut: losses.loss_shared,
     LossSocialised: losses.loss_shared,
+    StakeSlashed: losses.loss_shared,
     BadDebtRecorded: waterfall.bad_debt_recorded,
     TrancheSettled: tranches.tranche_settled,
     LiquidationEnded: liquidations.liquidation_ended,
@@ -101,7 +103,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
-_SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
+_SHARED: Final = (StakeSlashed, ProfitCut, LossSocialised, BadDebtRecorded)
 _CAPPED: Final = (DecisionRecorded, TrancheStarted, FundDrawn, *_SHARED)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,

@@ -32,24 +32,32 @@ def _random(name: str, seed: int) -> Raw:
         "deleveraging": random.choice(["none", "ranked"]),
         **layers,
     }
+    if name == "in_coins":
+        raw["venue"]["waterfall"]["profit_haircut"] = "none"
     return raw | {"mitigations": absorbing(random)}
 
 
 def test_every_law_holds_where_losses_are_absorbed() -> None:
     census: Counter[str] = Counter()
     for name in _NAMES:
-        for seed in range(5):
+        for seed in range(4):
             census.update(audited(prepare(load(_random(name, seed)))).census)
 
     assert_floors(census, _FLOORS)
 
 
-_FLOORS = {"decision: capped": 1, "fund capped: a fill": 1, "fund capped: a hole": 1}
+_FLOORS = {
+    "fund capped: a fill": 1,
+    "fund capped: a limit": 1,
+    "fund capped: a hole": 1,
+    "slashed for a hole": 1,
+    "slashed in part of a hole": 1,
+}
 
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_the_audit_finds_nothing_where_losses_are_absorbed(name: str, tmp_path: Path) -> None:
-    for seed in range(2):
+    for seed in range(1):
         prepared = prepare(load(_random(name, seed)))
         path = tmp_path / f"{seed}.duckdb"
         writer = EventLogWriter.create(path, prepared.header())

@@ -48,6 +48,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     Standing,
     SurplusRouted,
     TradeFilled,
@@ -60,7 +61,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.mitigations import FundLimits
+from liqsim.scenario.mitigations import FundLimits, Staking
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.absorbers import Capped, FundJudge
 from support.marks import MarkJudge
@@ -102,6 +103,7 @@ _MAY_BE_CAPPED: Final = (
     DecisionRecorded,
     TrancheStarted,
     FundDrawn,
+    StakeSlashed,
     ProfitCut,
     LossSocialised,
     BadDebtRecorded,
@@ -210,7 +212,10 @@ class Auditor:
         self._left_at: dict[int, tuple[int, int]] = {}
         fund = scenario.venue.fund
         names = [backer.name for backer in fund.backers]
-        self._first_backer = prepared.first_bucket - len(names)
+        self._first_backer = prepared.first_bucket - len(names) - len(prepared.purses)
+        self._purses: defaultdict[int, list[int]] = defaultdict(list)
+        for owner, purse in enumerate(prepared.purses, self._first_backer + len(names)):
+            self._purses[purse.mitigation_id].append(owner)
         self._rules_of_backers = [*fund.contributions, *fund.top_ups]
         self._backer_of = [
             self._first_backer + names.index(r.backer) for r in self._rules_of_backers
@@ -259,6 +264,7 @@ class Auditor:
             CoinsDeposited: self._coins_deposited,
             CoinsSettled: self._coins_settled,
             DecisionRecorded: self._decided,
+            StakeSlashed: self._stake_slashed,
         }
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
@@ -1832,6 +1838,41 @@ class Auditor:
 
     # The last layers ------------------------------------------------------------------------------
 
+    def _stakes(self, market: int, bucket: int) -> list[tuple[int, int, int, int]]:
+        """Return (mitigation, staker, basis, amount) of all that a hole takes of stakes."""
+        rows, owed = [], max(-self._cash[bucket], 0)
+        for number, spec in enumerate(self._mitigations):
+            if isinstance(spec, Staking) and spec.market in ("", self._markets[market].name):
+                share = Fraction(spec.max_share_e6, 10**6)
+                most = {s: self._cash[s] * share // 1 for s in self._purses[number]}
+                most = {staker: part for staker, part in most.items() if part}
+                for staker, part in _split(min(owed, sum(most.values())), most).items():
+                    owed -= part
+                    rows.append((number, staker, most[staker], part))
+        return [row for row in rows if row[3]]
+
+    def _stake_slashed(self, entry: Entry, event: StakeSlashed) -> None:
+        bucket, market = event.bucket_id, self._market_of_tranche(event)
+        if self._shares is None:
+            assert self._slice_of(bucket) == event.tranche_seq
+            assert not self._legs(bucket)
+            self._hole_is_the_funds_first(event)
+            self._shares = event.tranche_seq, StakeSlashed, self._stakes(market, bucket)
+            self.census["slashed for a hole"] += 1
+            whole = sum(amount for *_, amount in self._shares[2])
+            self.census["slashed in part of a hole"] += whole < -self._cash[bucket]
+        assert entry.cause_seq == event.tranche_seq == self._shares[0]
+        right = self._shares[2].pop(0)
+        assert (event.mitigation_id, event.staker_id, event.basis_uusd, event.amount_uusd) == right
+        assert event.amount_uusd <= event.basis_uusd
+        self._pay(event.staker_id, bucket, event.amount_uusd)
+        assert event.balance_uusd == self._cash[event.staker_id] >= 0
+
+    def _stakes_are_gone(self, event: Any) -> None:
+        """Check that stakes have paid what they can before the layers that follow."""
+        if not isinstance(self.entries[-2].event, StakeSlashed):
+            assert not self._stakes(self._market_of_tranche(event), event.bucket_id)
+
     def _profit_cut(self, entry: Entry, event: ProfitCut) -> None:
         self._expect_share(entry, event, self._cuts)
         self._entry_price[event.market_id, event.payer_id] = event.entry_price_e8
@@ -1855,6 +1896,8 @@ class Auditor:
             assert self._open[bucket].tranche is tranche
             assert not self._legs(bucket)
             self._hole_is_the_funds_first(event)
+            if isinstance(event, ProfitCut) or not isinstance(self.entries[-2].event, ProfitCut):
+                self._stakes_are_gone(event)
             self._shares = event.tranche_seq, type(event), work_out(event.market_id, bucket)
             self.census[f"{event.TAG}: {self._mode_of(event)}"] += 1
         assert entry.cause_seq == event.tranche_seq
@@ -2001,6 +2044,8 @@ class Auditor:
         assert self._cash[event.bucket_id] == -event.amount_uusd < 0
         self._hole_is_the_funds_first(event)
         before = type(self.entries[-2].event)
+        if before not in (ProfitCut, LossSocialised):
+            self._stakes_are_gone(event)
         market = self._market_of_tranche(event)
         assert before in (ProfitCut, LossSocialised) or not self._cuts(market, event.bucket_id)
         assert before is LossSocialised or not self._socialised(market, event.bucket_id)
@@ -2185,6 +2230,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case ProfitCut() | LossSocialised():
                 pages[event.TAG, event.bucket_id] += event.amount_uusd
                 pages[event.TAG, event.payer_id] -= event.amount_uusd
+            case StakeSlashed():
+                pages["stakes", event.bucket_id] += event.amount_uusd
+                pages["stakes", event.staker_id] -= event.amount_uusd
             case ContributionPaid():
                 pages["contributions", FUND] += event.amount_uusd
                 pages["contributions", event.backer_id] -= event.amount_uusd

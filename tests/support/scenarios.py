@@ -746,6 +746,26 @@ def in_coins(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def absorbed(**overrides: Any) -> Raw:
+    """Holes of a crash that a limited fund, then stakers pay for, before others do."""
+    raw = shared_losses(
+        name="absorbed",
+        venue__fund={"initial_usd": 200},
+        mitigations=[
+            {"kind": "fund_limits", "max_draw_usd": 5, "max_window_usd": 30, "span": "20s"},
+            {
+                "kind": "staking",
+                "stakers": [
+                    {"name": "whale", "purse_usd": 300},
+                    {"name": "shrimp", "purse_usd": 20},
+                ],
+                "max_share": Decimal("0.1"),
+            },
+        ],
+    )
+    return changed(raw, overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -779,6 +799,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "mingled": mingled,
     "newcomers": newcomers,
     "in_coins": in_coins,
+    "absorbed": absorbed,
 }
 """The hand-written scenarios, by name."""
 
@@ -795,6 +816,18 @@ def absorbing(random: Random) -> list[Raw]:
             "max_draw_usd": random.choice([0, 3, 30, 999_999]),
             "max_window_usd": random.choice([10, 100, 999_999]),
             "span": random.choice(["1s", "20s", "10m"]),
+        }
+        for number in range(random.choice([0, 0, 1, 2]))
+    ]
+    rows += [
+        {
+            "kind": "staking",
+            "name": f"stakes{number}",
+            "stakers": [
+                {"name": f"staker{number}{place}", "purse_usd": random.choice([0, 7, 40, 900])}
+                for place in range(random.choice([1, 3]))
+            ],
+            "max_share": random.choice([1, Decimal("0.3"), Decimal("0.01")]),
         }
         for number in range(random.choice([0, 1, 1, 2]))
     ]

@@ -21,6 +21,8 @@ from liqsim.events import (
     FundDrawn,
     OrderFilled,
     PositionDeleveraged,
+    ProfitCut,
+    StakeSlashed,
     TrancheSettled,
     TrancheStarted,
 )
@@ -143,3 +145,52 @@ def test_a_limit_that_never_binds_changes_nothing() -> None:
 
     assert limited.entries == plain.entries
     assert limited.cash[2] == 90
+
+
+# Stakes -------------------------------------------------------------------------------------------
+
+ANN, BOB = FIRST, FIRST + 1
+
+
+def staking(share: float, **purses: float) -> Raw:
+    stakers = [{"name": name, "purse_usd": purse} for name, purse in purses.items()]
+    return {"kind": "staking", "stakers": stakers, "max_share": Decimal(str(share))}
+
+
+def test_stakes_fill_a_hole_in_proportion_after_the_fund() -> None:
+    raw = with_fund(4, staking(0.5, ann=30, bob=10), venue__waterfall__deleveraging="none")
+
+    run = Run(raw, [LONG], {0: 100, 10: 89})
+
+    # Sold for 890 against 900: 4 from the fund, 6 from stakes of which 15 and 5 may be taken.
+    ann, bob = run.of(StakeSlashed)
+    assert (ann.staker_id, ann.basis_uusd, ann.amount_uusd) == (ANN, uusd(15), uusd("4.5"))
+    assert (bob.staker_id, bob.basis_uusd, bob.amount_uusd) == (BOB, uusd(5), uusd("1.5"))
+    assert (ann.balance_uusd, bob.balance_uusd) == (uusd("25.5"), uusd("8.5"))
+    assert run.of(BadDebtRecorded) == []
+    assert run.cash == [-144, 110, 0, 0, 0, Decimal("25.5"), Decimal("8.5"), 0]
+
+
+def test_a_hole_takes_a_share_of_a_stake_and_winners_pay_the_rest() -> None:
+    raw = with_fund(
+        0,
+        staking(0.1, ann=30, bob=10),
+        venue__waterfall={"deleveraging": "none", "profit_haircut": "pro_rata"},
+    )
+
+    run = Run(raw, [LONG, (-1, 100, 100)], {0: 100, 10: 89})
+
+    # A tenth of 30 and of 10: 4 of the 10. The short has a profit of 11, of which 6 are cut.
+    assert [e.amount_uusd for e in run.of(StakeSlashed)] == [uusd(3), uusd(1)]
+    assert run.the(ProfitCut).amount_uusd == uusd(6)
+    assert run.cash[ANN:] == [27, 9, 0, 194]
+
+
+def test_what_rounding_leaves_goes_to_the_largest_remainder_then_to_the_first() -> None:
+    raw = with_fund(0, staking(1, ann=1, bob=1), venue__waterfall__deleveraging="none")
+
+    run = Run(raw, [(3, 100, Decimal("29.999999"))], {0: 100, 10: 90})
+
+    # -270.000001 + 270: a hole of one micro-dollar, which the first pays.
+    (slash,) = run.of(StakeSlashed)
+    assert (slash.staker_id, slash.amount_uusd) == (ANN, 1)

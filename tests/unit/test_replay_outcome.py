@@ -53,7 +53,7 @@ unresolved_shortfall_usd unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
 unresolved_run_ended
 topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd funding_usd
-arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
+arrived_accounts arrived_usd arrived_liquidated arrivals_used_up slashed_usd
 """.split()  # noqa: SIM905 — reads as the table does
 
 

@@ -448,7 +448,7 @@ class Terms:
         restores_initial: Whether margin is restored at the initial margin, not at maintenance.
         restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
-        keepers: Keepers by name, or the desk; none where the engine executes.
+        keepers: Keepers, desk and vaults by name.
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
         deleveraging: `ranked` or `none`.
@@ -508,12 +508,16 @@ class Terms:
     @property
     def purses(self) -> list[tuple[int, str, str, int]]:
         """Return mitigation, kind, name and purse of the owners that mitigations bring in."""
-        return [
-            (number, "staker", row["name"], _scaled(row["purse_usd"], 6))
-            for number, terms in enumerate(self.mitigations)
-            if terms.kind == "staking"
-            for row in terms.table("stakers")
-        ]
+        found = []
+        for number, terms in enumerate(self.mitigations):
+            if terms.kind == "staking":
+                found += [
+                    (number, "staker", row["name"], _scaled(row["purse_usd"], 6))
+                    for row in terms.table("stakers")
+                ]
+            elif terms.kind == "backstop":
+                found.append((number, "vault", terms.name, terms.usd("purse_usd")))
+        return found
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -580,7 +584,12 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
         keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()}
-        | ({desk["name"]: _keeper(desk, start)} if desk is not None else {}),
+        | ({desk["name"]: _keeper(desk, start)} if desk is not None else {})
+        | {
+            row["name"] or row["kind"]: _keeper(row, start)
+            for row in document.get("mitigations", ())
+            if row["kind"] == "backstop"
+        },
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],

@@ -30,7 +30,7 @@ from replay.audit.rules import apply_checked
 from replay.audit.structure import Structure
 from replay.audit.triggers import Triggers
 from replay.fold import Fold
-from replay.terms import Terms, read_terms
+from replay.terms import MitigationTerms, Terms, read_terms
 
 __all__ = ["CODES", "Finding", "Progress", "verify", "verify_open"]
 
@@ -38,6 +38,8 @@ Progress = Callable[[int, int], None]
 """Called with (events audited, all of them)."""
 
 _REPORT_EVERY: Final = 100
+_STOCKED: Final = ("keeper", "desk", "vault")
+"""Owners that hold an inventory."""
 _ENUMS: Final = ("reason", "executor", "outcome", "standing", "action")
 
 
@@ -113,7 +115,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         causes=causes,
         findings=findings,
         fold=fold,
-        keepers=frozenset(o.owner_id for o in owners if o.kind in ("keeper", "desk")),
+        keepers=frozenset(o.owner_id for o in owners if o.kind in _STOCKED),
         buckets={o.owner_id: o.market_id for o in owners if o.kind == "bucket"},
         paths=paths,
         depths={
@@ -126,7 +128,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         keeper_terms={
             o.owner_id: terms.keepers[o.name]
             for o in owners
-            if o.kind in ("keeper", "desk") and o.name in terms.keepers
+            if o.kind in _STOCKED and o.name in terms.keepers
         },
         desk_id=next((o.owner_id for o in owners if o.kind == "desk"), None),
         trader_terms={
@@ -137,6 +139,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations),
         purses=_purses(log, terms),
+        vaults=_vaults(log, terms),
         fund_limits=fund_limits_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
@@ -155,6 +158,16 @@ def _purses(log: LogReader, terms: Terms) -> dict[int, list[int]]:
         if (kind, name) in numbers:
             found.setdefault(number, []).append(numbers[kind, name])
     return found
+
+
+def _vaults(log: LogReader, terms: Terms) -> dict[int, MitigationTerms]:
+    """Return the terms of the vaults by owner id."""
+    return {
+        owner: terms.mitigations[number]
+        for number, owners in _purses(log, terms).items()
+        for owner in owners
+        if terms.mitigations[number].kind == "backstop"
+    }
 
 
 def _with_known_names(kinds: Mapping[type[Event], Columns]) -> dict[type[Event], Columns]:

@@ -52,7 +52,8 @@ from liqsim.processes.pacing import Pacing
 from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
 from liqsim.processes.staking import Stakers
-from liqsim.scenario.model import NoImpact
+from liqsim.scenario.mitigations import Backstop, purses_of
+from liqsim.scenario.model import LiquidationDesk, NoImpact
 from liqsim.units import BOUND, ceil_div, format_usd, taker_cost_uusd
 from liqsim.world.markets import Flow
 
@@ -128,8 +129,8 @@ class Venue:
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
-            self._desk_id, terms = desk_id, self._spec.desk_in_use
-            self._desk = Inventory(context, desk_id, terms, self.next_mark)
+            self._desk = Inventory(context, desk_id, self._spec.desk_in_use, self.next_mark)
+        self._vaults = self._open_vaults(first_purse)
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -145,6 +146,18 @@ class Venue:
         self._takeover_fees = FeeRates(
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         )
+
+    def _open_vaults(self, first_purse: int) -> list[tuple[Inventory, Backstop, int | None]]:
+        """Return the vaults of last resort, in order, and the market where each acts."""
+        found = []
+        context, mitigations = self._context, self._context.scenario.mitigations
+        numbers = {market.name: n for n, market in enumerate(context.scenario.markets)}
+        for owner, purse in enumerate(purses_of(mitigations), first_purse):
+            spec = mitigations[purse.mitigation_id]
+            if isinstance(spec, Backstop):
+                vault = Inventory(context, owner, spec, self.next_mark)
+                found.append((vault, spec, numbers.get(spec.market)))
+        return found
 
     # Margins ------------------------------------------------------------------------------------
 
@@ -355,8 +368,8 @@ class Venue:
         if not rest.size_e8:
             self._engine.hold(tranche.bucket_id)
             return 0, taken_over, 0
-        filled, deleveraged = yield from self._engine.execute(rest)
-        return filled, taken_over, deleveraged
+        filled, backstopped, deleveraged = yield from self._engine.execute(rest)
+        return filled, taken_over + backstopped, deleveraged
 
     def _pause_us(self, liquidation: Liquidation, cancelled_e8: int) -> int:
         """Return how long the next slice waits for the last, and note what it waits for."""
@@ -641,13 +654,14 @@ class Venue:
     def _offer(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
         """Offer the slice to keepers until it is gone; return (taken over, deleveraged)."""
         desk, bucket = tranche.desk, tranche.bucket_id
-        left, deleveraged, is_forced = tranche.size_e8, 0, False
+        left, taken_over, deleveraged, is_forced = tranche.size_e8, 0, 0, False
         if self._is_beyond(desk, bucket, left, self._takeover_price(desk, bucket)):
-            deleveraged = self.deleverage(tranche, left)
-            left -= deleveraged
+            taken_over = self.backstop(tranche, left)
+            deleveraged = self.deleverage(tranche, left - taken_over)
+            left -= taken_over + deleveraged
             is_forced = True  # Nobody is left to share the loss: any price will do.
         if not left:
-            return 0, deleveraged
+            return taken_over, deleveraged
         number = self._offer_counts[bucket] = self._offer_counts.get(bucket, 0) + 1
         offer = self._offers[bucket] = Offer(
             tranche_seq=tranche.seq,
@@ -667,8 +681,10 @@ class Venue:
         del self._offers[bucket]
         self._margins.forget_restoration(bucket)
         if offer.closed_as is FailedCall.BEYOND_LIMIT:
-            deleveraged += self.deleverage(tranche, left)
-        return offer.taken_e8, deleveraged
+            backstopped = self.backstop(tranche, left)
+            taken_over += backstopped
+            deleveraged += self.deleverage(tranche, left - backstopped)
+        return taken_over + offer.taken_e8, deleveraged
 
     def next_mark(self, market_id: int) -> simpy.Event:
         """Return an event that fires when the next mark of a market lands."""
@@ -743,21 +759,42 @@ class Venue:
         terms, desk, bucket = self._spec.desk_in_use, tranche.desk, tranche.bucket_id
         if terms is None or self._desk is None:
             return 0
+        if terms.price == "mark":
+            return self._stocked(self._desk, terms, tranche, tranche.size_e8)
+        price = self._margins.bankruptcy_price_e8(desk, bucket)
+        return self._stocked(self._desk, terms, tranche, tranche.size_e8, price)
+
+    def backstop(self, tranche: Tranche, size_e8: int) -> int:
+        """Have the vaults take over up to *size_e8*, one after the other; return how much."""
+        left = size_e8
+        for vault, terms, market_id in self._vaults:
+            if left and market_id in (None, tranche.desk.market_id):
+                left -= self._stocked(vault, terms, tranche, left)
+        return size_e8 - left
+
+    def _stocked(
+        self,
+        inventory: Inventory,
+        terms: LiquidationDesk | Backstop,
+        tranche: Tranche,
+        size_e8: int,
+        price_e8: int | None = None,
+    ) -> int:
+        """Add what can be of a slice to an inventory, at a price or the mark less a discount."""
+        desk, bucket = tranche.desk, tranche.bucket_id
         mark, position = desk.state.mark_e8, self._margins.position(desk, bucket)
-        if terms.price == "bankruptcy":
-            price = self._margins.bankruptcy_price_e8(desk, bucket)
-        else:
-            price = takeover_price_e8(mark, terms.discount_e6, position)
-            if self._is_beyond(desk, bucket, tranche.size_e8, price):
+        if price_e8 is None:
+            price_e8 = takeover_price_e8(mark, terms.discount_e6, position)
+            if self._is_beyond(desk, bucket, size_e8, price_e8):
                 return 0
-        if not 0 < price < BOUND:
+        if not 0 < price_e8 < BOUND:
             return 0  # No price leaves the bucket without equity: it is no takeover at bankruptcy.
         size = desk_size_e8(
-            tranche.size_e8,
-            price_e8=price,
+            size_e8,
+            price_e8=price_e8,
             mark_e8=mark,
-            free_uusd=self._desk.free_uusd(),
-            held_e8=self._desk.units_e8(desk.market_id),
+            free_uusd=inventory.free_uusd(),
+            held_e8=inventory.units_e8(desk.market_id),
             limit_uusd=terms.position_limit_uusd,
             is_long=tranche.is_long,
         )
@@ -767,12 +804,12 @@ class Venue:
                 bucket,
                 desk,
                 size,
-                price,
-                keeper_id=self._desk_id,
+                price_e8,
+                keeper_id=inventory.owner_id,
                 call_cost_uusd=0,
                 sent_at_us=self._context.now_us,
             )
-            self._desk.taken_over(desk, seq)
+            inventory.taken_over(desk, seq)
         return size
 
     def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from liqsim.scenario.fields import choice, duration, ratio, rows, text, usd
+from liqsim.scenario.fields import choice, count, duration, ratio, rows, text, usd
 
 
 @attrs.frozen
@@ -96,10 +96,36 @@ class Staking(Mitigation):
     max_share_e6: int = ratio("max_share", "0", "1", default=Decimal("0.3"))
 
 
+@attrs.frozen
+class Backstop(Mitigation):
+    """
+    A vault that takes over what no book and no keeper takes of a slice, before others must.
+
+    It pays in full, out of its own capital, and is an owner by the mitigation's name.
+
+    Attributes:
+        purse_uusd: Its capital.
+        discount_e6: Discount to the mark at which it takes over.
+        position_limit_uusd: The most that its inventory of a market may be worth at the mark after
+            a takeover.
+        resale_delay_us: From taking over to selling on.
+        resale_parts: Sales in which it sells what it has of a market.
+        resale_spacing_us: Time between sales; 0 stands for that from taking over to selling on.
+    """
+
+    purse_uusd: int = usd("purse_usd", default=Decimal(10_000_000))
+    discount_e6: int = ratio("discount", "0", "0.5", default=0)
+    position_limit_uusd: int = usd("position_limit_usd", default=Decimal(999_999_999_999))
+    resale_delay_us: int = duration("resale_delay", "0.001", default="1h")
+    resale_parts: int = count("resale_parts", 1, 1_000_000, default=10)
+    resale_spacing_us: int = duration("resale_spacing", default="10m")
+
+
 MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     RateLimit: "rate_limit",
     FundLimits: "fund_limits",
     Staking: "staking",
+    Backstop: "backstop",
 }
 """The word after `kind =` that picks a class."""
 
@@ -128,3 +154,5 @@ def purses_of(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
         if isinstance(spec, Staking):
             for staker in spec.stakers:
                 yield Purse(number, staker.name, "staker", staker.purse_uusd)
+        elif isinstance(spec, Backstop):
+            yield Purse(number, spec.label, "vault", spec.purse_uusd)

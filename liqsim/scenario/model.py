@@ -31,7 +31,7 @@ from liqsim.scenario.fields import (
     usd,
 )
 from liqsim.scenario.holdings import Holding
-from liqsim.scenario.mitigations import MITIGATIONS, FundLimits, RateLimit, Staking
+from liqsim.scenario.mitigations import MITIGATIONS, Backstop, FundLimits, RateLimit, Staking
 from liqsim.units import RATIO_SCALE, UNIT_SCALE, USD_SCALE, ceil_div
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
@@ -1084,7 +1084,9 @@ class Scenario:
     markets: tuple[Market, ...] = tables("markets")
     venue: Venue = table("venue")
     population: Population = table("population")
-    mitigations: tuple[RateLimit | FundLimits | Staking, ...] = rows("mitigations", default=[])
+    mitigations: tuple[RateLimit | FundLimits | Staking | Backstop, ...] = rows(
+        "mitigations", default=[]
+    )
     basis: tuple[Basis, ...] = tables("basis", shorthand="kind", default=())
     resolved_toml: str = ""
 

@@ -34,7 +34,7 @@ from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.audit.limits import Pacing
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
+from replay.terms import ArrivalTerms, KeeperTerms, MitigationTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -52,12 +52,14 @@ class TrancheProgress:
         filled_e8: Units filled.
         taken_over_e8: Units taken over.
         deleveraged_e8: Units deleveraged.
+        asked: Vaults that took some of it over, and when.
     """
 
     start: TrancheStarted
     filled_e8: int = 0
     taken_over_e8: int = 0
     deleveraged_e8: int = 0
+    asked: set[tuple[int, int]] = attrs.Factory(set)
 
     @property
     def done_e8(self) -> int:
@@ -322,7 +324,7 @@ class Book:
         causes: Earlier events by number.
         findings: Where findings go.
         fold: What the events add up to.
-        keepers: Owner ids of keepers, and of the desk.
+        keepers: Owner ids of keepers, desk and vaults.
         buckets: Market by owner id of a bucket; None of a cross one.
         paths: Reference prices by market: instants, prices.
         tranches: Tranches that are not settled.
@@ -367,6 +369,7 @@ class Book:
         fund_limits: What limits what the fund pays.
         drawn_for: The tranche for whose hole it has paid last.
         purses: Owner ids of those whom a mitigation brings in, by its number.
+        vaults: Terms of vaults of last resort by owner id, in their order.
         caps: Decisions on what the fund may pay, until what they change comes.
         pacing: What mitigations that pace have booked.
     """
@@ -423,6 +426,7 @@ class Book:
     fund_limits: tuple[FundLimit, ...] = ()
     drawn_for: int = -1
     purses: Mapping[int, list[int]] = attrs.Factory(dict)
+    vaults: Mapping[int, MitigationTerms] = attrs.Factory(dict)
     caps: list[DecisionRecorded] = attrs.Factory(list)
     pacing: Pacing = attrs.Factory(Pacing)
 

@@ -68,6 +68,7 @@ CODES: Final = {
     "bankruptcy_price": "A bankruptcy price is not the one recomputed.",
     "lifecycle": "A liquidation or tranche starts or goes on where it cannot.",
     "desk": "The desk takes over another part of a slice than it can, or nothing.",
+    "backstop": "A vault takes over another part of a slice than it can, or nothing.",
     "executor": "A tranche is executed by another executor than the venue's.",
     "tranche_size": "A tranche is not the least of position, share and caps, or on a wrong side.",
     "decision": "A mitigation's decision is not the one recomputed, or is missing.",

@@ -3,7 +3,7 @@
 from heapq import heapify, heappop
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
-from replay.audit import coins, fund, keepers
+from replay.audit import coins, fund, keepers, vaults
 from replay.audit.book import Book, Deleveraging
 from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
@@ -73,6 +73,8 @@ def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     run = book.run
     if run is None or (run.tranche_seq, run.last_seq) != (e.tranche_seq, entry.seq - 1):
         deleveraging_left(book, entry.seq)
+        if e.tranche_seq in book.tranches:
+            vaults.check_done(book, entry, book.tranches[e.tranche_seq])
         run = book.run = _started(book, entry, e)
     # The price is the one before the first: closing at a rounded price moves the exact one.
     book.expect("deleverage_price", entry, "price_e8", e.price_e8, run.price_e8)

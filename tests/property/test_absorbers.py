@@ -51,6 +51,8 @@ _FLOORS = {
     "fund capped: a limit": 1,
     "fund capped: a hole": 1,
     "slashed for a hole": 1,
+    "taken over by a vault": 1,
+    "a vault takes a part": 1,
     "slashed in part of a hole": 1,
 }
 

@@ -61,7 +61,7 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.mitigations import FundLimits, Staking
+from liqsim.scenario.mitigations import Backstop, FundLimits, Staking
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.absorbers import Capped, FundJudge
 from support.marks import MarkJudge
@@ -119,15 +119,17 @@ class _Tranche:
     nobody_shares: bool = False
     filled: int = 0
     taken: int = 0
+    vaulted: int = 0
     deleveraged: int = 0
     deleverage_price: int = 0
     queue: list[int] | None = None
     units: int = 0
     mark: int = 0
+    asked: set[tuple[int, int]] = attrs.Factory(set)
 
     @property
     def left(self) -> int:
-        return abs(self.order) - self.filled - self.taken - self.deleveraged
+        return abs(self.order) - self.filled - self.taken - self.vaulted - self.deleveraged
 
 
 @attrs.define
@@ -216,6 +218,11 @@ class Auditor:
         self._purses: defaultdict[int, list[int]] = defaultdict(list)
         for owner, purse in enumerate(prepared.purses, self._first_backer + len(names)):
             self._purses[purse.mitigation_id].append(owner)
+        self._vaults = {
+            owners[0]: spec
+            for number, owners in self._purses.items()
+            if isinstance(spec := scenario.mitigations[number], Backstop)
+        }
         self._rules_of_backers = [*fund.contributions, *fund.top_ups]
         self._backer_of = [
             self._first_backer + names.index(r.backer) for r in self._rules_of_backers
@@ -1608,7 +1615,10 @@ class Auditor:
         keepers, fees = self._venue.keepers, self._venue.fees
         is_long = self._units[event.market_id][bucket] > 0
         assert event.market_id == self._market_of_tranche(event)
-        if self._venue.desk_in_use is not None:
+        is_vault = keeper in self._vaults
+        if is_vault:
+            self._vault_took(entry, event, tranche)
+        elif self._venue.desk_in_use is not None:
             self._desk_took(entry, event)
         else:
             assert keepers is not None
@@ -1624,7 +1634,10 @@ class Auditor:
         assert price_of_all + event.call_cost_uusd <= self._free(keeper)
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         self._executed(entry, event, rates, mark)
-        tranche.taken += abs(event.quantity_e8)
+        if is_vault:
+            tranche.vaulted += abs(event.quantity_e8)
+        else:
+            tranche.taken += abs(event.quantity_e8)
         self._trade(bucket, keeper, event)
         held, most = abs(self._units[event.market_id][keeper]), (keeper, event.market_id)
         self._most_held[most] = max(self._most_held[most], held) if held else 0
@@ -1668,6 +1681,43 @@ class Auditor:
         paid_for = Fraction(max(self._free(_FIRST_KEEPER), 0) * _E16, price)
         return max(int(min(size, room // 1, paid_for // 1)), 0), price
 
+    def _vault_share(self, vault: int, tranche: _Tranche, bucket: int) -> tuple[int, int]:
+        """Return how much a vault takes of what is left of a slice now, and its price."""
+        spec = self._vaults[vault]
+        market = self._market_of_tranche(self.entries[tranche.seq].event, of_start=True)
+        position, left = self._units[market][bucket], tranche.left
+        if spec.market not in ("", self._markets[market].name) or not left or not position:
+            return 0, 0
+        if (vault, self._now) in tranche.asked:
+            return 0, 0  # What it gained by taking over might pay for more: it is asked once.
+        mark, _, _ = self._marks[market]
+        is_long = position > 0
+        price = self._discounted(mark, spec.discount_e6, is_long=is_long)
+        limit = self._limit(market, bucket, left, max(self._closing(tranche, market, left), 1))
+        if (price < limit) if is_long else (price > limit):
+            return 0, price
+        held = self._units[market][vault]
+        room = Fraction(spec.position_limit_uusd * _E16, mark) + (-held if is_long else held)
+        paid_for = Fraction(max(self._free(vault), 0) * _E16, price)
+        return max(int(min(left, room // 1, paid_for // 1)), 0), price
+
+    def _vault_took(self, entry: Entry, event: TrancheTakenOver, tranche: _Tranche) -> None:
+        assert (event.call_cost_uusd, event.sent_at_us) == (0, entry.sim_time_us)
+        assert entry.cause_seq == event.tranche_seq
+        due = [self._vault_share(v, tranche, event.bucket_id) for v in self._vaults]
+        place = list(self._vaults).index(event.keeper_id)
+        assert not any(size for size, _ in due[:place]), "an earlier vault could"
+        tranche.asked.add((event.keeper_id, self._now))
+        assert (abs(event.quantity_e8), event.price_e8) == due[place]
+        assert event.quantity_e8
+        self.census["taken over by a vault"] += 1
+        self.census["a vault takes a part"] += due[place][0] < tranche.left
+
+    def _no_vault_could(self, tranche: _Tranche, bucket: int) -> None:
+        for vault in self._vaults:
+            size, _ = self._vault_share(vault, tranche, bucket)
+            assert not size, f"vault {vault} could take {size} before"
+
     def _desk_took(self, entry: Entry, event: TrancheTakenOver) -> None:
         started = self.entries[event.tranche_seq].event
         assert isinstance(started, TrancheStarted)
@@ -1679,8 +1729,8 @@ class Auditor:
         self.census["taken over by the desk"] += 1
         self.census["desk takes a part"] += abs(event.quantity_e8) < abs(started.quantity_e8)
 
-    def _market_of_tranche(self, event: Any) -> int:
-        started = self.entries[event.tranche_seq].event
+    def _market_of_tranche(self, event: Any, *, of_start: bool = False) -> int:
+        started = event if of_start else self.entries[event.tranche_seq].event
         assert isinstance(started, TrancheStarted)
         return started.market_id
 
@@ -1716,7 +1766,9 @@ class Auditor:
         assert isinstance(cause, TrancheTakenOver)
         assert (cause.keeper_id, cause.market_id) == (keeper, market)
         keepers, bot, downtime = self._venue.keepers, self._venue.desk_in_use, ()
-        if bot is None:
+        if keeper in self._vaults:
+            bot = self._vaults[keeper]
+        elif bot is None:
             assert keepers is not None
             bot = keepers.bots[keeper - _FIRST_KEEPER]
             downtime = bot.downtime
@@ -1804,6 +1856,7 @@ class Auditor:
         assert self._open[bucket].tranche is tranche
         assert entry.cause_seq == event.tranche_seq
         if tranche.queue is None:
+            self._no_vault_could(tranche, bucket)
             tranche.deleverage_price = self._bankruptcy(event.market_id, bucket)
             tranche.queue = self._queue(
                 event.market_id, bucket, tranche.deleverage_price, tranche.mark
@@ -2062,7 +2115,13 @@ class Auditor:
         if not self._legs(event.bucket_id) and self._coins[home][event.bucket_id]:
             assert self._cash[event.bucket_id] >= 0, "its coins could pay"
             self.census["coins left over"] += 1
-        assert parts == (tranche.filled, tranche.taken, tranche.deleveraged)
+        assert parts == (tranche.filled, tranche.taken + tranche.vaulted, tranche.deleveraged)
+        bucket = event.bucket_id
+        is_stopped = self._is_stale(bucket, entry.sim_time_us) or not self._is_due(
+            self._restored_margin(bucket)
+        )
+        if event.cancelled_e8 and self._venue.executor != "keepers" and not is_stopped:
+            self._no_vault_could(tranche, bucket)
         assert sum(parts) + event.cancelled_e8 == abs(tranche.order)
         liquidation.tranche = None
         liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq

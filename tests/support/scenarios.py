@@ -831,6 +831,19 @@ def absorbing(random: Random) -> list[Raw]:
         }
         for number in range(random.choice([0, 1, 1, 2]))
     ]
+    rows += [
+        {
+            "kind": "backstop",
+            "name": f"vault{number}",
+            "purse_usd": random.choice([300, 5_000, 900_000]),
+            "discount": random.choice([0, Decimal("0.001"), Decimal("0.02")]),
+            "position_limit_usd": random.choice([2_000, 999_999_999]),
+            "resale_delay": random.choice(["1s", "10s"]),
+            "resale_parts": random.choice([1, 4]),
+            "resale_spacing": random.choice(["0s", "7s"]),
+        }
+        for number in range(random.choice([0, 0, 1, 2]))
+    ]
     return rows
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from support.scenarios import Raw, prepared_by_hand, small_scenario
+from support.scenarios import Raw, constant, market, prepared_by_hand, small_scenario, source
 from support.sinks import ListSink
 
 from liqsim.events import (
@@ -19,12 +19,14 @@ from liqsim.events import (
     DecisionRecorded,
     Entry,
     FundDrawn,
+    InventorySold,
     OrderFilled,
     PositionDeleveraged,
     ProfitCut,
     StakeSlashed,
     TrancheSettled,
     TrancheStarted,
+    TrancheTakenOver,
 )
 from liqsim.runner import Simulation
 
@@ -194,3 +196,96 @@ def test_what_rounding_leaves_goes_to_the_largest_remainder_then_to_the_first() 
     # -270.000001 + 270: a hole of one micro-dollar, which the first pays.
     (slash,) = run.of(StakeSlashed)
     assert (slash.staker_id, slash.amount_uusd) == (ANN, 1)
+
+
+# Vaults -------------------------------------------------------------------------------------------
+
+LATE = market(
+    oracle={
+        "deviation": 0,
+        "heartbeat": "1s",
+        "landing": constant("5s"),
+        "sources": {"one": source()},
+    }
+)
+"""The mark shows the price of five seconds ago."""
+
+FALL = {0: 100, 10: "90.5", 12: 80}
+VAULT = FIRST
+
+
+def vault(**changes: Any) -> Raw:
+    return {"kind": "backstop", "purse_usd": 10_000, "resale_delay": "10s"} | changes
+
+
+def test_a_vault_takes_over_at_the_mark_what_the_book_does_not() -> None:
+    raw = with_fund(
+        0, vault(resale_parts=2, resale_spacing="5s"), markets__ETH=LATE,
+        venue__waterfall__surplus_to="trader",
+    )  # fmt: skip
+
+    run = Run(raw, [LONG, (-12, 100, 300)], FALL)
+
+    # The mark is 90.5 at 15 s, when the price is 80: below the limit, 90, nothing is filled. The
+    # vault pays 905, which leaves the account 5. It sells 5 at 80 at 25 s, and 5 at 30 s.
+    taken = run.the(TrancheTakenOver)
+    assert (taken.keeper_id, taken.quantity_e8, taken.price_e8) == (VAULT, e8(-10), e8("90.5"))
+    assert (taken.cost_uusd, taken.call_cost_uusd) == (uusd(-905), 0)
+    assert run.of(PositionDeleveraged) == run.of(BadDebtRecorded) == []
+    sold = [e for e in run.entries if isinstance(e.event, InventorySold)]
+    assert [(e.sim_time_us, e.event.quantity_e8) for e in sold] == [
+        (25_000_000, e8(-5)),
+        (30_000_000, e8(-5)),
+    ]
+    settled = run.the(TrancheSettled)
+    assert (settled.taken_over_e8, settled.deleveraged_e8) == (e8(10), 0)
+    assert run.cash[VAULT:] == [10_000 - 905 + 800, 5, 1500]
+    assert run.units[VAULT:] == [0, 0, -12]
+
+
+def test_what_a_vault_has_no_room_for_is_deleveraged() -> None:
+    raw = with_fund(0, vault(position_limit_usd=362, discount=Decimal("0.005")), markets__ETH=LATE)
+
+    run = Run(raw, [LONG, (-12, 100, 300)], FALL)
+
+    # 362 / 90.5 = 4 units, at 90.5 x 0.995 = 90.0475; the other 6 go to the short, at 90. What the
+    # vault paid beyond 90, 4 x 0.0475 = 0.19, is a surplus for the fund.
+    taken = run.the(TrancheTakenOver)
+    assert (taken.quantity_e8, taken.price_e8) == (e8(-4), e8("90.0475"))
+    assert run.the(PositionDeleveraged).quantity_e8 == e8(-6)
+    assert run.cash[2] == Decimal("0.19")
+    assert run.cash[FIRST + 1] == 0
+
+
+def test_a_vault_does_not_pay_beyond_bankruptcy() -> None:
+    run = Run(with_fund(0, vault()), [LONG, (-12, 100, 300)], {0: 100, 10: 89})
+
+    assert run.of(TrancheTakenOver) == []
+    assert run.the(PositionDeleveraged).quantity_e8 == e8(-10)
+
+
+def falling(step: Decimal, *, purse_usd: float) -> Run:
+    """Return a crash to which no book answers in time, and in which only a vault can help."""
+    raw = with_fund(
+        0,
+        vault(purse_usd=purse_usd, resale_delay="1h"),
+        markets__ETH=LATE,
+        venue__waterfall={"deleveraging": "none", "surplus_to": "trader"},
+    )
+    price, prices = Decimal(100), {}
+    for second in range(55):
+        prices[second] = price
+        price *= 1 - step
+    return Run(raw, [(10, 100, 40 + 15 * number) for number in range(12)], prices)
+
+
+def test_a_gap_smaller_than_the_buffer_leaves_no_bad_debt_if_the_vault_has_capital() -> None:
+    # The certificate: an account that is not due at a mark has 1 % of it left, so that at the next
+    # mark, less than 1 % lower, it is still solvent; and the vault can pay for all positions.
+    certain = falling(Decimal("0.009"), purse_usd=12_000)
+
+    assert certain.of(TrancheTakenOver)
+    assert certain.of(BadDebtRecorded) == certain.of(FundDrawn) == []
+    # Without either condition it does not hold.
+    assert falling(Decimal("0.04"), purse_usd=12_000).of(BadDebtRecorded)
+    assert falling(Decimal("0.009"), purse_usd=1_000).of(BadDebtRecorded)

@@ -451,7 +451,8 @@ class Terms:
         keepers: Keepers, desk and vaults by name.
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
-        deleveraging: `ranked` or `none`.
+        deleveraging: By which rule, or `none`.
+        deleveraging_cap_e6: The most of a position that is closed so for one slice.
         engine: How fast the engine is.
         profit_haircut: `pro_rata`, `queue` or `none`.
         haircut_severity_e6: Share of a hole that profits are cut for.
@@ -493,6 +494,7 @@ class Terms:
     first_leg: str
     surplus_to: str
     deleveraging: str
+    deleveraging_cap_e6: int
     engine: EngineTerms
     profit_haircut: str
     haircut_severity_e6: int
@@ -593,6 +595,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
+        deleveraging_cap_e6=_scaled(waterfall.get("deleveraging_cap", 1), 6),
         engine=EngineTerms(
             _scaled(executor.get("orders_per_second", 0), 6),
             _windows(executor.get("outages", ()), start),

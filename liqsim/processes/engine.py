@@ -69,7 +69,7 @@ class Principal(Protocol):
         ...
 
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
-        """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
+        """Close up to *size_e8* against winners at bankruptcy; return how much."""
         ...
 
     def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:

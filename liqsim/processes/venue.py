@@ -601,7 +601,7 @@ class Venue:
         self._coins.settle(tranche_seq, desk, bucket, cause)
 
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
-        """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
+        """Close up to *size_e8* against winners at bankruptcy; return how much."""
         if not size_e8 or self._spec.waterfall.deleveraging == "none":
             return 0
         desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world
@@ -620,6 +620,8 @@ class Venue:
             units=self._ledger.units[desk.market_id],
             entry_e8=world.entry_e8[desk.market_id],
             sizes_e8=sizes,
+            rule=self._spec.waterfall.deleveraging,
+            cap_e6=self._spec.waterfall.deleveraging_cap_e6,
         )
         self._context.log.info(
             "deleveraging", bucket_id=bucket, market=desk.spec.name, accounts=len(parts)

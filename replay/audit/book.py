@@ -52,7 +52,8 @@ class TrancheProgress:
         filled_e8: Units filled.
         taken_over_e8: Units taken over.
         deleveraged_e8: Units deleveraged.
-        asked: Vaults that took some of it over, and when.
+        asked: Vaults that were asked to take some of it over, and when.
+        cut: Accounts that were deleveraged for it.
     """
 
     start: TrancheStarted
@@ -60,6 +61,7 @@ class TrancheProgress:
     taken_over_e8: int = 0
     deleveraged_e8: int = 0
     asked: set[tuple[int, int]] = attrs.Factory(set)
+    cut: set[int] = attrs.Factory(set)
 
     @property
     def done_e8(self) -> int:
@@ -167,14 +169,14 @@ class Deleveraging:
         last_seq: The last of them.
         rank_number: Its rank.
         price_e8: The bankruptcy price before the first.
-        queue: Who stands in the queue still, a heap of (-rank, account).
+        queue: Who must be closed still, in order, and by how many units.
     """
 
     tranche_seq: int
     last_seq: int
     rank_number: int
     price_e8: int
-    queue: list[tuple[int, int]]
+    queue: deque[tuple[int, int]]
 
 
 @attrs.frozen

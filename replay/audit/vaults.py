@@ -41,7 +41,7 @@ def taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     book.expect("takeover_price", entry, "price_e8", e.price_e8, price)
     before = [vault for vault in book.vaults if vault < e.keeper_id]
     check_done(book, entry, tranche, before)
-    tranche.asked.add((e.keeper_id, entry.sim_time_us))
+    tranche.asked |= {(vault, entry.sim_time_us) for vault in (*before, e.keeper_id)}
 
 
 def check_done(
@@ -50,7 +50,7 @@ def check_done(
     """Check that no vault could take over more of what is left of a slice before *entry*."""
     for vault in book.vaults if vaults is None else vaults:
         if (vault, entry.sim_time_us) in tranche.asked:
-            continue  # What it gained by taking over might pay for more: it is asked once.
+            continue  # It is asked once, though what was taken over might let it take more.
         size, _ = most(book, vault, tranche)
         if size:
             message = f"vault {vault} could take {e8(size)} of the slice over before it"

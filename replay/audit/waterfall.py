@@ -1,13 +1,13 @@
 """Who paid and who gained beyond bankruptcy."""
 
-from heapq import heapify, heappop
+from collections import deque
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
 from replay.audit import coins, fund, keepers, vaults
 from replay.audit.book import Book, Deleveraging
 from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
-from replay.audit.queue import candidates, rank_e6
+from replay.audit.queue import due
 
 
 def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
@@ -32,6 +32,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)
         tranche.deleveraged_e8 += abs(e.quantity_e8)
+        tranche.cut.add(e.counterparty_id)
 
 
 def surplus_routed(book: Book, entry: Entry, e: SurplusRouted) -> None:
@@ -64,9 +65,8 @@ def deleveraging_left(book: Book, seq: int) -> None:
     if run is None or tranche is None or not run.queue:
         return
     left = abs(tranche.start.quantity_e8) - tranche.done_e8
-    if left > 0:
-        message = f"account {run.queue[0][1]} is left out, with {e8(left)} of the slice left"
-        book.findings.add("deleverage_rank", seq, message)
+    message = f"account {run.queue[0][0]} is left out, with {e8(left)} of the slice left"
+    book.findings.add("deleverage_rank", seq, message)
 
 
 def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
@@ -81,16 +81,12 @@ def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     what = "rank_number"
     book.expect("deleverage_rank", entry, what, e.rank_number, run.rank_number + 1)
     run.last_seq, run.rank_number = entry.seq, e.rank_number
-    tranche = book.tranches.get(e.tranche_seq)
-    _, next_id = heappop(run.queue) if run.queue else (0, None)
+    next_id, size = run.queue.popleft() if run.queue else (None, 0)
     if next_id != e.counterparty_id:
         message = f"counterparty_id is {e.counterparty_id}, must be {next_id}"
         book.findings.add("deleverage_rank", entry.seq, message)
         run.queue.clear()  # Said once.
-    elif tranche is not None:
-        left = abs(tranche.start.quantity_e8) - tranche.done_e8
-        cut_at = tranche.start.mark_price_e8
-        size = min(left, book.closable(e.market_id, e.counterparty_id, cut_at))
+    else:
         book.expect("deleverage_rank", entry, "its size", abs(e.quantity_e8), size)
 
 
@@ -98,11 +94,9 @@ def _started(book: Book, entry: Entry, e: PositionDeleveraged) -> Deleveraging:
     """Return a deleveraging that begins with *e*: its price, and who stands in the queue at it."""
     market, price = e.market_id, book.bankruptcy_price(e.market_id, e.bucket_id)
     tranche = book.tranches.get(e.tranche_seq)
-    cut_at = 1 if tranche is None else tranche.start.mark_price_e8
-    queue = [
-        (-rank_e6(book, market, other, price), other)
-        for other in candidates(book, market, e.bucket_id, price)
-        if book.closable(market, other, cut_at)
-    ]
-    heapify(queue)
+    cut_at, left = 1, abs(e.quantity_e8)
+    if tranche is not None:
+        cut_at = tranche.start.mark_price_e8
+        left = abs(tranche.start.quantity_e8) - tranche.done_e8
+    queue = deque(due(book, market, e.bucket_id, price, left, cut_at))
     return Deleveraging(e.tranche_seq, entry.seq, 0, price, queue)

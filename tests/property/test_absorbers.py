@@ -5,6 +5,7 @@ Not drawn by Hypothesis: every handmade crash meets random combinations, seed by
 """
 
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,7 @@ from liqsim.eventlog.writer import EventLogWriter
 from liqsim.runner import Simulation, prepare
 from replay.log import Log
 
+_RULES = ("none", "ranked", "bitmex", "hyperliquid", "pro_rata", "risk_weighted")
 _NAMES = ("engine_cascade", "keeper_race", "squeeze", "shared_losses", "cross_crash", "in_coins")
 
 
@@ -29,7 +31,8 @@ def _random(name: str, seed: int) -> Raw:
     )
     layers = random.choice(LAST_LAYERS)
     raw["venue"]["waterfall"] |= {
-        "deleveraging": random.choice(["none", "ranked"]),
+        "deleveraging": random.choice(_RULES),
+        "deleveraging_cap": random.choice([1, 1, Decimal("0.3"), Decimal("0.05")]),
         **layers,
     }
     if name == "in_coins":
@@ -47,13 +50,18 @@ def test_every_law_holds_where_losses_are_absorbed() -> None:
 
 
 _FLOORS = {
-    "fund capped: a fill": 1,
-    "fund capped: a limit": 1,
-    "fund capped: a hole": 1,
-    "slashed for a hole": 1,
-    "taken over by a vault": 1,
-    "a vault takes a part": 1,
-    "slashed in part of a hole": 1,
+    "fund capped: a fill": 54,
+    "fund capped: a limit": 238,
+    "fund capped: a hole": 35,
+    "slashed for a hole": 21,
+    "taken over by a vault": 34,
+    "a vault takes a part": 25,
+    "deleveraging: bitmex": 75,
+    "deleveraging: hyperliquid": 54,
+    "deleveraging: pro_rata": 11,
+    "deleveraging: risk_weighted": 46,
+    "deleveraged to a cap": 1636,
+    "slashed in part of a hole": 10,
 }
 
 

@@ -122,7 +122,7 @@ class _Tranche:
     vaulted: int = 0
     deleveraged: int = 0
     deleverage_price: int = 0
-    queue: list[int] | None = None
+    queue: list[tuple[int, int]] | None = None
     units: int = 0
     mark: int = 0
     asked: set[tuple[int, int]] = attrs.Factory(set)
@@ -1479,7 +1479,9 @@ class Auditor:
         price = self._bankruptcy(market, bucket)
         if self._venue.waterfall.deleveraging == "none" or not price:
             return True
-        return not self._queue(market, bucket, price, mark)
+        queue = self._queue(market, bucket, price, mark)
+        cap = self._venue.waterfall.deleveraging_cap_e6
+        return all(self._room_in(market, other, mark) * cap < 10**6 for _, other in queue)
 
     def _executed(self, entry: Entry, event: Any, rates: tuple[int, int], mark: int) -> None:
         """Check fee, surplus and draw of a fill or a takeover, and its size."""
@@ -1551,7 +1553,9 @@ class Auditor:
         limit = max(limits) if is_long else min(limits)
         child = max(engine.child_order_uusd * _E16 // mark, 1)
         if sign * (event.price_e8 - limit) < 0 or abs(event.ordered_e8) > child:
-            assert self._may_be_forced(market, bucket, tranche.mark), (
+            cap = self._venue.waterfall.deleveraging_cap_e6
+            was_tried = tranche.queue is not None and cap < 10**6
+            assert was_tried or self._may_be_forced(market, bucket, tranche.mark), (
                 "beyond the limit though others could share"
             )
             assert abs(event.ordered_e8) == tranche.left
@@ -1707,7 +1711,7 @@ class Auditor:
         due = [self._vault_share(v, tranche, event.bucket_id) for v in self._vaults]
         place = list(self._vaults).index(event.keeper_id)
         assert not any(size for size, _ in due[:place]), "an earlier vault could"
-        tranche.asked.add((event.keeper_id, self._now))
+        tranche.asked |= {(vault, self._now) for vault in list(self._vaults)[: place + 1]}
         assert (abs(event.quantity_e8), event.price_e8) == due[place]
         assert event.quantity_e8
         self.census["taken over by a vault"] += 1
@@ -1825,8 +1829,8 @@ class Auditor:
             return held
         return held * self._entry_price[market, account] // mark
 
-    def _queue(self, market: int, bucket: int, price: int, mark: int) -> list[int]:
-        """Return who could be closed against *bucket* at *price*, best rank first."""
+    def _queue(self, market: int, bucket: int, price: int, mark: int) -> list[tuple[int, int]]:
+        """Return minus rank and number of who could be closed against *bucket*, best first."""
         long = self._units[market][bucket] > 0
         ranked = []
         for other in range(self._first_bucket, len(self._cash)):
@@ -1842,26 +1846,64 @@ class Auditor:
                 continue
             # Cut to six decimals and to a million: rounding alone ranks nobody.
             margin, rank = equity - profit, 10**12
-            if margin > 0 < equity:
+            entered = Fraction(self._entry_price[market, other])
+            gain = {
+                "ranked": profit / margin if margin > 0 else None,
+                "bitmex": profit * 10**16 / (abs(quantity) * entered),
+                "hyperliquid": price / entered if quantity > 0 else entered / price,
+            }.get(self._venue.waterfall.deleveraging, Fraction(1))
+            if gain is not None and equity > 0:
                 notional = Fraction(abs(quantity) * self._counted_at(market, other, price), 10**16)
-                score = profit / margin * notional / equity
+                score = gain * notional / equity
                 rank = min(score * 10**6 // 1, rank)
             ranked.append((-rank, other))
-        return [other for _, other in sorted(ranked)]
+        return sorted(ranked)
+
+    def _parts(
+        self, market: int, queue: list[tuple[int, int]], left: int, mark: int
+    ) -> list[tuple[int, int]]:
+        """Return who of a queue is closed for *left* units, in order, and by how many."""
+        waterfall = self._venue.waterfall
+        cap = Fraction(waterfall.deleveraging_cap_e6, 10**6)
+        rooms = {other: int(self._room_in(market, other, mark) * cap) for _, other in queue}
+        if waterfall.deleveraging not in ("pro_rata", "risk_weighted"):
+            parts = []
+            for _, other in queue:
+                parts.append((other, min(left, rooms[other])))
+                left -= min(left, rooms[other])
+            return [part for part in parts if part[1]]
+        weights = {}
+        for minus_rank, other in queue:
+            leverage = max(-minus_rank, 1) if waterfall.deleveraging == "risk_weighted" else 1
+            weights[other] = rooms[other] * leverage
+        # Whoever would give more than it may gives that; one after the other, to the same end.
+        whole: dict[int, int] = {}
+        free = {other: weight for other, weight in sorted(weights.items()) if weight}
+        while free and left:
+            most = max(free, key=lambda other: Fraction(free[other], rooms[other]))
+            if Fraction(left * free[most], sum(free.values())) < rooms[most]:
+                whole |= _split(left, free)
+                break
+            whole[most] = rooms[most]
+            left -= rooms[most]
+            del free[most]
+        self.census["deleveraged to the full"] += len(whole) > 1 and not left
+        return [(other, whole[other]) for other in sorted(whole) if whole[other]]
 
     def _deleveraged(self, entry: Entry, event: PositionDeleveraged) -> None:
         bucket, other = event.bucket_id, event.counterparty_id
         _, tranche = self._tranches[event.tranche_seq]
-        assert self._venue.waterfall.deleveraging == "ranked"
+        rule = self._venue.waterfall.deleveraging
+        assert rule != "none"
         assert self._open[bucket].tranche is tranche
         assert entry.cause_seq == event.tranche_seq
         if tranche.queue is None:
             self._no_vault_could(tranche, bucket)
             tranche.deleverage_price = self._bankruptcy(event.market_id, bucket)
-            tranche.queue = self._queue(
-                event.market_id, bucket, tranche.deleverage_price, tranche.mark
-            )
+            queue = self._queue(event.market_id, bucket, tranche.deleverage_price, tranche.mark)
+            tranche.queue = self._parts(event.market_id, queue, tranche.left, tranche.mark)
             self.census["deleveraging"] += 1
+            self.census[f"deleveraging: {rule}"] += 1
         number = event.rank_number
         before = self.entries[-2]
         was_settled = isinstance(before.event, CoinsSettled)
@@ -1871,10 +1913,12 @@ class Auditor:
             self._market_of_tranche(event),
         )
         self.census["deleveraged cross"] += self._is_cross(other)
-        assert other == tranche.queue[number - 1], "not the next in rank"
+        next_up, size = tranche.queue[number - 1]
+        assert other == next_up, "not the next in rank"
         held = self._units[event.market_id][other]
         room = self._room_in(event.market_id, other, tranche.mark)
-        size = min(tranche.left, room)
+        assert size <= tranche.left
+        self.census["deleveraged to a cap"] += size < min(room, tranche.left)
         if self._markets[event.market_id].contract == "inverse":
             units = self._closing(tranche, event.market_id, size)
             tranche.units -= units

@@ -347,7 +347,9 @@ def scenario_keys() -> str:
 
 def _sections(cls: type[Any], path: str, kind: str = "", note: str = "") -> Iterator[str]:
     """Yield the section of *cls*, then those of the tables below it."""
-    docs = attribute_docs(cls)
+    docs = {}
+    for one in reversed(cls.__mro__[:-1]):  # What several kinds have is said in the class above.
+        docs |= attribute_docs(one)
     rows = []
     below: list[Iterator[str]] = []
     for attribute in attrs.fields(cls):
@@ -386,7 +388,9 @@ def _key_row(
         return (f"`{key}`", value, bounds, _default(metadata["default"]), meaning), iter(())
     if "rows" in metadata:
         row = (f"`{key}`", "array of tables, see below", "", _default(metadata["default"]), meaning)
-        return row, _sections(_item_of(attribute), here, note="Each entry of the array is a table.")
+        note, item = "Each entry of the array is a table.", _item_of(attribute)
+        classes = get_args(item) or (item,)
+        return row, (s for c in classes for s in _sections(c, here, KINDS.get(c, ""), note))
     if "tables" in metadata:
         row = (f"`{key}`", "named tables, see below", AT_LEAST.get(key, ""), "none", meaning)
         note = ""

@@ -198,6 +198,12 @@ def statements(terms: Terms | None) -> Iterator[str]:
     columns = "market_id int, multiplier_e6 bigint, rate_e6 hugeint, less_e22 hugeint"
     yield _table("scenario_notional_tiers", columns, by_notional)
 
+    yield _table("mitigations", "mitigation_id int, name varchar, kind varchar", [])
+    for number, row in enumerate(terms.mitigations if terms is not None else ()):
+        # Names are the user's: letters, digits and the like, checked when the scenario was loaded.
+        name, kind = (text.replace("'", "''") for text in (row.name, row.kind))
+        yield f"insert into mitigations values ({number}, '{name}', '{kind}')"
+
 
 def _table(name: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> str:
     values = ", ".join(f"({', '.join(map(str, row))})" for row in rows)

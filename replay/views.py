@@ -65,6 +65,7 @@ VIEWS: Final = (
     "coin_deposits",
     "coin_settlements",
     "owner_profits",
+    "decisions",
 )
 """Every view; a later one may use an earlier one."""
 
@@ -115,6 +116,7 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "funds_withdrawn": "withdrawals.seq",
     "coins_deposited": "coin_deposits.seq",
     "coins_settled": "coin_settlements.seq",
+    "decision_recorded": "decisions.seq",
 }
 """Where a reader finds each kind of event: the column of a view with the number of every one."""
 

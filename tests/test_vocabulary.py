@@ -23,6 +23,7 @@ from liqsim.events import (
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
+    DecisionRecorded,
     DepthChanged,
     Entry,
     Executor,
@@ -96,6 +97,7 @@ KIND_IN: Final[dict[type[Any], str]] = {
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
     StakeSlashed: "absorbed",
+    DecisionRecorded: "rationed",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -132,6 +134,9 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.RELEVERED, "comeback"),
     (TradeReason.ARRIVED, "newcomers"),
     (Action.CAPPED, "absorbed"),
+    (UnresolvedReason.PACED, "queued"),
+    (Action.CUT, "rationed"),
+    (Action.DELAYED, "rationed"),
 )
 UNREACHED: Final[tuple[tuple[IntEnum, str], ...]] = (
     (UnresolvedReason.HALTED, "no venue can halt yet"),

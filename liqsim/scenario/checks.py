@@ -16,6 +16,7 @@ from liqsim.scenario.absorber_checks import absorber_checks
 from liqsim.scenario.coin_checks import cohort_checks, market_checks
 from liqsim.scenario.convert import Path, Problem, nearest
 from liqsim.scenario.fields import Form, key_of, name_of
+from liqsim.scenario.mitigation_checks import mitigation_checks
 from liqsim.scenario.mitigations import purses_of
 from liqsim.scenario.model import (
     Basis,
@@ -106,6 +107,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
             case Basis():
                 yield from _basis(path, node, tree)
     yield from absorber_checks(scenario)
+    yield from mitigation_checks(scenario)
     yield from _totals(scenario)
 
 

@@ -5,7 +5,7 @@
 -- sim_time         when
 -- cause_seq        the event that brought it about
 -- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
---                  takeover, closed against (its own slice, against a deleveraged account),
+--                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account),
 --                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, hole
 --                  paid (its own, by another account or a staker), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
@@ -45,6 +45,13 @@ said as (
     select bucket_id, seq, sim_time, cause_seq, 'trigger', market_id, null, null, margin_usd,
         'bankrupt at ' || bankruptcy_price
     from liquidation_triggered
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'decision', market_id, null, null, null,
+        action || ' by mitigation ' || mitigation_id
+        || coalesce(' until ' || until_at, '')
+        || coalesce(', at most ' || amount_usd || ' USD', '')
+    from decision_recorded
+    where bucket_id is not null
     union all
     select bucket_id, seq, sim_time, cause_seq, 'tranche', market_id, null, null, null,
         'number ' || tranche_number || ', ' || executor || ': ' || quantity || ' at '

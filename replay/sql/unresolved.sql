@@ -64,6 +64,7 @@ select u.seq, u.liquidation_seq, u.bucket_id, o.name as bucket, o.cohort, a.name
             else 'the engine: it is down, or busy with the orders of earlier triggers' end
         when 'no_depth' then 'depth: part of the last slice found none, the next is not due yet'
         when 'no_fresh_price' then 'a fresh mark price: the last one is too old to act on'
+        when 'paced' then 'a mitigation, which has it wait'
         when 'halted' then 'the venue, which is halted'
         when 'spacing' then 'the spacing between two tranches to pass'
         when 'run_ended' then case when x.has_keepers

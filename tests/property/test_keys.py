@@ -36,6 +36,7 @@ from support.scenarios import (
     newcomers,
     own_marks,
     panic,
+    rationed,
     rebalanced,
     small_scenario,
     source,
@@ -60,6 +61,8 @@ EXEMPT: Final = {
     "basis.*.kind": "likewise",
     "basis.*.source": "likewise",
     "venue.fund.backers.*": "names an owner; events know it by number and nothing draws for it",
+    "mitigations.[].kind": "there is one kind",
+    "mitigations.[]:rate_limit.name": "names it; events know it by number",
 }
 
 
@@ -75,18 +78,24 @@ def _leaves(cls: type[Any], prefix: str = "") -> Iterator[str]:
         elif "pairs" in metadata:
             yield from (f"{path}.[].{scalar.key}" for scalar in metadata["of"])
         elif "rows" in metadata:
-            yield from _leaves(get_args(attribute.type)[0], f"{path}.[].")
+            (item, _) = get_args(attribute.type)
+            yield from _tables_of(item, f"{path}.[]")
         elif "tables" in metadata:
             yield f"{path}.*"
             yield from _leaves(get_args(attribute.type)[0], f"{path}.*.")
         else:
-            classes = get_args(attribute.type) or (attribute.type,)
-            if any(cls in KINDS for cls in classes):
-                yield f"{path}.kind"
-            for below in classes:
-                if below is not NoneType:
-                    kind = f":{KINDS[below]}" if below in KINDS else ""
-                    yield from _leaves(below, f"{path}{kind}.")
+            yield from _tables_of(attribute.type, path)
+
+
+def _tables_of(annotation: Any, path: str) -> Iterator[str]:
+    """Yield the patterns below a table, or one of several tables by its kind."""
+    classes = get_args(annotation) or (annotation,)
+    if any(cls in KINDS for cls in classes):
+        yield f"{path}.kind"
+    for below in classes:
+        if below is not NoneType:
+            kind = f":{KINDS[below]}" if below in KINDS else ""
+            yield from _leaves(below, f"{path}{kind}.")
 
 
 def _put(raw: Raw, path: str, value: Any) -> Raw:
@@ -881,6 +890,21 @@ ROWS: Final[dict[str, Row]] = {
             ("fee_reference", Decimal("0.0004"), Decimal("0.001")),
         )
     },
+    **{
+        f"mitigations.[]:rate_limit.{key}": (rationed, f"mitigations.0.{key}", one, other)
+        for key, one, other in (
+            ("max_usd", 20_000, 30_000),
+            ("span", "10s", "20s"),
+            ("window", "rolling", "fixed"),
+            ("least_usd", 1_000, 5_000),
+        )
+    },
+    "mitigations.[]:rate_limit.market": (
+        lambda: cross_crash(mitigations=rationed()["mitigations"]),
+        "mitigations.0.market",
+        "",
+        "ETH",
+    ),
     "population.cohorts.*.traders.arrivals.windows.[].from": (
         newcomers,
         f"{CROWD}.traders.arrivals.windows",

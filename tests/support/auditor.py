@@ -65,6 +65,7 @@ from liqsim.scenario.mitigations import Backstop, FundLimits, Staking
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.absorbers import Capped, FundJudge
 from support.marks import MarkJudge
+from support.pacing_judge import PacingJudge
 
 OUTSIDE, MAKERS, FUND, TREASURY, NETWORK, _FIRST_KEEPER = range(6)
 _E16: Final = 10**10
@@ -273,6 +274,7 @@ class Auditor:
             DecisionRecorded: self._decided,
             StakeSlashed: self._stake_slashed,
         }
+        self._pacing = PacingJudge(scenario, self.census)
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -415,27 +417,22 @@ class Auditor:
         tranche = self._slice_of(bucket)
         return self._fund_judge.binding(self._now, market, tranche, wanted, binds)
 
-    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
-        spec = self._mitigations[event.mitigation_id]
-        self.census[f"decision: {event.action.name.lower()}"] += 1
-        if isinstance(spec, FundLimits):
-            assert event.action is Action.CAPPED
-            if self._cuts_due:
-                right = self._cuts_due.pop(0)
-                said = (
-                    event.mitigation_id,
-                    event.used_uusd,
-                    event.paid_uusd,
-                    event.amount_uusd,
-                    event.wanted_uusd,
-                )
-                assert said == right
-                assert event.market_id == self._market_of_tranche(
-                    self.entries[entry.cause_seq].event
-                )
-                self.census["fund capped: a fill"] += 1
-            else:
-                self._caps.append((event, entry.cause_seq))
+    def _fund_limited(self, entry: Entry, event: DecisionRecorded) -> None:
+        assert event.action is Action.CAPPED
+        if not self._cuts_due:
+            self._caps.append((event, entry.cause_seq))
+            return
+        said = (
+            event.mitigation_id,
+            event.used_uusd,
+            event.paid_uusd,
+            event.amount_uusd,
+            event.wanted_uusd,
+        )
+        assert said == self._cuts_due.pop(0)
+        execution = self.entries[entry.cause_seq].event
+        assert event.market_id == self._market_of_tranche(execution)
+        self.census["fund capped: a fill"] += 1
 
     def _caps_are(
         self,
@@ -1383,7 +1380,8 @@ class Auditor:
         assert at >= earliest
         if not venue.mark_max_age_us:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
-            assert at in (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
+            assert at in (*free, self._pacing.until(bucket, market))
         self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
         assert self._is_due(self._restored_margin(bucket))
@@ -1396,10 +1394,10 @@ class Auditor:
         at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
         share = -(-at_trigger * venue.tranches.share_e6 // 10**6)
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
-        size = min(whole, share, cap)
-        if 0 < (whole - size) * mark < venue.tranches.min_uusd * _E16:
-            size = whole
-            self.census["dust taken along"] += 1
+        size = self._slice(liquidation, market, mark)
+        self.census["dust taken along"] += min(share, cap) < size
+        whole_slice, size = size, self._pacing.size(at, bucket, market, size, mark)
+        self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
@@ -1416,7 +1414,7 @@ class Auditor:
             ),
             "a limit",
         )
-        if size < whole:
+        if size == whole_slice < whole:
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
         nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
@@ -1424,6 +1422,28 @@ class Auditor:
         tranche.units, tranche.mark = units, mark
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
+
+    def _slice(self, liquidation: _Liquidation, market: int, mark: int) -> int:
+        """Return the units of the next slice of a leg, if no mitigation makes it smaller."""
+        bucket, tranches = liquidation.bucket, self._venue.tranches
+        whole = self._base(market, bucket, abs(self._units[market][bucket]), mark)
+        at_trigger = self._base(market, bucket, liquidation.sizes_at_trigger[market], mark)
+        share = -(-at_trigger * tranches.share_e6 // 10**6)
+        size = min(whole, share, max(tranches.max_uusd * _E16 // mark, 1))
+        return whole if (whole - size) * mark < tranches.min_uusd * _E16 else size
+
+    def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
+        if isinstance(self._mitigations[event.mitigation_id], FundLimits):
+            self._fund_limited(entry, event)
+            return
+        bucket, market = event.bucket_id, event.market_id
+        liquidation, mark = self._open[bucket], self._marks[market][0]
+        assert liquidation.tranche is None
+        assert self._is_due(self._restored_margin(bucket))
+        cause = liquidation.settled_seq if liquidation.count else liquidation.seq
+        assert entry.cause_seq == cause
+        wanted = self._slice(liquidation, market, mark)
+        self._pacing.decided(entry.sim_time_us, wanted, mark, event)
 
     def _is_stale(self, bucket: int, at: int) -> bool:
         oldest = min((self._marks[leg][2] for leg in self._legs(bucket)), default=at)
@@ -2225,6 +2245,10 @@ class Auditor:
                 assert liquidation.tranche is None
                 settled_at = self._settled_at[event.bucket_id]  # Maybe by a liquidation before it.
                 assert entry.sim_time_us < settled_at + self._venue.tranches.spacing_us
+            case UnresolvedReason.PACED:
+                until = self._pacing.until(event.bucket_id, event.market_id)
+                assert until is not None
+                assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 

@@ -766,6 +766,18 @@ def absorbed(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def rationed(**overrides: Any) -> Raw:
+    """The crash of an engine that may put up only so much in ten seconds, cut and delayed."""
+    limit = {"kind": "rate_limit", "max_usd": 20_000, "span": "10s", "least_usd": 1_000}
+    return engine_cascade(mitigations=[limit], **overrides)
+
+
+def queued(**overrides: Any) -> Raw:
+    """A run that ends while accounts wait for a rate limit."""
+    limit = {"kind": "rate_limit", "max_usd": 500, "span": "60s", "least_usd": 0}
+    return engine_cascade(mitigations=[limit], **overrides)
+
+
 HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "quiet": small_scenario,
     "steady": steady,
@@ -800,6 +812,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "newcomers": newcomers,
     "in_coins": in_coins,
     "absorbed": absorbed,
+    "rationed": rationed,
+    "queued": queued,
 }
 """The hand-written scenarios, by name."""
 
@@ -1250,6 +1264,7 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
             raw["markets"][name]["funding"] = funding
     draw(_growing(raw))
     draw(_coins(raw))
+    draw(_mitigations(raw))
     return raw
 
 
@@ -1301,6 +1316,28 @@ def _coins(draw: st.DrawFn, raw: Raw) -> None:
                 table.pop("traders", None)
         if is_inverse:
             make_inverse(raw, name)
+
+
+@st.composite
+def _mitigations(draw: st.DrawFn, raw: Raw) -> None:
+    """Add mitigations, alone or together; mostly none."""
+    count = draw(_of(0, 0, 0, 1, 2))
+    rows = [draw(_of(*_MITIGATIONS))(draw, list(raw["markets"])) for _ in range(count)]
+    raw["mitigations"] = [row | {"name": f"m{number}"} for number, row in enumerate(rows)]
+
+
+def _rate_limit(draw: st.DrawFn, markets: list[str]) -> Raw:
+    return {
+        "kind": "rate_limit",
+        "market": draw(_of("", "", markets[0])),
+        "max_usd": draw(_of(3_000, 20_000, 100_000)),
+        "span": draw(_of("2s", "10s", "45s")),
+        "window": draw(_of("rolling", "fixed")),
+        "least_usd": draw(_of(0, 1_000)),
+    }
+
+
+_MITIGATIONS: Final = (_rate_limit,)
 
 
 def make_inverse(raw: Raw, name: str) -> None:

@@ -51,7 +51,7 @@ oracle_lag_p50_us oracle_lag_p99_us due_wait_max_us
 first_liquidation_at last_liquidation_at unresolved_buckets unresolved_usd
 unresolved_shortfall_usd unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
-unresolved_run_ended
+unresolved_run_ended unresolved_paced
 topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd funding_usd
 arrived_accounts arrived_usd arrived_liquidated arrivals_used_up slashed_usd
 """.split()  # noqa: SIM905 — reads as the table does

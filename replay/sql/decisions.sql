@@ -1,0 +1,26 @@
+-- decisions: one row per decision of a mitigation that made a difference.
+--
+-- seq            the event
+-- sim_time       when
+-- mitigation_id  place of the mitigation in the scenario, from 0
+-- mitigation     its name, or its kind
+-- kind           its kind
+-- action         what it did
+-- market         name of the market; null for all of them
+-- bucket_id      the account; null for all of them
+-- bucket         its name
+-- cohort         its cohort
+-- wanted         units that the next slice would have had
+-- used_usd       put up already in the span that the decision falls in
+-- size           units that the slice may have
+-- amount_usd     what the slice may be worth at the mark when it is put up
+-- until_at       not before this
+-- waits_us       from the decision until then; null where it has nobody wait
+create or replace temp view decisions as
+select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
+    a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
+    d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us
+from decision_recorded as d
+left join mitigations as m on m.mitigation_id = d.mitigation_id
+left join owners as o on o.owner_id = d.bucket_id
+left join assets as a on a.market_id = d.market_id

@@ -56,15 +56,24 @@ def debts_are_left() -> Any:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [a_unit_of_the_coin_too_many, a_micro_dollar_too_much, a_unit_of_the_contract_too_many],
-    ids=lambda wrong: wrong.__name__,
+    ("wrong", "column"),
+    [
+        (a_unit_of_the_coin_too_many, "coins"),
+        (a_micro_dollar_too_much, "amount_usd"),
+        (a_unit_of_the_contract_too_many, "units"),
+    ],
+    ids=lambda wrong: getattr(wrong, "__name__", wrong),
 )
-def test_a_settlement_that_is_a_unit_off_is_found_out(wrong: Wrong, tmp_path: Path) -> None:
+def test_a_settlement_that_is_a_unit_off_is_found_out(
+    wrong: Wrong, column: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.duckdb"
     with wrong():
-        found = codes(in_coins(), tmp_path / "run.duckdb")
+        run_to_log(load(in_coins()), path)
 
-    assert "coins" in found
+    # A settlement that is off leads to others: that column must be the one that is named.
+    told = [finding.message for finding in verify(path) if finding.code == "coins"]
+    assert any(message.startswith(f"{column} is ") for message in told)
 
 
 def test_a_debt_that_coins_could_pay_is_found_out(tmp_path: Path) -> None:

@@ -746,6 +746,20 @@ def in_coins(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def vaulted(**overrides: Any) -> Raw:
+    """A crash in which a vault takes over what the book does not, and sells it on."""
+    vault = {
+        "kind": "backstop",
+        "purse_usd": 20_000,
+        "discount": Decimal("0.001"),
+        "position_limit_usd": 15_000,
+        "resale_delay": "5s",
+        "resale_parts": 3,
+        "resale_spacing": "4s",
+    }
+    return engine_cascade(mitigations=[vault], **overrides)
+
+
 def absorbed(**overrides: Any) -> Raw:
     """Holes of a crash that a limited fund, then stakers pay for, before others do."""
     raw = shared_losses(
@@ -812,6 +826,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "newcomers": newcomers,
     "in_coins": in_coins,
     "absorbed": absorbed,
+    "vaulted": vaulted,
     "rationed": rationed,
     "queued": queued,
 }

@@ -48,6 +48,10 @@ MEMBERS: Final = {
     "Action": {
         "cut": "The next slice is smaller than it would have been.",
         "delayed": "The next slice waits, and may be smaller too.",
+        "capped": (
+            "The insurance fund may pay less than it has: before `tranche_started` that moved the "
+            "limit price, before or instead of `fund_drawn` it kept a shortfall from being paid."
+        ),
     },
     "Executor": {
         "engine": "The venue's own engine.",

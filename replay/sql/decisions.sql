@@ -11,15 +11,18 @@
 -- bucket         its name
 -- cohort         its cohort
 -- wanted         units that the next slice would have had
--- used_usd       put up already in the span that the decision falls in
+-- used_usd       put up, or paid, already in the span that the decision falls in
 -- size           units that the slice may have
--- amount_usd     what the slice may be worth at the mark when it is put up
+-- amount_usd     what the slice may be worth at the mark when it is put up, or what may be paid
 -- until_at       not before this
 -- waits_us       from the decision until then; null where it has nobody wait
+-- wanted_usd     what would have been paid
+-- paid_usd       paid already for the same slice
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
-    d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us
+    d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us,
+    d.wanted_usd, d.paid_usd
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from support.scenarios import Raw, constant, market, prepared_by_hand, small_scenario, source
+import pytest
+from support.scenarios import (
+    Raw,
+    constant,
+    events_of,
+    market,
+    prepared_by_hand,
+    small_scenario,
+    source,
+    squeeze,
+)
 from support.sinks import ListSink
 
 from liqsim.events import (
@@ -289,3 +299,84 @@ def test_a_gap_smaller_than_the_buffer_leaves_no_bad_debt_if_the_vault_has_capit
     # Without either condition it does not hold.
     assert falling(Decimal("0.04"), purse_usd=12_000).of(BadDebtRecorded)
     assert falling(Decimal("0.009"), purse_usd=1_000).of(BadDebtRecorded)
+
+
+# Who is deleveraged -------------------------------------------------------------------------------
+
+CALM, EAGER, RICH, TENSE = (-6, 100, 300), (-6, 95, 20), (-6, 130, 40), (-6, 91, 12)
+"""
+Shorts of 6, at 90: profit, equity and notional / equity of each, then rank by three rules.
+
+CALM: 60, 360, 1.5: 60/300, 60/600 and 100/90 times that are 0.3, 0.15, 1.67.
+EAGER: 30, 50, 10.8: 30/20, 30/570 and 95/90 times that are 16.2, 0.568, 11.4.
+RICH: 240, 280, 1.93: 240/40, 240/780 and 130/90 times that are 11.6, 0.593, 2.79.
+TENSE: 6, 18, 30: 6/12, 6/546 and 91/90 times that are 15, 0.330, 30.3.
+"""
+
+
+def deleveraged(**waterfall: Any) -> list[tuple[int, Decimal]]:
+    """Return who is closed against a long of 10, bankrupt at 90, as (place, units)."""
+    raw = with_fund(0, venue__waterfall=waterfall)
+    run = Run(raw, [LONG, CALM, EAGER, RICH, TENSE], {0: 91, 10: 89})
+    assert run.units[FIRST] == 0
+    return [
+        (event.counterparty_id - FIRST, Decimal(-event.quantity_e8).scaleb(-8))
+        for event in run.of(PositionDeleveraged)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "parts"),
+    [
+        ("ranked", [(2, 6), (4, 4)]),
+        ("bitmex", [(3, 6), (2, 4)]),
+        ("hyperliquid", [(4, 6), (2, 4)]),
+        ("pro_rata", [(number, Decimal("2.5")) for number in (1, 2, 3, 4)]),
+    ],
+)
+def test_every_rule_has_its_own_queue(rule: str, parts: list[tuple[int, Decimal]]) -> None:
+    assert deleveraged(deleveraging=rule) == parts
+
+
+def test_by_risk_nobody_gives_more_than_it_has() -> None:
+    # By leverage, 1.5, 10.8, 1.93 and 30 of 44.2, the last would give 6.8: it gives 6. Of the other
+    # 4 the first gives 1.5 / 14.228571.
+    parts = dict(deleveraged(deleveraging="risk_weighted"))
+
+    assert parts[4] == 6
+    assert [round(parts[place], 4) for place in (1, 2, 3)] == [
+        Decimal("0.4217"),
+        Decimal("3.0361"),
+        Decimal("0.5422"),
+    ]
+    assert sum(parts.values()) == 10
+
+
+def test_a_cap_spreads_what_is_deleveraged_over_more_accounts() -> None:
+    half = deleveraged(deleveraging="ranked", deleveraging_cap=Decimal("0.5"))
+
+    assert half == [(2, 3), (4, 3), (3, 3), (1, 1)]
+
+
+# What a larger fund does --------------------------------------------------------------------------
+
+
+def first_and_total(fund_usd: int) -> tuple[int, int]:
+    """
+    Return when a squeeze first deleverages, and how much in all, in 1e-6 USD.
+
+    Under a limit per slice that is small beside it a fund is read only as "can pay this draw": two
+    runs go alike until the smaller one cannot.
+    """
+    raw = squeeze(venue__fund__initial_usd=fund_usd, mitigations=[limits(max_draw_usd=200)])
+    found = [e for e in events_of(raw) if isinstance(e.event, PositionDeleveraged)]
+    return found[0].sim_time_us, sum(abs(e.event.cost_uusd) for e in found)
+
+
+def test_a_larger_fund_puts_the_first_deleveraging_off_but_not_the_sum_of_all() -> None:
+    firsts, totals = zip(*(first_and_total(fund) for fund in (0, 25, 100, 200, 600)), strict=True)
+
+    assert list(firsts) == sorted(firsts)
+    assert firsts[0] < firsts[-1]
+    # What the fund pays for at first drives the price on, and more is deleveraged later.
+    assert totals[0] < totals[1] < totals[2] > totals[4]

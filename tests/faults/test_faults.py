@@ -62,7 +62,7 @@ def test_every_claim_has_a_fault() -> None:
         "money", "parity", "determinism", "no_look_ahead", "index_is_scan", "lazy_is_eager",
         "theory", "book", "tamper", "crash", "bad_input", "bars", "spacing", "engine", "keepers",
         "outcome", "genealogy", "ladder", "purged", "classes", "losses", "margin", "marks",
-        "desk", "funding", "traders", "compare", "coins", "slices", "inert", "decisions",
+        "desk", "funding", "traders", "compare", "coins", "slices", "inert", "decisions", "absorb",
     }  # fmt: skip
     # Speed is measured in bench/, not asserted by a test, so it has nothing to turn red.
 

@@ -10,19 +10,24 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import pytest
 from support.scenarios import (
     Raw,
     constant,
     events_of,
+    keeper_race,
+    load,
     market,
     prepared_by_hand,
+    shared_losses,
     small_scenario,
     source,
     squeeze,
 )
 from support.sinks import ListSink
 
+from liqsim.errors import ScenarioError
 from liqsim.events import (
     Action,
     BadDebtRecorded,
@@ -38,7 +43,7 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
-from liqsim.runner import Simulation
+from liqsim.runner import Simulation, prepare
 
 LONG = (10, 100, 100)
 FIRST = 5
@@ -380,3 +385,50 @@ def test_a_larger_fund_puts_the_first_deleveraging_off_but_not_the_sum_of_all() 
     assert firsts[0] < firsts[-1]
     # What the fund pays for at first drives the price on, and more is deleveraged later.
     assert totals[0] < totals[1] < totals[2] > totals[4]
+
+
+# Nothing ------------------------------------------------------------------------------------------
+
+
+def with_owners_between(entries: list[Entry], first_bucket: int, count: int) -> list[Entry]:
+    """Return *entries* as they would be with so many more owners before the accounts."""
+    moved = []
+    for entry in entries:
+        event: Any = entry.event
+        owners = {
+            field.name: getattr(event, field.name)
+            for field in attrs.fields(type(event))
+            if field.name.endswith("_id") and field.name not in ("market_id", "mitigation_id")
+        }
+        later = {name: owner + count for name, owner in owners.items() if owner >= first_bucket}
+        moved.append(attrs.evolve(entry, event=attrs.evolve(event, **later)))
+    return moved
+
+
+@pytest.mark.parametrize("base", [squeeze, keeper_race, shared_losses])
+def test_without_money_stakers_and_vaults_leave_no_trace(base: Any) -> None:
+    inert = [staking(1, x=0, y=0), vault(purse_usd=0)]
+    first_bucket = prepare(load(base())).first_bucket
+
+    entries = events_of(base(mitigations=inert))
+
+    assert entries == with_owners_between(events_of(base()), first_bucket, 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [staking(1, ann=1)],
+            r"mitigations.0.stakers.0.name = \"ann\" must not be the name of a keep",
+        ),
+        (
+            [staking(1, x=1), vault(name="X")],
+            r"mitigations.1.name = \"X\" must not be the name of a",
+        ),
+        ([vault(name="treasury")], r"mitigations.0.name = \"treasury\" must not be one of outside"),
+    ],
+)
+def test_no_two_owners_share_a_name(rows: list[Raw], message: str) -> None:
+    with pytest.raises(ScenarioError, match=message):
+        load(keeper_race(mitigations=rows))

@@ -42,7 +42,8 @@ def due(
     if rule in ("pro_rata", "risk_weighted"):
         yield from _shared(book, market, price, left, rooms)
         return
-    queue = [(-_SCORES[rule](book, market, other, price), other) for other in rooms]
+    score = _SCORES.get(rule, rank_e6)  # Also where nobody should be: that is reported.
+    queue = [(-score(book, market, other, price), other) for other in rooms]
     heapify(queue)
     while queue and left:
         _, other = heappop(queue)

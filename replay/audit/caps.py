@@ -1,5 +1,7 @@
 """What limits the payments of the insurance fund, as an audit keeps it."""
 
+from collections import Counter
+
 import attrs
 
 from replay.terms import MitigationTerms
@@ -16,7 +18,8 @@ class FundLimit:
         max_draw_uusd: The most for one slice.
         max_window_uusd: The most in any span.
         span_us: The span.
-        paid: (when, how much, for which tranche).
+        paid: (when, how much) of what a span may still hold.
+        of_slices: What was paid for each tranche.
     """
 
     number: int
@@ -24,15 +27,22 @@ class FundLimit:
     max_draw_uusd: int
     max_window_uusd: int
     span_us: int
-    paid: list[tuple[int, int, int]] = attrs.Factory(list)
+    paid: list[tuple[int, int]] = attrs.Factory(list)
+    of_slices: Counter[int] = attrs.Factory(Counter)
 
     def used(self, now_us: int) -> int:
         """Return what was paid in the span that ends now."""
-        return sum(amount for when, amount, _ in self.paid if 0 <= now_us - when < self.span_us)
+        self.paid = [row for row in self.paid if now_us - row[0] < self.span_us]
+        return sum(amount for _, amount in self.paid)
 
     def paid_for(self, tranche_seq: int) -> int:
         """Return what was paid for a slice."""
-        return sum(amount for _, amount, tranche in self.paid if tranche == tranche_seq)
+        return self.of_slices[tranche_seq]
+
+    def pays(self, now_us: int, tranche_seq: int, amount_uusd: int) -> None:
+        """Take note of a draw."""
+        self.paid.append((now_us, amount_uusd))
+        self.of_slices[tranche_seq] += amount_uusd
 
     def room(self, now_us: int, tranche_seq: int) -> int:
         """Return the most that may be paid now for a slice."""

@@ -50,7 +50,7 @@ def fund_drawn(book: Book, entry: Entry, e: FundDrawn) -> None:
     tranche = book.tranches.get(e.tranche_seq)
     market = 0 if tranche is None else tranche.start.market_id
     for limit in book.limits_on_fund(market):
-        limit.paid.append((entry.sim_time_us, e.amount_uusd, e.tranche_seq))
+        limit.pays(entry.sim_time_us, e.tranche_seq, e.amount_uusd)
 
 
 def check_caps(book: Book, entry: Entry, right: Iterable[DecisionRecorded]) -> None:

@@ -67,8 +67,12 @@ _Check = Callable[[Book, Entry, Any], None]
 
 
 def _decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
-    if book.kind_of(e.mitigation_id) == "rate_limit":
+    kind = book.kind_of(e.mitigation_id)
+    if kind == "rate_limit":
         pacing.decision_recorded(book, entry, e)
+    elif kind != "fund_limits":  # Those of the fund are held against what they change.
+        message = f"mitigation {e.mitigation_id} decides nothing"
+        book.findings.add("decision", entry.seq, message)
 
 
 _BEFORE: Final[dict[type[Event], _Check]] = {

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from liqsim.scenario.fields import choice, count, duration, ratio, rows, text, usd
+from liqsim.scenario.fields import choice, count, duration, flag, ratio, rows, text, usd
 
 
 @attrs.frozen
@@ -17,10 +17,12 @@ class Mitigation:
     Attributes:
         name: Its name, which differs from that of any other; empty stands for its kind.
         market: The market where it acts; empty for all of them.
+        is_on: Whether it is there at all: a row that is off is left out when the scenario is read.
     """
 
     name: str = text("name", default="")
     market: str = text("market", default="")
+    is_on: bool = flag("on", default=True)
 
     @property
     def label(self) -> str:
@@ -149,7 +151,11 @@ class Purse:
 
 
 def purses_of(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
-    """Yield the owners that *mitigations* bring in, in the order of their numbers."""
+    """Return the owners that *mitigations* bring in, in order; one without money is none."""
+    return (purse for purse in _named(mitigations) if purse.purse_uusd)
+
+
+def _named(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
     for number, spec in enumerate(mitigations):
         if isinstance(spec, Staking):
             for staker in spec.stakers:

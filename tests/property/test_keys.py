@@ -909,6 +909,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:rate_limit.{key}": (rationed, f"mitigations.0.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("max_usd", 20_000, 30_000),
             ("span", "10s", "20s"),
             ("window", "rolling", "fixed"),
@@ -924,6 +925,8 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:{kind}.{key}": (absorbed, f"mitigations.{place}.{path}", one, other)
         for kind, place, key, path, one, other in (
+            ("fund_limits", 0, "on", "on", True, False),
+            ("staking", 1, "on", "on", True, False),
             ("fund_limits", 0, "max_draw_usd", "max_draw_usd", 5, 6),
             ("fund_limits", 0, "max_window_usd", "max_window_usd", 30, 40),
             ("fund_limits", 0, "span", "span", "20s", "2s"),
@@ -934,6 +937,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:backstop.{key}": (vaulted, f"mitigations.0.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("purse_usd", 20_000, 3_000),
             ("discount", Decimal("0.001"), 0),
             ("position_limit_usd", 15_000, 2_000),

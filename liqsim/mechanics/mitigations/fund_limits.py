@@ -32,7 +32,7 @@ def drawn_uusd(spec: FundLimits, draws: Iterable[Draw], at_us: int) -> int:
     """
     Return what of *draws*, none of them after *at_us*, falls into the span that ends there.
 
-    >>> spec = FundLimits("", "", 100, 100, 10)
+    >>> spec = FundLimits("", "", True, 100, 100, 10)
     >>> drawn_uusd(spec, [Draw(3, 0, 40), Draw(9, 0, 50)], 12)
     90
     >>> drawn_uusd(spec, [Draw(3, 0, 40), Draw(9, 0, 50)], 13)
@@ -50,7 +50,7 @@ def payable_uusd(spec: FundLimits, used_uusd: int, paid_uusd: int) -> int:
         used_uusd: What it has paid in the span.
         paid_uusd: What of that, or before, was for the same slice.
 
-    >>> spec = FundLimits("", "", 60, 100, 10)
+    >>> spec = FundLimits("", "", True, 60, 100, 10)
     >>> payable_uusd(spec, 0, 0), payable_uusd(spec, 70, 20), payable_uusd(spec, 100, 0)
     (60, 30, 0)
     """

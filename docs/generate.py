@@ -53,6 +53,10 @@ MEMBERS: Final = {
         "raised": "The multiple of margin rates goes up.",
         "lowered": "The multiple of margin rates goes down.",
         "charged": "A fee on leverage is due.",
+        "capped": (
+            "The insurance fund may pay less than it has: before `tranche_started` that moved the "
+            "limit price, before or instead of `fund_drawn` it kept a shortfall from being paid."
+        ),
     },
     "Executor": {
         "engine": "The venue's own engine.",

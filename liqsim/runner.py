@@ -41,7 +41,7 @@ from liqsim.processes.marks import Marks
 from liqsim.processes.traders import Traders
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
-from liqsim.scenario.mitigations import LeverageFee
+from liqsim.scenario.mitigations import LeverageFee, Purse, purses_of
 from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.scenario.model import Oracle as OracleSpec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
@@ -95,7 +95,17 @@ class Prepared:
 
     @property
     def first_bucket(self) -> int:
-        """Owner number of the first bucket: system owners, keepers and backers come before."""
+        """Owner number of the first bucket: all others come before."""
+        return self.first_purse + len(self.purses)
+
+    @property
+    def purses(self) -> tuple[Purse, ...]:
+        """The owners that mitigations bring in."""
+        return tuple(purses_of(self.scenario.mitigations))
+
+    @property
+    def first_purse(self) -> int:
+        """Owner number of the first owner that mitigations bring in: they come after backers."""
         return self.first_backer + len(self.scenario.venue.fund.backers)
 
     @property
@@ -162,6 +172,7 @@ class Prepared:
         rows += [OwnerRow(desk.name, OwnerKind.DESK.name.lower())] if desk is not None else []
         backers = self.scenario.venue.fund.backers
         rows += [OwnerRow(backer.name, OwnerKind.BACKER.name.lower()) for backer in backers]
+        rows += [OwnerRow(purse.name, purse.kind) for purse in self.purses]
         bucket = OwnerKind.BUCKET.name.lower()
         accounts = self.accounts
         rows += [
@@ -340,6 +351,10 @@ class Simulation:
             (self._prepared.first_backer + number, backer.purse_uusd)
             for number, backer in enumerate(venue.fund.backers)
         ]
+        deposits += [
+            (self._prepared.first_purse + number, purse.purse_uusd)
+            for number, purse in enumerate(self._prepared.purses)
+        ]
         for owner_id, amount in deposits:
             if amount:
                 self.journal.append(FundsDeposited(owner_id, amount))
@@ -388,7 +403,7 @@ class Simulation:
         keepers = None
         if scenario.venue.executor == "keepers" and scenario.venue.keepers is not None:
             keepers = Keepers(context, scenario.venue.keepers.bots, FIRST_FREE_OWNER)
-        venue = Venue(context, keepers, FIRST_FREE_OWNER)
+        venue = Venue(context, keepers, FIRST_FREE_OWNER, self._prepared.first_purse)
         if keepers is not None:
             keepers.serve(venue)
         venue.open_books()

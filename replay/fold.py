@@ -37,6 +37,7 @@ from liqsim.events import (
     PositionOpened,
     ProfitCut,
     ShadowUpdated,
+    StakeSlashed,
     SurplusRouted,
     TradeFilled,
     TrancheSettled,
@@ -140,6 +141,10 @@ def _shared(e: ProfitCut | LossSocialised) -> tuple[Move, ...]:
     return (e.payer_id, USD, -e.amount_uusd), (e.bucket_id, USD, e.amount_uusd)
 
 
+def _slashed(e: StakeSlashed) -> tuple[Move, ...]:
+    return (e.staker_id, USD, -e.amount_uusd), (e.bucket_id, USD, e.amount_uusd)
+
+
 def _contributed(e: ContributionPaid) -> tuple[Move, ...]:
     return (e.backer_id, USD, -e.amount_uusd), (FUND, USD, e.amount_uusd)
 
@@ -182,6 +187,7 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     ProfitCut: _shared,
     LossSocialised: _shared,
     ContributionPaid: _contributed,
+    StakeSlashed: _slashed,
     FundingPaid: _funding,
     LeverageFeePaid: _leverage_fee,
     TradeFilled: _traded,

@@ -233,6 +233,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "halted_us": ("us", "Microseconds in which liquidations were halted in some market."),
     "risk_halted_us": ("us", "Microseconds in which new risk was halted in some market."),
     "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
+    "slashed_usd": ("usd", "Stakes that were slashed for holes."),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -377,6 +378,7 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
                 as deleveraged_usd,
             count(*) filter (where route = 'deleveraged') as adl_events,
             (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd,
+            (select sum(amount_usd) from stake_slashed) as slashed_usd,
             (select sum(amount_usd) from profit_cut) as haircut_usd,
             (select sum(amount_usd) from loss_socialised) as socialised_usd
         from executions

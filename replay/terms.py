@@ -7,7 +7,7 @@ in the scenario's loader cannot hide behind its own reading.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -397,6 +397,10 @@ class MitigationTerms:
     market_id: int | None
     values: Mapping[str, Any]
 
+    def table(self, key: str) -> Sequence[Mapping[str, Any]]:
+        """Return an array of tables."""
+        return tuple(self.values[key])
+
     def usd(self, key: str) -> int:
         """Return a parameter in USD, in 1e-6."""
         return _scaled(self.values[key], 6)
@@ -467,10 +471,11 @@ class Terms:
         restores_initial: Whether margin is restored at the initial margin, not at maintenance.
         restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
-        keepers: Keepers by name, or the desk; none where the engine executes.
+        keepers: Keepers, desk and vaults by name.
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
-        deleveraging: `ranked` or `none`.
+        deleveraging: By which rule, or `none`.
+        deleveraging_cap_e6: The most of a position that is closed so for one slice.
         engine: How fast the engine is.
         profit_haircut: `pro_rata`, `queue` or `none`.
         haircut_severity_e6: Share of a hole that profits are cut for.
@@ -512,6 +517,7 @@ class Terms:
     first_leg: str
     surplus_to: str
     deleveraging: str
+    deleveraging_cap_e6: int
     engine: EngineTerms
     profit_haircut: str
     haircut_severity_e6: int
@@ -523,6 +529,20 @@ class Terms:
     traders: Mapping[str, TraderTerms]
     coin_cohorts: frozenset[str]
     mitigations: tuple[MitigationTerms, ...]
+
+    @property
+    def purses(self) -> list[tuple[int, str, str, int]]:
+        """Return mitigation, kind, name and purse of the owners that mitigations bring in."""
+        found = []
+        for number, terms in enumerate(self.mitigations):
+            if terms.kind == "staking":
+                found += [
+                    (number, "staker", row["name"], _scaled(row["purse_usd"], 6))
+                    for row in terms.table("stakers")
+                ]
+            elif terms.kind == "backstop":
+                found.append((number, "vault", terms.name, terms.usd("purse_usd")))
+        return found
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -589,10 +609,16 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         restore_buffer_e6=_scaled(tranches["restore_buffer"], 6),
         fund_uusd=_scaled(venue["fund"]["initial_usd"], 6),
         keepers={name: _keeper(bot, start) for name, bot in executor.get("bots", {}).items()}
-        | ({desk["name"]: _keeper(desk, start)} if desk is not None else {}),
+        | ({desk["name"]: _keeper(desk, start)} if desk is not None else {})
+        | {
+            row["name"] or row["kind"]: _keeper(row, start)
+            for row in document.get("mitigations", ())
+            if row["kind"] == "backstop"
+        },
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
         deleveraging=waterfall["deleveraging"],
+        deleveraging_cap_e6=_scaled(waterfall.get("deleveraging_cap", 1), 6),
         engine=EngineTerms(
             _scaled(executor.get("orders_per_second", 0), 6),
             _windows(executor.get("outages", ()), start),

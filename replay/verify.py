@@ -17,6 +17,7 @@ from replay.audit import halts
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
 from replay.audit.breakers import breakers_of
+from replay.audit.caps import fund_limits_of
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
 from replay.audit.contributions import Contributions
@@ -35,7 +36,7 @@ from replay.audit.scalings import all_looked
 from replay.audit.structure import Structure
 from replay.audit.triggers import Triggers
 from replay.fold import Fold
-from replay.terms import Terms, read_terms
+from replay.terms import MitigationTerms, Terms, read_terms
 
 __all__ = ["CODES", "Finding", "Progress", "verify", "verify_open"]
 
@@ -43,6 +44,8 @@ Progress = Callable[[int, int], None]
 """Called with (events audited, all of them)."""
 
 _REPORT_EVERY: Final = 100
+_STOCKED: Final = ("keeper", "desk", "vault")
+"""Owners that hold an inventory."""
 _ENUMS: Final = ("reason", "executor", "outcome", "standing", "action")
 
 
@@ -120,7 +123,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         causes=causes,
         findings=findings,
         fold=fold,
-        keepers=frozenset(o.owner_id for o in owners if o.kind in ("keeper", "desk")),
+        keepers=frozenset(o.owner_id for o in owners if o.kind in _STOCKED),
         buckets={o.owner_id: o.market_id for o in owners if o.kind == "bucket"},
         paths=paths,
         depths={
@@ -133,7 +136,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         keeper_terms={
             o.owner_id: terms.keepers[o.name]
             for o in owners
-            if o.kind in ("keeper", "desk") and o.name in terms.keepers
+            if o.kind in _STOCKED and o.name in terms.keepers
         },
         desk_id=next((o.owner_id for o in owners if o.kind == "desk"), None),
         trader_terms={
@@ -146,6 +149,9 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
         watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),
+        purses=_purses(log, terms),
+        vaults=_vaults(log, terms),
+        fund_limits=fund_limits_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},
@@ -153,6 +159,26 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             findings=findings,
         ),
     )
+
+
+def _purses(log: LogReader, terms: Terms) -> dict[int, list[int]]:
+    """Return the owner ids of those whom a mitigation brings in, by its number."""
+    numbers = {(o.kind, o.name): o.owner_id for o in log.owners}
+    found: dict[int, list[int]] = {}
+    for number, kind, name, _ in terms.purses:
+        if (kind, name) in numbers:
+            found.setdefault(number, []).append(numbers[kind, name])
+    return found
+
+
+def _vaults(log: LogReader, terms: Terms) -> dict[int, MitigationTerms]:
+    """Return the terms of the vaults by owner id."""
+    return {
+        owner: terms.mitigations[number]
+        for number, owners in _purses(log, terms).items()
+        for owner in owners
+        if terms.mitigations[number].kind == "backstop"
+    }
 
 
 def _with_known_names(kinds: Mapping[type[Event], Columns]) -> dict[type[Event], Columns]:

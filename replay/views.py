@@ -107,6 +107,7 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "position_deleveraged": "deleveragings.seq",
     "profit_cut": "loss_shares.seq",
     "loss_socialised": "loss_shares.seq",
+    "stake_slashed": "loss_shares.seq",
     "contribution_paid": "fund.seq",
     "bad_debt_recorded": "bad_debt.seq",
     "tranche_settled": "tranches.settled_seq",

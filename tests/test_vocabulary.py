@@ -52,6 +52,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     Standing,
     SurplusRouted,
     TradeFilled,
@@ -97,6 +98,7 @@ KIND_IN: Final[dict[type[Any], str]] = {
     CoinsDeposited: "in_coins",
     CoinsSettled: "in_coins",
     LeverageFeePaid: "scaled",
+    StakeSlashed: "absorbed",
     DecisionRecorded: "rationed",
 }
 
@@ -136,6 +138,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Action.RAISED, "scaled"),
     (Action.LOWERED, "scaled"),
     (Action.CHARGED, "scaled"),
+    (Action.CAPPED, "absorbed"),
     (UnresolvedReason.PACED, "queued"),
     (Action.CUT, "rationed"),
     (Action.DELAYED, "rationed"),

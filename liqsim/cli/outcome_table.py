@@ -271,6 +271,7 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
         Line("contributed", usd(contributed), "by backers of the fund"),
         Line("paid out", usd(start + surplus + contributed - end)),
         Line("deleveraged", usd(deleveraged), counted(outcome["adl_events"], "deleveraging")),
+        Line("stakes slashed", usd(outcome["slashed_usd"]), "for holes"),
         Line("profits cut", usd(outcome["haircut_usd"]), "of winners, for holes"),
         Line("losses socialised", usd(outcome["socialised_usd"]), "paid by solvent accounts"),
     ]

@@ -59,7 +59,10 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
             (
                 "kind",
                 "VARCHAR",
-                "outside, makers, fund, treasury, network, keeper, desk, backer or bucket.",
+                (
+                    "outside, makers, fund, treasury, network, keeper, desk, backer, staker, "
+                    "vault or bucket."
+                ),
             ),
             ("cohort", "VARCHAR", "Cohort of a bucket, else null."),
             ("market_id", "INTEGER", "Market of a bucket, else null."),

@@ -45,6 +45,7 @@ from liqsim.events.waterfall import (
     LossSocialised,
     PositionDeleveraged,
     ProfitCut,
+    StakeSlashed,
     SurplusRouted,
 )
 
@@ -85,6 +86,7 @@ Event = (
     | CoinsSettled
     | DecisionRecorded
     | LeverageFeePaid
+    | StakeSlashed
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -150,6 +152,7 @@ __all__ = [
     "ProfitCut",
     "ShadowCrossed",
     "ShadowUpdated",
+    "StakeSlashed",
     "Standing",
     "SurplusRouted",
     "TradeFilled",

@@ -22,6 +22,7 @@ class Action(IntEnum):
     RAISED = 4
     LOWERED = 5
     CHARGED = 6
+    CAPPED = 7
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -42,9 +43,9 @@ class DecisionRecorded:
         market_id: The market; null for all of them.
         bucket_id: The account, as an owner; null for all of them.
         wanted_e8: Units that the next slice would have had.
-        used_uusd: Put up already in the span that the decision falls in.
+        used_uusd: Put up, or paid, already in the span that the decision falls in.
         size_e8: Units that the slice may have.
-        amount_uusd: What the slice may be worth at the mark when it is put up.
+        amount_uusd: What the slice may be worth at the mark when it is put up, or what may be paid.
         until_at_us: Not before this.
         depth_e8: Units that the venue's own book would take, within the distance or the slippage
             of the rule.
@@ -65,6 +66,8 @@ class DecisionRecorded:
         index_e6: External index.
         multiplier_e6: Multiple of margin rates at the start, or of a fee, that it has come to.
         from_at_us: The multiple holds from then on.
+        wanted_uusd: What would have been paid.
+        paid_uusd: Paid already for the same slice.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -94,6 +97,8 @@ class DecisionRecorded:
     index_e6: int = maybe()
     multiplier_e6: int = maybe()
     from_at_us: int = maybe(2**62)
+    wanted_uusd: int = maybe()
+    paid_uusd: int = maybe()
 
 
 @attrs.frozen

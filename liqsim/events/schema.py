@@ -26,7 +26,7 @@ PREMIUM_MOST_E9: Final = 10**15
 
 
 class Owner(IntEnum):
-    """The owners every run has; keepers, backers of the fund and account buckets follow."""
+    """The owners every run has; keepers, backers, stakers, vaults and account buckets follow."""
 
     OUTSIDE = 0
     MAKERS = 1
@@ -50,6 +50,8 @@ class OwnerKind(IntEnum):
     BUCKET = 6
     BACKER = 7
     DESK = 8
+    STAKER = 9
+    VAULT = 10
 
 
 @attrs.frozen

@@ -148,6 +148,33 @@ class LossSocialised:
 
 
 @attrs.frozen
+class StakeSlashed:
+    """
+    A staker paid for a hole that the insurance fund could not fill.
+
+    Attributes:
+        mitigation_id: Place of the mitigation in the scenario, from 0.
+        tranche_seq: The tranche that closed the bankrupt position.
+        bucket_id: The bankrupt bucket, as an owner.
+        staker_id: Who paid, as an owner.
+        basis_uusd: The most that this hole could take of its stake, which its part follows.
+        amount_uusd: How much it paid.
+        balance_uusd: What it has left.
+    """
+
+    TAG: ClassVar[str] = "stake_slashed"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("staker_id", "bucket_id", "amount_uusd"),)
+
+    mitigation_id: int = identifier()
+    tranche_seq: int = sequence()
+    bucket_id: int = identifier()
+    staker_id: int = identifier()
+    basis_uusd: int = amount()
+    amount_uusd: int = amount()
+    balance_uusd: int = amount()
+
+
+@attrs.frozen
 class ContributionPaid:
     """
     A backer paid money of its own into the insurance fund.

@@ -1,4 +1,4 @@
-"""What the venue's own liquidation desk takes over of a slice."""
+"""What a desk, or a vault, takes over of a slice."""
 
 from liqsim.mechanics.resale import affordable_price_e8
 from liqsim.units import NOTIONAL_DIVISOR
@@ -15,7 +15,7 @@ def desk_size_e8(
     is_long: bool,
 ) -> int:
     """
-    Return how much of a slice of *size_e8* > 0 a desk takes over.
+    Return how much of a slice of *size_e8* > 0 somebody with an inventory takes over.
 
     It pays in full out of the capital that is free, and holds no more in the market than its limit
     at the mark allows.

@@ -5,13 +5,14 @@ Order: fee out of what the position has left, surplus to fund or trader; shortfa
 the unfilled remainder to ranked deleveraging at the bankruptcy price; what is left is bad debt.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from liqsim.mechanics.exact import divmod_exact
 from liqsim.mechanics.margin import bankruptcy_price_e8
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, ceil_div
 
@@ -23,6 +24,9 @@ _FIRST_RANKED: Final = 64
 _RANKED_GROWTH: Final = 8
 
 Ints = npt.NDArray[np.int64]
+
+SHARED: Final = frozenset({"pro_rata", "risk_weighted"})
+"""Rules of deleveraging by which all are closed in proportion."""
 
 
 @attrs.frozen
@@ -57,12 +61,12 @@ class Settlement:
     Attributes:
         fee_uusd: Taken by the treasury.
         surplus_uusd: Left over above bankruptcy and the fee.
-        draw_uusd: Paid by the fund.
+        shortfall_uusd: What it lacks to bankruptcy, which the fund pays as far as it can.
     """
 
     fee_uusd: int
     surplus_uusd: int
-    draw_uusd: int
+    shortfall_uusd: int
 
 
 def decide_settlement(
@@ -71,7 +75,6 @@ def decide_settlement(
     quantity_e8: int,
     cost_uusd: int,
     fee_uusd: int,
-    fund_uusd: int,
     *,
     has_other_legs: bool = False,
 ) -> Settlement:
@@ -90,7 +93,7 @@ def decide_settlement(
     )
     gain = cash_uusd - cost_uusd - keep
     if gain < 0:
-        return Settlement(0, 0, min(-gain, fund_uusd))
+        return Settlement(0, 0, -gain)
     fee = min(fee_uusd, gain)
     return Settlement(fee, 0 if has_other_legs else gain - fee, 0)
 
@@ -138,9 +141,14 @@ def decide_deleveraging(
     units: Ints,
     entry_e8: Ints,
     sizes_e8: Ints | None = None,
+    rule: str = "ranked",
+    cap_e6: int = RATIO_SCALE,
 ) -> list[Deleveraging]:
     """
-    Return who is closed against a bankrupt position, best `rank_e6` first, ties by number.
+    Return who is closed against a bankrupt position, and by how much.
+
+    The best `rank_e6` goes first, ties by number; or all are closed in proportion, in order of
+    number (`shared_e8`).
 
     Args:
         price_e8: The bankruptcy price, at which all trade.
@@ -151,17 +159,27 @@ def decide_deleveraging(
         units: 1e-8 units of this market.
         entry_e8: Entry prices.
         sizes_e8: What of each can be closed, where that is another number than its units.
+        rule: How: see `rank_e6`, or `pro_rata` to what can be closed, or `risk_weighted`, in
+            proportion to that times leverage.
+        cap_e6: The most of each that is closed, rounded down.
     """
     held, entered = units[ids], entry_e8[ids]
     wins = (held < 0) & (entered > price_e8) if takes_shorts else (held > 0) & (entered < price_e8)
     ids, held, entered = ids[wins], held[wins], entered[wins]
     is_inverse = sizes_e8 is not None
-    ranks = ranks_e6(cash_of(ids), held, entered, price_e8, is_inverse=is_inverse)
+    ranks = ranks_e6(cash_of(ids), held, entered, price_e8, is_inverse=is_inverse, rule=rule)
     ids, held, ranks = ids[ranks >= 0], held[ranks >= 0], ranks[ranks >= 0]
     sizes = np.abs(held) if sizes_e8 is None else sizes_e8[ids]
-    if sizes_e8 is not None:
+    if cap_e6 < RATIO_SCALE:
+        sizes = divmod_exact(sizes, cap_e6, RATIO_SCALE)[0]
+    if sizes_e8 is not None or cap_e6 < RATIO_SCALE:
         ids, ranks, sizes = ids[sizes > 0], ranks[sizes > 0], sizes[sizes > 0]
     parts: list[Deleveraging] = []
+    if rule in SHARED:
+        weights = ranks.tolist() if rule == "risk_weighted" else [1] * len(ids)
+        shares = shared_e8(size_e8, sizes.tolist(), weights)
+        pairs = zip(ids.tolist(), shares, strict=True)
+        return [Deleveraging(owner, share) for owner, share in pairs if share]
     left = size_e8
     for row in best_first(ranks, sizes, size_e8):
         part = min(left, int(sizes[row]))
@@ -172,13 +190,53 @@ def decide_deleveraging(
     return parts
 
 
+def shared_e8(size_e8: int, rooms_e8: Sequence[int], weights: Sequence[int]) -> list[int]:
+    """
+    Return *size_e8* split in proportion to room times weight, nobody above its room.
+
+    Whoever would be above gives all its room, and the rest is split again among the others. Shares
+    are rounded down; the units that are left over go one each to the largest remainders, ties to
+    the first.
+
+    >>> shared_e8(10, [9, 9, 9], [1, 1, 1]), shared_e8(10, [4, 9, 9], [8, 1, 1])
+    ([4, 3, 3], [4, 3, 3])
+    """
+    shares = [0] * len(rooms_e8)
+    open_rows, left = [row for row, room in enumerate(rooms_e8) if room], size_e8
+    while open_rows and left:
+        parts = {row: rooms_e8[row] * max(weights[row], 1) for row in open_rows}
+        whole = sum(parts.values())
+        full = [row for row in open_rows if left * parts[row] >= rooms_e8[row] * whole]
+        if not full:
+            rests = {}
+            for row in open_rows:
+                shares[row], rests[row] = divmod(left * parts[row], whole)
+            spare = left - sum(shares[row] for row in open_rows)
+            for row in sorted(open_rows, key=lambda row: (-rests[row], row))[:spare]:
+                shares[row] += 1
+            break
+        for row in full:
+            shares[row] = rooms_e8[row]
+            left -= shares[row]
+        open_rows = [row for row in open_rows if row not in set(full)]
+    return shares
+
+
 def rank_e6(
-    cash_uusd: int, quantity_e8: int, entry_e8: int, price_e8: int, *, is_inverse: bool = False
+    cash_uusd: int,
+    quantity_e8: int,
+    entry_e8: int,
+    price_e8: int,
+    *,
+    is_inverse: bool = False,
+    rule: str = "ranked",
 ) -> int | None:
     """
-    Return the rank of an account at *price_e8*: profit / margin x notional / equity.
+    Return the rank of an account at *price_e8*: a measure of its gain times notional / equity.
 
-    Margin is equity less profit. The rank is cut to six decimals, so that accounts that differ by
+    That is, by *rule*: `ranked` profit / margin, margin being equity less profit; `bitmex` profit /
+    entry value; `hyperliquid` price / entry price, for a short the other way round; `risk_weighted`
+    one. The rank is cut to six decimals, so that accounts that differ by
     rounding alone tie, and ends at `RANK_LIMIT_E6`. None stands outside the queue: no profit, or
     negative equity. The notional of an inverse contract is that at its entry price.
 
@@ -190,14 +248,25 @@ def rank_e6(
     margin = equity - profit
     if profit <= 0 or equity < 0:
         return None
-    if margin <= 0 or equity == 0:
+    gain, base = {
+        "ranked": (profit, margin),
+        "bitmex": (profit, abs(quantity_e8) * entry_e8),
+        "hyperliquid": (price_e8, entry_e8) if quantity_e8 > 0 else (entry_e8, price_e8),
+    }.get(rule, (1, 1))
+    if base <= 0 or equity == 0:
         return RANK_LIMIT_E6
     notional = abs(quantity_e8) * (entry_e8 if is_inverse else price_e8)
-    return min(profit * notional * RATIO_SCALE // (margin * equity), RANK_LIMIT_E6)
+    return min(gain * notional * RATIO_SCALE // (base * equity), RANK_LIMIT_E6)
 
 
 def ranks_e6(
-    cash: Ints, units: Ints, entry_e8: Ints, price_e8: int, *, is_inverse: bool = False
+    cash: Ints,
+    units: Ints,
+    entry_e8: Ints,
+    price_e8: int,
+    *,
+    is_inverse: bool = False,
+    rule: str = "ranked",
 ) -> Ints:
     """Return `rank_e6` of many winners, -1 for None: floats where they are sure, else integers."""
     quantity = units.astype(np.float64)
@@ -207,16 +276,25 @@ def ranks_e6(
     margin = equity - profit
     notional = np.abs(quantity * entry_e8) if is_inverse else np.abs(value)
     scale = np.abs(value) + np.abs(profit)
+    gain, base = profit, margin
+    if rule == "bitmex":
+        base = np.abs(quantity * entry_e8)
+    elif rule == "hyperliquid":
+        ups, downs = np.full_like(quantity, price_e8), entry_e8.astype(np.float64)
+        gain, base = np.where(quantity > 0, ups, downs), np.where(quantity > 0, downs, ups)
+    elif rule != "ranked":
+        gain, base = np.ones_like(quantity), np.ones_like(quantity)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        exact = profit / margin * (notional / equity) * RATIO_SCALE
-        error = exact * _RANK_ERROR * (scale / np.abs(margin) + scale / np.abs(equity)) + 1e-9
+        exact = gain / base * (notional / equity) * RATIO_SCALE
+        lost = scale / np.abs(equity) + (scale / np.abs(margin) if rule == "ranked" else 1.0)
+        error = exact * _RANK_ERROR * lost + 1e-9
         ranks = np.floor(exact)
-        is_sure = (margin > 0) & (equity > 0) & (exact + error < RANK_LIMIT_E6)
+        is_sure = (base > 0) & (profit > 0) & (equity > 0) & (exact + error < RANK_LIMIT_E6)
         is_sure &= (exact - ranks > error) & (ranks + 1.0 - exact > error)
     result = np.where(is_sure, ranks, 0.0).astype(np.int64)
     for row in np.flatnonzero(~is_sure).tolist():
         held = int(cash[row]), int(units[row]), int(entry_e8[row])
-        rank = rank_e6(*held, price_e8, is_inverse=is_inverse)
+        rank = rank_e6(*held, price_e8, is_inverse=is_inverse, rule=rule)
         result[row] = -1 if rank is None else rank
     return result
 

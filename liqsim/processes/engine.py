@@ -64,8 +64,12 @@ class Principal(Protocol):
         """Record what the fund paid or gained by one execution, and what is settled in coins."""
         ...
 
+    def backstop(self, tranche: Tranche, size_e8: int) -> int:
+        """Have the vaults take over up to *size_e8*; return how much."""
+        ...
+
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
-        """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
+        """Close up to *size_e8* against winners at bankruptcy; return how much."""
         ...
 
     def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
@@ -174,7 +178,9 @@ class Engine:
 
     def execute(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
         """
-        Send child orders, the remainder down the waterfall; return (filled, deleveraged).
+        Send child orders, the remainder down the waterfall.
+
+        Return (filled, taken over, deleveraged).
 
         It is the bucket's turn. An order that had to wait for its turn does not go if the margin is
         restored by then, and no later order goes on a mark that has become too old, or once its
@@ -196,17 +202,20 @@ class Engine:
                 yield self.turn(bucket)
                 if asked_us < self._context.now_us and self._principal.is_restored(bucket):
                     self.pass_on(bucket)
-                    return tranche.size_e8 - left, 0
+                    return tranche.size_e8 - left, 0, 0
             if left and self._principal.is_stopped(bucket, desk):
                 self.pass_on(bucket)
-                return tranche.size_e8 - left, 0
+                return tranche.size_e8 - left, 0, 0
+        filled = tranche.size_e8 - left
+        taken_over = self._principal.backstop(tranche, left)
+        left -= taken_over
         if not left or not self._has_depth(tranche):
-            return tranche.size_e8 - left, 0  # What the book cannot take waits for it to refill.
+            return filled, taken_over, 0  # What the book cannot take waits for it to refill.
         deleveraged = self._principal.deleverage(tranche, left)
         left -= deleveraged
         if left:
-            left -= self._send(tranche, left, None)
-        return tranche.size_e8 - left - deleveraged, deleveraged
+            filled += self._send(tranche, left, None)
+        return filled, taken_over, deleveraged
 
     def hold(self, bucket: int) -> None:
         """Keep the turnstile shut for as long as the order of *bucket* takes."""

@@ -7,6 +7,7 @@ import simpy
 from liqsim.events import InventorySold
 from liqsim.mechanics.resale import affordable_price_e8, resale_order_e8, resale_pause_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.scenario.mitigations import Backstop
 from liqsim.scenario.model import Keeper, LiquidationDesk
 from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
 
@@ -29,7 +30,7 @@ class Inventory:
         self,
         context: Context,
         owner_id: int,
-        terms: Keeper | LiquidationDesk,
+        terms: Keeper | LiquidationDesk | Backstop,
         next_mark: Callable[[int], simpy.Event],
         *,
         down_for_us: Callable[[], int] = lambda: 0,
@@ -37,7 +38,7 @@ class Inventory:
         after_sale: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
-        self._owner_id = owner_id
+        self.owner_id = owner_id
         self._terms = terms
         self._next_mark = next_mark
         self._down_for_us = down_for_us
@@ -49,11 +50,11 @@ class Inventory:
 
     def units_e8(self, market_id: int) -> int:
         """Return the units held in one market; negative is short."""
-        return self._context.world.ledger.unit_views[market_id][self._owner_id]
+        return self._context.world.ledger.unit_views[market_id][self.owner_id]
 
     def free_uusd(self) -> int:
         """Return the capital that is free: a short ties up its proceeds and as much again."""
-        free = self._context.world.ledger.cash_view[self._owner_id]
+        free = self._context.world.ledger.cash_view[self.owner_id]
         for desk in self._context.markets:
             short = max(-self.units_e8(desk.market_id), 0)
             free -= 2 * ceil_div(short * desk.state.mark_e8, NOTIONAL_DIVISOR)
@@ -97,7 +98,7 @@ class Inventory:
         limit = None
         if order_e8 > 0:
             # A short is bought back for no more than the purse holds.
-            cash = self._context.world.ledger.cash_view[self._owner_id]
+            cash = self._context.world.ledger.cash_view[self.owner_id]
             limit = affordable_price_e8(cash - self._reserved_uusd(), order_e8)
             if limit < 1:
                 return abs(order_e8), 0
@@ -105,7 +106,7 @@ class Inventory:
         if fill is None:
             return abs(order_e8), 0
         event = InventorySold(
-            keeper_id=self._owner_id,
+            keeper_id=self.owner_id,
             market_id=market_id,
             ordered_e8=order_e8,
             quantity_e8=fill.quantity_e8,

@@ -16,12 +16,10 @@ from liqsim.events import (
     DecisionRecorded,
     Executor,
     FailedCall,
-    FundDrawn,
     LiquidationEnded,
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
-    Owner,
     PositionDeleveraged,
     Standing,
     SurplusRouted,
@@ -48,6 +46,7 @@ from liqsim.mechanics.waterfall import (
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.engine import Engine, Tranche
+from liqsim.processes.fund import Fund
 from liqsim.processes.grace import Graces
 from liqsim.processes.halts import Halts
 from liqsim.processes.keepers import Keepers, Offer
@@ -56,7 +55,9 @@ from liqsim.processes.margins import LiveHoldings, Margins
 from liqsim.processes.pacing import Pacing
 from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
-from liqsim.scenario.model import NoImpact
+from liqsim.processes.staking import Stakers
+from liqsim.scenario.mitigations import Backstop, purses_of
+from liqsim.scenario.model import LiquidationDesk, NoImpact
 from liqsim.units import BOUND, ceil_div, format_usd, taker_cost_uusd
 from liqsim.world.markets import Flow
 
@@ -109,10 +110,15 @@ class Venue:
         context: The run.
         keepers: The keeper bots; None where the engine executes.
         desk_id: Owner number of the venue's desk, if it has one in use.
+        first_purse: Owner number of the first owner that mitigations bring in.
     """
 
     def __init__(
-        self, context: Context, keepers: Keepers | None, desk_id: int | None = None
+        self,
+        context: Context,
+        keepers: Keepers | None,
+        desk_id: int | None = None,
+        first_purse: int = 0,
     ) -> None:
         self._context = context
         self._spec = context.scenario.venue
@@ -126,11 +132,13 @@ class Venue:
         self._graces = Graces(context)
         if keepers is not None:
             context.journal.listen(DecisionRecorded, self._decided)
+        self._fund = Fund(context)
+        self._stakers = Stakers(context, first_purse)
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
-            self._desk_id, terms = desk_id, self._spec.desk_in_use
-            self._desk = Inventory(context, desk_id, terms, self.next_mark)
+            self._desk = Inventory(context, desk_id, self._spec.desk_in_use, self.next_mark)
+        self._vaults = self._open_vaults(first_purse)
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -146,6 +154,18 @@ class Venue:
         self._takeover_fees = FeeRates(
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         )
+
+    def _open_vaults(self, first_purse: int) -> list[tuple[Inventory, Backstop, int | None]]:
+        """Return the vaults of last resort, in order, and the market where each acts."""
+        found = []
+        context, mitigations = self._context, self._context.scenario.mitigations
+        numbers = {market.name: n for n, market in enumerate(context.scenario.markets)}
+        for owner, purse in enumerate(purses_of(mitigations), first_purse):
+            spec = mitigations[purse.mitigation_id]
+            if isinstance(spec, Backstop):
+                vault = Inventory(context, owner, spec, self.next_mark)
+                found.append((vault, spec, numbers.get(spec.market)))
+        return found
 
     # Margins ------------------------------------------------------------------------------------
 
@@ -384,8 +404,8 @@ class Venue:
         if not rest.size_e8:
             self._engine.hold(tranche.bucket_id)
             return 0, taken_over, 0
-        filled, deleveraged = yield from self._engine.execute(rest)
-        return filled, taken_over, deleveraged
+        filled, backstopped, deleveraged = yield from self._engine.execute(rest)
+        return filled, taken_over + backstopped, deleveraged
 
     def _pause_us(self, liquidation: Liquidation, desk: MarketDesk, cancelled_e8: int) -> int:
         """Return how long the next slice waits for the last, and note what it waits for."""
@@ -519,7 +539,11 @@ class Venue:
     ) -> Tranche:
         bucket = liquidation.bucket_id
         self._coins.slice_put_up(desk, bucket, size)
+        self._fund.slice_put_up(bucket)
         limit = self.limit_e8(desk, bucket, size)
+        self._fund.record_limits(
+            desk.market_id, bucket, partial(self.limit_e8, desk, bucket, size), cause
+        )
         event = TrancheStarted(
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,
@@ -533,13 +557,17 @@ class Venue:
         seq = self._context.journal.append(event, cause)
         return Tranche(seq, bucket, desk, size, limit, is_long=event.quantity_e8 < 0)
 
-    def limit_e8(self, desk: MarketDesk, bucket: int, size_e8: int) -> int:
-        """Return the worst price of an order of *size_e8* now."""
+    def limit_e8(
+        self, desk: MarketDesk, bucket: int, size_e8: int, payable_uusd: int | None = None
+    ) -> int:
+        """Return the worst price of an order of *size_e8* now, or if the fund could pay so much."""
         return limit_price_e8(
             self._margins.leg_cash_uusd(desk, bucket),
             self._margins.position(desk, bucket),
             self._coins.units_of_e8(desk, bucket, size_e8),
-            self._ledger.cash_view[Owner.FUND],
+            self._fund.payable_uusd(desk.market_id, bucket)
+            if payable_uusd is None
+            else payable_uusd,
             self._margins.coins(desk, bucket),
         )
 
@@ -565,14 +593,13 @@ class Venue:
 
     def _fill_hole(self, tranche: Tranche) -> None:
         """Have others pay what a bucket without a position still owes, and record the rest."""
-        bucket, fund = tranche.bucket_id, self._ledger.cash_view[Owner.FUND]
-        hole = -self._ledger.cash_view[bucket]
-        draw = min(max(hole, 0), fund)
-        self._route(tranche.seq, bucket, Settlement(0, 0, draw), tranche.seq)
-        if hole > draw:
-            share_loss(
-                self._context, self._margins, self._watch_all, tranche.desk, tranche.seq, bucket
-            )
+        bucket, desk = tranche.bucket_id, tranche.desk
+        hole = max(-self._ledger.cash_view[bucket], 0)
+        drawn = self._fund.draw(tranche.seq, bucket, desk.market_id, hole, tranche.seq)
+        if hole > drawn:
+            drawn += self._stakers.slash(tranche.seq, bucket, desk.market_id, hole - drawn)
+        if hole > drawn:
+            share_loss(self._context, self._margins, self._watch_all, desk, tranche.seq, bucket)
         debt = -self._ledger.cash_view[bucket]
         if debt > 0:
             self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(debt))
@@ -624,7 +651,6 @@ class Venue:
             closed,
             cost_uusd,
             fee,
-            self._ledger.cash_view[Owner.FUND],
             has_other_legs=len(self._margins.legs(bucket)) > 1,
         )
 
@@ -632,22 +658,15 @@ class Venue:
         self, tranche_seq: int, desk: MarketDesk, bucket: int, settlement: Settlement, cause: int
     ) -> None:
         """Record what the fund paid or gained by one execution, and what is settled in coins."""
-        self._route(tranche_seq, bucket, settlement, cause)
+        if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
+            surplus = SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd)
+            self._context.journal.append(surplus, cause)
+        shortfall = settlement.shortfall_uusd
+        self._fund.draw(tranche_seq, bucket, desk.market_id, shortfall, cause)
         self._coins.settle(tranche_seq, desk, bucket, cause)
 
-    def _route(self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int) -> None:
-        journal = self._context.journal
-        if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
-            journal.append(SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd), cause)
-        if settlement.draw_uusd:
-            left = self._ledger.cash_view[Owner.FUND] - settlement.draw_uusd
-            if not left:
-                self._context.log.info("fund_exhausted", bucket_id=bucket)
-            draw = FundDrawn(tranche_seq, bucket, settlement.draw_uusd, left)
-            self._context.fund_drawn(journal.append(draw, cause))
-
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
-        """Close up to *size_e8* against ranked accounts at bankruptcy; return how much."""
+        """Close up to *size_e8* against winners at bankruptcy; return how much."""
         if not size_e8 or self._spec.waterfall.deleveraging == "none":
             return 0
         desk, bucket, world = tranche.desk, tranche.bucket_id, self._context.world
@@ -666,6 +685,8 @@ class Venue:
             units=self._ledger.units[desk.market_id],
             entry_e8=world.entry_e8[desk.market_id],
             sizes_e8=sizes,
+            rule=self._spec.waterfall.deleveraging,
+            cap_e6=self._spec.waterfall.deleveraging_cap_e6,
         )
         self._context.log.info(
             "deleveraging", bucket_id=bucket, market=desk.spec.name, accounts=len(parts)
@@ -700,13 +721,14 @@ class Venue:
     def _offer(self, tranche: Tranche) -> "simpy.events.ProcessGenerator":
         """Offer the slice to keepers until it is gone; return (taken over, deleveraged)."""
         desk, bucket = tranche.desk, tranche.bucket_id
-        left, deleveraged, is_forced = tranche.size_e8, 0, False
+        left, taken_over, deleveraged, is_forced = tranche.size_e8, 0, 0, False
         if self._is_beyond(desk, bucket, left, self._takeover_price(desk, bucket)):
-            deleveraged = self.deleverage(tranche, left)
-            left -= deleveraged
+            taken_over = self.backstop(tranche, left)
+            deleveraged = self.deleverage(tranche, left - taken_over)
+            left -= taken_over + deleveraged
             is_forced = True  # Nobody is left to share the loss: any price will do.
         if not left:
-            return 0, deleveraged
+            return taken_over, deleveraged
         number = self._offer_counts[bucket] = self._offer_counts.get(bucket, 0) + 1
         offer = self._offers[bucket] = Offer(
             tranche_seq=tranche.seq,
@@ -726,8 +748,10 @@ class Venue:
         del self._offers[bucket]
         self._margins.forget_restoration(bucket)
         if offer.closed_as is FailedCall.BEYOND_LIMIT:
-            deleveraged += self.deleverage(tranche, left)
-        return offer.taken_e8, deleveraged
+            backstopped = self.backstop(tranche, left)
+            taken_over += backstopped
+            deleveraged += self.deleverage(tranche, left - backstopped)
+        return taken_over + offer.taken_e8, deleveraged
 
     def next_mark(self, market_id: int) -> simpy.Event:
         """Return an event that fires when the next mark of a market lands."""
@@ -802,21 +826,42 @@ class Venue:
         terms, desk, bucket = self._spec.desk_in_use, tranche.desk, tranche.bucket_id
         if terms is None or self._desk is None:
             return 0
+        if terms.price == "mark":
+            return self._stocked(self._desk, terms, tranche, tranche.size_e8)
+        price = self._margins.bankruptcy_price_e8(desk, bucket)
+        return self._stocked(self._desk, terms, tranche, tranche.size_e8, price)
+
+    def backstop(self, tranche: Tranche, size_e8: int) -> int:
+        """Have the vaults take over up to *size_e8*, one after the other; return how much."""
+        left = size_e8
+        for vault, terms, market_id in self._vaults:
+            if left and market_id in (None, tranche.desk.market_id):
+                left -= self._stocked(vault, terms, tranche, left)
+        return size_e8 - left
+
+    def _stocked(
+        self,
+        inventory: Inventory,
+        terms: LiquidationDesk | Backstop,
+        tranche: Tranche,
+        size_e8: int,
+        price_e8: int | None = None,
+    ) -> int:
+        """Add what can be of a slice to an inventory, at a price or the mark less a discount."""
+        desk, bucket = tranche.desk, tranche.bucket_id
         mark, position = desk.state.mark_e8, self._margins.position(desk, bucket)
-        if terms.price == "bankruptcy":
-            price = self._margins.bankruptcy_price_e8(desk, bucket)
-        else:
-            price = takeover_price_e8(mark, terms.discount_e6, position)
-            if self._is_beyond(desk, bucket, tranche.size_e8, price):
+        if price_e8 is None:
+            price_e8 = takeover_price_e8(mark, terms.discount_e6, position)
+            if self._is_beyond(desk, bucket, size_e8, price_e8):
                 return 0
-        if not 0 < price < BOUND:
+        if not 0 < price_e8 < BOUND:
             return 0  # No price leaves the bucket without equity: it is no takeover at bankruptcy.
         size = desk_size_e8(
-            tranche.size_e8,
-            price_e8=price,
+            size_e8,
+            price_e8=price_e8,
             mark_e8=mark,
-            free_uusd=self._desk.free_uusd(),
-            held_e8=self._desk.units_e8(desk.market_id),
+            free_uusd=inventory.free_uusd(),
+            held_e8=inventory.units_e8(desk.market_id),
             limit_uusd=terms.position_limit_uusd,
             is_long=tranche.is_long,
         )
@@ -826,12 +871,12 @@ class Venue:
                 bucket,
                 desk,
                 size,
-                price,
-                keeper_id=self._desk_id,
+                price_e8,
+                keeper_id=inventory.owner_id,
                 call_cost_uusd=0,
                 sent_at_us=self._context.now_us,
             )
-            self._desk.taken_over(desk, seq)
+            inventory.taken_over(desk, seq)
         return size
 
     def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:

@@ -12,10 +12,12 @@ from typing import Any, Final, assert_never
 
 import attrs
 
+from liqsim.scenario.absorber_checks import absorber_checks
 from liqsim.scenario.coin_checks import cohort_checks, market_checks
 from liqsim.scenario.convert import Path, Problem, nearest
 from liqsim.scenario.fields import Form, key_of, name_of
 from liqsim.scenario.mitigation_checks import mitigation_checks
+from liqsim.scenario.mitigations import purses_of
 from liqsim.scenario.model import (
     Basis,
     Cohort,
@@ -106,6 +108,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
             case Basis():
                 yield from _basis(path, node, tree)
     yield from scaling_checks(scenario)
+    yield from absorber_checks(scenario)
     yield from mitigation_checks(scenario)
     yield from _totals(scenario)
 
@@ -473,6 +476,7 @@ def _totals(scenario: Scenario) -> Iterator[Problem]:
         (sum(bot.purse_uusd for bot in (keepers.bots if keepers else ())), _BOTS),
         (scenario.venue.fund.initial_uusd, ("venue", "fund", "initial_usd")),
         (sum(b.purse_uusd for b in scenario.venue.fund.backers), ("venue", "fund", "backers")),
+        (sum(p.purse_uusd for p in purses_of(scenario.mitigations)), ("mitigations",)),
     ]
     deposited_uusd = sum(amount for amount, _ in deposits)
     if deposited_uusd >= BOUND > notional_uusd:

@@ -536,7 +536,10 @@ class Waterfall:
 
     Attributes:
         surplus_to: Where a fill better than bankruptcy leaves its surplus.
-        deleveraging: Whether the unfilled remainder is closed against ranked accounts.
+        deleveraging: Whether, and by which rule, the unfilled remainder is closed against winners
+            on the other side: the best rank first (`ranked`, `bitmex`, `hyperliquid`), or all in
+            proportion (`pro_rata` to positions, `risk_weighted` by leverage as well).
+        deleveraging_cap_e6: The most of a position that is closed so for one slice.
         profit_haircut: Whether a hole that the fund cannot fill cuts the profits of winners in the
             market: all in proportion, or best deleveraging rank first.
         haircut_severity_e6: Share of such a hole that profits are cut for.
@@ -545,7 +548,17 @@ class Waterfall:
     """
 
     surplus_to: str = choice("surplus_to", "fund", "trader", default="trader")
-    deleveraging: str = choice("deleveraging", "ranked", "none", default="ranked")
+    deleveraging: str = choice(
+        "deleveraging",
+        "ranked",
+        "none",
+        "bitmex",
+        "hyperliquid",
+        "pro_rata",
+        "risk_weighted",
+        default="ranked",
+    )
+    deleveraging_cap_e6: int = ratio("deleveraging_cap", "0", "1", low_open=True, default=1)
     profit_haircut: str = choice("profit_haircut", "none", "pro_rata", "queue", default="none")
     haircut_severity_e6: int = ratio("haircut_severity", "0", "1", low_open=True, default=1)
     socialise: str = choice("socialise", "none", "notional", "equity", default="none")

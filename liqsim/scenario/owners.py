@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from liqsim.scenario.mitigations import purses_of
 from liqsim.scenario.model import Scenario
 
 SYSTEM: Final = ("outside", "makers", "fund", "treasury", "network")
@@ -21,6 +22,8 @@ class OwnerNames:
             "desk": {desk.name.casefold()} if desk else set(),
             "backer": {backer.name.casefold() for backer in fund.backers},
         }
+        for purse in purses_of(scenario.mitigations):
+            self._named.setdefault(purse.kind, set()).add(purse.name.casefold())
         self._accounts = {
             cohort.name: cohort.accounts + cohort.arrivals_max
             for cohort in scenario.population.cohorts
@@ -28,7 +31,7 @@ class OwnerNames:
 
     def refusal(self, name: str, kind: str) -> str | None:
         """
-        Return what is wrong with the name of a `keeper`, a `desk`, a `backer` or an `account`.
+        Return what is wrong with the name of an owner of a *kind*, or of an `account`.
 
         Of two that share a name, that of the later kind is refused; None refuses nothing.
         """

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liqsim.events import (
+    DecisionRecorded,
     Entry,
     FailedCall,
     FundDrawn,
@@ -21,10 +22,12 @@ from liqsim.events import (
     LiquidationTriggered,
     LossSocialised,
     ProfitCut,
+    StakeSlashed,
     SurplusRouted,
     TrancheStarted,
 )
 from replay.audit.breakers import Breakers
+from replay.audit.caps import FundLimit
 from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
@@ -35,7 +38,7 @@ from replay.audit.limits import Pacing
 from replay.audit.observations import Watched
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
-from replay.terms import ArrivalTerms, KeeperTerms, Terms, TraderTerms
+from replay.terms import ArrivalTerms, KeeperTerms, MitigationTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
 
@@ -53,12 +56,16 @@ class TrancheProgress:
         filled_e8: Units filled.
         taken_over_e8: Units taken over.
         deleveraged_e8: Units deleveraged.
+        asked: Vaults that were asked to take some of it over, and when.
+        cut: Accounts that were deleveraged for it.
     """
 
     start: TrancheStarted
     filled_e8: int = 0
     taken_over_e8: int = 0
     deleveraged_e8: int = 0
+    asked: set[tuple[int, int]] = attrs.Factory(set)
+    cut: set[int] = attrs.Factory(set)
 
     @property
     def done_e8(self) -> int:
@@ -166,14 +173,14 @@ class Deleveraging:
         last_seq: The last of them.
         rank_number: Its rank.
         price_e8: The bankruptcy price before the first.
-        queue: Who stands in the queue still, a heap of (-rank, account).
+        queue: Who must be closed still, in order, and by how many units.
     """
 
     tranche_seq: int
     last_seq: int
     rank_number: int
     price_e8: int
-    queue: list[tuple[int, int]]
+    queue: deque[tuple[int, int]]
 
 
 @attrs.frozen
@@ -183,13 +190,15 @@ class Owed:
 
     Attributes:
         seq: The execution.
-        kind: `SurplusRouted` or `FundDrawn`.
+        kind: `SurplusRouted` or `FundDrawn`, or the decision that the fund may not pay.
         amount_uusd: How much.
+        decision: The decision, if it is one.
     """
 
     seq: int
-    kind: type[SurplusRouted | FundDrawn]
+    kind: type[SurplusRouted | FundDrawn | DecisionRecorded]
     amount_uusd: int
+    decision: DecisionRecorded | None = None
 
 
 @attrs.frozen
@@ -217,7 +226,7 @@ class Hole:
         tranche_seq: The tranche that closed the position.
         bucket_id: The bucket.
         market_id: The market of the tranche.
-        layer: How many layers have been worked out: profit cuts, then shares of the loss.
+        layer: How many layers have been worked out: stakes, profit cuts, then shares of the loss.
         due: What must still be recorded of the present layer, in order.
     """
 
@@ -225,7 +234,7 @@ class Hole:
     bucket_id: int
     market_id: int
     layer: int = 0
-    due: deque[ProfitCut | LossSocialised] = attrs.Factory(deque)
+    due: deque[StakeSlashed | ProfitCut | LossSocialised] = attrs.Factory(deque)
 
 
 @attrs.define
@@ -321,7 +330,7 @@ class Book:
         causes: Earlier events by number.
         findings: Where findings go.
         fold: What the events add up to.
-        keepers: Owner ids of keepers, and of the desk.
+        keepers: Owner ids of keepers, desk and vaults.
         buckets: Market by owner id of a bucket; None of a cross one.
         paths: Reference prices by market: instants, prices.
         tranches: Tranches that are not settled.
@@ -343,7 +352,7 @@ class Book:
         order_of: The tranche whose order that was; -1 once it was filled whole.
         offers: Offers to keepers, by tranche.
         marks: (Instants, prices) of all marks so far, by market.
-        owed: What the event before must be followed by.
+        owed: What the event before must be followed by, in order.
         run: The deleveraging in course.
         hole: The hole that others are paying for.
         desk_id: Owner id of the desk, if there is one.
@@ -362,6 +371,12 @@ class Book:
         arriving: What is known of the cohort of an account, where new ones may arrive.
         slices: Slices of inverse positions, by bucket.
         coins_due: What must be settled in coins next, in order.
+        now_us: The instant of the event being checked.
+        fund_limits: What limits what the fund pays.
+        drawn_for: The tranche for whose hole it has paid last.
+        purses: Owner ids of those whom a mitigation brings in, by its number.
+        vaults: Terms of vaults of last resort by owner id, in their order.
+        caps: Decisions on what the fund may pay, until what they change comes.
         pacing: What mitigations that pace have booked.
         flows: What they look at.
         breakers: What breakers saw and stopped.
@@ -397,7 +412,7 @@ class Book:
     marks: defaultdict[int, tuple[list[int], list[int]]] = attrs.Factory(
         lambda: defaultdict(lambda: ([], []))
     )
-    owed: Owed | None = None
+    owed: deque[Owed] = attrs.Factory(deque)
     run: Deleveraging | None = None
     hole: Hole | None = None
     desk_id: int | None = None
@@ -417,6 +432,12 @@ class Book:
     arriving: Mapping[int, Arriving] = attrs.Factory(dict)
     slices: dict[int, InverseSlice] = attrs.Factory(dict)
     coins_due: deque[CoinsDue] = attrs.Factory(deque)
+    now_us: int = 0
+    fund_limits: tuple[FundLimit, ...] = ()
+    drawn_for: int = -1
+    purses: Mapping[int, list[int]] = attrs.Factory(dict)
+    vaults: Mapping[int, MitigationTerms] = attrs.Factory(dict)
+    caps: list[DecisionRecorded] = attrs.Factory(list)
     pacing: Pacing = attrs.Factory(Pacing)
     flows: Flows = attrs.Factory(Flows)
     breakers: Breakers = attrs.Factory(Breakers)
@@ -462,15 +483,38 @@ class Book:
         row = bisect_right(instants, at_us)
         return prices[row - 1] if row else 0
 
-    def limit_price(self, market: int, bucket: int, size_e8: int) -> int:
-        """Return the bankruptcy price of a leg and what the fund holds per unit of an order."""
+    def kind_of(self, mitigation_id: int) -> str:
+        """Return what sort a mitigation is; empty if there is none of that number."""
+        rows = self.terms.mitigations
+        return rows[mitigation_id].kind if mitigation_id < len(rows) else ""
+
+    def limits_on_fund(self, market: int) -> list[FundLimit]:
+        """Return what limits the fund's draws for positions in a market."""
+        return [limit for limit in self.fund_limits if limit.market_id in (None, market)]
+
+    def slice_of(self, bucket: int) -> int:
+        """Return the tranche of a bucket that is not settled, or -1."""
+        liquidation = self.liquidations.get(self.liquidation_of.get(bucket, -1))
+        return -1 if liquidation is None else liquidation.open_tranche
+
+    def payable(self, market: int, bucket: int) -> int:
+        """Return the most that the fund can pay now for a position in a market."""
+        tranche = self.slice_of(bucket)
+        rooms = (limit.room(self.now_us, tranche) for limit in self.limits_on_fund(market))
+        return max(min([self.fold.fund_uusd, *rooms]), 0)
+
+    def limit_price(
+        self, market: int, bucket: int, size_e8: int, payable_uusd: int | None = None
+    ) -> int:
+        """Return the bankruptcy price of a leg and what the fund can pay per unit of an order."""
         held = self.position(market, bucket)
         moved = held + self.coins(market, bucket)
         if held < 0 <= moved:
             return _BOUND - 1  # With as many coins as it is short, no price ruins it.
         closed = self.units_of(market, bucket, size_e8)
         # Per unit closed, of which the coins beside it are worth a part.
-        fund = max(self.fold.fund_uusd, 0) * _E10 * abs(held) // (closed * abs(moved))
+        most = self.payable(market, bucket) if payable_uusd is None else payable_uusd
+        fund = most * _E10 * abs(held) // (closed * abs(moved))
         bankruptcy = bankruptcy_price_e8(self.backing(market, bucket), moved)
         exact = bankruptcy - fund if held > 0 else bankruptcy + fund
         return min(max(exact, 1), _BOUND - 1)

@@ -42,6 +42,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     SurplusRouted,
     TradeFilled,
     TrancheSettled,
@@ -64,6 +65,8 @@ _UNNAMED: Final = (
     CoinsDeposited,
     CoinsSettled,
     LeverageFeePaid,
+    DecisionRecorded,
+    StakeSlashed,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -94,6 +97,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundDrawn: (*_EXECUTIONS, TrancheStarted),
     ProfitCut: (TrancheStarted,),
     LossSocialised: (TrancheStarted,),
+    StakeSlashed: (TrancheStarted,),
     BadDebtRecorded: (*_EXECUTIONS, TrancheStarted, FundDrawn),
     ContributionPaid: (FundDrawn,),
     TrancheSettled: (TrancheStarted,),
@@ -109,7 +113,8 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
         OracleUpdated,
         BookSampled,
         *_FILLS,
-        TrancheTakenOver,
+        *_EXECUTIONS,
+        TrancheStarted,
         DepthChanged,
         FundDrawn,
     ),

@@ -11,6 +11,7 @@ from typing import Final
 
 from liqsim.events import (
     CoinsSettled,
+    DecisionRecorded,
     Entry,
     Event,
     FundDrawn,
@@ -25,7 +26,7 @@ from replay.audit.findings import usd
 from replay.fold import cost_of
 
 _E10: Final = 10**10
-_BEFORE: Final = (SurplusRouted, FundDrawn, CoinsSettled)
+_BEFORE: Final = (SurplusRouted, DecisionRecorded, FundDrawn, CoinsSettled)
 """What may come between an execution and its settlement."""
 
 

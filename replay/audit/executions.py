@@ -1,5 +1,7 @@
 """Fills and resales: sizes, prices, fees and limits."""
 
+from typing import Final
+
 from liqsim.events import (
     DepthChanged,
     Entry,
@@ -7,11 +9,13 @@ from liqsim.events import (
     OrderFilled,
 )
 from replay.audit import engine, keepers
-from replay.audit.book import Book
+from replay.audit.book import Book, TrancheProgress
 from replay.audit.depth import Fill
 from replay.audit.findings import e8
 from replay.audit.queue import candidates
 from replay.audit.settlement import settle
+
+_E6: Final = 10**6
 
 
 def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
@@ -30,7 +34,7 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
     limit = tranche.start.limit_price_e8
     is_sale = tranche.start.quantity_e8 < 0
     is_beyond = e.price_e8 < limit if is_sale else e.price_e8 > limit
-    if is_beyond and (left := _deleverageable(book, e.market_id, e.bucket_id)) is not None:
+    if is_beyond and (left := _deleverageable(book, tranche)) is not None:
         book.findings.add(
             "limit_crossed",
             entry.seq,
@@ -83,9 +87,21 @@ def check_order(book: Book, entry: Entry, e: Fill) -> None:
         book.findings.add("fill_size", entry.seq, message)
 
 
-def _deleverageable(book: Book, market: int, bucket: int) -> int | None:
-    """Return an account that stands in the deleveraging queue of *bucket*, if there is one."""
-    if book.terms.deleveraging == "none":
-        return None
+def _deleverageable(book: Book, tranche: TrancheProgress) -> int | None:
+    """Return an account that could be deleveraged for a slice and was not, if there is one."""
+    market, bucket = tranche.start.market_id, tranche.start.bucket_id
     price = book.bankruptcy_price(market, bucket)
-    return next(candidates(book, market, bucket, price), None) if price else None
+    if book.terms.deleveraging == "none" or not price:
+        return None
+    cap, cut_at = book.terms.deleveraging_cap_e6, tranche.start.mark_price_e8
+    if cap < _E6:  # Of nobody else is there less: with a cap all that may be closed is.
+        tried = tranche.cut
+        return next(
+            (
+                other
+                for other in candidates(book, market, bucket, price)
+                if other not in tried and book.closable(market, other, cut_at) * cap >= _E6
+            ),
+            None,
+        )
+    return next(candidates(book, market, bucket, price), None)

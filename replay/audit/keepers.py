@@ -20,7 +20,7 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import desk
+from replay.audit import desk, vaults
 from replay.audit.book import Book, Offer, Resale
 from replay.audit.findings import usd
 from replay.audit.settlement import settle
@@ -41,8 +41,8 @@ def offered(book: Book, entry: Entry, e: TrancheStarted) -> None:
     book.offers[entry.seq] = Offer(e, entry.sim_time_us, abs(e.quantity_e8), is_forced)
 
 
-def deleveraged(book: Book, e: PositionDeleveraged) -> None:
-    """Note that less is offered, where deleveraging comes before the offer."""
+def deleveraged(book: Book, e: PositionDeleveraged | TrancheTakenOver) -> None:
+    """Note that less is offered, where deleveraging, or a vault, comes before the offer."""
     offer = book.offers.get(e.tranche_seq)
     if offer is not None and offer.is_forced:
         offer.size_e8 -= abs(e.quantity_e8)
@@ -101,6 +101,8 @@ def discounted(book: Book, mark: int, *, is_sale: bool) -> int:
 def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     """Check what a takeover takes, at which price, of which offer, and with which capital."""
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
+    if e.keeper_id in book.vaults:
+        vaults.taken_over(book, entry, e)
     _call_landed(book, entry, e)
     settle(book, entry, e, book.terms.takeover_fee_e6)
     _check_capital(book, entry, e)
@@ -109,6 +111,9 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)
         tranche.taken_over_e8 += abs(e.quantity_e8)
+    if e.keeper_id in book.vaults:
+        deleveraged(book, e)
+        return
     if e.keeper_id == book.desk_id:
         return  # Price and size are checked as those of the desk.
     right = discounted(book, book.mark(e.market_id), is_sale=e.quantity_e8 < 0)

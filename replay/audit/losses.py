@@ -1,5 +1,5 @@
 """
-Who filled a hole that the fund could not: profit cuts first, then shares of the loss, then nobody.
+Who filled a hole that the fund could not: stakers first, then winners, then all, then nobody.
 
 Worked out account by account from the folded balances: profits, what each can pay before it is
 due, shares by the largest remainder; and compared event by event with what was recorded.
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
-from liqsim.events import BadDebtRecorded, Entry, LossSocialised, ProfitCut
-from replay.audit import coins
+from liqsim.events import BadDebtRecorded, Entry, Event, LossSocialised, ProfitCut, StakeSlashed
+from replay.audit import coins, settlement
 from replay.audit.book import Book, Hole
 from replay.audit.findings import event_text, usd
 from replay.audit.queue import rank_e6
@@ -19,10 +19,14 @@ from replay.margin import E22_PER_UUSD
 
 _E10: Final = 10**10
 _E6: Final = 10**6
-_LAYERS: Final = 2
-_CODES: Final = {ProfitCut: "haircut", LossSocialised: "socialised"}
+_LAYERS: Final = 3
+_CODES: Final[dict[type[Event], str]] = {
+    StakeSlashed: "slashing",
+    ProfitCut: "haircut",
+    LossSocialised: "socialised",
+}
 
-Shared = ProfitCut | LossSocialised
+Shared = StakeSlashed | ProfitCut | LossSocialised
 
 
 def loss_shared(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> None:
@@ -58,15 +62,16 @@ def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
     tranche = book.tranches.get(e.tranche_seq)
     market = 0 if tranche is None else tranche.start.market_id
     coins.check_spent(book, entry, market, e.bucket_id, e)
+    hole = Hole(e.tranche_seq, e.bucket_id, market)
+    is_bad = isinstance(e, BadDebtRecorded)
+    what = f"{usd(e.amount_uusd)} are bad debt" if is_bad else "others pay"
+    settlement.fund_has_paid(book, entry, hole, what)
     if not isinstance(e, BadDebtRecorded):
         book.open_tranche(entry, e.tranche_seq)
-        if book.fold.fund_uusd > 0:
-            message = f"others pay while the fund has {usd(book.fold.fund_uusd)}"
-            book.findings.add("draw", entry.seq, message)
         if book.legs(e.bucket_id):
             message = f"bucket {e.bucket_id} still has a position"
             book.findings.add(_CODES[type(e)], entry.seq, message)
-    return Hole(e.tranche_seq, e.bucket_id, market)
+    return hole
 
 
 def _report_missing(book: Book, seq: int, right: Shared | None) -> None:
@@ -77,9 +82,28 @@ def _report_missing(book: Book, seq: int, right: Shared | None) -> None:
 def _next_due(book: Book, hole: Hole) -> Shared | None:
     """Return what must be recorded next; a layer is worked out when the one before is done."""
     while not hole.due and hole.layer < _LAYERS:
-        hole.due = deque(_shares(book, hole) if hole.layer else _cuts(book, hole))
+        hole.due = deque((_slashes, _cuts, _shares)[hole.layer](book, hole))
         hole.layer += 1
     return hole.due[0] if hole.due else None
+
+
+def _slashes(book: Book, hole: Hole) -> Iterator[StakeSlashed]:
+    """Yield what each staker pays of a hole, one pool after the other."""
+    owed = -book.cash(hole.bucket_id)
+    for number, row in enumerate(book.terms.mitigations):
+        if row.kind != "staking" or row.market_id not in (None, hole.market_id):
+            continue
+        most = {
+            staker: book.cash(staker) * row.ratio("max_share") // _E6
+            for staker in book.purses.get(number, ())
+        }
+        for staker, amount in _proportional(min(max(owed, 0), sum(most.values())), most).items():
+            if amount:
+                owed -= amount
+                left = book.cash(staker) - amount
+                yield StakeSlashed(
+                    number, hole.tranche_seq, hole.bucket_id, staker, most[staker], amount, left
+                )
 
 
 def _cuts(book: Book, hole: Hole) -> Iterator[ProfitCut]:

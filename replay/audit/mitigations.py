@@ -20,6 +20,8 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "stress_margin": scalings.scaled,
     "leverage_fee": scalings.charged,
 }
+_HELD_LATER: Final = "fund_limits"
+"""Decisions on what the fund may pay are held against what they change, once that comes."""
 
 
 def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
@@ -28,7 +30,12 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     if e.mitigation_id >= len(rows):
         book.findings.add("decision", entry.seq, f"there is no mitigation {e.mitigation_id}")
         return
-    _CHECKS[rows[e.mitigation_id].kind](book, entry, e)
+    kind = rows[e.mitigation_id].kind
+    if kind in _CHECKS:
+        _CHECKS[kind](book, entry, e)
+    elif kind != _HELD_LATER:
+        message = f"mitigation {e.mitigation_id} decides nothing"
+        book.findings.add("decision", entry.seq, message)
 
 
 def after(book: Book, entry: Entry) -> None:

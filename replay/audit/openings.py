@@ -92,12 +92,16 @@ class Openings:
         purses = {
             o.owner_id: keepers[o.name].purse_uusd
             for o in owners
-            if o.kind in ("keeper", "desk") and o.name in keepers
+            if o.kind in ("keeper", "desk", "vault") and o.name in keepers
         }
         purses |= {
             o.owner_id: self.terms.backers[o.name]
             for o in owners
             if o.kind == "backer" and o.name in self.terms.backers
+        }
+        brought = {name: purse for _, _, name, purse in self.terms.purses}
+        purses |= {
+            o.owner_id: brought[o.name] for o in owners if o.kind == "staker" and o.name in brought
         }
         named = {FUND: self.terms.fund_uusd} | purses
         self.due_uusd = {owner: amount for owner, amount in named.items() if amount}

@@ -35,6 +35,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     SurplusRouted,
     TradeFilled,
     TrancheSettled,
@@ -46,6 +47,7 @@ from replay.audit import (
     collateral,
     desk,
     executions,
+    fund,
     funding,
     halts,
     keepers,
@@ -66,6 +68,8 @@ from replay.audit.triggers import Triggers
 from replay.fold import Move
 
 _Check = Callable[[Book, Entry, Any], None]
+
+
 _BEFORE: Final[dict[type[Event], _Check]] = {
     DepthChanged: executions.depth_changed,
     OracleUpdated: liquidations.oracle_updated,
@@ -84,6 +88,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     SurplusRouted: waterfall.surplus_routed,
     ProfitCut: losses.loss_shared,
     LossSocialised: losses.loss_shared,
+    StakeSlashed: losses.loss_shared,
     BadDebtRecorded: waterfall.bad_debt_recorded,
     TrancheSettled: tranches.tranche_settled,
     LiquidationEnded: liquidations.liquidation_ended,
@@ -96,9 +101,10 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     DecisionRecorded: mitigations.decision_recorded,
     LeverageFeePaid: scalings.fee_paid,
 }
-_ROUTED: Final = (SurplusRouted, FundDrawn)
+_ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
-_SHARED: Final = (ProfitCut, LossSocialised, BadDebtRecorded)
+_SHARED: Final = (StakeSlashed, ProfitCut, LossSocialised, BadDebtRecorded)
+_CAPPED: Final = (DecisionRecorded, TrancheStarted, FundDrawn, *_SHARED)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,
     TradeFilled: traders.traded,
@@ -110,7 +116,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     """Check *entry* against the fold before it, fold it, check the fold after it."""
     kind = type(entry.event)
     triggers.before(book, entry)
-    if book.owed is not None or kind in _ROUTED:
+    book.now_us = entry.sim_time_us
+    if book.owed or kind in _ROUTED:
         settlement.check_owed(book, entry)
     coins.check_due(book, entry)
     if book.terms.desk is not None:
@@ -149,3 +156,5 @@ def _check_left_over(book: Book, entry: Entry, kind: type[Event]) -> None:
         collateral.opening_missing(book, entry)
     if kind is not DecisionRecorded:
         pacing.check_left(book, entry)
+    if book.caps and kind not in _CAPPED:
+        fund.check_caps(book, entry, ())

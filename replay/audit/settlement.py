@@ -8,21 +8,26 @@ what the execution brought beyond that is the fee's and then surplus, what it la
 from typing import Final
 
 from liqsim.events import (
-    BadDebtRecorded,
+    DecisionRecorded,
     Entry,
+    Event,
     FundDrawn,
     OrderFilled,
     SurplusRouted,
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import coins
-from replay.audit.book import Book, Owed
-from replay.audit.findings import usd
+from replay.audit import coins, fund
+from replay.audit.book import Book, Hole, Owed
+from replay.audit.findings import event_text, usd
 from replay.fold import cost_of
 
 _E16: Final = 10**16
-_CODES: Final = {SurplusRouted: "surplus", FundDrawn: "draw"}
+_CODES: Final[dict[type[Event], str]] = {
+    SurplusRouted: "surplus",
+    FundDrawn: "draw",
+    DecisionRecorded: "decision",
+}
 
 
 def settle(
@@ -45,22 +50,34 @@ def settle(
     # While other legs are open, what a leg leaves over is their margin.
     is_last = book.legs(e.bucket_id) == [e.market_id]
     surplus = gain - e.fee_uusd if is_last and book.terms.surplus_to == "fund" else 0
-    draw = min(-gain, book.fold.fund_uusd)
+    draw = min(-gain, book.payable(e.market_id, e.bucket_id))
     if surplus > 0:
-        book.owed = Owed(entry.seq, SurplusRouted, surplus)
-    elif draw > 0:
-        book.owed = Owed(entry.seq, FundDrawn, draw)
+        book.owed.append(Owed(entry.seq, SurplusRouted, surplus))
+    if gain < 0:
+        for decision in fund.capped_draw(book, e.market_id, e.bucket_id, -gain):
+            book.owed.append(Owed(entry.seq, DecisionRecorded, 0, decision))
+    if draw > 0:
+        book.owed.append(Owed(entry.seq, FundDrawn, draw))
 
 
 def check_owed(book: Book, entry: Entry) -> None:
     """Check that what the execution right before must be followed by is what follows."""
-    owed, e = book.owed, entry.event
-    book.owed = None
-    if owed is not None and not isinstance(e, owed.kind):
-        message = f"event {owed.seq} must be followed by {owed.kind.TAG} of {usd(owed.amount_uusd)}"
+    owed, e = book.owed.popleft() if book.owed else None, entry.event
+    while owed is not None and not _is_owed(e, owed):
+        if owed.decision is not None:
+            message = f"{event_text(owed.decision)} must come after it"
+        else:
+            message = (
+                f"event {owed.seq} must be followed by {owed.kind.TAG} of {usd(owed.amount_uusd)}"
+            )
         book.findings.add(_CODES[owed.kind], owed.seq, message)
-        owed = None
-    if isinstance(e, SurplusRouted | FundDrawn):
+        owed = book.owed.popleft() if book.owed else None
+    if isinstance(e, DecisionRecorded):
+        if owed is not None:
+            book.expect("decision", entry, "cause_seq", entry.cause_seq, owed.seq)
+        else:
+            fund.noted(book, e)
+    elif isinstance(e, SurplusRouted | FundDrawn):
         if owed is not None:
             code = _CODES[owed.kind]
             book.expect(code, entry, "amount_uusd", e.amount_uusd, owed.amount_uusd)
@@ -72,21 +89,32 @@ def check_owed(book: Book, entry: Entry) -> None:
             book.findings.add(_CODES[type(e)], entry.seq, message)
 
 
-def fund_is_empty(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
-    """Check that the fund has paid what it can before a debt is bad."""
-    if book.fold.fund_uusd > 0:
-        message = f"{usd(e.amount_uusd)} are bad debt while the fund has {usd(book.fold.fund_uusd)}"
-        book.findings.add("draw", entry.seq, message)
+def _is_owed(e: Event, owed: Owed) -> bool:
+    return isinstance(e, owed.kind) and owed.decision in (None, e)
+
+
+def fund_has_paid(book: Book, entry: Entry, hole: Hole, what: str) -> None:
+    """Check that the fund has paid what it can of a hole before others pay, or it is bad debt."""
+    if book.drawn_for == hole.tranche_seq:
+        return
+    owed = max(-book.cash(hole.bucket_id), 0)
+    fund.check_caps(book, entry, fund.capped_draw(book, hole.market_id, hole.bucket_id, owed))
+    if (most := book.payable(hole.market_id, hole.bucket_id)) > 0:
+        book.findings.add("draw", entry.seq, f"{what} while the fund can pay {usd(most)}")
 
 
 def _check_hole(book: Book, entry: Entry, e: FundDrawn) -> None:
     """Check a draw for what a bucket without a position is short of."""
     tranche = book.tranches.get(e.tranche_seq)
+    market = 0 if tranche is None else tranche.start.market_id
     if tranche is not None:
-        coins.check_spent(book, entry, tranche.start.market_id, e.bucket_id, e)
+        coins.check_spent(book, entry, market, e.bucket_id, e)
     if book.legs(e.bucket_id):
         book.findings.add("draw", entry.seq, f"bucket {e.bucket_id} still has a position")
-    right = min(-book.cash(e.bucket_id), book.fold.fund_uusd)
+    owed = -book.cash(e.bucket_id)
+    fund.check_caps(book, entry, fund.capped_draw(book, market, e.bucket_id, max(owed, 0)))
+    book.drawn_for = e.tranche_seq
+    right = min(owed, book.payable(market, e.bucket_id))
     if right <= 0 or e.amount_uusd != right:
         message = f"amount is {usd(e.amount_uusd)}, must be {usd(max(right, 0))}"
         book.findings.add("draw", entry.seq, message)

@@ -43,9 +43,9 @@ class Structure:
         owners = self.log.owners
         self._kinds = {
             kind: np.array([o.owner_id for o in owners if kind in ("", o.kind)], dtype=np.int64)
-            for kind in ("", "bucket", "keeper", "backer")
+            for kind in ("", "bucket", "keeper", "backer", "staker")
         }
-        desks = [owner.owner_id for owner in owners if owner.kind == "desk"]
+        desks = [owner.owner_id for owner in owners if owner.kind in ("desk", "vault")]
         self._kinds["keeper"] = np.append(self._kinds["keeper"], np.array(desks, dtype=np.int64))
         size = max((o.owner_id for o in owners), default=-1) + 1
         self._market_of = np.full(size, -1, dtype=np.int64)
@@ -114,7 +114,7 @@ class Structure:
         for name in columns:
             if name in _BUCKET_FIELDS:
                 self._expect_in(cls, columns, name, "bucket")
-            elif name in ("keeper_id", "backer_id"):
+            elif name in ("keeper_id", "backer_id", "staker_id"):
                 self._expect_in(cls, columns, name, name.removesuffix("_id"))
             elif name == "owner_id":
                 self._expect_in(cls, columns, name, "")

@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import coins, desk, engine, grace, keepers, pacing
+from replay.audit import coins, desk, engine, fund, grace, keepers, pacing, vaults
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -29,6 +29,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     _check_turn(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
     check_leg(book, entry, e, liquidation)
+    fund.check_limit_caps(book, entry, e)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq
 
@@ -56,6 +57,9 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         abs(tranche.start.quantity_e8),
     )
     keepers.settled(book, entry, e)
+    is_stopped = book.is_stale(e.bucket_id, entry.sim_time_us) or book.is_restored(e.bucket_id)
+    if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stopped:
+        vaults.check_done(book, entry, tranche)
     bucket = tranche.start.bucket_id
     coins.check_spent(book, entry, tranche.start.market_id, bucket, e)
     debt = book.fold.bad_debt_uusd.get(bucket, 0)

@@ -1,14 +1,13 @@
 """Who paid and who gained beyond bankruptcy."""
 
-from heapq import heapify, heappop
+from collections import deque
 
 from liqsim.events import BadDebtRecorded, Entry, FundDrawn, PositionDeleveraged, SurplusRouted
-from replay.audit import coins, keepers
+from replay.audit import coins, fund, keepers, vaults
 from replay.audit.book import Book, Deleveraging
 from replay.audit.findings import e8
 from replay.audit.losses import loss_shared
-from replay.audit.queue import candidates, rank_e6
-from replay.audit.settlement import fund_is_empty
+from replay.audit.queue import due
 
 
 def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
@@ -33,6 +32,7 @@ def position_deleveraged(book: Book, entry: Entry, e: PositionDeleveraged) -> No
     if tranche is not None:
         book.check_within_slice(entry, tranche, e.quantity_e8)
         tranche.deleveraged_e8 += abs(e.quantity_e8)
+        tranche.cut.add(e.counterparty_id)
 
 
 def surplus_routed(book: Book, entry: Entry, e: SurplusRouted) -> None:
@@ -45,13 +45,13 @@ def fund_drawn(book: Book, entry: Entry, e: FundDrawn) -> None:
     what = "balance_uusd"
     book.expect("fund_balance", entry, what, e.balance_uusd, book.fold.fund_uusd)
     book.open_tranche(entry, e.tranche_seq)
+    fund.fund_drawn(book, entry, e)
 
 
 def bad_debt_recorded(book: Book, entry: Entry, e: BadDebtRecorded) -> None:
     """Check that the debt is what the bucket is short of, and its position gone."""
     hole = -book.cash(e.bucket_id)
     book.expect("bad_debt", entry, "amount_uusd", e.amount_uusd, hole)
-    fund_is_empty(book, entry, e)
     loss_shared(book, entry, e)
     if book.legs(e.bucket_id):
         message = f"bucket {e.bucket_id} still has a position"
@@ -65,31 +65,28 @@ def deleveraging_left(book: Book, seq: int) -> None:
     if run is None or tranche is None or not run.queue:
         return
     left = abs(tranche.start.quantity_e8) - tranche.done_e8
-    if left > 0:
-        message = f"account {run.queue[0][1]} is left out, with {e8(left)} of the slice left"
-        book.findings.add("deleverage_rank", seq, message)
+    message = f"account {run.queue[0][0]} is left out, with {e8(left)} of the slice left"
+    book.findings.add("deleverage_rank", seq, message)
 
 
 def _check_queue(book: Book, entry: Entry, e: PositionDeleveraged) -> None:
     run = book.run
     if run is None or (run.tranche_seq, run.last_seq) != (e.tranche_seq, entry.seq - 1):
         deleveraging_left(book, entry.seq)
+        if e.tranche_seq in book.tranches:
+            vaults.check_done(book, entry, book.tranches[e.tranche_seq])
         run = book.run = _started(book, entry, e)
     # The price is the one before the first: closing at a rounded price moves the exact one.
     book.expect("deleverage_price", entry, "price_e8", e.price_e8, run.price_e8)
     what = "rank_number"
     book.expect("deleverage_rank", entry, what, e.rank_number, run.rank_number + 1)
     run.last_seq, run.rank_number = entry.seq, e.rank_number
-    tranche = book.tranches.get(e.tranche_seq)
-    _, next_id = heappop(run.queue) if run.queue else (0, None)
+    next_id, size = run.queue.popleft() if run.queue else (None, 0)
     if next_id != e.counterparty_id:
         message = f"counterparty_id is {e.counterparty_id}, must be {next_id}"
         book.findings.add("deleverage_rank", entry.seq, message)
         run.queue.clear()  # Said once.
-    elif tranche is not None:
-        left = abs(tranche.start.quantity_e8) - tranche.done_e8
-        cut_at = tranche.start.mark_price_e8
-        size = min(left, book.closable(e.market_id, e.counterparty_id, cut_at))
+    else:
         book.expect("deleverage_rank", entry, "its size", abs(e.quantity_e8), size)
 
 
@@ -97,11 +94,9 @@ def _started(book: Book, entry: Entry, e: PositionDeleveraged) -> Deleveraging:
     """Return a deleveraging that begins with *e*: its price, and who stands in the queue at it."""
     market, price = e.market_id, book.bankruptcy_price(e.market_id, e.bucket_id)
     tranche = book.tranches.get(e.tranche_seq)
-    cut_at = 1 if tranche is None else tranche.start.mark_price_e8
-    queue = [
-        (-rank_e6(book, market, other, price), other)
-        for other in candidates(book, market, e.bucket_id, price)
-        if book.closable(market, other, cut_at)
-    ]
-    heapify(queue)
+    cut_at, left = 1, abs(e.quantity_e8)
+    if tranche is not None:
+        cut_at = tranche.start.mark_price_e8
+        left = abs(tranche.start.quantity_e8) - tranche.done_e8
+    queue = deque(due(book, market, e.bucket_id, price, left, cut_at))
     return Deleveraging(e.tranche_seq, entry.seq, 0, price, queue)

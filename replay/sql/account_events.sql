@@ -7,7 +7,7 @@
 -- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
 --                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account),
 --                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, leverage fee, hole
---                  paid (its own, by another account), haircut or socialised (for another's hole),
+--                  paid (its own, by another account or a staker), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
 --                  at the shadow marks)
 -- market_id        which market; null for a deposit of USD or a withdrawal
@@ -25,6 +25,12 @@ with shared as (
     union all by name
     select *, 'socialised' as what, 'by ' as paid_by, '' as detail
     from loss_socialised
+),
+slashed as (
+    select s.*, t.market_id, o.name as staker
+    from stake_slashed as s
+    left join tranche_started as t on t.seq = s.tranche_seq
+    left join owners as o on o.owner_id = s.staker_id
 ),
 said as (
     select owner_id as account_id, seq, sim_time, cause_seq, 'deposit' as what,
@@ -94,6 +100,10 @@ said as (
         p.paid_by || o.name
     from shared as p
     left join owners as o on o.owner_id = p.payer_id
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'hole paid', market_id, null, null, null,
+        'out of the stake of ' || staker
+    from slashed
     union all
     select p.payer_id, p.seq, p.sim_time, p.cause_seq, p.what, p.market_id, null, null, null,
         'for ' || o.name || p.detail

@@ -11,9 +11,9 @@
 -- bucket             its name
 -- cohort             its cohort
 -- wanted             units that the next slice would have had
--- used_usd           put up already in the span that the decision falls in
+-- used_usd           put up, or paid, already in the span that the decision falls in
 -- size               units that the slice may have
--- amount_usd         what the slice may be worth at the mark when it is put up
+-- amount_usd         what the slice may be worth at the mark when it is put up, or what may be paid
 -- until_at           not before this
 -- waits_us           from the decision until then; null where it has nobody wait
 -- depth              units that the venue's own book would take, within the distance or the slippage
@@ -31,6 +31,8 @@
 -- index              external index
 -- multiplier         multiple of margin rates at the start, or of a fee, that it has come to
 -- from_at            the multiple holds from then on
+-- wanted_usd         what would have been paid
+-- paid_usd           paid already for the same slice
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
@@ -38,7 +40,8 @@ select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.actio
     d.depth, d.forced_usd, d.traded_usd,
     d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
     d.divergence, d.ended_at,
-    d.open_interest_usd, d.index, d.multiplier, d.from_at
+    d.open_interest_usd, d.index, d.multiplier, d.from_at,
+    d.wanted_usd, d.paid_usd
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

@@ -32,11 +32,12 @@
 -- loss_per_unit           likewise
 -- collateral_usd          paid out of what the account had beyond the bankruptcy price
 -- fund_usd                paid by the fund
+-- slashed_usd             paid out of stakes
 -- haircut_usd             paid by cuts of winners' profits
 -- socialised_usd          paid by solvent accounts in shares
 -- nobody_usd              bad debt
 -- surplus_to_fund_usd     what the fund gained, negative
--- surplus_to_account_usd  what the account kept beyond the bankruptcy price, negative; the seven sum
+-- surplus_to_account_usd  what the account kept beyond the bankruptcy price, negative; the eight sum
 --                         to loss_usd
 -- ended_at                when it ended; null if it did not
 -- outcome                 closed or restored; null if it did not end
@@ -60,6 +61,7 @@ bought as (
 paid as (
     select liquidation_seq, sum(amount_usd) filter (where payer = 'collateral') as collateral_usd,
         sum(amount_usd) filter (where payer = 'fund') as fund_usd,
+        sum(amount_usd) filter (where payer = 'slashed') as slashed_usd,
         sum(amount_usd) filter (where payer = 'haircut') as haircut_usd,
         sum(amount_usd) filter (where payer = 'socialised') as socialised_usd,
         sum(amount_usd) filter (where payer = 'nobody') as nobody_usd,
@@ -91,6 +93,7 @@ select l.liquidation_seq, l.triggered_at, l.bucket_id, l.bucket, l.cohort, l.mar
     (x.loss_usd::double / s.closed::double)::decimal(18, 8) as loss_per_unit,
     coalesce(p.collateral_usd, 0)::decimal(38, 16) as collateral_usd,
     coalesce(p.fund_usd, 0)::decimal(38, 16) as fund_usd,
+    coalesce(p.slashed_usd, 0)::decimal(38, 16) as slashed_usd,
     coalesce(p.haircut_usd, 0)::decimal(38, 16) as haircut_usd,
     coalesce(p.socialised_usd, 0)::decimal(38, 16) as socialised_usd,
     coalesce(p.nobody_usd, 0)::decimal(38, 16) as nobody_usd,

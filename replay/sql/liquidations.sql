@@ -23,6 +23,7 @@
 -- fees_usd            fees the bucket paid
 -- surplus_usd         surplus routed to the fund
 -- fund_draw_usd       paid by the fund
+-- slashed_usd         paid out of stakes
 -- haircut_usd         paid by cuts of winners' profits
 -- socialised_usd      paid by solvent accounts in shares
 -- bad_debt_usd        recorded bad debt
@@ -39,7 +40,7 @@ with slices as (
         sum(cancelled) as cancelled,
         min(settled_at) filter (where filled + taken_over + deleveraged > 0) as moved_at,
         sum(surplus_usd) as surplus_usd, sum(fund_draw_usd) as fund_draw_usd,
-        sum(haircut_usd) as haircut_usd, sum(socialised_usd) as socialised_usd,
+        sum(slashed_usd) as slashed_usd, sum(haircut_usd) as haircut_usd, sum(socialised_usd) as socialised_usd,
         sum(bad_debt_usd) as bad_debt_usd
     from tranches
     group by liquidation_seq
@@ -63,6 +64,7 @@ select l.seq as liquidation_seq, l.sim_time as triggered_at, l.bucket_id, o.name
     coalesce(x.fees_usd, 0)::decimal(38, 6) as fees_usd,
     coalesce(s.surplus_usd, 0)::decimal(38, 6) as surplus_usd,
     coalesce(s.fund_draw_usd, 0)::decimal(38, 6) as fund_draw_usd,
+    coalesce(s.slashed_usd, 0)::decimal(38, 6) as slashed_usd,
     coalesce(s.haircut_usd, 0)::decimal(38, 6) as haircut_usd,
     coalesce(s.socialised_usd, 0)::decimal(38, 6) as socialised_usd,
     coalesce(s.bad_debt_usd, 0)::decimal(38, 6) as bad_debt_usd,

@@ -2,7 +2,7 @@
 --              gained; per liquidation they sum to loss_usd of execution_losses, exactly.
 --
 -- liquidation_seq  the liquidation (the trigger)
--- payer            collateral (the account's own), fund, haircut, socialised, or nobody (bad debt);
+-- payer            collateral (the account's own), fund, slashed, haircut, socialised, or nobody (bad debt);
 --                  surplus_to_fund and surplus_to_account are what was gained, and negative
 -- owner_id         who; null for nobody
 -- owner            its name

@@ -22,6 +22,7 @@
 -- fees_usd          fees the bucket paid
 -- surplus_usd       surplus routed to the fund
 -- fund_draw_usd     paid by the fund
+-- slashed_usd       paid out of stakes
 -- haircut_usd       paid by cuts of winners' profits
 -- socialised_usd    paid by solvent accounts in shares
 -- bad_debt_usd      recorded bad debt
@@ -40,7 +41,8 @@ surplus as (
 ),
 draws as (select tranche_seq, sum(amount_usd) as amount_usd from fund_drawn group by tranche_seq),
 shared as (
-    select tranche_seq, sum(amount_usd) filter (where layer = 'haircut') as haircut_usd,
+    select tranche_seq, sum(amount_usd) filter (where layer = 'slashed') as slashed_usd,
+        sum(amount_usd) filter (where layer = 'haircut') as haircut_usd,
         sum(amount_usd) filter (where layer = 'socialised') as socialised_usd
     from loss_shares
     group by tranche_seq
@@ -58,6 +60,7 @@ select t.seq as tranche_seq, t.liquidation_seq, t.sim_time as started_at,
     coalesce(e.fees_usd, 0)::decimal(38, 6) as fees_usd,
     coalesce(u.amount_usd, 0)::decimal(38, 6) as surplus_usd,
     coalesce(d.amount_usd, 0)::decimal(38, 6) as fund_draw_usd,
+    coalesce(h.slashed_usd, 0)::decimal(38, 6) as slashed_usd,
     coalesce(h.haircut_usd, 0)::decimal(38, 6) as haircut_usd,
     coalesce(h.socialised_usd, 0)::decimal(38, 6) as socialised_usd,
     coalesce(b.amount_usd, 0)::decimal(38, 6) as bad_debt_usd,

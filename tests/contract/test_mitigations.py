@@ -60,3 +60,22 @@ class TestStressMargin(MitigationContract):
 class TestLeverageFee(MitigationContract):
     mitigation = {"kind": "leverage_fee", "period": "20s", "leverage": 4, "reference": 5}
     inert = {"kind": "leverage_fee", "period": "20s", "leverage": 1_000_000}
+
+
+class TestFundLimits(MitigationContract):
+    mitigation = {"kind": "fund_limits", "max_draw_usd": 50, "max_window_usd": 200, "span": "30s"}
+    inert = {"kind": "fund_limits", "max_draw_usd": 10**11, "max_window_usd": 10**11}
+
+
+class TestStaking(MitigationContract):
+    mitigation = {
+        "kind": "staking", "stakers": [{"name": "whale", "purse_usd": 5_000}], "max_share": 1,
+    }  # fmt: skip
+    inert = {"kind": "staking", "stakers": []}
+    least_decisions = 0  # A slashing is an event of its own.
+
+
+class TestBackstop(MitigationContract):
+    mitigation = {"kind": "backstop", "purse_usd": 200_000, "resale_delay": "5s"}
+    inert = {"kind": "backstop", "purse_usd": 0}
+    least_decisions = 0  # So is a takeover.

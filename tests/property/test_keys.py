@@ -16,6 +16,7 @@ import attrs
 import pytest
 from support.scenarios import (
     Raw,
+    absorbed,
     asking,
     at,
     bars,
@@ -45,6 +46,7 @@ from support.scenarios import (
     squeeze,
     steady,
     tightened,
+    vaulted,
 )
 
 from liqsim.scenario.fields import key_of
@@ -76,6 +78,7 @@ EXEMPT: Final = {
             ("on", "off is absent: tests/contract/test_mitigations.py"),
         )
     },
+    "mitigations.[]:staking.stakers.[].name": "names an owner; events know it by number",
 }
 
 
@@ -344,6 +347,16 @@ WATERFALL = "venue.waterfall"
 FUND = "venue.fund"
 
 Row = tuple[Callable[[], Raw], str, Any, Any]
+
+
+def of_both() -> Raw:
+    """Return a crash in two markets with all that absorbs losses."""
+    return cross_crash(
+        venue__fund={"initial_usd": 200},
+        venue__waterfall={"deleveraging": "none", "surplus_to": "fund"},
+        mitigations=[*absorbed()["mitigations"], *vaulted()["mitigations"]],
+    )
+
 
 ROWS: Final[dict[str, Row]] = {
     "start": (gbm, "start", at(0), at(1)),
@@ -1048,6 +1061,40 @@ ROWS: Final[dict[str, Row]] = {
         "mitigations.0.market",
         "",
         "ETH",
+    ),
+    **{
+        f"mitigations.[]:{kind}.{key}": (absorbed, f"mitigations.{place}.{path}", one, other)
+        for kind, place, key, path, one, other in (
+            ("fund_limits", 0, "on", "on", True, False),
+            ("staking", 1, "on", "on", True, False),
+            ("fund_limits", 0, "max_draw_usd", "max_draw_usd", 5, 6),
+            ("fund_limits", 0, "max_window_usd", "max_window_usd", 30, 40),
+            ("fund_limits", 0, "span", "span", "20s", "2s"),
+            ("staking", 1, "stakers.[].purse_usd", "stakers.0.purse_usd", 300, 200),
+            ("staking", 1, "max_share", "max_share", Decimal("0.1"), 1),
+        )
+    },
+    **{
+        f"mitigations.[]:backstop.{key}": (vaulted, f"mitigations.0.{key}", one, other)
+        for key, one, other in (
+            ("on", True, False),
+            ("purse_usd", 20_000, 3_000),
+            ("discount", Decimal("0.001"), 0),
+            ("position_limit_usd", 15_000, 2_000),
+            ("resale_delay", "5s", "6s"),
+            ("resale_parts", 3, 1),
+            ("resale_spacing", "4s", "3s"),
+        )
+    },
+    **{
+        f"mitigations.[]:{kind}.market": (of_both, f"mitigations.{place}.market", "BTC", "ETH")
+        for place, kind in enumerate(("fund_limits", "staking", "backstop"))
+    },
+    "venue.waterfall.deleveraging_cap": (
+        engine_cascade,
+        "venue.waterfall.deleveraging_cap",
+        1,
+        Decimal("0.1"),
     ),
     "population.cohorts.*.traders.arrivals.windows.[].from": (
         newcomers,

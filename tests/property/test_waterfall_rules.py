@@ -78,22 +78,22 @@ def check_settlement(random: Random, census: Counter[str]) -> None:
     cost = taker_cost_uusd(quantity, price)
     rest = position + quantity
 
-    settlement = decide_settlement(cash, position, quantity, cost, fee, fund)
+    settlement = decide_settlement(cash, position, quantity, cost, fee)
 
     taken = settlement.fee_uusd + settlement.surplus_uusd
-    after = cash - cost - taken + settlement.draw_uusd
+    draw = min(settlement.shortfall_uusd, fund)
+    after = cash - cost - taken + draw
     kept = Fraction(cash * rest, position)  # The share of the cash that stays, unrounded.
     left = cash - cost - kept  # What the execution brought above bankruptcy.
-    assert min(settlement.fee_uusd, settlement.surplus_uusd, settlement.draw_uusd) >= 0
+    assert min(settlement.fee_uusd, settlement.surplus_uusd, settlement.shortfall_uusd) >= 0
     assert settlement.fee_uusd <= fee
-    assert settlement.draw_uusd <= fund
     if left >= 0:
-        assert settlement.draw_uusd == 0
+        assert settlement.shortfall_uusd == 0
         assert taken == math.floor(left)  # So the fee never exceeds what is left.
         assert settlement.fee_uusd == min(fee, math.floor(left))  # And it goes first.
     else:
         assert taken == 0
-        assert settlement.draw_uusd == min(math.ceil(-left), fund)
+        assert settlement.shortfall_uusd == math.ceil(-left)
     has_sufficed = fund >= -left
     if rest and has_sufficed:
         # Rounded so that the bucket keeps up to one micro-USD more: in favour of the protocol.
@@ -106,9 +106,9 @@ def check_settlement(random: Random, census: Counter[str]) -> None:
     census["part" if rest else "whole"] += 1
     census["fee cut"] += left >= 0 and settlement.fee_uusd < fee
     census["surplus"] += settlement.surplus_uusd > 0
-    census["nothing left over"] += taken == 0 == settlement.draw_uusd
+    census["nothing left over"] += taken == 0 == settlement.shortfall_uusd
     census["fund short"] += not has_sufficed
-    census["fund pays"] += has_sufficed and settlement.draw_uusd > 0
+    census["fund pays"] += has_sufficed and draw > 0
     census["share rounded"] += kept.denominator > 1
     census["beyond int64"] += part * price >= OVERFLOW
 
@@ -173,7 +173,7 @@ def check_limit(random: Random, census: Counter[str]) -> None:
 
     def draw_at(price: int) -> int:
         cost = taker_cost_uusd(quantity, price)
-        return decide_settlement(cash, position, quantity, cost, 0, 10**30).draw_uusd
+        return decide_settlement(cash, position, quantity, cost, 0).shortfall_uusd
 
     assert draw_at(limit) <= fund + 1
     census["long" if is_long else "short"] += 1

@@ -17,6 +17,7 @@ import attrs
 from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
+    Action,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
@@ -49,6 +50,7 @@ from liqsim.events import (
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
+    StakeSlashed,
     Standing,
     SurplusRouted,
     TradeFilled,
@@ -61,8 +63,9 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.mitigations import LeverageFee, MarginScaling
+from liqsim.scenario.mitigations import Backstop, FundLimits, LeverageFee, MarginScaling, Staking
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
+from support.absorbers import Capped, FundJudge
 from support.halts import HaltJudge
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
@@ -102,6 +105,18 @@ _BEFORE_CROSSINGS: Final = (
 """What may come between a new mark and the look at the shadow marks: no other account moves."""
 
 
+_MAY_BE_CAPPED: Final = (
+    DecisionRecorded,
+    TrancheStarted,
+    FundDrawn,
+    StakeSlashed,
+    ProfitCut,
+    LossSocialised,
+    BadDebtRecorded,
+)
+"""What a decision on what the fund may pay may come right before."""
+
+
 @attrs.define
 class _Tranche:
     seq: int
@@ -110,15 +125,17 @@ class _Tranche:
     nobody_shares: bool = False
     filled: int = 0
     taken: int = 0
+    vaulted: int = 0
     deleveraged: int = 0
     deleverage_price: int = 0
-    queue: list[int] | None = None
+    queue: list[tuple[int, int]] | None = None
     units: int = 0
     mark: int = 0
+    asked: set[tuple[int, int]] = attrs.Factory(set)
 
     @property
     def left(self) -> int:
-        return abs(self.order) - self.filled - self.taken - self.deleveraged
+        return abs(self.order) - self.filled - self.taken - self.vaulted - self.deleveraged
 
 
 @attrs.define
@@ -206,7 +223,15 @@ class Auditor:
         self._left_at: dict[int, tuple[int, int]] = {}
         fund = scenario.venue.fund
         names = [backer.name for backer in fund.backers]
-        self._first_backer = prepared.first_bucket - len(names)
+        self._first_backer = prepared.first_bucket - len(names) - len(prepared.purses)
+        self._purses: defaultdict[int, list[int]] = defaultdict(list)
+        for owner, purse in enumerate(prepared.purses, self._first_backer + len(names)):
+            self._purses[purse.mitigation_id].append(owner)
+        self._vaults = {
+            owners[0]: spec
+            for number, owners in self._purses.items()
+            if isinstance(spec := scenario.mitigations[number], Backstop)
+        }
         self._rules_of_backers = [*fund.contributions, *fund.top_ups]
         self._backer_of = [
             self._first_backer + names.index(r.backer) for r in self._rules_of_backers
@@ -215,6 +240,13 @@ class Auditor:
         self._below_since: dict[int, int] = {}
         self._newest_draw = NO_CAUSE
         self._shares: tuple[int, type[Any], list[Any]] | None = None
+        self._now = 0
+        self._mitigations = scenario.mitigations
+        names_of_markets = [market.name for market in scenario.markets]
+        self._fund_judge = FundJudge(scenario.mitigations, names_of_markets)
+        self._caps: list[tuple[DecisionRecorded, int]] = []
+        self._cuts_due: list[Capped] = []
+        self._hole_paid = NO_CAUSE
         self._rules: dict[type[Any], Callable[[Entry, Any], None]] = {
             FundsDeposited: self._deposited,
             PositionOpened: self._opened,
@@ -249,6 +281,7 @@ class Auditor:
             CoinsSettled: self._coins_settled,
             DecisionRecorded: self._decided,
             LeverageFeePaid: self._leverage_fee_paid,
+            StakeSlashed: self._stake_slashed,
         }
         self._pacing = PacingJudge(scenario, self.census)
         self._slicing = SliceJudge(scenario, self)
@@ -329,6 +362,7 @@ class Auditor:
 
     def _admit(self, entry: Entry) -> None:
         event = entry.event
+        self._now = entry.sim_time_us
         before = self.entries[-1] if self.entries else None
         assert entry.seq == len(self.entries)
         assert NO_CAUSE <= entry.cause_seq < entry.seq or entry.cause_seq == NO_CAUSE
@@ -336,6 +370,7 @@ class Auditor:
         assert type(entry.sim_time_us) is int
         for field, low, high in _RANGES[type(event)]:
             assert low <= getattr(event, field) <= high, f"{field} of {event}"
+        assert not self._caps or isinstance(event, _MAY_BE_CAPPED), self._caps
         assert not self._desk_due or isinstance(event, TrancheTakenOver), "the desk must take it"
         if self._owed:
             cls, bucket, amount, cause = self._owed.pop(0)
@@ -385,9 +420,75 @@ class Auditor:
         cause = self.entries[entry.cause_seq]
         return (
             not self._legs(event.bucket_id)
-            and event.amount_uusd == min(-cash, self._cash[FUND])
+            and event.amount_uusd
+            == min(-cash, self._can_pay(self._market_of_tranche(event), event.bucket_id))
             and tranche in (cause.seq, cause.cause_seq)
         )
+
+    # What limits the fund -------------------------------------------------------------------------
+
+    def _slice_of(self, bucket: int) -> int:
+        tranche = self._open[bucket].tranche if bucket in self._open else None
+        return NO_CAUSE if tranche is None else tranche.seq
+
+    def _can_pay(self, market: int, bucket: int) -> int:
+        tranche = self._slice_of(bucket)
+        return self._fund_judge.can_pay(self._now, market, tranche, self._cash[FUND])
+
+    def _binding(
+        self, market: int, bucket: int, wanted: int, binds: Callable[[int], bool]
+    ) -> list[Capped]:
+        tranche = self._slice_of(bucket)
+        return self._fund_judge.binding(self._now, market, tranche, wanted, binds)
+
+    def _fund_limited(self, entry: Entry, event: DecisionRecorded) -> None:
+        assert event.action is Action.CAPPED
+        if not self._cuts_due:
+            self._caps.append((event, entry.cause_seq))
+            return
+        said = (
+            event.mitigation_id,
+            event.used_uusd,
+            event.paid_uusd,
+            event.amount_uusd,
+            event.wanted_uusd,
+        )
+        assert said == self._cuts_due.pop(0)
+        execution = self.entries[entry.cause_seq].event
+        assert event.market_id == self._market_of_tranche(execution)
+        self.census["fund capped: a fill"] += 1
+
+    def _caps_are(
+        self,
+        bucket: int,
+        market: int,
+        cause: int,
+        wanted: int,
+        binds: Callable[[int], bool],
+        what: str,
+    ) -> None:
+        """Check the decisions on what the fund may pay that come right before this."""
+        noted, self._caps = self._caps, []
+        right = self._binding(market, bucket, wanted, binds)
+        assert right == [
+            (e.mitigation_id, e.used_uusd, e.paid_uusd, e.amount_uusd, e.wanted_uusd)
+            for e, _ in noted
+        ]
+        for event, cause_seq in noted:
+            assert (event.bucket_id, event.market_id, cause_seq) == (bucket, market, cause)
+            self.census[f"fund capped: {what}"] += 1
+
+    def _hole_is_the_funds_first(self, event: Any) -> None:
+        """Check that the fund has paid what it can of a hole before anyone else pays."""
+        if self._hole_paid == event.tranche_seq:
+            return
+        bucket, market = event.bucket_id, self._market_of_tranche(event)
+        wanted = min(-self._cash[bucket], self._cash[FUND])
+        self._caps_are(
+            bucket, market, event.tranche_seq, wanted, lambda most: most < wanted, "a hole"
+        )
+        assert self._can_pay(market, bucket) == 0, "others pay while the fund can"
+        self._hole_paid = event.tranche_seq
 
     # Books ----------------------------------------------------------------------------------------
 
@@ -559,14 +660,17 @@ class Auditor:
         price = Fraction(-self._backing(market, bucket, 0) * _E16, exposed)
         return max(-(-price.numerator // price.denominator) if exposed > 0 else int(price // 1), 0)
 
-    def _limit(self, market: int, bucket: int, size: int, closed: int = 0) -> int:
+    def _limit(
+        self, market: int, bucket: int, size: int, closed: int = 0, can_pay: int | None = None
+    ) -> int:
         held = self._units[market][bucket]
         exposed = held + self._coins[market][bucket]
         if held < 0 <= exposed:
             return 10**18 - 1
-        # The share closed x (cash + exposed x price) may fall to minus what the fund has.
+        # The share closed x (cash + exposed x price) may fall to minus what the fund can pay.
         share = Fraction(closed or size, abs(held))
-        fund = int(self._cash[FUND] * _E16 / (share * abs(exposed)) // 1)
+        most = self._can_pay(market, bucket) if can_pay is None else can_pay
+        fund = int(most * _E16 / (share * abs(exposed)) // 1)
         worst = self._ruin(market, bucket) + (-fund if held > 0 else fund)
         return min(max(worst, 1), 10**18 - 1)
 
@@ -1373,6 +1477,18 @@ class Auditor:
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
         assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
+        has = self._cash[FUND]
+        free = self._limit(market, bucket, size, max(units, 1), has)
+        self._caps_are(
+            bucket,
+            market,
+            entry.cause_seq,
+            has,
+            lambda most: (
+                most < has and self._limit(market, bucket, size, max(units, 1), most) != free
+            ),
+            "a limit",
+        )
         if size == whole_slice < whole:
             self.census["tranche cut by share" if share <= cap else "tranche cut by cap"] += 1
         # Decided when the slice is offered: while it is, other marks may put somebody in the queue.
@@ -1395,6 +1511,9 @@ class Auditor:
         spec = self._prepared.scenario.mitigations[event.mitigation_id]
         if isinstance(spec, MarginScaling | LeverageFee):
             self._scalings.decided(entry, event)
+            return
+        if isinstance(spec, FundLimits):
+            self._fund_limited(entry, event)
             return
         bucket, market = event.bucket_id, event.market_id
         if self._halts.decides(event):
@@ -1474,7 +1593,9 @@ class Auditor:
         price = self._bankruptcy(market, bucket)
         if self._venue.waterfall.deleveraging == "none" or not price:
             return True
-        return not self._queue(market, bucket, price, mark)
+        queue = self._queue(market, bucket, price, mark)
+        cap = self._venue.waterfall.deleveraging_cap_e6
+        return all(self._room_in(market, other, mark) * cap < 10**6 for _, other in queue)
 
     def _executed(self, entry: Entry, event: Any, rates: tuple[int, int], mark: int) -> None:
         """Check fee, surplus and draw of a fill or a takeover, and its size."""
@@ -1503,7 +1624,12 @@ class Auditor:
         if 0 < event.fee_uusd < full:
             self.census["fee capped"] += 1
         surplus = gain - event.fee_uusd if gain > 0 else 0
-        draw = min(-gain, self._cash[FUND]) if gain < 0 else 0
+        draw = min(-gain, self._can_pay(market, bucket)) if gain < 0 else 0
+        if gain < 0:
+            wanted = min(-gain, self._cash[FUND])
+            self._cuts_due = self._binding(market, bucket, wanted, lambda most: most < wanted)
+            for _, _, _, most, _ in self._cuts_due:
+                self._owed.append((DecisionRecorded, bucket, most, entry.seq))
         if gain < 0:
             is_worse = Fraction(-cash * _E16, position) - price
             assert (is_worse > 0) == (position > 0) or abs(is_worse * quantity) <= _E16
@@ -1541,7 +1667,9 @@ class Auditor:
         limit = max(limits) if is_long else min(limits)
         child = max(engine.child_order_uusd * _E16 // mark, 1)
         if sign * (event.price_e8 - limit) < 0 or abs(event.ordered_e8) > child:
-            assert self._may_be_forced(market, bucket, tranche.mark), (
+            cap = self._venue.waterfall.deleveraging_cap_e6
+            was_tried = tranche.queue is not None and cap < 10**6
+            assert was_tried or self._may_be_forced(market, bucket, tranche.mark), (
                 "beyond the limit though others could share"
             )
             assert abs(event.ordered_e8) == tranche.left
@@ -1605,7 +1733,10 @@ class Auditor:
         keepers, fees = self._venue.keepers, self._venue.fees
         is_long = self._units[event.market_id][bucket] > 0
         assert event.market_id == self._market_of_tranche(event)
-        if self._venue.desk_in_use is not None:
+        is_vault = keeper in self._vaults
+        if is_vault:
+            self._vault_took(entry, event, tranche)
+        elif self._venue.desk_in_use is not None:
             self._desk_took(entry, event)
         else:
             assert keepers is not None
@@ -1621,7 +1752,10 @@ class Auditor:
         assert price_of_all + event.call_cost_uusd <= self._free(keeper)
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         self._executed(entry, event, rates, mark)
-        tranche.taken += abs(event.quantity_e8)
+        if is_vault:
+            tranche.vaulted += abs(event.quantity_e8)
+        else:
+            tranche.taken += abs(event.quantity_e8)
         self._trade(bucket, keeper, event)
         held, most = abs(self._units[event.market_id][keeper]), (keeper, event.market_id)
         self._most_held[most] = max(self._most_held[most], held) if held else 0
@@ -1665,6 +1799,43 @@ class Auditor:
         paid_for = Fraction(max(self._free(_FIRST_KEEPER), 0) * _E16, price)
         return max(int(min(size, room // 1, paid_for // 1)), 0), price
 
+    def _vault_share(self, vault: int, tranche: _Tranche, bucket: int) -> tuple[int, int]:
+        """Return how much a vault takes of what is left of a slice now, and its price."""
+        spec = self._vaults[vault]
+        market = self._market_of_tranche(self.entries[tranche.seq].event, of_start=True)
+        position, left = self._units[market][bucket], tranche.left
+        if spec.market not in ("", self._markets[market].name) or not left or not position:
+            return 0, 0
+        if (vault, self._now) in tranche.asked:
+            return 0, 0  # What it gained by taking over might pay for more: it is asked once.
+        mark, _, _ = self._marks[market]
+        is_long = position > 0
+        price = self._discounted(mark, spec.discount_e6, is_long=is_long)
+        limit = self._limit(market, bucket, left, max(self._closing(tranche, market, left), 1))
+        if (price < limit) if is_long else (price > limit):
+            return 0, price
+        held = self._units[market][vault]
+        room = Fraction(spec.position_limit_uusd * _E16, mark) + (-held if is_long else held)
+        paid_for = Fraction(max(self._free(vault), 0) * _E16, price)
+        return max(int(min(left, room // 1, paid_for // 1)), 0), price
+
+    def _vault_took(self, entry: Entry, event: TrancheTakenOver, tranche: _Tranche) -> None:
+        assert (event.call_cost_uusd, event.sent_at_us) == (0, entry.sim_time_us)
+        assert entry.cause_seq == event.tranche_seq
+        due = [self._vault_share(v, tranche, event.bucket_id) for v in self._vaults]
+        place = list(self._vaults).index(event.keeper_id)
+        assert not any(size for size, _ in due[:place]), "an earlier vault could"
+        tranche.asked |= {(vault, self._now) for vault in list(self._vaults)[: place + 1]}
+        assert (abs(event.quantity_e8), event.price_e8) == due[place]
+        assert event.quantity_e8
+        self.census["taken over by a vault"] += 1
+        self.census["a vault takes a part"] += due[place][0] < tranche.left
+
+    def _no_vault_could(self, tranche: _Tranche, bucket: int) -> None:
+        for vault in self._vaults:
+            size, _ = self._vault_share(vault, tranche, bucket)
+            assert not size, f"vault {vault} could take {size} before"
+
     def _desk_took(self, entry: Entry, event: TrancheTakenOver) -> None:
         started = self.entries[event.tranche_seq].event
         assert isinstance(started, TrancheStarted)
@@ -1676,8 +1847,8 @@ class Auditor:
         self.census["taken over by the desk"] += 1
         self.census["desk takes a part"] += abs(event.quantity_e8) < abs(started.quantity_e8)
 
-    def _market_of_tranche(self, event: Any) -> int:
-        started = self.entries[event.tranche_seq].event
+    def _market_of_tranche(self, event: Any, *, of_start: bool = False) -> int:
+        started = event if of_start else self.entries[event.tranche_seq].event
         assert isinstance(started, TrancheStarted)
         return started.market_id
 
@@ -1716,7 +1887,9 @@ class Auditor:
         assert isinstance(cause, TrancheTakenOver)
         assert (cause.keeper_id, cause.market_id) == (keeper, market)
         keepers, bot, downtime = self._venue.keepers, self._venue.desk_in_use, ()
-        if bot is None:
+        if keeper in self._vaults:
+            bot = self._vaults[keeper]
+        elif bot is None:
             assert keepers is not None
             bot = keepers.bots[keeper - _FIRST_KEEPER]
             downtime = bot.downtime
@@ -1755,9 +1928,16 @@ class Auditor:
 
     def _drawn(self, entry: Entry, event: FundDrawn) -> None:
         assert event.amount_uusd > 0
+        market = self._market_of_tranche(event)
+        if not isinstance(self.entries[entry.cause_seq].event, OrderFilled | TrancheTakenOver):
+            wanted = min(-self._cash[event.bucket_id], self._cash[FUND])
+            cause, bucket = entry.cause_seq, event.bucket_id
+            self._caps_are(bucket, market, cause, wanted, lambda most: most < wanted, "a hole")
+            self._hole_paid = event.tranche_seq
         self._pay(FUND, event.bucket_id, event.amount_uusd)
         assert event.balance_uusd == self._cash[FUND]
         self._newest_draw = entry.seq
+        self._fund_judge.pays(self._now, market, event.tranche_seq, event.amount_uusd)
 
     def _room_in(self, market: int, account: int, mark: int) -> int:
         """Return the units that can close a position against a slice cut at a mark."""
@@ -1766,8 +1946,8 @@ class Auditor:
             return held
         return held * self._entry_price[market, account] // mark
 
-    def _queue(self, market: int, bucket: int, price: int, mark: int) -> list[int]:
-        """Return who could be closed against *bucket* at *price*, best rank first."""
+    def _queue(self, market: int, bucket: int, price: int, mark: int) -> list[tuple[int, int]]:
+        """Return minus rank and number of who could be closed against *bucket*, best first."""
         long = self._units[market][bucket] > 0
         ranked = []
         for other in range(self._first_bucket, len(self._cash)):
@@ -1783,25 +1963,64 @@ class Auditor:
                 continue
             # Cut to six decimals and to a million: rounding alone ranks nobody.
             margin, rank = equity - profit, 10**12
-            if margin > 0 < equity:
+            entered = Fraction(self._entry_price[market, other])
+            gain = {
+                "ranked": profit / margin if margin > 0 else None,
+                "bitmex": profit * 10**16 / (abs(quantity) * entered),
+                "hyperliquid": price / entered if quantity > 0 else entered / price,
+            }.get(self._venue.waterfall.deleveraging, Fraction(1))
+            if gain is not None and equity > 0:
                 notional = Fraction(abs(quantity) * self._counted_at(market, other, price), 10**16)
-                score = profit / margin * notional / equity
+                score = gain * notional / equity
                 rank = min(score * 10**6 // 1, rank)
             ranked.append((-rank, other))
-        return [other for _, other in sorted(ranked)]
+        return sorted(ranked)
+
+    def _parts(
+        self, market: int, queue: list[tuple[int, int]], left: int, mark: int
+    ) -> list[tuple[int, int]]:
+        """Return who of a queue is closed for *left* units, in order, and by how many."""
+        waterfall = self._venue.waterfall
+        cap = Fraction(waterfall.deleveraging_cap_e6, 10**6)
+        rooms = {other: int(self._room_in(market, other, mark) * cap) for _, other in queue}
+        if waterfall.deleveraging not in ("pro_rata", "risk_weighted"):
+            parts = []
+            for _, other in queue:
+                parts.append((other, min(left, rooms[other])))
+                left -= min(left, rooms[other])
+            return [part for part in parts if part[1]]
+        weights = {}
+        for minus_rank, other in queue:
+            leverage = max(-minus_rank, 1) if waterfall.deleveraging == "risk_weighted" else 1
+            weights[other] = rooms[other] * leverage
+        # Whoever would give more than it may gives that; one after the other, to the same end.
+        whole: dict[int, int] = {}
+        free = {other: weight for other, weight in sorted(weights.items()) if weight}
+        while free and left:
+            most = max(free, key=lambda other: Fraction(free[other], rooms[other]))
+            if Fraction(left * free[most], sum(free.values())) < rooms[most]:
+                whole |= _split(left, free)
+                break
+            whole[most] = rooms[most]
+            left -= rooms[most]
+            del free[most]
+        self.census["deleveraged to the full"] += len(whole) > 1 and not left
+        return [(other, whole[other]) for other in sorted(whole) if whole[other]]
 
     def _deleveraged(self, entry: Entry, event: PositionDeleveraged) -> None:
         bucket, other = event.bucket_id, event.counterparty_id
         _, tranche = self._tranches[event.tranche_seq]
-        assert self._venue.waterfall.deleveraging == "ranked"
+        rule = self._venue.waterfall.deleveraging
+        assert rule != "none"
         assert self._open[bucket].tranche is tranche
         assert entry.cause_seq == event.tranche_seq
         if tranche.queue is None:
+            self._no_vault_could(tranche, bucket)
             tranche.deleverage_price = self._bankruptcy(event.market_id, bucket)
-            tranche.queue = self._queue(
-                event.market_id, bucket, tranche.deleverage_price, tranche.mark
-            )
+            queue = self._queue(event.market_id, bucket, tranche.deleverage_price, tranche.mark)
+            tranche.queue = self._parts(event.market_id, queue, tranche.left, tranche.mark)
             self.census["deleveraging"] += 1
+            self.census[f"deleveraging: {rule}"] += 1
         number = event.rank_number
         before = self.entries[-2]
         was_settled = isinstance(before.event, CoinsSettled)
@@ -1811,10 +2030,12 @@ class Auditor:
             self._market_of_tranche(event),
         )
         self.census["deleveraged cross"] += self._is_cross(other)
-        assert other == tranche.queue[number - 1], "not the next in rank"
+        next_up, size = tranche.queue[number - 1]
+        assert other == next_up, "not the next in rank"
         held = self._units[event.market_id][other]
         room = self._room_in(event.market_id, other, tranche.mark)
-        size = min(tranche.left, room)
+        assert size <= tranche.left
+        self.census["deleveraged to a cap"] += size < min(room, tranche.left)
         if self._markets[event.market_id].contract == "inverse":
             units = self._closing(tranche, event.market_id, size)
             tranche.units -= units
@@ -1830,6 +2051,41 @@ class Auditor:
         self._trade(bucket, other, event)
 
     # The last layers ------------------------------------------------------------------------------
+
+    def _stakes(self, market: int, bucket: int) -> list[tuple[int, int, int, int]]:
+        """Return (mitigation, staker, basis, amount) of all that a hole takes of stakes."""
+        rows, owed = [], max(-self._cash[bucket], 0)
+        for number, spec in enumerate(self._mitigations):
+            if isinstance(spec, Staking) and spec.market in ("", self._markets[market].name):
+                share = Fraction(spec.max_share_e6, 10**6)
+                most = {s: self._cash[s] * share // 1 for s in self._purses[number]}
+                most = {staker: part for staker, part in most.items() if part}
+                for staker, part in _split(min(owed, sum(most.values())), most).items():
+                    owed -= part
+                    rows.append((number, staker, most[staker], part))
+        return [row for row in rows if row[3]]
+
+    def _stake_slashed(self, entry: Entry, event: StakeSlashed) -> None:
+        bucket, market = event.bucket_id, self._market_of_tranche(event)
+        if self._shares is None:
+            assert self._slice_of(bucket) == event.tranche_seq
+            assert not self._legs(bucket)
+            self._hole_is_the_funds_first(event)
+            self._shares = event.tranche_seq, StakeSlashed, self._stakes(market, bucket)
+            self.census["slashed for a hole"] += 1
+            whole = sum(amount for *_, amount in self._shares[2])
+            self.census["slashed in part of a hole"] += whole < -self._cash[bucket]
+        assert entry.cause_seq == event.tranche_seq == self._shares[0]
+        right = self._shares[2].pop(0)
+        assert (event.mitigation_id, event.staker_id, event.basis_uusd, event.amount_uusd) == right
+        assert event.amount_uusd <= event.basis_uusd
+        self._pay(event.staker_id, bucket, event.amount_uusd)
+        assert event.balance_uusd == self._cash[event.staker_id] >= 0
+
+    def _stakes_are_gone(self, event: Any) -> None:
+        """Check that stakes have paid what they can before the layers that follow."""
+        if not isinstance(self.entries[-2].event, StakeSlashed):
+            assert not self._stakes(self._market_of_tranche(event), event.bucket_id)
 
     def _profit_cut(self, entry: Entry, event: ProfitCut) -> None:
         self._expect_share(entry, event, self._cuts)
@@ -1853,7 +2109,9 @@ class Auditor:
             _, tranche = self._tranches[event.tranche_seq]
             assert self._open[bucket].tranche is tranche
             assert not self._legs(bucket)
-            assert self._cash[FUND] == 0, "others pay while the fund has money"
+            self._hole_is_the_funds_first(event)
+            if isinstance(event, ProfitCut) or not isinstance(self.entries[-2].event, ProfitCut):
+                self._stakes_are_gone(event)
             self._shares = event.tranche_seq, type(event), work_out(event.market_id, bucket)
             self.census[f"{event.TAG}: {self._mode_of(event)}"] += 1
         assert entry.cause_seq == event.tranche_seq
@@ -1998,8 +2256,10 @@ class Auditor:
         assert entry.cause_seq == event.tranche_seq
         assert not self._legs(event.bucket_id)
         assert self._cash[event.bucket_id] == -event.amount_uusd < 0
-        assert self._cash[FUND] == 0, "bad debt while the fund has money"
+        self._hole_is_the_funds_first(event)
         before = type(self.entries[-2].event)
+        if before not in (ProfitCut, LossSocialised):
+            self._stakes_are_gone(event)
         market = self._market_of_tranche(event)
         assert before in (ProfitCut, LossSocialised) or not self._cuts(market, event.bucket_id)
         assert before is LossSocialised or not self._socialised(market, event.bucket_id)
@@ -2016,7 +2276,13 @@ class Auditor:
         if not self._legs(event.bucket_id) and self._coins[home][event.bucket_id]:
             assert self._cash[event.bucket_id] >= 0, "its coins could pay"
             self.census["coins left over"] += 1
-        assert parts == (tranche.filled, tranche.taken, tranche.deleveraged)
+        assert parts == (tranche.filled, tranche.taken + tranche.vaulted, tranche.deleveraged)
+        bucket = event.bucket_id
+        is_stopped = self._is_stale(bucket, entry.sim_time_us) or not self._is_due(
+            self._restored_margin(bucket)
+        )
+        if event.cancelled_e8 and self._venue.executor != "keepers" and not is_stopped:
+            self._no_vault_could(tranche, bucket)
         assert sum(parts) + event.cancelled_e8 == abs(tranche.order)
         liquidation.tranche = None
         liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq
@@ -2197,6 +2463,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case ProfitCut() | LossSocialised():
                 pages[event.TAG, event.bucket_id] += event.amount_uusd
                 pages[event.TAG, event.payer_id] -= event.amount_uusd
+            case StakeSlashed():
+                pages["stakes", event.bucket_id] += event.amount_uusd
+                pages["stakes", event.staker_id] -= event.amount_uusd
             case ContributionPaid():
                 pages["contributions", FUND] += event.amount_uusd
                 pages["contributions", event.backer_id] -= event.amount_uusd

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any, Final
 
 import attrs
@@ -795,6 +796,40 @@ def scaled(**overrides: Any) -> Raw:
     return changed(cross_crash(name="scaled", mitigations=mitigations), overrides)
 
 
+def vaulted(**overrides: Any) -> Raw:
+    """A crash in which a vault takes over what the book does not, and sells it on."""
+    vault = {
+        "kind": "backstop",
+        "purse_usd": 20_000,
+        "discount": Decimal("0.001"),
+        "position_limit_usd": 15_000,
+        "resale_delay": "5s",
+        "resale_parts": 3,
+        "resale_spacing": "4s",
+    }
+    return engine_cascade(mitigations=[vault], **overrides)
+
+
+def absorbed(**overrides: Any) -> Raw:
+    """Holes of a crash that a limited fund, then stakers pay for, before others do."""
+    raw = shared_losses(
+        name="absorbed",
+        venue__fund={"initial_usd": 200},
+        mitigations=[
+            {"kind": "fund_limits", "max_draw_usd": 5, "max_window_usd": 30, "span": "20s"},
+            {
+                "kind": "staking",
+                "stakers": [
+                    {"name": "whale", "purse_usd": 300},
+                    {"name": "shrimp", "purse_usd": 20},
+                ],
+                "max_share": Decimal("0.1"),
+            },
+        ],
+    )
+    return changed(raw, overrides)
+
+
 def rationed(**overrides: Any) -> Raw:
     """The crash of an engine that may put up only so much in ten seconds, cut and delayed."""
     limit = {"kind": "rate_limit", "max_usd": 20_000, "span": "10s", "least_usd": 1_000}
@@ -861,6 +896,8 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "newcomers": newcomers,
     "in_coins": in_coins,
     "scaled": scaled,
+    "absorbed": absorbed,
+    "vaulted": vaulted,
     "rationed": rationed,
     "queued": queued,
     "tripped": tripped,
@@ -870,6 +907,47 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
 
 
 # At random ----------------------------------------------------------------------------------------
+
+
+def absorbing(random: Random) -> list[Raw]:
+    """Return rows of `[[mitigations]]` that absorb losses, at random."""
+    rows = [
+        {
+            "kind": "fund_limits",
+            "name": f"limits{number}",
+            "max_draw_usd": random.choice([0, 3, 30, 999_999]),
+            "max_window_usd": random.choice([10, 100, 999_999]),
+            "span": random.choice(["1s", "20s", "10m"]),
+        }
+        for number in range(random.choice([0, 0, 1, 2]))
+    ]
+    rows += [
+        {
+            "kind": "staking",
+            "name": f"stakes{number}",
+            "stakers": [
+                {"name": f"staker{number}{place}", "purse_usd": random.choice([0, 7, 40, 900])}
+                for place in range(random.choice([1, 3]))
+            ],
+            "max_share": random.choice([1, Decimal("0.3"), Decimal("0.01")]),
+        }
+        for number in range(random.choice([0, 1, 1, 2]))
+    ]
+    rows += [
+        {
+            "kind": "backstop",
+            "name": f"vault{number}",
+            "purse_usd": random.choice([300, 5_000, 900_000]),
+            "discount": random.choice([0, Decimal("0.001"), Decimal("0.02")]),
+            "position_limit_usd": random.choice([2_000, 999_999_999]),
+            "resale_delay": random.choice(["1s", "10s"]),
+            "resale_parts": random.choice([1, 4]),
+            "resale_spacing": random.choice(["0s", "7s"]),
+        }
+        for number in range(random.choice([0, 0, 1, 2]))
+    ]
+    return rows
+
 
 _START_PRICES: Final = {"ETH": 100, "BTC": 60_000, "PEPE": Decimal("0.02")}
 _NOTIONAL_USD: Final = 100_000

@@ -555,6 +555,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "funding_paid": ("bucket_id",),
         "coins_deposited": ("bucket_id",),
         "coins_settled": ("account_id",),
+        "stake_slashed": ("staker_id", "bucket_id"),
     }
 
 

@@ -303,7 +303,7 @@ def test_the_basis_is_sorted_by_depth_and_counted_by_the_longest_entry(crash: Pa
     )
     # Facts: three fees and the knots. Fitted: what else the venue has, its engine included.
     counts = basis_counts(scenario)
-    leaves = {"fact": 3 + 1, "fitted": 3 + 2 + 6 + 3 + 5 + 1 + 7}
+    leaves = {"fact": 3 + 1, "fitted": 3 + 2 + 6 + 3 + 6 + 1 + 7}
     assert {kind: counts[kind] for kind in leaves} == leaves
     assert counts["assumed"] > 0
 

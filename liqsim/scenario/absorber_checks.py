@@ -1,0 +1,26 @@
+"""What the loader refuses in mitigations that absorb losses."""
+
+from collections.abc import Iterator
+
+from liqsim.scenario.convert import Path, Problem
+from liqsim.scenario.mitigations import Staking, purses_of
+from liqsim.scenario.model import Scenario
+from liqsim.scenario.owners import OwnerNames
+
+
+def absorber_checks(scenario: Scenario) -> Iterator[Problem]:
+    """Yield what is wrong with the owners that mitigations bring in."""
+    names, seen = OwnerNames(scenario), set()
+    rows: dict[int, int] = {}
+    for purse in purses_of(scenario.mitigations):
+        number = purse.mitigation_id
+        row = rows[number] = rows.get(number, -1) + 1
+        path: Path = ("mitigations", number)
+        if isinstance(scenario.mitigations[number], Staking):
+            path = (*path, "stakers", row)
+        refusal = names.refusal(purse.name, purse.kind)
+        if not refusal and purse.name.casefold() in seen:
+            refusal = "must not be the name of another owner that a mitigation brings in"
+        if refusal:
+            yield (*path, "name"), refusal
+        seen.add(purse.name.casefold())

@@ -110,7 +110,10 @@ def scenario_from_dict(
     if problems := [*file_problems, *cross_checks(scenario, tree)]:
         refusal = InputFileError if file_problems else ScenarioError
         raise refusal(_lines(source, problems, raw, tree))
-    return attrs.evolve(scenario, resolved_toml=dump(tree))
+    # What is switched off is not part of the run: its log is that of a run without it.
+    tree["mitigations"] = [row for row in tree["mitigations"] if row["on"]]
+    mitigations = tuple(spec for spec in scenario.mitigations if spec.is_on)
+    return attrs.evolve(scenario, mitigations=mitigations, resolved_toml=dump(tree))
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 
-from liqsim.scenario.fields import choice, count, duration, ratio, text, usd
+from liqsim.scenario.fields import choice, count, duration, flag, ratio, text, usd
 
 
 @attrs.frozen
@@ -16,10 +16,12 @@ class Mitigation:
     Attributes:
         name: Its name, which differs from that of any other; empty stands for its kind.
         market: The market where it acts; empty for all of them.
+        is_on: Whether it is there at all: a row that is off is left out when the scenario is read.
     """
 
     name: str = text("name", default="")
     market: str = text("market", default="")
+    is_on: bool = flag("on", default=True)
 
     @property
     def label(self) -> str:

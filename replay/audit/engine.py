@@ -21,7 +21,9 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
         if liquidation.open_tranche >= 0 or entry.sim_time_us < liquidation.earliest_us:
             continue
         bucket = liquidation.trigger.bucket_id
-        if book.is_stale(bucket, entry.sim_time_us):
+        waiting = book.pacing.grants.get(bucket)
+        is_paced = waiting is not None and waiting.at_us > entry.sim_time_us
+        if is_paced or book.is_stale(bucket, entry.sim_time_us):
             continue
         if not book.is_restored(bucket):
             message = f"liquidation {seq} was triggered earlier, and still waits"

@@ -41,7 +41,7 @@ def served(spec: RateLimit, *asks: Ask) -> list[tuple[float, int]]:
     return found
 
 
-ROLLING = RateLimit("", "", 100 * USD, 10 * S, "rolling", 20 * USD)
+ROLLING = RateLimit("", "", True, 100 * USD, 10 * S, "rolling", 20 * USD)
 
 
 def test_a_rolling_span_has_room_again_when_its_oldest_slice_leaves_it() -> None:

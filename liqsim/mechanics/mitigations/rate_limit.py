@@ -19,7 +19,7 @@ def used_uusd(spec: RateLimit, bookings: Sequence[Booking], at_us: int) -> int:
     """
     Return what is booked in the span that *at_us* falls in, of *bookings* at or before it.
 
-    >>> rolling = RateLimit("", "", 100, 10, "rolling", 0)
+    >>> rolling = RateLimit("", "", True, 100, 10, "rolling", 0)
     >>> used_uusd(rolling, [(3, 40), (9, 50)], 12), used_uusd(rolling, [(3, 40), (9, 50)], 13)
     (90, 50)
     """
@@ -35,7 +35,7 @@ def earliest(
     """
     Return when a slice worth *value_uusd* may be put up, and what it may then be worth.
 
-    >>> fixed = RateLimit("", "", 100, 10, "fixed", 30)
+    >>> fixed = RateLimit("", "", True, 100, 10, "fixed", 30)
     >>> earliest(fixed, [(3, 60)], 4, 50), earliest(fixed, [(3, 80)], 4, 50)
     ((4, 40), (10, 50))
     """

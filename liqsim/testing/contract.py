@@ -1,0 +1,239 @@
+"""
+What every mitigation promises, as tests that a subclass inherits.
+
+    class TestMine(MitigationContract):
+        mitigation = {"kind": "rate_limit", "max_usd": 20_000, "span": "10s"}
+        inert = {"kind": "rate_limit", "max_usd": 10**11}
+
+Each test draws crashes (`liqsim.testing.scenarios`), runs them to a log with the mitigation and, if
+that is the question, without it, and asks the log. What is asked shares no code with what decided:
+it reads events, and `liqsim verify`.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from liqsim.api import run_to_log
+from liqsim.events import DecisionRecorded, Entry, Event, LiquidationUnresolved, MarketExtremes
+from liqsim.journal import Columns, Record
+from liqsim.runner import Simulation, prepare
+from liqsim.scenario import Scenario, scenario_from_dict
+from liqsim.testing.strategies import CRASH_S, END_S, Fault, Tables, at, faults, scenarios
+from replay.log import Log
+
+_S: Final = 1_000_000
+_SCALED: Final = "_usd"
+
+
+class MitigationContract:
+    """
+    The tests of one mitigation.
+
+    Attributes:
+        mitigation: Its row in `[[mitigations]]`, with parameters that bind in the crashes drawn.
+        inert: A row of it that never binds.
+        executor: Who executes: `engine` or `keepers`.
+        runs: How many crashes each test draws.
+        least_decisions: How many decisions all crashes of `test_1…` must lead to together: fewer,
+            and the other tests say little.
+        is_scale_free: Whether it does the same where every size, depth, fund, capital, cap and cost
+            is a multiple.
+        resolves: Whether, once all is calm, whoever is due is settled before the end; a cap so low
+            that minutes do not suffice does not.
+    """
+
+    mitigation: ClassVar[Mapping[str, Any]]
+    inert: ClassVar[Mapping[str, Any]]
+    executor: ClassVar[str] = "engine"
+    runs: ClassVar[int] = 5
+    least_decisions: ClassVar[int] = 5
+    is_scale_free: ClassVar[bool] = True
+    resolves: ClassVar[bool] = True
+
+    def test_1_the_log_of_every_run_is_clean(self) -> None:
+        """Money and positions are conserved, rules kept, decisions recompute: `verify` says so."""
+        census: Counter[str] = Counter()
+
+        def is_clean(tables: Tables, fault: Fault) -> None:
+            fault(tables)
+            with self._log(tables, self.mitigation) as log:
+                assert log.verify() == []
+                census.update(type(entry.event).__name__ for entry in log.entries())
+
+        self._for_all(is_clean, faults())
+
+        assert census["LiquidationTriggered"] >= 10 * self.runs, census
+        assert census[DecisionRecorded.__name__] >= self.least_decisions, census
+
+    def test_2_off_is_absent(self) -> None:
+        """Switched off, it leaves the very events of a run without it."""
+
+        def is_absent(tables: Tables) -> None:
+            off = {**self.mitigation, "on": False}
+            assert self._events(tables, off) == self._events(tables)
+
+        self._for_all(is_absent)
+
+    def test_2_inert_is_absent(self) -> None:
+        """With parameters that never bind, it leaves the very events of a run without it."""
+
+        def is_absent(tables: Tables) -> None:
+            assert self._events(tables, self.inert) == self._events(tables)
+
+        self._for_all(is_absent)
+
+    def test_3_nothing_looks_ahead(self) -> None:
+        """What comes later on the paths changes nothing before it."""
+        told = Counter[str]()
+
+        def nothing_before_changes(tables: Tables, second: int) -> None:
+            one = self._events(tables, self.mitigation)
+            other = self._events(_bent(tables, second), self.mitigation)
+            before = [entry for entry in one if entry.sim_time_us < second * _S]
+            assert before == [entry for entry in other if entry.sim_time_us < second * _S]
+            told["decisions before"] += any(isinstance(e.event, DecisionRecorded) for e in before)
+            told["differ"] += one != other
+
+        self._for_all(nothing_before_changes, st.sampled_from((60, 90, CRASH_S)))
+
+        assert told["differ"] >= self.runs // 2, "the later paths hardly differ"
+
+    def test_11_what_is_due_is_settled_once_all_is_calm(self) -> None:
+        """With an executor, depth, fresh prices and time, nobody is left due."""
+        if not self.resolves:
+            return
+
+        def nobody_is_left(tables: Tables) -> None:
+            events = (entry.event for entry in self._events(tables, self.mitigation))
+            assert not [event for event in events if isinstance(event, LiquidationUnresolved)]
+
+        self._for_all(nobody_is_left)
+
+    def test_13_k_times_as_large_is_the_same_story(self) -> None:
+        """Every size, depth, fund, capital, cap, tier and cost times 4: the same events."""
+        if not self.is_scale_free:
+            return
+
+        def is_the_same(tables: Tables) -> None:
+            one = _story(self._events(tables, self.mitigation))
+            tables["mitigations"] = [dict(self.mitigation)]
+            assert _story(self._events(_scaled(tables, 4))) == one
+
+        self._for_all(is_the_same)
+
+    def test_15_without_impact_no_price_changes(self) -> None:
+        """With zero impact the market price is the reference, with the mitigation or without."""
+
+        def prices_are_the_reference(tables: Tables) -> None:
+            events = [entry.event for entry in self._events(tables, self.mitigation)]
+            extremes = [event for event in events if isinstance(event, MarketExtremes)]
+            assert len(extremes) == len(tables["markets"])
+            for event in extremes:
+                assert event.lowest_market_e8 == event.lowest_reference_e8
+                assert event.highest_market_e8 == event.highest_reference_e8
+
+        self._for_all(prices_are_the_reference, has_impact=False)
+
+    # How it is asked --------------------------------------------------------------------------
+
+    def _for_all(
+        self,
+        check: Callable[..., None],
+        *others: st.SearchStrategy[Any],
+        has_impact: bool = True,
+    ) -> None:
+        """Have *check* asked of drawn tables, and of what *others* draw."""
+
+        @settings(
+            max_examples=self.runs,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],  # To shrink a crash takes minutes.
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(scenarios(self.executor, has_impact=has_impact), st.tuples(*others))
+        def asked(tables: Tables, drawn: tuple[Any, ...]) -> None:
+            check(tables, *drawn)
+
+        asked()
+
+    def _events(self, tables: Tables, *rows: Mapping[str, Any]) -> list[Entry]:
+        """Return the events of *tables* with mitigations."""
+        told = _Told()
+        Simulation(prepare(_loaded(tables, rows)), told).run()
+        return told.entries
+
+    @contextmanager
+    def _log(self, tables: Tables, *rows: Mapping[str, Any]) -> Iterator[Log]:
+        """Run *tables* with mitigations, and open the log."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "run.duckdb"
+            run_to_log(_loaded(tables, rows), path)
+            with Log(path) as log:
+                yield log
+
+
+class _Told:
+    """A sink that keeps events in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def recorder_of(self, _cls: type[Event]) -> Record:
+        return lambda *entry: self.entries.append(Entry(*entry))
+
+    def record_many(
+        self, cls: type[Event], first_seq: int, sim_time_us: int, cause_seq: int, columns: Columns
+    ) -> None:
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        for seq, row in enumerate(rows, start=first_seq):
+            event = cls(**dict(zip(columns, row, strict=True)))
+            self.entries.append(Entry(seq, sim_time_us, cause_seq, event))
+
+
+def _loaded(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> Scenario:
+    together = [*tables.get("mitigations", []), *map(dict, rows)]
+    return scenario_from_dict(
+        deepcopy(tables) | {"mitigations": together}, source="drawn", folder=Path()
+    )
+
+
+def _bent(tables: Tables, second: int) -> Tables:
+    """Return *tables* whose paths are the same until *second*, and fall by a fifth after it."""
+    bent = deepcopy(tables)
+    for market in bent["markets"].values():
+        shocks = [{"at": at(second), "fraction": Decimal("-0.2"), "over": "10s"}]
+        market["shocks"] = shocks
+    assert second < END_S
+    return bent
+
+
+def _story(entries: list[Entry]) -> list[tuple[int, str, int]]:
+    """Return when what happened to whom, without how much."""
+    return [
+        (entry.sim_time_us, type(entry.event).__name__, getattr(entry.event, "bucket_id", -1))
+        for entry in entries
+    ]
+
+
+def _scaled(node: Any, k: int, key: str = "") -> Any:
+    """Return tables in which every amount of USD and of units is *k* times as large."""
+    if isinstance(node, dict):
+        return {name: _scaled(value, k, name) for name, value in node.items()}
+    if isinstance(node, list):
+        if key in ("maintenance", "initial", "maintenance_usd", "initial_usd"):
+            return [[start * k, rate] for start, rate in node]
+        if key in ("asks", "bids"):
+            return [[offset, units * k] for offset, units in node]
+        return [_scaled(value, k, key) for value in node]
+    return node * k if key.endswith(_SCALED) else node

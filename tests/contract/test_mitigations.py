@@ -79,3 +79,33 @@ class TestBackstop(MitigationContract):
     mitigation = {"kind": "backstop", "purse_usd": 200_000, "resale_delay": "5s"}
     inert = {"kind": "backstop", "purse_usd": 0}
     least_decisions = 0  # So is a takeover.
+
+
+class TestSlicesByDepth(MitigationContract):
+    mitigation = {"kind": "slices", "law": "depth_share", "least_usd": 1_000, "interval": "2s"}
+    inert = {"kind": "slices", "law": "depth_share", "least_usd": 10**11, "interval": "0s"}
+    runs = 3
+
+
+class TestSlicesOfASchedule(MitigationContract):
+    mitigation = {
+        "kind": "slices", "law": "obizhaeva_wang", "parts": 4, "least_usd": 1_000, "interval": "2s",
+    }  # fmt: skip
+    inert = {"kind": "slices", "law": "obizhaeva_wang", "least_usd": 10**11, "interval": "0s"}
+    executor = "keepers"
+    runs = 3
+
+
+class TestDelays(MitigationContract):
+    mitigation = {"kind": "delays", "per_million": "1m", "max": "8s"}
+    inert = {"kind": "delays", "per_million": "0s"}
+    runs = 3
+    is_scale_free = False  # It says how long per million.
+
+
+class TestSlippageCap(MitigationContract):
+    mitigation = {
+        "kind": "slippage_cap", "max_slippage": Decimal("0.001"), "least_usd": 100, "retry": "2s",
+    }  # fmt: skip
+    inert = {"kind": "slippage_cap", "max_slippage": 10}
+    runs = 3

@@ -959,6 +959,7 @@ ROWS: Final[dict[str, Row]] = {
         f"mitigations.[]:slices.{key}": (partial(sliced, law), f"mitigations.0.{key}", one, other)
         for law, key, one, other in (
             ("fixed", "law", "fixed", "time_weighted"),
+            ("time_weighted", "on", True, False),
             ("fixed", "interval", "3s", "6s"),
             ("time_weighted", "least_usd", 1, 3_000),
             ("fixed", "amount_usd", 1_000, 2_000),
@@ -978,6 +979,7 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for key, one, other in (
+            ("on", True, False),
             ("window", "5s", "5m"),
             ("per_million", "10m", "1h"),
             ("max", "5s", "1m"),
@@ -986,6 +988,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:slippage_cap.{key}": (capped, f"mitigations.0.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("max_slippage", Decimal("0.0005"), Decimal("0.001")),
             ("least_usd", 10, 3_000),
             ("retry", "2s", "9s"),

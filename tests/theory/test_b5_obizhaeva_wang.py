@@ -95,7 +95,7 @@ def test_b5_slices_of_a_venue_that_knows_its_book_are_the_schedule(tmp_path: Pat
         "parts": SLICES + 1,
         "half_life": f"{math.log(2) / per_second:.6f}s",
     }
-    cost_of(sliced(law, 420, 1_000, 1_000, per_second), log)
+    cost_of(sliced(law, 500, 1_000, 1_000, per_second), log)
 
     end, *middle, last = shares_of(log)
     assert len(middle) == SLICES - 1

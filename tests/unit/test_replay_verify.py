@@ -875,6 +875,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked.add("coins")  # Nobody has any in the stories: test_audit_of_coins.py.
     provoked |= {code for _, _, codes in WRONG_TRADERS.values() for code in codes}
     provoked.add("purged_reference")  # It takes a purged run: tests/cli/test_baseline.py.
+    provoked.add("decision")  # It takes a mitigation: test_audit_of_wrong_judges.py.
 
     assert set(CODES) == provoked
 

@@ -8,7 +8,7 @@ def pause_us(spec: Delays, forced_uusd: int) -> int:
     """
     Return the pause after *forced_uusd* of forced flow, rounded up, never above the longest.
 
-    >>> spec = Delays("", "", 300_000_000, 2_000_000, 60_000_000)
+    >>> spec = Delays("", "", True, 300_000_000, 2_000_000, 60_000_000)
     >>> pause_us(spec, 1_500_000 * 10**6), pause_us(spec, 10**15)
     (3000000, 60000000)
     """

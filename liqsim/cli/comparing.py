@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from liqsim.api import scenario_file
+from liqsim.api import load_scenario, scenario_file
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, NoBar
 from liqsim.cli.outcome_table import IMPLAUSIBLE
@@ -45,8 +45,8 @@ def compare(
             "--with",
             metavar="VARIANT",
             help=(
-                "none, or settings KEY=VALUE parted by commas, behind 'LABEL: ' if you like; the "
-                "others are held against the first."
+                "Parted by commas, behind 'LABEL: ' if you like: none, as_is, generation_1 to _3, "
+                "kinds of mitigations, settings KEY=VALUE. Others are held against the first."
             ),
             show_default=False,
         ),
@@ -111,6 +111,8 @@ def compare(
         raise StudyError(message)
     read = read_variants(variants or ())
     with scenario_file(scenario_name) as file:
+        base = load_scenario(file, overrides=overrides or (), seed=seed)
+        read = tuple(variant.resolved(base) for variant in read)
         study = Study(
             file, tuple(overrides or ()), read, seeds_of(seeds, seed), keep, with_owners=True
         )

@@ -7,9 +7,8 @@ from typing import Final
 import attrs
 
 from liqsim.errors import StudyError
-
-NONE: Final = "none"
-"""The variant that changes nothing."""
+from liqsim.scenario import Scenario
+from liqsim.study.presets import NONE, WORDS, settings_of
 
 _LABEL: Final = re.compile(r"([^=:\[\]{}\"']+):\s+(.*)", re.DOTALL)
 _OPENING: Final = "[{"
@@ -24,33 +23,46 @@ class Variant:
     Attributes:
         name: Its name in tables.
         settings: `table.key=value`, in the order in which they are set.
+        words: What stands for further settings, which depend on the scenario; they come first.
     """
 
     name: str
     settings: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    def resolved(self, scenario: Scenario) -> "Variant":
+        """Return the variant of *scenario* without words, by what they stand for in it."""
+        return Variant(self.name, (*settings_of(self.words, scenario), *self.settings))
 
 
 def read_variant(text: str) -> Variant:
     """
-    Return the variant that *text* names: `none`, or settings parted by commas, behind a label.
+    Return the variant that *text* names: words or settings parted by commas, behind a label.
+
+    Words are `none`, `as_is`, generations and kinds of mitigations: see `liqsim.study.presets`.
 
     >>> read_variant("venue.tranches.share=0.2, venue.fund.initial_usd=0").settings
     ('venue.tranches.share=0.2', 'venue.fund.initial_usd=0')
     >>> read_variant("slow: venue.tranches.spacing=1m")
-    Variant(name='slow', settings=('venue.tranches.spacing=1m',))
+    Variant(name='slow', settings=('venue.tranches.spacing=1m',), words=())
+    >>> read_variant("breaker, backstop").words
+    ('breaker', 'backstop')
 
     Raises:
-        StudyError: A part is neither `none` nor a setting.
+        StudyError: A part is neither a word nor a setting.
     """
     match = _LABEL.fullmatch(text.strip())
     label, body = (match[1].strip(), match[2]) if match else (text.strip(), text)
     parts = [part.strip() for part in parts_of(body)]
-    settings = tuple(part for part in parts if part != NONE)
-    for part in settings:
-        if "=" not in part:
-            message = f"--with {text!r}: {part!r} must be {NONE} or have the form table.key=value"
+    words = tuple(part for part in parts if "=" not in part)
+    for word in words:
+        if word not in WORDS:
+            known = ", ".join(WORDS)
+            message = (
+                f"--with {text!r}: {word!r} must have the form table.key=value or be one of {known}"
+            )
             raise StudyError(message)
-    return Variant(label, settings)
+    return Variant(label, tuple(part for part in parts if "=" in part), words)
 
 
 def read_variants(texts: Sequence[str]) -> tuple[Variant, ...]:

@@ -24,7 +24,7 @@ from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
 from replay.audit.graces import graces_of
-from replay.audit.judges import JUDGES
+from replay.audit.judges import is_judge
 from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
 from replay.audit.money import Money
@@ -145,7 +145,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             if o.kind == "bucket" and o.cohort is not None and o.cohort in terms.traders
         },
         arriving=arriving(owners, terms.traders, findings),
-        pacing=pacing_of(terms.mitigations, JUDGES),
+        pacing=pacing_of(terms.mitigations, is_judge),
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
         watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),

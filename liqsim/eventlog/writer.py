@@ -20,6 +20,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from liqsim.errors import BoundError, LogError, ResumeError
 from liqsim.eventlog.schema import statements
@@ -434,14 +435,19 @@ class _Buffer:
 
 
 def _arrow_column(spec: Column, column: npt.NDArray[np.int64], start_us: int) -> pa.Array:
+    values = _arrow_values(spec, column, start_us)
+    if not spec.is_optional:
+        return values
+    return pc.if_else(pa.array(column != NO_CAUSE), values, pa.scalar(None, values.type))
+
+
+def _arrow_values(spec: Column, column: npt.NDArray[np.int64], start_us: int) -> pa.Array:
     if spec.scale is not None:
         return decimal_column(column, spec.scale)
     if spec.members is not None:
         return pa.DictionaryArray.from_arrays(column.astype(np.int8), list(spec.members))
     if spec.is_instant:
         return pa.array(column + start_us).cast(pa.timestamp("us"))
-    if spec.is_optional:
-        return pa.array(column, mask=column == NO_CAUSE)
     return pa.array(column)
 
 

@@ -1,11 +1,13 @@
 """Mitigations that judge the instant at which a slice is put up."""
 
 from functools import partial
-from typing import Final
+from typing import Final, cast
+
+import attrs
 
 from liqsim.mechanics.liquidity import Fill, displaced_price_e8
 from liqsim.mechanics.mitigations.delays import pause_us
-from liqsim.mechanics.mitigations.pacing import Ask, Judge, Verdict
+from liqsim.mechanics.mitigations.pacing import Ask, Judge, OwnJudge, Verdict
 from liqsim.mechanics.mitigations.slices import Seen, size_e8
 from liqsim.mechanics.mitigations.slippage import (
     Quote,
@@ -14,10 +16,14 @@ from liqsim.mechanics.mitigations.slippage import (
 )
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.processes.flows import Flows
-from liqsim.scenario.mitigations import Delays, Mitigation, Slices, SlippageCap
+from liqsim.scenario.mitigations import OTHERS, Delays, Mitigation, Slices, SlippageCap
 
-JUDGED: Final = (Slices, Delays, SlippageCap)
-"""The kinds of which `judge_of` makes a judge."""
+_JUDGED: Final = (Slices, Delays, SlippageCap)
+
+
+def is_judge(spec: Mitigation) -> bool:
+    """Return whether `judge_of` makes a judge of a mitigation."""
+    return isinstance(spec, _JUDGED) or type(spec) in OTHERS.values()
 
 
 def judge_of(spec: Mitigation, context: Context, flows: Flows) -> Judge | None:
@@ -29,8 +35,52 @@ def judge_of(spec: Mitigation, context: Context, flows: Flows) -> Judge | None:
             return Delayer(spec, flows)
         case SlippageCap():
             return SlippageCapper(spec, context)
+        case _ if is_judge(spec):
+            return Foreign(cast("OwnJudge", spec), context, flows)
         case _:
             return None
+
+
+class Foreign:
+    """
+    A third party's mitigation, and what it sees.
+
+    Args:
+        spec: Its parameters.
+        context: The run.
+        flows: What the venue has seen.
+    """
+
+    def __init__(self, spec: OwnJudge, context: Context, flows: Flows) -> None:
+        self._spec = spec
+        self._context = context
+        self._flows = flows
+
+    def judge(self, ask: Ask) -> Verdict:
+        """Return what it says."""
+        return self._spec.judge(ask, _Sight(ask, self._context, self._flows))
+
+
+@attrs.frozen
+class _Sight:
+    """What there is to be seen at an ask."""
+
+    _ask: Ask
+    _context: Context
+    _flows: Flows
+
+    def depth_e8(self, distance_e6: int) -> int:
+        quote, price = _book(self._context, self._ask)
+        return within_distance_e8(quote, price, distance_e6, is_sale=self._ask.is_long)
+
+    def forced_uusd(self, window_us: int) -> int:
+        return self._flows.forced_uusd(self._ask.market_id, self._ask.now_us - window_us)
+
+    def traded_uusd(self, window_us: int) -> int:
+        return self._flows.traded_uusd(self._ask.market_id, self._ask.now_us - window_us)
+
+    def since_us(self) -> int:
+        return self._flows.since_us(self._ask.bucket_id)
 
 
 class Slicer:

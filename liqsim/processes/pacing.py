@@ -11,7 +11,7 @@ from liqsim.mechanics.mitigations.rate_limit import RateLimiter
 from liqsim.mechanics.tranches import units_within_e8
 from liqsim.processes.context import Context
 from liqsim.processes.flows import Flows
-from liqsim.processes.judges import JUDGED, judge_of
+from liqsim.processes.judges import is_judge, judge_of
 from liqsim.scenario.mitigations import RateLimit
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Pacing:
             if isinstance(spec, RateLimit)
         ]
         self._judges: list[_Rule[Judge]] = []
-        if any(isinstance(spec, JUDGED) for _, _, spec in rows):
+        if any(is_judge(spec) for _, _, spec in rows):
             flows = Flows(context)
             judges = ((*row, judge_of(row[-1], context, flows)) for row in rows)
             self._judges += [

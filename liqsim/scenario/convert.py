@@ -23,6 +23,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from liqsim.scenario.fields import REQUIRED, Form, Scalar, key_of, name_of
+from liqsim.scenario.mitigations import OTHERS, Mitigation, kind_of
 from liqsim.scenario.model import KINDS, Scenario
 from liqsim.scenario.toml import dotted
 from liqsim.scenario.values import expected, read_value, write_value
@@ -153,7 +154,8 @@ def _class_writer(converter: Converter, cls: type, start_us: int) -> Callable[[A
     unstructure: Callable[[Any], dict[str, Any]] = make_dict_unstructure_fn(
         cls, converter, **overrides
     )
-    kind = {"kind": KINDS[cls]} if cls in KINDS else {}
+    word = kind_of(cls) if issubclass(cls, Mitigation) else KINDS.get(cls)
+    kind = {} if word is None else {"kind": word}
 
     def write_table(value: Any) -> dict[str, Any]:
         table = unstructure(value)
@@ -219,14 +221,16 @@ def _attribute_writer(
 def _table_reader(converter: Converter, annotation: Any) -> _Read:
     """Return the reader of one table: of a class, or of one of several by its `kind`."""
     classes = [cls for cls in get_args(annotation) or (annotation,) if cls is not NoneType]
-    by_kind = {KINDS[cls]: cls for cls in classes if cls in KINDS}
-    kind = Scalar("kind", Form.CHOICE, choices=tuple(by_kind))
+    own = {KINDS[cls]: cls for cls in classes if cls in KINDS}
+    is_open = any(issubclass(cls, Mitigation) for cls in classes)
 
     def read(raw: Any) -> Any:
         if raw is None:
             return None
-        if not by_kind:
+        if not own:
             return converter.structure(raw, classes[0])
+        by_kind = own | (OTHERS if is_open else {})  # Others may have come since.
+        kind = Scalar("kind", Form.CHOICE, choices=tuple(by_kind))
         table = _table(raw)
         (word,) = _each(
             [("kind", table.get("kind"))], lambda word: read_value(kind, word, start_us=0)

@@ -21,6 +21,7 @@ from liqsim.scenario.fields import Form, Scalar
 from liqsim.scenario.inputs import with_files
 from liqsim.scenario.model import Basis, Scenario
 from liqsim.scenario.overrides import apply_overrides
+from liqsim.scenario.plugins import load_plugins
 from liqsim.scenario.toml import dotted, dump, shown
 from liqsim.scenario.values import read_value
 
@@ -92,6 +93,7 @@ def scenario_from_dict(
 
     *made* are the paths of tables that overrides made: if one lacks keys, its name was wrong.
     """
+    load_plugins()
     try:
         start_us = int(read_value(_START, raw.get("start"), 0))
     except ValueError:

@@ -42,7 +42,7 @@ class Mitigation:
     @property
     def label(self) -> str:
         """Its name, if need be its kind."""
-        return self.name or MITIGATIONS[type(self)]
+        return self.name or kind_of(type(self))
 
 
 @attrs.frozen
@@ -478,6 +478,15 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     Backstop: "backstop",
 }
 """The word after `kind =` that picks a class."""
+
+OTHERS: Final[dict[str, type[Mitigation]]] = {}
+"""Kinds of third parties, by their word: see `liqsim.scenario.plugins`."""
+
+
+def kind_of(cls: type[Mitigation]) -> str:
+    """Return the word that picks a class."""
+    own = MITIGATIONS.get(cls)
+    return own or next(word for word, other in OTHERS.items() if other is cls)
 
 
 @attrs.frozen

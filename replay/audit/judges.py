@@ -35,6 +35,21 @@ def decision_of(book: Book, ask: Judging, number: int, depth_e8: int) -> Decisio
     return _LAWS[row.kind](book, ask, number, row, depth_e8)
 
 
+def check_foreign(book: Book, entry: Entry, ask: Judging, e: DecisionRecorded) -> None:
+    """Check a third party's decision for what every decision must be: on this ask, and of use."""
+    right = _decision(ask, e.mitigation_id)
+    is_delayed = e.action is Action.DELAYED
+    for what, actual, due in (
+        ("market_id", e.market_id, right.market_id),
+        ("bucket_id", e.bucket_id, right.bucket_id),
+        ("wanted_e8", e.wanted_e8, right.wanted_e8),
+    ):
+        book.expect("decision", entry, what, actual, due)
+    is_of_use = e.until_at_us > ask.now_us if is_delayed else 0 < e.size_e8 < ask.wanted_e8
+    if not is_of_use or e.action not in (Action.CUT, Action.DELAYED):
+        book.findings.add("decision", entry.seq, "it neither cuts the slice nor has it wait")
+
+
 def check_depth(book: Book, entry: Entry, ask: Judging, e: DecisionRecorded) -> None:
     """Check what a decision says of the venue's own book, where it rests on that."""
     row = book.terms.mitigations[e.mitigation_id]
@@ -58,6 +73,8 @@ def check_depth(book: Book, entry: Entry, ask: Judging, e: DecisionRecorded) -> 
 def lets_through(book: Book, ask: Judging, number: int) -> bool:
     """Return whether a mitigation may have let an ask through without a word."""
     row = book.terms.mitigations[number]
+    if is_foreign(row.kind):
+        return True
     if not _looks_at_book(row):
         return decision_of(book, ask, number, 0) is None
     wanted = ask.wanted_e8
@@ -190,4 +207,20 @@ def _fits(book: Book, ask: Judging, row: MitigationTerms, size_e8: int, lenient:
 
 _Law = Callable[[Book, Judging, int, MitigationTerms, int], DecisionRecorded | None]
 _LAWS: Final[dict[str, _Law]] = {"slices": _slices, "delays": _delays, "slippage_cap": _slippage}
-JUDGES: Final = frozenset(_LAWS)
+_NO_JUDGES: Final = frozenset(
+    {
+        "rate_limit", "breaker", "divergence_pause", "grace", "dynamic_margin",
+        "open_interest_margin", "stress_margin", "leverage_fee", "fund_limits", "staking",
+        "backstop",
+    }
+)  # fmt: skip
+
+
+def is_judge(kind: str) -> bool:
+    """Return whether a kind judges the instant; a third party's does."""
+    return kind not in _NO_JUDGES
+
+
+def is_foreign(kind: str) -> bool:
+    """Return whether a kind is a third party's, whose reasons no audit knows."""
+    return is_judge(kind) and kind not in _LAWS

@@ -1,6 +1,7 @@
 """Rate limits as an audit keeps them: what was booked under each, and what accounts wait for."""
 
 from collections import deque
+from collections.abc import Callable
 
 import attrs
 
@@ -158,10 +159,10 @@ class Pacing:
                     limit.booked.remove((grant.at_us, grant.booked_uusd))
 
 
-def pacing_of(rows: tuple[MitigationTerms, ...], judges: frozenset[str]) -> Pacing:
-    """Return the mitigations of a run that pace, of which *judges* judge the instant."""
+def pacing_of(rows: tuple[MitigationTerms, ...], is_judge: Callable[[str], bool]) -> Pacing:
+    """Return the mitigations of a run that pace; *is_judge* says which kinds judge the instant."""
     return Pacing(
-        judges=[(n, row.market_id) for n, row in enumerate(rows) if row.kind in judges],
+        judges=[(n, row.market_id) for n, row in enumerate(rows) if is_judge(row.kind)],
         limits=[
             Limit(
                 number,

@@ -6,12 +6,10 @@ from typing import Final
 from liqsim.events import DecisionRecorded, Entry
 from replay.audit import grace, halts, pacing, scalings
 from replay.audit.book import Book
+from replay.audit.judges import is_judge
 
 _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = {
     "rate_limit": pacing.decision_recorded,
-    "slices": pacing.decision_recorded,
-    "delays": pacing.decision_recorded,
-    "slippage_cap": pacing.decision_recorded,
     "breaker": halts.decision_recorded,
     "divergence_pause": halts.decision_recorded,
     "grace": grace.decision_recorded,
@@ -33,6 +31,8 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     kind = rows[e.mitigation_id].kind
     if kind in _CHECKS:
         _CHECKS[kind](book, entry, e)
+    elif is_judge(kind):
+        pacing.decision_recorded(book, entry, e)
     elif kind != _HELD_LATER:
         message = f"mitigation {e.mitigation_id} decides nothing"
         book.findings.add("decision", entry.seq, message)

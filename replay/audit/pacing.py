@@ -13,7 +13,13 @@ import attrs
 from liqsim.events import Action, DecisionRecorded, Entry, TrancheStarted
 from liqsim.events.mitigation import NOT_OBSERVED
 from replay.audit.book import Book
-from replay.audit.judges import check_depth, decision_of, lets_through
+from replay.audit.judges import (
+    check_depth,
+    check_foreign,
+    decision_of,
+    is_foreign,
+    lets_through,
+)
 from replay.audit.legs import slice_e8
 from replay.audit.limits import Grant, Judging, Limit
 
@@ -117,12 +123,15 @@ def _open(book: Book, entry: Entry, market: int, bucket: int, wanted: int) -> No
 
 def _judged(book: Book, entry: Entry, judging: Judging, number: int, e: DecisionRecorded) -> None:
     """Check one who judges the instant, and heed what it says."""
-    check_depth(book, entry, judging, e)
-    right = decision_of(book, judging, number, max(e.depth_e8, 0))
-    if right is None:
-        book.findings.add("decision", entry.seq, "nothing had to be decided")
-        return
-    _compare(book, entry, e, right)
+    if is_foreign(book.terms.mitigations[number].kind):
+        check_foreign(book, entry, judging, e)
+    else:
+        check_depth(book, entry, judging, e)
+        right = decision_of(book, judging, number, max(e.depth_e8, 0))
+        if right is None:
+            book.findings.add("decision", entry.seq, "nothing had to be decided")
+            return
+        _compare(book, entry, e, right)
     judging.until_us = max(judging.until_us, e.until_at_us)
     if e.size_e8 != NOT_OBSERVED:
         judging.size_e8 = min(judging.size_e8, e.size_e8)

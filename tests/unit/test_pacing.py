@@ -136,9 +136,14 @@ def test_the_view_tells_who_waited_for_what(tmp_path: Path) -> None:
         rows = log.sql(
             "select mitigation, kind, market, action, waits_us > 0 from decisions group by all"
         ).fetchall()
+        said = "select count(*), count(size), count(depth), count(until_at) from decisions "
+        nothing_else = log.sql(f"{said} where action = 'cut'").fetchall()
         assert log.verify() == []
 
     assert ("rate_limit", "rate_limit", "ETH", "delayed", True) in rows
+    # What was not observed is null, not a number that stands for nothing.
+    ((cuts, *others),) = nothing_else
+    assert (cuts > 0, others) == (True, [0, 0, 0])
 
 
 def test_a_decision_that_lacks_is_found_missing(tmp_path: Path) -> None:

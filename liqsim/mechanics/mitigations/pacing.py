@@ -91,6 +91,34 @@ class Judge(Protocol):
         ...
 
 
+class Sight(Protocol):
+    """What a mitigation of a third party sees when it is asked: what the venue itself can see."""
+
+    def depth_e8(self, distance_e6: int) -> int:
+        """Return the units that the book holds within a share of the market price, on that side."""
+        ...
+
+    def forced_uusd(self, window_us: int) -> int:
+        """Return what liquidations put up in the market within the window and sold."""
+        ...
+
+    def traded_uusd(self, window_us: int) -> int:
+        """Return what was traded in the market's book within the window."""
+        ...
+
+    def since_us(self) -> int:
+        """Return when the account's last slice ended, or when it was triggered."""
+        ...
+
+
+class OwnJudge(Protocol):
+    """The parameters of a third party's mitigation, which judge by themselves."""
+
+    def judge(self, ask: Ask, sight: Sight) -> Verdict:
+        """Return what of *ask* may be put up now, or when to ask again."""
+        ...
+
+
 class Pacer(Protocol):
     """
     A mitigation that says when a slice may be put up, and how large it may be then.

@@ -1,0 +1,119 @@
+"""A mitigation of a third party: registered, run, audited, and held against the contract."""
+
+from decimal import Decimal
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+import duckdb
+import pytest
+from support.scenarios import engine_cascade, events_of, load
+
+from liqsim.api import register_mitigation, run_to_log
+from liqsim.errors import ScenarioError
+from liqsim.events import Action, DecisionRecorded
+from liqsim.mechanics.mitigations.pacing import Ask, Sight, Verdict
+from liqsim.scenario.fields import duration, ratio
+from liqsim.scenario.mitigations import OTHERS, Mitigation
+from liqsim.scenario.plugins import load_plugins
+from liqsim.testing import MitigationContract
+from replay.log import Log
+from replay.verify import verify
+
+
+@attrs.frozen
+class Lull(Mitigation):
+    """Slices of at most a share of the near depth, none before a pause has passed."""
+
+    share_e6: int = ratio("share", "0", "1", low_open=True, default=Decimal("0.05"))
+    pause_us: int = duration("pause", default="3s")
+
+    def judge(self, ask: Ask, sight: Sight) -> Verdict:
+        if ask.now_us < sight.since_us() + self.pause_us:
+            return Verdict(until_us=sight.since_us() + self.pause_us)
+        depth = sight.depth_e8(10_000)
+        return Verdict(size_e8=max(depth * self.share_e6 // 10**6, 1), depth_e8=depth)
+
+
+@attrs.frozen
+class Nagging(Mitigation):
+    """Says of every slice that it may have all that it wants, and calls it a cut."""
+
+    def judge(self, ask: Ask, _sight: Sight) -> Verdict:
+        return Verdict(until_us=ask.now_us + 1, size_e8=ask.wanted_e8)
+
+
+register_mitigation("lull", Lull)
+
+ROW = {"kind": "lull", "share": Decimal("0.05"), "pause": "3s"}
+
+
+class TestLull(MitigationContract):
+    mitigation = {"kind": "lull", "share": Decimal("0.2"), "pause": "3s"}
+    inert = {"kind": "lull", "share": 1, "pause": "0s"}
+    runs = 3
+    is_scale_free = False  # Its smallest slice is one unit at every scale.
+
+    def test_2_inert_is_absent(self) -> None:
+        # A share of the depth binds in a thin book whatever it is; without a judge nothing does.
+        with patch.object(Lull, "judge", lambda *_: Verdict()):
+            super().test_2_inert_is_absent()
+
+
+def test_what_it_decides_is_recorded_and_audited(tmp_path: Path) -> None:
+    run_to_log(load(engine_cascade(mitigations=[ROW])), tmp_path / "log.duckdb")
+    with Log(tmp_path / "log.duckdb") as log:
+        rows = log.sql("select kind, action, depth > 0 from decisions group by all").fetchall()
+        assert log.verify() == []
+
+    assert set(rows) == {("lull", "delayed", None), ("lull", "cut", True)}
+
+
+def test_a_decision_that_is_of_no_use_is_found(tmp_path: Path) -> None:
+    run_to_log(load(engine_cascade(mitigations=[ROW])), tmp_path / "log.duckdb")
+    with duckdb.connect(str(tmp_path / "log.duckdb")) as connection:
+        connection.execute("update decision_recorded set size = wanted where action = 'cut'")
+
+    told = [finding.message for finding in verify(tmp_path / "log.duckdb")]
+    assert "it neither cuts the slice nor has it wait" in told
+
+
+def test_the_resolved_scenario_reads_back() -> None:
+    scenario = load(engine_cascade(mitigations=[ROW]))
+
+    assert scenario.mitigations[0].label == "lull"
+    assert 'kind = "lull"' in scenario.resolved_toml
+
+
+def test_slices_are_no_larger_than_it_says() -> None:
+    told = [e.event for e in events_of(engine_cascade(mitigations=[ROW]))]
+    cuts = [e for e in told if isinstance(e, DecisionRecorded) and e.action is Action.CUT]
+
+    assert len(cuts) > 10
+    assert all(cut.size_e8 == max(cut.depth_e8 // 20, 1) for cut in cuts)
+
+
+def test_a_kind_belongs_to_one_class() -> None:
+    register_mitigation("lull", Lull)
+    for kind in ("lull", "breaker"):
+        with pytest.raises(ValueError, match="another mitigation"):
+            register_mitigation(kind, Nagging)
+
+
+def test_entry_points_are_found() -> None:
+    point = EntryPoint("nagging", f"{__name__}:Nagging", "liqsim.mitigations")
+    row: dict[str, Any] = {"kind": "nagging"}
+    with pytest.raises(ScenarioError, match="nagging"):
+        load(engine_cascade(mitigations=[row]))
+    try:
+        with (
+            patch("liqsim.scenario.plugins.entry_points", lambda group: [point]),
+            patch.object(EntryPoint, "load", lambda _: Nagging),
+        ):
+            load_plugins.cache_clear()
+            assert load(engine_cascade(mitigations=[row])).mitigations[0].label == "nagging"
+    finally:
+        OTHERS.pop("nagging", None)
+        load_plugins.cache_clear()

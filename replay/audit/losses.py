@@ -155,8 +155,8 @@ def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
         return
     rooms = {payer: room(book, payer) for payer in _standing(book, hole)}
     basis = {}
-    for payer, room in sorted(rooms.items()):
-        if room > 0:
+    for payer, most in sorted(rooms.items()):
+        if most > 0:
             value = book.position(hole.market_id, payer) * mark
             is_equity = terms.socialise == "equity"
             backing = book.equity_behind(hole.market_id, payer, mark)

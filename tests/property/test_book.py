@@ -412,7 +412,7 @@ def test_sweeping_a_book_in_parts_and_back_at_once_does_not_pay(shape, side):
 def test_a_fill_keeps_to_depth_limit_and_side():
     seen = Counter()
 
-    @cases(1_000)
+    @cases(2_000)
     @given(st.data())
     def check(data):
         shape = data.draw(shapes)

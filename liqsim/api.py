@@ -13,7 +13,6 @@ from liqsim.runner import (
     run_to_log,
 )
 from liqsim.scenario import Scenario, load_scenario, scenario_from_toml
-from liqsim.scenario.plugins import register_mitigation
 from liqsim.scenario.shipped import scenario_file, shipped
 from liqsim.scenario.twin import twin_of
 
@@ -29,7 +28,6 @@ __all__ = [
     "load_scenario",
     "logged_references",
     "read_baseline",
-    "register_mitigation",
     "run_to_log",
     "scenario_file",
     "scenario_from_toml",

@@ -32,6 +32,8 @@ from replay.log import Log
 
 _S: Final = 1_000_000
 _SCALED: Final = "_usd"
+_DUST_UUSD: Final = 1_000
+"""Payments of less, in 1e-6 USD, are what rounding leaves: they do not scale."""
 
 
 class MitigationContract:
@@ -219,10 +221,11 @@ def _bent(tables: Tables, second: int) -> Tables:
 
 
 def _story(entries: list[Entry]) -> list[tuple[int, str, int]]:
-    """Return when what happened to whom, without how much."""
+    """Return when what happened to whom, without how much, and without what rounding leaves."""
     return [
         (entry.sim_time_us, type(entry.event).__name__, getattr(entry.event, "bucket_id", -1))
         for entry in entries
+        if not 0 <= getattr(entry.event, "amount_uusd", -1) < _DUST_UUSD
     ]
 
 

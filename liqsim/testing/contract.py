@@ -128,7 +128,7 @@ class MitigationContract:
         def is_the_same(tables: Tables) -> None:
             one = _story(self._events(tables, self.mitigation))
             tables["mitigations"] = [dict(self.mitigation)]
-            assert _story(self._events(_scaled(tables, 4))) == one
+            assert _story(self._events(_scaled(tables, 4)), 4) == one
 
         self._for_all(is_the_same)
 
@@ -220,12 +220,12 @@ def _bent(tables: Tables, second: int) -> Tables:
     return bent
 
 
-def _story(entries: list[Entry]) -> list[tuple[int, str, int]]:
+def _story(entries: list[Entry], k: int = 1) -> list[tuple[int, str, int]]:
     """Return when what happened to whom, without how much, and without what rounding leaves."""
     return [
         (entry.sim_time_us, type(entry.event).__name__, getattr(entry.event, "bucket_id", -1))
         for entry in entries
-        if not 0 <= getattr(entry.event, "amount_uusd", -1) < _DUST_UUSD
+        if not 0 <= getattr(entry.event, "amount_uusd", -1) < k * _DUST_UUSD
     ]
 
 

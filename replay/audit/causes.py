@@ -65,7 +65,6 @@ _UNNAMED: Final = (
     CoinsDeposited,
     CoinsSettled,
     LeverageFeePaid,
-    DecisionRecorded,
     StakeSlashed,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""

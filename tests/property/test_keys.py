@@ -71,12 +71,8 @@ EXEMPT: Final = {
     "basis.*.source": "likewise",
     "venue.fund.backers.*": "names an owner; events know it by number and nothing draws for it",
     **{
-        f"mitigations.[]:{kind}.{key}": why
+        f"mitigations.[]:{kind}.name": "names it; events know it by number"
         for kind in MITIGATIONS.values()
-        for key, why in (
-            ("name", "names it; events know it by number"),
-            ("on", "off is absent: tests/contract/test_mitigations.py"),
-        )
     },
     "mitigations.[]:staking.stakers.[].name": "names an owner; events know it by number",
 }
@@ -943,6 +939,7 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:rate_limit.{key}": (rationed, f"mitigations.0.{key}", one, other)
         for key, one, other in (
+            ("on", True, False),
             ("max_usd", 20_000, 30_000),
             ("span", "10s", "20s"),
             ("window", "rolling", "fixed"),

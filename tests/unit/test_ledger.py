@@ -556,6 +556,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "coins_deposited": ("bucket_id",),
         "coins_settled": ("account_id",),
         "stake_slashed": ("staker_id", "bucket_id"),
+        "leverage_fee_paid": ("bucket_id",),
     }
 
 

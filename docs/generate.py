@@ -445,6 +445,8 @@ def _form(scalar: Scalar) -> str:
         return f"number, {'units' if scalar.key.endswith('units') else 'USD per unit'}"
     if scalar.key.endswith("_per_second"):
         return "number, per second"
+    if scalar.key.endswith("_usd_per_hour"):
+        return "number, USD per hour"
     return f"number, {'USD' if scalar.key.endswith('_usd') else 'ratio'}"
 
 

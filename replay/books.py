@@ -280,7 +280,7 @@ def define_books(log: LogReader) -> None:
     )
     starts_e8 = {market: int(price.scaleb(8)) for market, price in starts if price}
     changes = log.rows("select distinct market_id, multiplier from maintenance_changed")
-    in_force = [(market, int(multiplier.scaleb(6))) for market, multiplier in changes if multiplier]
+    in_force = [(market, int(m.scaleb(6))) for market, m in changes if m is not None]
     for statement in statements(terms, in_force):
         log.define(statement)
     for function in functions(terms, starts_e8):

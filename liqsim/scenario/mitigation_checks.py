@@ -18,7 +18,10 @@ def mitigation_checks(scenario: Scenario) -> Iterator[Problem]:
         if spec.market and spec.market not in markets:
             yield (*path, "market"), f"is no market{nearest(spec.market, markets)}"
         if spec.label.casefold() in labels[:row]:
-            yield (*path, "name"), "must differ from the names, or kinds, of those before it"
+            yield (
+                (*path, "name"),
+                "must differ from the names, or kinds, of those before it: give it a name",
+            )
         if isinstance(spec, RateLimit) and spec.least_uusd > spec.max_uusd:
             most = f"{Decimal(spec.max_uusd) / USD_SCALE:f}"
             yield (*path, "least_usd"), f"must be at most max_usd, {most}"

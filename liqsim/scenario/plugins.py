@@ -5,12 +5,16 @@ A package names its classes under the entry point group `liqsim.mitigations`; a 
 calls `register_mitigation`. Either way the kind is a word after `kind =` from then on.
 """
 
+import re
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
+import attrs
+
 from liqsim.scenario.mitigations import MITIGATIONS, OTHERS, Mitigation
 
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,62}")
 GROUP: Final = "liqsim.mitigations"
 
 
@@ -19,8 +23,16 @@ def register_mitigation(kind: str, cls: type[Mitigation]) -> None:
     Make *cls* the class of rows of `[[mitigations]]` with this *kind*.
 
     Raises:
-        ValueError: The kind is another class's.
+        TypeError: It is no frozen class of parameters with a method `judge`.
+        ValueError: The kind is another class's, or is not letters, digits and underscores.
     """
+    is_class = isinstance(cls, type) and issubclass(cls, Mitigation) and attrs.has(cls)
+    if not is_class or not callable(getattr(cls, "judge", None)):
+        message = f"{cls!r} must be an attrs class made of Mitigation, with a method judge"
+        raise TypeError(message)
+    if not _KIND.fullmatch(kind):
+        message = f"{kind!r} must be letters, digits and underscores, and begin with a letter"
+        raise ValueError(message)
     if kind in MITIGATIONS.values() or OTHERS.get(kind, cls) is not cls:
         message = f"{kind!r} is the kind of another mitigation"
         raise ValueError(message)

@@ -12,8 +12,9 @@ from typing import Any, Final
 import attrs
 
 from liqsim.scenario import Scenario
-from liqsim.scenario.mitigations import MITIGATIONS
+from liqsim.scenario.mitigations import MITIGATIONS, OTHERS
 from liqsim.scenario.model import PowerBook
+from liqsim.scenario.plugins import load_plugins
 from liqsim.scenario.toml import inline
 from liqsim.units import USD_SCALE, taker_cost_uusd
 
@@ -68,7 +69,7 @@ _FITTED: Final[Mapping[str, Callable[[Measure], Row]]] = {
     "slices": lambda m: {"law": "depth_share", "least_usd": _share(m.depth_usd, "0.001")},
     "slippage_cap": lambda m: {"least_usd": _share(m.depth_usd, "0.001")},
     # Forced flow of the whole depth in the window has every slice wait half a minute.
-    "delays": lambda m: {"per_million": f"{max(30_000_000 * 10**6 // int(m.depth_usd), 1)}us"},
+    "delays": lambda m: {"per_million": f"{30_000_000 * 10**6 // max(int(m.depth_usd), 1) + 1}us"},
     "open_interest_margin": lambda m: {"reference_usd": _share(m.interest_usd, "0.5")},
     "fund_limits": lambda m: {
         "max_draw_usd": _share(m.fund_usd, "0.05"), "max_window_usd": _share(m.fund_usd, "0.25"),
@@ -99,8 +100,11 @@ GENERATIONS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str | Row, ...]]]] 
 }
 """Settings and mitigations of each: every account for itself, its book's impact, all together."""
 
-WORDS: Final = (NONE, AS_IS, *GENERATIONS, *MITIGATIONS.values())
-"""Every word that stands for something in a variant."""
+
+def words() -> tuple[str, ...]:
+    """Return every word that stands for something in a variant, other packages' kinds included."""
+    load_plugins()
+    return (NONE, AS_IS, *GENERATIONS, *MITIGATIONS.values(), *OTHERS)
 
 
 def settings_of(words: Sequence[str], scenario: Scenario) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ import attrs
 
 from liqsim.errors import StudyError
 from liqsim.scenario import Scenario
-from liqsim.study.presets import NONE, WORDS, settings_of
+from liqsim.study.presets import NONE, settings_of
+from liqsim.study.presets import words as known_words
 
 _LABEL: Final = re.compile(r"([^=:\[\]{}\"']+):\s+(.*)", re.DOTALL)
 _OPENING: Final = "[{"
@@ -56,8 +57,8 @@ def read_variant(text: str) -> Variant:
     parts = [part.strip() for part in parts_of(body)]
     words = tuple(part for part in parts if "=" not in part)
     for word in words:
-        if word not in WORDS:
-            known = ", ".join(WORDS)
+        if word not in known_words():
+            known = ", ".join(known_words())
             message = (
                 f"--with {text!r}: {word!r} must have the form table.key=value or be one of {known}"
             )

@@ -146,7 +146,9 @@ def _delays(
 ) -> DecisionRecorded | None:
     forced = book.flows.forced_uusd(ask.market_id, ask.now_us - row.duration("window"))
     pause = -(-forced * row.duration("per_million") // (_E6 * _E6))
-    until = book.flows.since_us.get(ask.bucket_id, 0) + min(pause, row.duration("max"))
+    longest = row.duration("max")
+    grain = max(longest // 64, 1)
+    until = book.flows.since_us.get(ask.bucket_id, 0) + min(-(-pause // grain) * grain, longest)
     if until <= ask.now_us:
         return None
     decision = _decision(ask, number)

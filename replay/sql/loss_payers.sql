@@ -23,6 +23,8 @@ posted as (
     join postings as p on p.owner_id = s.bucket_id and p.seq between s.seq and s.end_seq
     -- Funding is the price of a position, not of its liquidation.
     anti join funding_paid as f on f.seq = p.seq
+    -- What an account adds while a halt holds its liquidation back is still its own.
+    anti join funds_deposited as g on g.seq = p.seq
     group by s.seq, p.asset_id
 ),
 worth as (

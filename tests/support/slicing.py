@@ -167,6 +167,8 @@ class SliceJudge:
                     if isinstance(e.event, LiquidationTriggered | TrancheSettled)
                     and e.event.bucket_id == asked.bucket
                 )
+                steps = range(0, 65 * max(spec.max_us // 64, 1), max(spec.max_us // 64, 1))
+                pause = next((step for step in steps if step >= pause), spec.max_us)
                 until = since + min(pause, spec.max_us)
                 return until, asked.wanted_e8, {"forced_uusd": forced}
             case SlippageCap():

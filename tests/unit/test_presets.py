@@ -11,7 +11,7 @@ from liqsim.errors import ScenarioError
 from liqsim.scenario import scenario_from_toml
 from liqsim.scenario.mitigations import MITIGATIONS
 from liqsim.scenario.overrides import apply_overrides
-from liqsim.study.presets import GENERATIONS, WORDS, measure_of, settings_of
+from liqsim.study.presets import GENERATIONS, measure_of, settings_of, words
 from liqsim.study.variants import read_variant
 
 OWN = {"kind": "rate_limit", "max_usd": 500, "least_usd": 0}
@@ -69,7 +69,7 @@ def test_each_generation_has_what_it_is_named_for() -> None:
 def test_every_shipped_scenario_takes_every_word(name: str) -> None:
     with scenario_file(name) as file:
         base, refused = load_scenario(file), set()
-        for word in WORDS:
+        for word in words():
             settings = settings_of((word,), base)
             assert word in (*GENERATIONS, *MITIGATIONS.values()) or not settings
             try:

@@ -1,7 +1,7 @@
 """
 Rate limits: no more than so much of due positions is put up in any span of time.
 
-Whoever asks gets the earliest place at or after the last one that is taken; nobody overtakes.
+Whoever asks gets the earliest place at or after the last one that is taken.
 """
 
 from bisect import bisect_right, insort

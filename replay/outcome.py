@@ -234,6 +234,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "risk_halted_us": ("us", "Microseconds in which new risk was halted in some market."),
     "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
     "slashed_usd": ("usd", "Stakes that were slashed for holes."),
+    "decisions": ("count", "Decisions of mitigations that made a difference."),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -372,6 +373,7 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
             (select count(distinct bucket_id) from liquidation_triggered) as liquidated_accounts,
             (select count(*) from liquidation_triggered) as liquidations,
             (select count(*) from tranche_started) as tranches,
+            (select count(*) from decision_recorded) as decisions,
             sum(value_usd)::decimal(38, 6) as liquidated_usd,
             sum(fee_usd) as fees_usd,
             (sum(value_usd) filter (where route = 'deleveraged'))::decimal(38, 6)

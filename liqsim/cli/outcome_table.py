@@ -174,8 +174,8 @@ def _groups(outcome: Mapping[str, Any]) -> Iterator[tuple[str, list[Line]]]:
         yield "Desk, USD", _desk(outcome)
     if any(Decimal(outcome[key]) for key in _TRADED):
         yield "Traders and funding, USD", _traders(outcome)
-    if outcome["halts"]:
-        yield "Halts", _halts(outcome)
+    if outcome["decisions"]:
+        yield "Mitigations", _mitigations(outcome)
     yield "Oracle", _oracle(outcome)
     yield "Unresolved", _unresolved(outcome)
     yield "Parameters that rest on", _basis(outcome)
@@ -318,11 +318,18 @@ def _arrived(outcome: Mapping[str, Any]) -> str:
     return text + (f"; no more could in {counted(used_up, 'cohort')}" if used_up else "")
 
 
-def _halts(outcome: Mapping[str, Any]) -> list[Line]:
+def _mitigations(outcome: Mapping[str, Any]) -> list[Line]:
     return [
-        Line("halts", f"{outcome['halts']:,}", "announced by breakers"),
-        Line("liquidations halted", span(outcome["halted_us"]), "in some market"),
-        Line("new risk halted", span(outcome["risk_halted_us"]), "in some market"),
+        Line("decisions", f"{outcome['decisions']:,}", "that made a difference: view decisions"),
+        *(
+            (
+                Line("halts", f"{outcome['halts']:,}", "announced by breakers"),
+                Line("liquidations halted", span(outcome["halted_us"]), "in some market"),
+                Line("new risk halted", span(outcome["risk_halted_us"]), "in some market"),
+            )
+            if outcome["halts"]
+            else ()
+        ),
     ]
 
 

@@ -27,7 +27,7 @@ from liqsim.events import DecisionRecorded, Entry, Event, LiquidationUnresolved,
 from liqsim.journal import Columns, Record
 from liqsim.runner import Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
-from liqsim.testing.strategies import CRASH_S, END_S, Fault, Tables, at, faults, scenarios
+from liqsim.testing.strategies import CRASH_S, END_S, Fault, Tables, at, faults, plain, scenarios
 from replay.log import Log
 
 _S: Final = 1_000_000
@@ -54,7 +54,7 @@ class MitigationContract:
     """
 
     mitigation: ClassVar[Mapping[str, Any]]
-    inert: ClassVar[Mapping[str, Any]]
+    inert: ClassVar[Mapping[str, Any] | None] = None
     executor: ClassVar[str] = "engine"
     runs: ClassVar[int] = 5
     least_decisions: ClassVar[int] = 5
@@ -74,7 +74,11 @@ class MitigationContract:
         self._for_all(is_clean, faults())
 
         assert census["LiquidationTriggered"] >= 10 * self.runs, census
-        assert census[DecisionRecorded.__name__] >= self.least_decisions, census
+        decisions = census[DecisionRecorded.__name__]
+        assert decisions >= self.least_decisions, (
+            f"{decisions} decisions in {self.runs} crashes, least_decisions is "
+            f"{self.least_decisions}: give `mitigation` parameters that bind"
+        )
 
     def test_2_off_is_absent(self) -> None:
         """Switched off, it leaves the very events of a run without it."""
@@ -87,9 +91,11 @@ class MitigationContract:
 
     def test_2_inert_is_absent(self) -> None:
         """With parameters that never bind, it leaves the very events of a run without it."""
+        inert = self.inert
+        assert inert is not None, "name a row that never binds: inert = {…}"
 
         def is_absent(tables: Tables) -> None:
-            assert self._events(tables, self.inert) == self._events(tables)
+            assert self._events(tables, inert) == self._events(tables)
 
         self._for_all(is_absent)
 
@@ -154,6 +160,8 @@ class MitigationContract:
         has_impact: bool = True,
     ) -> None:
         """Have *check* asked of drawn tables, and of what *others* draw."""
+        for row in (self.mitigation, self.inert or {}):
+            _loaded(plain(), [row] if row else [])  # A wrong key is told once, not of every draw.
 
         @settings(
             max_examples=self.runs,

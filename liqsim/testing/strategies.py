@@ -96,6 +96,20 @@ def _market(path: Tables, depth_usd: int, half_life: str, permanent: Decimal) ->
     }
 
 
+def plain() -> Tables:
+    """Return a scenario in which nothing happens, the same every time."""
+    knots = [[at(0), Decimal(_START_PRICE)], [at(END_S), Decimal(_START_PRICE)]]
+    path = {"kind": "knots", "step": "1s", "knots": knots, "bridge_volatility": 0}
+    return {
+        "name": "plain",
+        "start": START,
+        "end": at(END_S),
+        "markets": {"ETH": _market(path, 100_000, "5s", Decimal(0))},
+        "venue": {"executor": "engine", "fund": {"initial_usd": 0}, "engine": {}},
+        "population": {},
+    }
+
+
 @st.composite
 def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = True) -> Tables:
     """

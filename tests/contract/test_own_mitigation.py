@@ -12,7 +12,7 @@ import pytest
 from support.scenarios import engine_cascade, events_of, load
 
 from liqsim.api import run_to_log
-from liqsim.errors import ScenarioError
+from liqsim.errors import BoundError, ScenarioError
 from liqsim.events import Action, DecisionRecorded
 from liqsim.mitigations import (
     Ask,
@@ -25,6 +25,7 @@ from liqsim.mitigations import (
 )
 from liqsim.scenario.mitigations import OTHERS
 from liqsim.scenario.plugins import load_plugins
+from liqsim.study.variants import read_variant
 from liqsim.testing import MitigationContract
 from replay.log import Log
 from replay.verify import verify
@@ -96,6 +97,46 @@ def test_slices_are_no_larger_than_it_says() -> None:
 
     assert len(cuts) > 10
     assert all(cut.size_e8 == max(cut.depth_e8 // 20, cut.wanted_e8 // 100) for cut in cuts)
+
+
+@attrs.frozen
+class Senseless(Mitigation):
+    """Answers what it is given."""
+
+    def judge(self, _ask: Ask, _sight: Sight) -> Any:
+        return ANSWERS[self.market]
+
+
+ANSWERS: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    "answer", [None, Verdict(size_e8=0), Verdict(size_e8=1.5), Verdict(until_us=3.5)], ids=repr
+)
+def test_an_answer_that_means_nothing_ends_the_run_by_name(answer: Any, tmp_path: Path) -> None:
+    ANSWERS[""] = answer
+    try:
+        register_mitigation("senseless", Senseless)
+        scenario = load(engine_cascade(mitigations=[{"kind": "senseless"}]))
+        with pytest.raises(BoundError, match="'senseless' answered"):
+            run_to_log(scenario, tmp_path / "log.duckdb")
+    finally:
+        OTHERS.pop("senseless", None)
+
+    with Log(tmp_path / "log.duckdb") as log:
+        assert log.outcome()["status"] == "failed"
+
+
+def test_what_is_no_mitigation_is_refused() -> None:
+    for cls in (int, Mitigation, "Lull"):
+        with pytest.raises(TypeError, match="method judge"):
+            register_mitigation("other", cls)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="letters"):
+        register_mitigation("has space", Lull)
+
+
+def test_a_kind_of_another_package_is_a_word_of_a_comparison() -> None:
+    assert read_variant("lull").words == ("lull",)
 
 
 def test_a_kind_belongs_to_one_class() -> None:

@@ -96,7 +96,7 @@ _FLOORS = {
 def test_every_slice_of_random_runs_is_within_its_terms(executor: str) -> None:
     census: Counter[str] = Counter()
 
-    @cases(20)
+    @cases(30)
     @given(scenarios(executor))
     def every_slice_is(raw: Raw) -> None:
         rows = slowed(census["runs"], next(iter(raw["markets"])))

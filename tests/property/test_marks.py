@@ -68,7 +68,7 @@ def situations(draw: st.DrawFn) -> tuple[MarkInputs, int, int, int]:
 def test_a_mark_keeps_to_guard_band_and_step() -> None:
     census: Counter[str] = Counter()
 
-    @cases(1_500)
+    @cases(7_000)
     @given(rules, situations())
     def it_does(rule: Mark, situation: tuple[MarkInputs, int, int, int]) -> None:
         inputs, last, now, depth = situation

@@ -196,7 +196,7 @@ def cost_of(fill: Fill) -> int:
 def test_slices_of_one_instant_cost_what_one_order_costs():
     seen = Counter()
 
-    @cases(400)
+    @cases(800)
     @given(st.data())
     def check(data):
         shape = data.draw(shapes)
@@ -249,7 +249,7 @@ def test_slices_of_one_instant_cost_what_one_order_costs():
     assert_floors(
         seen,
         {f"{kind}: several slices": 35 for kind in KINDS}
-        | {f"{kind}: exhausted": 5 for kind in KINDS},
+        | {f"{kind}: exhausted": 10 for kind in KINDS},
     )
 
 
@@ -585,7 +585,7 @@ def _of_half(shape, state, middle):
 def test_own_quotes_cap_a_fill_and_change_no_price():
     seen = Counter()
 
-    @cases(400)
+    @cases(800)
     @given(st.data())
     def check(data):
         shape = data.draw(cappeds())
@@ -619,7 +619,7 @@ def test_own_quotes_cap_a_fill_and_change_no_price():
             assert math.isclose(half, after.taken_at(0, sign) / 2, rel_tol=1e-9, abs_tol=1)
 
     check()
-    assert_floors(seen, {"the cap binds": 35})
+    assert_floors(seen, {"the cap binds": 60})
 
 
 # Time and depth -----------------------------------------------------------------------------------

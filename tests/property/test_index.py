@@ -709,5 +709,6 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         "triggered by new rules": 10,
         "triggered cross": 10,
         "kinked": 150,
+        "with coins": 20,
     }
     assert_floors(seen, floors)

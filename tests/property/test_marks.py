@@ -97,7 +97,7 @@ def test_a_mark_keeps_to_guard_band_and_step() -> None:
 
     assert_floors(
         census,
-        {"BLEND": 50, "GUARDED": 20, "MODEL": 80, "BOOK": 80, "BANDED": 15, "CLAMPED": 100},
+        {"BLEND": 50, "GUARDED": 50, "MODEL": 80, "BOOK": 80, "BANDED": 15, "CLAMPED": 100},
     )
 
 

@@ -81,8 +81,8 @@ class Limit:
             return sum(b for when, b in self.booked if when // self.span_us == span)
         return sum(b for when, b in self.booked if 0 <= at_us - when < self.span_us)
 
-    def first(self, at_us: int, value: int) -> tuple[int, int]:
-        """Return the first instant with room for a slice, and for how much of it."""
+    def first(self, at_us: int, value: int, unit: int) -> tuple[int, int]:
+        """Return the first instant with room for a slice, of no less than a unit, and for what."""
         last = max((when for when, _ in self.booked), default=0)
         starts = {max(at_us, last)}
         for when, _ in self.booked:
@@ -92,7 +92,7 @@ class Limit:
             starts |= {(span + 1) * self.span_us for span in spans}
         for start in sorted(start for start in starts if start >= max(at_us, last)):
             room = self.max_uusd - self.used(start)
-            if room >= value or room >= max(self.least_uusd, 1):
+            if room >= min(value, max(self.least_uusd, unit), self.max_uusd):
                 return start, min(room, value)
         message = "a limit that never has room"
         raise AssertionError(message)

@@ -171,15 +171,15 @@ def _finish(book: Book, entry: Entry, judging: Judging) -> None:
 
 def _ask(book: Book, now: int, market: int, bucket: int, wanted: int) -> None:
     """Work out what an ask of now gets, and which decisions must tell of it."""
-    pacing = book.pacing
-    limits, value = pacing.of(market), -(-wanted * book.mark(market) // _E10)
+    pacing, mark = book.pacing, book.mark(market)
+    limits, value, unit = pacing.of(market), -(-wanted * mark // _E10), -(-mark // _E10)
     at_us = now
     for _ in range(len(limits) + 1):  # Each pass at least one of them has its last word.
-        at_us = max([at_us, *(limit.first(at_us, value)[0] for limit in limits)])
-    amounts = [limit.first(at_us, value)[1] for limit in limits]
+        at_us = max([at_us, *(limit.first(at_us, value, unit)[0] for limit in limits)])
+    amounts = [limit.first(at_us, value, unit)[1] for limit in limits]
     booked = min([value, *amounts])
     grant = Grant(market, at_us, min(amounts, default=None), booked)
-    pacing.due.extend(_decisions(limits, amounts, grant, now, bucket, wanted, value))
+    pacing.due.extend(_decisions(limits, amounts, grant, now, bucket, wanted, mark))
     for limit in limits:
         limit.booked = [row for row in limit.booked if row[0] > now - limit.span_us]
         limit.booked.append((at_us, booked))
@@ -193,10 +193,11 @@ def _decisions(
     now: int,
     bucket: int,
     wanted: int,
-    value: int,
+    mark: int,
 ) -> Iterator[DecisionRecorded]:
+    value, unit = -(-wanted * mark // _E10), -(-mark // _E10)
     for limit, amount in zip(limits, amounts, strict=True):
-        is_delayed = limit.first(now, value)[0] > now
+        is_delayed = limit.first(now, value, unit)[0] > now
         if is_delayed or amount < value:
             yield DecisionRecorded(
                 mitigation_id=limit.number,

@@ -193,7 +193,10 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
     ("words", "message"),
     [
         ((), "--with: nothing to compare"),
-        (("--with", "nothing"), "'nothing' must be none or have the form table.key=value"),
+        (
+            ("--with", "nothing"),
+            "'nothing' must have the form table.key=value or be one of none, as_is, gen",
+        ),
         (("--with", "none", "--with", "none"), "two variants are named 'none'"),
         (
             ("--with", "none", "--with", "a: venue.tranches.share=2"),

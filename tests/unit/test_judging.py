@@ -107,10 +107,11 @@ def test_delays_grow_with_forced_flow_up_to_the_longest() -> None:
         venue__tranches__max_usd=360,
         venue__tranches__spacing="1s",
     )
-    # 10,000 s per million is 10 ms a dollar: 3.6 s after 360 USD, 7.2 after 720.
-    assert slices(raw) == [(10, 4), (13.6, 4), (20.8, 2)]
+    # 10,000 s per million is 10 ms a dollar: 3.6 s after 360 USD, 7.2 after 720, each rounded up to
+    # a 64th of 8 s, which is 125 ms.
+    assert slices(raw) == [(10, 4), (13.625, 4), (20.875, 2)]
     assert [(d.forced_uusd, d.until_at_us) for d in decisions(raw)] == [
-        (360 * SECOND, 13_600_000), (720 * SECOND, 20_800_000),
+        (360 * SECOND, 13_625_000), (720 * SECOND, 20_875_000),
     ]  # fmt: skip
 
 

@@ -38,6 +38,10 @@ class Ask:
         """Return what the slice is worth at the mark, rounded up."""
         return ceil_div(self.wanted_e8 * self.mark_e8, NOTIONAL_DIVISOR)
 
+    def unit_uusd(self) -> int:
+        """Return what the least part of a unit, 1e-8, is worth at the mark, rounded up."""
+        return ceil_div(self.mark_e8, NOTIONAL_DIVISOR)
+
     def is_worth(self, size_e8: int, least_uusd: int) -> bool:
         """Return whether *size_e8* > 0 units are worth at least so much at the mark."""
         return size_e8 > 0 and size_e8 * self.mark_e8 >= least_uusd * NOTIONAL_DIVISOR

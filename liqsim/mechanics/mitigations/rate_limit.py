@@ -30,19 +30,24 @@ def used_uusd(spec: RateLimit, bookings: Sequence[Booking], at_us: int) -> int:
 
 
 def earliest(
-    spec: RateLimit, bookings: Sequence[Booking], at_us: int, value_uusd: int
+    spec: RateLimit, bookings: Sequence[Booking], at_us: int, value_uusd: int, unit_uusd: int = 1
 ) -> tuple[int, int]:
     """
     Return when a slice worth *value_uusd* may be put up, and what it may then be worth.
 
+    A room in which not one unit of 1e-8 fits, worth *unit_uusd*, is none.
+
     >>> fixed = RateLimit("", "", True, 100, 10, "fixed", 30)
     >>> earliest(fixed, [(3, 60)], 4, 50), earliest(fixed, [(3, 80)], 4, 50)
     ((4, 40), (10, 50))
+    >>> earliest(fixed, [(3, 60)], 4, 50, unit_uusd=41)
+    (10, 50)
     """
     at_us = max(at_us, bookings[-1][0] if bookings else 0)
+    least = min(max(spec.least_uusd, unit_uusd), spec.max_uusd)
     while True:
         room = spec.max_uusd - used_uusd(spec, bookings, at_us)
-        if value_uusd <= room or 0 < room >= spec.least_uusd:
+        if value_uusd <= room or room >= least:
             return at_us, min(value_uusd, room)
         at_us = _next_us(spec, bookings, at_us)
 
@@ -72,7 +77,7 @@ class RateLimiter:
         spec = self._spec
         past = bisect_right(self._bookings, ask.now_us - spec.span_us, key=itemgetter(0))
         del self._bookings[:past]  # They are in no span that ends now or later.
-        when_us, amount = earliest(spec, self._bookings, at_us, ask.value_uusd())
+        when_us, amount = earliest(spec, self._bookings, at_us, ask.value_uusd(), ask.unit_uusd())
         return Answer(when_us, amount, used_uusd(spec, self._bookings, when_us))
 
     def book(self, at_us: int, amount_uusd: int) -> None:

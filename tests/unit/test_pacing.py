@@ -1,11 +1,21 @@
 """Mitigations that pace, by hand: who goes when, with how much, and what the log says of it."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from support.scenarios import cross_crash, engine_cascade, events_of, load, mingled, rationed
+from support.scenarios import (
+    cross_crash,
+    engine_cascade,
+    events_of,
+    knots,
+    load,
+    mingled,
+    rationed,
+    small_scenario,
+)
 from unit.handmade_log import engine_story, write
 
 from liqsim.events import Action, DecisionRecorded, TrancheStarted
@@ -57,6 +67,41 @@ def test_a_fixed_span_begins_when_the_one_before_it_ends() -> None:
 
     # 10 are less than the least: the second waits for the span from 10 s.
     assert served(fixed, *asks) == [(3, 90), (10, 30), (10, 70), (20, 5)]
+
+
+def test_a_room_that_holds_no_unit_is_none() -> None:
+    # At a mark of 90,000 a unit of 1e-8 is worth 0.0009 USD: 0.0003 are no room for any.
+    spec = attrs.evolve(ROLLING, max_uusd=900 * USD + 300, least_uusd=0)
+    dear = attrs.evolve(ask(0, 1), wanted_e8=10**6, mark_e8=90_000 * 10**8)
+    pacer = RateLimiter(spec)
+    pacer.book(0, 900 * USD)
+
+    answer = pacer.answer(dear, 0)
+
+    assert (answer.at_us, answer.amount_uusd) == (10 * S, 900 * USD)
+    # For a whole unit there is room.
+    wider = RateLimiter(attrs.evolve(spec, max_uusd=900 * USD + 900))
+    wider.book(0, 900 * USD)
+    assert (wider.answer(dear, 0).at_us, wider.answer(dear, 0).amount_uusd) == (0, 900)
+
+
+def test_the_audit_knows_that_a_room_may_hold_no_unit(tmp_path: Path) -> None:
+    # 0.01 units at 90,000, 450 USD a slice, and 450.0003 in any 20 s.
+    raw = small_scenario(
+        markets__ETH__path=knots((0, 100_000), (9, 100_000), (10, 90_000), (60, 90_000)),
+        venue__tranches={"share": 1, "max_usd": 450, "spacing": "1s", "restore_buffer": 10},
+        venue__fund__initial_usd=1_000,
+    )
+    rule = limit(max_usd=Decimal("450.0003"), span="20s", least_usd=0)
+    run_to_log(load(raw | {"mitigations": [rule]}), tmp_path / "log.duckdb")
+
+    with Log(tmp_path / "log.duckdb") as log:
+        entries = list(log.entries())
+    put_up = [e for e in entries if isinstance(e.event, TrancheStarted)]
+    assert [(e.sim_time_us, e.event.quantity_e8) for e in put_up] == [
+        (10 * S, -500_000), (30 * S, -500_000),
+    ]  # fmt: skip
+    assert verify(tmp_path / "log.duckdb") == []
 
 
 def test_a_place_that_is_given_back_is_free_again() -> None:

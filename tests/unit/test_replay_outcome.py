@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from support.scenarios import (
+    absorbed,
     at,
     comeback,
     engine_cascade,
@@ -15,14 +16,21 @@ from support.scenarios import (
     mingled,
     newcomers,
     panic,
+    rationed,
     rebalanced,
+    scaled,
+    tripped,
 )
 from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
 
 from liqsim.events import (
+    Action,
+    DecisionRecorded,
     FundingPaid,
     FundsDeposited,
+    LeverageFeePaid,
     PositionOpened,
+    StakeSlashed,
     TradeFilled,
     TradeReason,
     UnresolvedReason,
@@ -233,6 +241,28 @@ def test_what_accounts_traded_and_paid_of_their_own_will_adds_up(tmp_path):
                     own["funding_usd"] += Decimal(event.amount_uusd).scaleb(-6)
         for key, value in own.items():
             assert abs(Decimal(told[key]) - value) <= Decimal("0.000001"), (story.__name__, key)
+            met[key] += value != 0
+    assert all(met[key] >= 1 for key in own), met
+
+
+def test_what_mitigations_did_adds_up(tmp_path):
+    met = Counter()
+    for story in (rationed, scaled, absorbed, tripped):
+        run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
+        with Log(tmp_path / f"{story.__name__}.duckdb") as log:
+            told, events = log.outcome(), [entry.event for entry in log.entries()]
+        own = {
+            "decisions": sum(isinstance(e, DecisionRecorded) for e in events),
+            "halts": sum(
+                isinstance(e, DecisionRecorded) and e.action in (Action.HALTED, Action.RISK_HALTED)
+                for e in events
+            ),
+        }
+        for kind, key in ((LeverageFeePaid, "leverage_fees_usd"), (StakeSlashed, "slashed_usd")):
+            paid = sum(e.amount_uusd for e in events if isinstance(e, kind))
+            own[key] = Decimal(paid).scaleb(-6)
+        for key, value in own.items():
+            assert Decimal(told[key]) == value, (story.__name__, key)
             met[key] += value != 0
     assert all(met[key] >= 1 for key in own), met
 

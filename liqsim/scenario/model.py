@@ -185,7 +185,7 @@ class PowerBook:
         half_life_us: Time in which half of the consumed volume refills.
         schedule: Changes of depth over time.
         fill_depth_uusd: USD that the venue's own quotes on one side can fill, in calm times;
-            units at the start price, refilled like the book; None if they are no bound.
+            units at the start price, refilled like the book; without it, no bound.
     """
 
     depth_uusd: int = usd("depth_usd", "1")
@@ -279,8 +279,8 @@ class Mark:
 
     Attributes:
         book_weight_e6: Share of the book's price in the mark; the index has the rest.
-        guard_e6: The mark lies at most this share of the book's price from it; None: anywhere.
-        max_step_e6: A new mark lies at most this share of the last one from it; None: anywhere.
+        guard_e6: It lies at most this share of the book's price from it; without it, anywhere.
+        max_step_e6: A new one lies at most this share of the last from it; without it, anywhere.
         min_depth_e6: While the depth multiplier is below this, the book's price does not count:
             the mark is the index with the smoothed premium.
         smoothing_us: Half-life of the smoothed premium; 0 is the newest one.
@@ -372,7 +372,7 @@ class Market:
         liquidity: The book.
         oracle: The oracle.
         mark: How the mark price is made.
-        funding: What positions pay now and then; None where they pay nothing.
+        funding: What positions pay now and then; without it, nothing.
         contract: `linear`, a number of units of the coin, or `inverse`, a number of dollars whose
             profit is paid in coins.
     """
@@ -633,7 +633,7 @@ class Keeper:
         landing: From sending to landing.
         purse_uusd: Its capital; it takes over only what it can pay in full.
         call_cost_uusd: Cost of every call sent.
-        min_profit_uusd: Least that it must expect of a takeover to send a call; None asks for
+        min_profit_uusd: Least that it must expect of a takeover to send a call; without it,
             nothing.
         resale_delay_us: From taking over to selling on.
         resale_parts: Sales in which it sells what it has of a market.
@@ -869,8 +869,8 @@ class Rebalance:
     Attributes:
         period_us: Time between two rebalancings; the first is one period after the start.
         target_leverage_e6: The multiple of equity, and with a target volatility the largest.
-        target_volatility: Annual volatility that the account is to have; None for a multiple that
-            does not depend on it.
+        target_volatility: Annual volatility that the account is to have; without it, the multiple
+            does not depend on volatility.
         half_life_periods: Periods after which a squared return counts half in the volatility.
     """
 
@@ -890,7 +890,7 @@ class Arrivals:
         max_per_hour: The most per hour, at which candidates come.
         accounts_max: The most that arrive in all.
         windows: They arrive in these alone; none is always.
-        long_share_e6: Share of the candidates who are long; None is that of the cohort.
+        long_share_e6: Share of the candidates who are long; without it, that of the cohort.
         size_e6: Value of a position, as a multiple of that of an account of the start.
         dip_slope: How much more longs arrive per fall of the mark: 1 + this x fall.
         dip_window_us: The fall is that from the highest mark of this time.

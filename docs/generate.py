@@ -71,6 +71,7 @@ MEMBERS: Final = {
         "rebalanced": "Its multiple of equity, or its volatility, was not what it is to have.",
         "relevered": "It had gained, and raised its leverage back to that of the start.",
         "arrived": "A new account opened its first position.",
+        "anticipated": "It saw a halt coming, and traded part of its position away before it.",
     },
     "FailedCall": {
         "lost_race": "The offer was closed when the call landed: taken, or withdrawn.",

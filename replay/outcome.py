@@ -215,6 +215,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
         "usd",
         "Sum of |quantity| x price over what accounts added to positions in profit.",
     ),
+    "anticipated_usd": (
+        "usd",
+        "Sum of |quantity| x price over what accounts traded away ahead of a halt.",
+    ),
     "funding_usd": (
         "usd",
         "What accounts paid to the makers as funding, less what they received.",
@@ -545,6 +549,9 @@ def _traders(log: LogReader) -> dict[str, Any]:
             (
                 select sum(value_usd)::decimal(38, 6) from trades where reason = 'relevered'
             ) as relevered_usd,
+            (
+                select sum(value_usd)::decimal(38, 6) from trades where reason = 'anticipated'
+            ) as anticipated_usd,
             (select sum(amount_usd) from funding_payments) as funding_usd
         """,
     )

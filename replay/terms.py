@@ -271,6 +271,22 @@ class NearTerms:
 
 
 @attrs.frozen
+class AnticipationTerms:
+    """
+    How accounts of a cohort trade ahead of a halt.
+
+    Attributes:
+        from_e6: Closeness to a halt below which nobody does.
+        reduce_by_e6: Share of the position that one trades away.
+        times: At most this often.
+    """
+
+    from_e6: int
+    reduce_by_e6: int
+    times: int
+
+
+@attrs.frozen
 class ReturnTerms:
     """
     How accounts of a cohort come back after a liquidation.
@@ -343,6 +359,7 @@ class TraderTerms:
         near: What they do near their liquidation.
         stop_e6: Nearest distance of a stop from the entry price; None where nobody has one.
         relever_e6: Gain, as a share of the entry price, at which some lever up; None: nobody does.
+        anticipation: How they trade ahead of a halt.
         returns: How they come back.
         rebalance: What they trade to.
         arrivals: How new ones arrive.
@@ -353,6 +370,7 @@ class TraderTerms:
     near: NearTerms | None
     stop_e6: int | None
     relever_e6: int | None
+    anticipation: AnticipationTerms | None
     returns: ReturnTerms | None
     rebalance: RebalanceTerms | None
     arrivals: ArrivalTerms | None
@@ -396,6 +414,12 @@ class MitigationTerms:
     name: str
     market_id: int | None
     values: Mapping[str, Any]
+
+    @property
+    def is_halt(self) -> bool:
+        """Whether it is one that stops something, by a rule that everyone knows."""
+        is_breaker = self.kind == "breaker" and self.values["action"].startswith("halt_")
+        return is_breaker or self.kind == "divergence_pause"
 
     def table(self, key: str) -> Sequence[Mapping[str, Any]]:
         """Return an array of tables."""
@@ -671,11 +695,19 @@ def _traders(
 ) -> TraderTerms:
     leverage = cohort["leverage"]
     near, returns, rebalance = (table.get(key) for key in ("near", "return", "rebalance"))
+    ahead = table.get("anticipate")
     volatility = None if rebalance is None else rebalance.get("target_volatility")
     return TraderTerms(
         reaction_us=_law_us(table["reaction"]),
         stop_e6=_scaled(table["stop"]["nearest"], 6) if "stop" in table else None,
         relever_e6=_scaled(table["relever"]["gain"], 6) if "relever" in table else None,
+        anticipation=None
+        if ahead is None
+        else AnticipationTerms(
+            from_e6=_scaled(ahead["from"], 6),
+            reduce_by_e6=_scaled(ahead["reduce_by"], 6),
+            times=ahead["times"],
+        ),
         returns=None
         if returns is None
         else ReturnTerms(

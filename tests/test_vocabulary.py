@@ -135,6 +135,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (TradeReason.REBALANCED, "rebalanced"),
     (TradeReason.RELEVERED, "comeback"),
     (TradeReason.ARRIVED, "newcomers"),
+    (TradeReason.ANTICIPATED, "forewarned"),
     (Action.RAISED, "scaled"),
     (Action.LOWERED, "scaled"),
     (Action.CHARGED, "scaled"),

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import attrs
 
+from liqsim.events.mitigation import maybe
 from liqsim.events.schema import (
     Owner,
     Transfer,
@@ -26,6 +27,7 @@ class TradeReason(IntEnum):
     REBALANCED = 4
     RELEVERED = 5
     ARRIVED = 6
+    ANTICIPATED = 7
 
 
 @attrs.frozen
@@ -49,6 +51,8 @@ class TradeFilled:
         mark_price_e8: Mark price when it traded.
         reference_price_e8: Reference price at the fill.
         market_price_e8: Market price right after it.
+        closeness_e6: Of an order ahead of a halt, how close to a halt the account saw what its
+            breaker looks at, as a share of the bound; else null.
     """
 
     TAG: ClassVar[str] = "trade_filled"
@@ -70,6 +74,7 @@ class TradeFilled:
     mark_price_e8: int = price()
     reference_price_e8: int = price()
     market_price_e8: int = price()
+    closeness_e6: int = maybe()
 
 
 @attrs.frozen

@@ -13,7 +13,15 @@ from liqsim.mechanics.margin import (
     scaled_margin,
 )
 from liqsim.mechanics.waterfall import FeeRates
-from liqsim.scenario.model import Leverage, Near, Rebalance, Return, Stop, Windows
+from liqsim.scenario.model import (
+    Anticipation,
+    Leverage,
+    Near,
+    Rebalance,
+    Return,
+    Stop,
+    Windows,
+)
 from liqsim.units import (
     NOTIONAL_DIVISOR,
     RATIO_SCALE,
@@ -178,6 +186,24 @@ def gain_e8(quantity_e8: int, entry_e8: int, gain_e6: int) -> int:
     (1102, 900)
     """
     return stop_e8(-quantity_e8, entry_e8, gain_e6)
+
+
+# Halts ahead --------------------------------------------------------------------------------------
+
+
+def acts_from_e6(law: Anticipation, uniform: float) -> int:
+    """
+    Return the closeness to a halt from which an account trades ahead of it.
+
+    It is the largest of `steepness` even draws between `from` and the bound, so that the share of
+    accounts which act up to a closeness is ((closeness - from) / (1 - from)) ^ steepness.
+
+    >>> law = Anticipation(10**6, 500_000, 2, 10**6, 1)
+    >>> acts_from_e6(law, 0.25), acts_from_e6(law, 0.999)
+    (750000, 999749)
+    """
+    room = RATIO_SCALE - law.from_e6
+    return law.from_e6 + int(room * uniform ** (1 / law.steepness))
 
 
 # Returns ------------------------------------------------------------------------------------------

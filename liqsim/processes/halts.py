@@ -7,7 +7,7 @@ import attrs
 
 from liqsim.events import Action, DecisionRecorded
 from liqsim.events.mitigation import NOT_OBSERVED
-from liqsim.mechanics.mitigations.breaker import Levels, is_met
+from liqsim.mechanics.mitigations.breaker import Levels, closeness_e6, is_met
 from liqsim.processes.context import Context, Priority
 from liqsim.processes.observing import Observing, Reader
 from liqsim.scenario.mitigations import Breaker, DivergencePause, Stage
@@ -75,6 +75,24 @@ class Halts:
             for market_id, market in enumerate(self._context.scenario.markets)
             if spec.market in ("", market.name)
         ]
+
+    def closeness_e6(self, market_id: int, *, is_long: bool) -> int:
+        """Return how close the nearest halt is that would stop a market, as one side cares."""
+        now = self._context.now_us
+        return max(
+            (
+                closeness_e6(
+                    watch.spec.levels[number - 1],
+                    {name: read() for name, read in watch.readers[number - 1].items()},
+                    is_long=is_long,
+                )
+                for watch in self._watches
+                if watch.spec.is_halt
+                and (market_id == watch.market_id or watch.spec.scope == "venue")
+                for number in watch.levels.open_at(now)
+            ),
+            default=0,
+        )
 
     def _changed(self, market_id: int, seq: int) -> None:
         if not self._moved:

@@ -3,6 +3,7 @@
 import attrs
 
 from liqsim.events import FundsDeposited, FundsWithdrawn, TradeFilled, TradeReason
+from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.mechanics.liquidity import Fill, displaced_price_e8
 from liqsim.mechanics.margin import initial_margin_uusd
 from liqsim.mechanics.traders import (
@@ -80,6 +81,7 @@ class Orders:
         slippage_e6: int,
         reason: TradeReason,
         cause: int,
+        closeness_e6: int = NOT_OBSERVED,
     ) -> None:
         """Trade, and take out what is left if that closes the position."""
         quote = self._quote(desk, order_e8, slippage_e6)
@@ -92,7 +94,9 @@ class Orders:
         if is_larger and self._is_halted(desk):
             return
         if after.is_allowed() and (not is_larger or after.has_initial_margin()):
-            seq = self._record(bucket, desk, order_e8, quote, after, reason, cause)
+            seq = self._record(
+                bucket, desk, order_e8, quote, after, reason, cause, closeness_e6=closeness_e6
+            )
             if not after.quantity_e8 and after.cash_uusd:
                 self._context.journal.append(FundsWithdrawn(bucket, after.cash_uusd), seq)
             self._venue.balances_changed(bucket)
@@ -158,6 +162,8 @@ class Orders:
         after: Account,
         reason: TradeReason,
         cause: int,
+        *,
+        closeness_e6: int = NOT_OBSERVED,
     ) -> int:
         fill = quote.fill
         event = TradeFilled(
@@ -173,6 +179,7 @@ class Orders:
             mark_price_e8=desk.state.mark_e8,
             reference_price_e8=quote.reference_e8,
             market_price_e8=fill.market_price_e8,
+            closeness_e6=closeness_e6,
         )
         seq = self._context.journal.append(event, cause)
         self._context.book_changed(desk.market_id)

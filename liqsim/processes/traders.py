@@ -8,11 +8,13 @@ from typing import Final
 import attrs
 
 from liqsim.events import TradeReason
+from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.mechanics.arrivals import Reserved
 from liqsim.mechanics.crossing import CrossingIndex
 from liqsim.mechanics.margin import pieces, trigger_price_e8
 from liqsim.mechanics.traders import (
     Habit,
+    acts_from_e6,
     gain_e8,
     habit_of,
     leverage_of,
@@ -31,7 +33,7 @@ from liqsim.processes.orders import Orders
 from liqsim.processes.rebalancing import Rebalancing
 from liqsim.processes.venue import Venue
 from liqsim.rng import Stream, lognormal_us
-from liqsim.scenario.model import Cohort, Latency
+from liqsim.scenario.model import Anticipation, Cohort, Latency, Relever
 from liqsim.scenario.model import Traders as Spec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
 
@@ -53,6 +55,8 @@ class _Group:
     habits: Stream
     stops: Stream
     relevers: Stream
+    anticipators: Stream
+    closenesses: Stream
     reactions: Stream
     returns: Stream
     return_delays: Stream
@@ -68,12 +72,14 @@ class _Trader:
     habit: Habit
     stop_distance_e6: int | None
     relevers: bool
+    anticipates: bool
     leverage_e6: int = 0
     levered_at_e8: int = 0
     is_long: bool = True
     start_uusd: int = 0
     reactions: int = 0
     top_ups: int = 0
+    times_ahead: int = 0
     closings: int = 0
     is_reacting: bool = False
 
@@ -98,6 +104,7 @@ class Traders:
         self._near = [CrossingIndex() for _ in context.markets]
         self._stops = [CrossingIndex() for _ in context.markets]
         self._gains = [CrossingIndex() for _ in context.markets]
+        self._ahead: dict[int, dict[bool, CrossingIndex]] = {}
         self._traders: dict[int, _Trader] = {}
         self._rebalancings: list[Rebalancing] = []
         self._arrivals: list[list[Arrivals]] = [[] for _ in context.markets]
@@ -113,12 +120,14 @@ class Traders:
     def _enter(
         self, cohort: Cohort, spec: Spec, desk: MarketDesk, first: int, reserved: Reserved | None
     ) -> None:
-        names = "habit", "stop", "relever", "reaction", "return", "return_delay", "leverage"
+        names = "habit stop relever anticipator closeness reaction return return_delay leverage"
         stream = partial(Stream, self._context.scenario.seed, f"traders.{cohort.name}")
-        group = _Group(cohort, spec, desk, first, *map(stream, names))
+        group = _Group(cohort, spec, desk, first, *map(stream, names.split()))
         own = range(first, first + cohort.accounts)
         for bucket, trader in zip(own, _drawn(group, 0, cohort.accounts), strict=True):
             self._traders[bucket] = trader
+        if spec.anticipate is not None:
+            self._ahead[desk.market_id] = {True: CrossingIndex(), False: CrossingIndex()}
         if spec.rebalance is not None:
             self._rebalancings.append(
                 Rebalancing(
@@ -174,12 +183,13 @@ class Traders:
         if seq == desk.state.mark_seq:
             for arrivals in self._arrivals[desk.market_id]:
                 arrivals.saw_mark()
-        # Of several reasons at once the first counts: a stop, then the margin, then a gain.
-        reactions = self._stop, self._near_reaction, self._relever
+        # Of several reasons at once the first counts: a stop, the margin, a gain, a halt ahead.
+        reactions = self._stop, self._near_reaction, self._relever, self._run_ahead
+        mark, of = desk.state.mark_e8, desk.market_id
+        crossed = [indexes[of].crossed(mark) for indexes in (self._stops, self._near, self._gains)]
+        crossed.append(self._close_to_halt(desk))
         reasons = sorted(
-            (bucket, place)
-            for place, indexes in enumerate((self._stops, self._near, self._gains))
-            for bucket in indexes[desk.market_id].crossed(desk.state.mark_e8)
+            (bucket, place) for place, buckets in enumerate(crossed) for bucket in buckets
         )
         for bucket, place in reasons:
             trader, react = self._traders[bucket], reactions[place]
@@ -193,6 +203,14 @@ class Traders:
                 trader.reactions += 1
                 args = react, bucket, seq, trader.closings
                 self._context.call(delay, Priority.TRADER, self._react, *args)
+
+    def _close_to_halt(self, desk: MarketDesk) -> list[int]:
+        """Take out and return those who find the next halt close enough to trade ahead of it."""
+        return [
+            bucket
+            for is_long, index in self._ahead.get(desk.market_id, {}).items()
+            for bucket in index.crossed(self._venue.closeness_to_halt_e6(desk, is_long=is_long))
+        ]
 
     def maintenance_changed(self, desk: MarketDesk) -> None:
         """Watch the accounts of a market at the maintenance that is now in force."""
@@ -217,6 +235,12 @@ class Traders:
                 indexes[desk.market_id].remove(bucket)
             else:
                 indexes[desk.market_id].add(bucket, level, is_falling=is_falling)
+        acts_from = self._acts_from_e6(trader) if is_free else None
+        for is_long, index in self._ahead.get(desk.market_id, {}).items():
+            if acts_from is None or is_long is not (quantity > 0):
+                index.remove(bucket)
+            else:
+                index.add(bucket, acts_from, is_falling=False)
 
     def _near_e8(self, bucket: int, trader: _Trader) -> int | None:
         near, desk = trader.group.spec.near, trader.group.desk
@@ -245,6 +269,13 @@ class Traders:
         base = trader.levered_at_e8 or account.entry_e8
         best = max if account.quantity_e8 > 0 else min
         return gain_e8(account.quantity_e8, best(base, account.entry_e8), law.gain_e6)
+
+    def _acts_from_e6(self, trader: _Trader) -> int | None:
+        """Return the closeness to a halt from which an account trades ahead of it this time."""
+        law = trader.group.spec.anticipate
+        if law is None or not trader.anticipates or trader.times_ahead >= law.times:
+            return None
+        return acts_from_e6(law, trader.group.closenesses.at(trader.row, trader.times_ahead))
 
     def ended(self, bucket: int, seq: int) -> None:
         """Take note that liquidation *seq* has ended; who lost its position may come back."""
@@ -314,11 +345,38 @@ class Traders:
         if order * account.quantity_e8 > 0:
             self._trade(bucket, order, TradeReason.RELEVERED, seq)
 
-    def _trade(self, bucket: int, order_e8: int, reason: TradeReason, cause: int) -> None:
+    def _run_ahead(self, bucket: int, seq: int) -> None:
+        """Trade ahead of a halt that is as close still; whom it has caught is too late."""
+        trader = self._traders[bucket]
+        desk, law = trader.group.desk, trader.group.spec.anticipate
+        quantity = self._ledger.unit_views[desk.market_id][bucket]
+        acts_from = self._acts_from_e6(trader)
+        closeness = self._venue.closeness_to_halt_e6(desk, is_long=quantity > 0)
+        assert law is not None
+        if not quantity or acts_from is None or closeness < acts_from:
+            return
+        trader.times_ahead += 1
+        order = reduction_e8(quantity, law.reduce_by_e6)
+        self._trade(bucket, order, TradeReason.ANTICIPATED, seq, closeness_e6=closeness)
+
+    def _trade(
+        self,
+        bucket: int,
+        order_e8: int,
+        reason: TradeReason,
+        cause: int,
+        *,
+        closeness_e6: int = NOT_OBSERVED,
+    ) -> None:
         group = self._traders[bucket].group
-        slippage = group.spec.slippage_e6
         self._orders.trade(
-            bucket, group.desk, order_e8, slippage_e6=slippage, reason=reason, cause=cause
+            bucket,
+            group.desk,
+            order_e8,
+            slippage_e6=group.spec.slippage_e6,
+            reason=reason,
+            cause=cause,
+            closeness_e6=closeness_e6,
         )
 
     def _come_back(self, bucket: int, seq: int, number: int) -> None:
@@ -342,18 +400,29 @@ class Traders:
 def _drawn(group: _Group, first_row: int, count: int) -> Iterator[_Trader]:
     """Yield what *count* accounts of a cohort are, whose draws are those of the rows from there."""
     spec = group.spec
-    habits, relevers = (s.uniforms(first_row, count) for s in (group.habits, group.relevers))
+    streams = group.habits, group.relevers, group.anticipators
+    uniforms = zip(*(stream.uniforms(first_row, count) for stream in streams), strict=True)
     stops = group.stops.uniforms(2 * first_row, 2 * count)
-    share_e6 = spec.relever.share_e6 if spec.relever is not None else 0
-    for place, (uniform, relever) in enumerate(zip(habits, relevers, strict=True)):
-        habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, uniform)
+    for place, (habit_draw, relever, anticipator) in enumerate(uniforms):
+        habit = Habit.HOLDS if spec.near is None else habit_of(spec.near, habit_draw)
         distance = (
             None
             if spec.stop is None
             else stop_distance_e6(spec.stop, stops[2 * place], stops[2 * place + 1])
         )
-        is_levering = relever * RATIO_SCALE < share_e6
-        yield _Trader(group, first_row + place, habit, distance, is_levering)
+        yield _Trader(
+            group,
+            first_row + place,
+            habit,
+            distance,
+            relevers=_is_one(relever, spec.relever),
+            anticipates=_is_one(anticipator, spec.anticipate),
+        )
+
+
+def _is_one(uniform: float, law: Relever | Anticipation | None) -> bool:
+    """Return whether an account is one of the share that does something."""
+    return law is not None and uniform * RATIO_SCALE < law.share_e6
 
 
 def _delay_us(law: Latency, stream: Stream, row: int, number: int) -> int:

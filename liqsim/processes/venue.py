@@ -183,6 +183,10 @@ class Venue:
         if bucket not in self._liquidations:
             self._watch(bucket)
 
+    def closeness_to_halt_e6(self, desk: MarketDesk, *, is_long: bool) -> int:
+        """Return how close, as a share of its bound, one side of a market sees the next halt."""
+        return self._halts.closeness_e6(desk.market_id, is_long=is_long)
+
     def lets_top_up(self, bucket: int) -> bool:
         """Return whether *bucket*, in liquidation, waits for the end of a halt or of a grace."""
         is_waiting = self._liquidations[bucket].waits_for is UnresolvedReason.HALTED

@@ -209,6 +209,11 @@ class Breaker(Mitigation):
     stages: tuple[Stage, ...] = rows("stages", default=[])
 
     @property
+    def is_halt(self) -> bool:
+        """Whether what it does is to stop something."""
+        return self.action.startswith("halt_")
+
+    @property
     def levels(self) -> tuple[Stage, ...]:
         """All levels, the first of them made of its own keys."""
         return Stage(self.when, self.join, self.duration_us), *self.stages

@@ -840,6 +840,26 @@ class Relever:
 
 
 @attrs.frozen
+class Anticipation:
+    """
+    Accounts that see a halt coming, and trade ahead of it.
+
+    Attributes:
+        share_e6: Share of the accounts that do.
+        from_e6: Closeness to a halt, as a share of its bound, below which nobody does.
+        steepness: How strongly those who do crowd at the bound: 1 spreads them evenly from there.
+        reduce_by_e6: Share of its position that one trades away each time.
+        times: At most this often.
+    """
+
+    share_e6: int = ratio("share", "0", "1", low_open=True)
+    from_e6: int = ratio("from", "0", "1", low_open=True, default=Decimal("0.5"))
+    steepness: int = count("steepness", 1, 100, default=1)
+    reduce_by_e6: int = ratio("reduce_by", "0", "1", low_open=True, default=1)
+    times: int = count("times", 1, 1_000, default=1)
+
+
+@attrs.frozen
 class Return:
     """
     Accounts that open again after a liquidation has closed their position.
@@ -927,6 +947,7 @@ class Traders:
         near: What they do near their liquidation.
         stop: Their stop-loss orders.
         relever: How they add to a position in profit.
+        anticipate: How they trade ahead of a halt.
         returns: How they come back after a liquidation.
         rebalance: What they rebalance to.
         arrivals: How new accounts join them.
@@ -937,6 +958,7 @@ class Traders:
     near: Near | None = table("near")
     stop: Stop | None = table("stop")
     relever: Relever | None = table("relever")
+    anticipate: Anticipation | None = table("anticipate")
     returns: Return | None = table("return")
     rebalance: Rebalance | None = table("rebalance")
     arrivals: Arrivals | None = table("arrivals")

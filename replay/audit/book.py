@@ -359,6 +359,7 @@ class Book:
         desk_due: What it must take over right now.
         funding: The last rate that was set, by number, and who has yet to pay or receive it.
         funding_at: When funding was last paid, by market.
+        ran_ahead: How often accounts traded ahead of a halt.
         trader_terms: Terms of accounts that act, by owner id.
         top_ups: How often each has topped up.
         leaves: Who has closed its position and must withdraw what is left.
@@ -419,6 +420,7 @@ class Book:
     desk_due: DeskDue | None = None
     funding: tuple[int, FundingSet, deque[int]] | None = None
     funding_at: dict[int, int] = attrs.Factory(dict)
+    ran_ahead: Counter[int] = attrs.Factory(Counter)
     trader_terms: Mapping[int, TraderTerms] = attrs.Factory(dict)
     top_ups: Counter[int] = attrs.Factory(Counter)
     leaves: int | None = None

@@ -53,7 +53,7 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     observed = {c.observable: getattr(e, COLUMNS[c.observable]) for c in level.conditions}
     _check_told(book, entry, e, breaker, level)
     for condition in level.conditions:
-        low, high = _observed(book, condition, market, now)
+        low, high = observation(book, condition, market, now)
         if not low <= observed[condition.observable] <= high:
             column, seen = COLUMNS[condition.observable], observed[condition.observable]
             message = f"{column} is {seen}, must be from {low} to {high}"
@@ -176,7 +176,7 @@ def _highest_met(
         if moved is not None and not _looks_at(level, market, moved):
             continue
         if breaker.is_free(number, market, at_us) and level.holds(
-            {c.observable: _observed(book, c, market, at_us)[0] for c in level.conditions}
+            {c.observable: observation(book, c, market, at_us)[0] for c in level.conditions}
         ):
             return number
     return None
@@ -187,7 +187,7 @@ def _looks_at(level: Level, market: int, moved: set[tuple[str, int]]) -> bool:
     return any((n, market) in moved or (n, -1) in moved for n in names)
 
 
-def _observed(book: Book, condition: Condition, market: int, at_us: int) -> Range:
+def observation(book: Book, condition: Condition, market: int, at_us: int) -> Range:
     """Return between which values an observation lies, of what is folded."""
     window_us, marks = condition.window_us, book.marks[market]
     match condition.observable:

@@ -18,7 +18,7 @@ from liqsim.events import (
     TradeFilled,
     TradeReason,
 )
-from replay.audit import arrivals, collateral, grace
+from replay.audit import ahead, arrivals, collateral, grace
 from replay.audit.book import Book
 from replay.audit.executions import check_order, note_flow
 from replay.audit.findings import e8, usd
@@ -46,6 +46,7 @@ def position_opened(book: Book, entry: Entry, e: PositionOpened) -> None:
 def trade_filled(book: Book, entry: Entry, e: TradeFilled) -> None:
     """Check an order: its right, time, size, fee, entry price, and what it leaves."""
     check_order(book, entry, e)
+    ahead.check_unseen(book, entry, e)
     terms = _terms(book, entry, e.bucket_id)
     position = book.position(e.market_id, e.bucket_id)
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
@@ -67,14 +68,13 @@ def _check_reason(
     match e.reason:
         case TradeReason.REDUCED | TradeReason.CLOSED:
             _check_reaction(book, entry, e.bucket_id, terms)
-            _check_near(book, entry, e.market_id, e.bucket_id, terms)
-            if terms.near is None or not terms.near.may(e.reason):
-                _report(book, entry, f"account {e.bucket_id} has {e.reason.name}: nobody does")
-            elif e.reason is TradeReason.REDUCED:
-                share_e6 = terms.near.reduce_by_e6
+            share_e6 = _check_reduced(book, entry, e, terms)
         case TradeReason.STOPPED:
             _check_reaction(book, entry, e.bucket_id, terms)
             _check_stop(book, entry, e, position, terms)
+        case TradeReason.ANTICIPATED:
+            _check_reaction(book, entry, e.bucket_id, terms)
+            share_e6 = ahead.check(book, entry, e, terms.anticipation)
         case TradeReason.RELEVERED:
             _check_reaction(book, entry, e.bucket_id, terms)
             _check_relevered(book, entry, e, position, terms)
@@ -90,6 +90,16 @@ def _check_reason(
             return
     size = -(-abs(position) * share_e6 // _E6)
     book.expect("trader", entry, "ordered_e8", e.ordered_e8, -size if position > 0 else size)
+
+
+def _check_reduced(book: Book, entry: Entry, e: TradeFilled, terms: TraderTerms) -> int:
+    """Check that an account near its liquidation may reduce or close; return which share of it."""
+    _check_near(book, entry, e.market_id, e.bucket_id, terms)
+    if terms.near is None or not terms.near.may(e.reason):
+        _report(book, entry, f"account {e.bucket_id} has {e.reason.name}: nobody does")
+    elif e.reason is TradeReason.REDUCED:
+        return terms.near.reduce_by_e6
+    return _E6
 
 
 def funds_deposited(book: Book, entry: Entry, e: FundsDeposited) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import cases
 from support.floors import assert_floors
-from support.halting import halting, inert
+from support.halting import foreseen, halting, inert
 from support.scenarios import HANDMADE, Raw, events_of, load, scenarios
 from support.sinks import ListSink
 
@@ -40,6 +40,15 @@ _FLOORS = {
     "graced": 20,
     "graced after an old mark": 5,
     "unresolved: halted": 8,
+}
+
+_FLOORS_OF_RUNNING = {
+    "runs": 16,
+    "runs verified": 4,
+    "traded: anticipated": 60,
+    "ran ahead, long": 35,
+    "ran ahead, short": 25,
+    "ran ahead again": 8,
 }
 
 
@@ -76,6 +85,28 @@ def test_the_audit_finds_nothing_in_runs_with_halts(
     nothing_is_found()
 
     assert_floors(census, {"decisions": 12})
+
+
+@pytest.mark.parametrize("executor", ["engine", "keepers"])
+def test_every_law_holds_where_accounts_run_from_halts(
+    executor: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    census: Counter[str] = Counter()
+
+    @cases(16)
+    @given(foreseen(executor))
+    def every_law_holds(raw: Raw) -> None:
+        found = audited(prepare(load(raw))).census
+        census.update(found)
+        if found["traded: anticipated"]:
+            path = tmp_path_factory.mktemp("audit") / "run.duckdb"
+            run_to_log(load(raw), path)
+            assert verify(path) == []
+            census["runs verified"] += 1
+
+    every_law_holds()
+
+    assert_floors(census, _FLOORS_OF_RUNNING)
 
 
 def test_what_never_binds_changes_nothing() -> None:

@@ -27,6 +27,7 @@ from support.scenarios import (
     desk_takes,
     engine_cascade,
     events_of,
+    forewarned,
     funded,
     in_coins,
     keeper,
@@ -886,6 +887,21 @@ ROWS: Final[dict[str, Row]] = {
             ("return.same_side", Decimal("0.7"), 0),
             ("return.size", Decimal("0.5"), Decimal("0.4")),
             ("return.size_sigma", Decimal("0.5"), 0),
+        )
+    },
+    **{
+        f"population.cohorts.*.traders.anticipate.{key}": (
+            forewarned,
+            f"{CROWD}.traders.anticipate.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("share", Decimal("0.7"), 1),
+            ("from", Decimal("0.3"), Decimal("0.6")),
+            ("steepness", 2, 3),
+            ("reduce_by", Decimal("0.6"), 1),
+            ("times", 2, 1),
         )
     },
     "population.cohorts.*.traders.return.windows.[].from": (

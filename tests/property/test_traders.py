@@ -22,6 +22,7 @@ from support.scenarios import (
     arrivals,
     comeback,
     events_of,
+    forewarned,
     leave_room,
     load,
     newcomers,
@@ -88,7 +89,7 @@ def test_every_law_holds_where_accounts_act() -> None:
     assert_floors(census, _FLOORS)
 
 
-@pytest.mark.parametrize("story", [panic, comeback, rebalanced, newcomers])
+@pytest.mark.parametrize("story", [panic, comeback, rebalanced, newcomers, forewarned])
 def test_nobody_looks_ahead(story: Callable[..., Raw]) -> None:
     raw = story()
     path = raw["markets"]["ETH"]["path"]
@@ -106,7 +107,7 @@ def test_nobody_looks_ahead(story: Callable[..., Raw]) -> None:
     assert before == after
 
 
-@pytest.mark.parametrize("story", [panic, comeback, newcomers])
+@pytest.mark.parametrize("story", [panic, comeback, newcomers, forewarned])
 def test_acting_accounts_shift_nobody_elses_draws(story: Callable[..., Raw]) -> None:
     # Without impact accounts meet only in the fund and in deleveraging, which are switched off.
     calm = {

@@ -182,6 +182,7 @@ class Auditor:
         self._opened_in: defaultdict[int, list[int]] = defaultdict(list)
         self._marks: list[tuple[int, int, int]] = [(0, NO_CAUSE, 0) for _ in scenario.markets]
         self._unfunded: list[int] = []
+        self._runs_ahead: Counter[int] = Counter()
         self._funded_at: dict[int, int] = {}
         self._fundings: Counter[int] = Counter()
         self._first_mark_at: dict[int, int] = {}
@@ -1062,6 +1063,32 @@ class Auditor:
         worth = Fraction(abs(position + event.ordered_e8) * mark, 10**16)
         assert 0 <= leverage * equity - worth < Fraction(mark, 10**16)
 
+    def _ran_ahead(self, entry: Entry, event: TradeFilled) -> int:
+        """Check how close a halt is to who trades ahead of it, and return what it may order."""
+        bucket, market = event.bucket_id, event.market_id
+        law, position = self._acts(entry, bucket).anticipate, self._units[market][bucket]
+        assert law is not None
+        at, sign = entry.sim_time_us, 1 if position > 0 else -1
+        low, high = self._halts.closeness(market, at, sign)
+        assert low <= Fraction(event.closeness_e6, 10**6) <= high
+        assert event.closeness_e6 >= law.from_e6
+        self._runs_ahead[bucket] += 1
+        assert self._runs_ahead[bucket] <= law.times
+        self.census["ran ahead again"] += self._runs_ahead[bucket] > 1
+        self.census["ran ahead, long" if position > 0 else "ran ahead, short"] += 1
+        return -(-abs(position) * law.reduce_by_e6 // 10**6)
+
+    def _came_near(self, entry: Entry, event: TradeFilled, size: int) -> int:
+        """Check who reduces or closes near its liquidation, and return what it may order."""
+        near = self._acts(entry, event.bucket_id).near
+        assert near is not None
+        assert self._is_due(self._above(event.bucket_id, near.alert_buffer_e6))
+        if event.reason is TradeReason.REDUCED:
+            assert near.reduce_share_e6
+            return -(-size * near.reduce_by_e6 // 10**6)
+        assert near.close_share_e6
+        return size
+
     def _topped_up(self, entry: Entry, event: FundsDeposited) -> None:
         bucket = event.owner_id
         near = self._acts(entry, bucket).near
@@ -1100,15 +1127,10 @@ class Auditor:
                 self._rebalanced(entry, event)
             case TradeReason.RELEVERED:
                 self._relevered(entry, event)
+            case TradeReason.ANTICIPATED:
+                size = self._ran_ahead(entry, event)
             case _:
-                near = self._acts(entry, bucket).near
-                assert near is not None
-                assert self._is_due(self._above(bucket, near.alert_buffer_e6))
-                if event.reason is TradeReason.REDUCED:
-                    assert near.reduce_share_e6
-                    size = -(-abs(position) * near.reduce_by_e6 // 10**6)
-                else:
-                    assert near.close_share_e6
+                size = self._came_near(entry, event, size)
         own = TradeReason.OPENED, TradeReason.REBALANCED, TradeReason.RELEVERED
         if event.reason not in (*own, TradeReason.ARRIVED):
             assert event.ordered_e8 == (-size if position > 0 else size)
@@ -1135,6 +1157,7 @@ class Auditor:
         self._count_trade(event)
 
     def _count_trade(self, event: TradeFilled) -> None:
+        assert (event.closeness_e6 >= 0) is (event.reason is TradeReason.ANTICIPATED)
         self.census[f"traded: {event.reason.name.lower()}"] += 1
         self.census["traded in part"] += event.quantity_e8 != event.ordered_e8
         has_arrived = event.bucket_id in self._vacant and event.reason is not TradeReason.ARRIVED

@@ -1,12 +1,13 @@
 """Scenarios with breakers and grace periods: by hand, and drawn at random."""
 
+from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
 from support.effort import apart
-from support.scenarios import Raw, scenarios
+from support.scenarios import INSTANTLY, Raw, constant, scenarios
 
 OBSERVABLES = {
     "fall": (Decimal("0.01"), Decimal("0.04")),
@@ -56,6 +57,29 @@ def inert() -> list[Raw]:
 def halting(executor: str) -> st.SearchStrategy[Raw]:
     """Return random scenarios, each with breakers that often trip and some with a grace period."""
     return apart(_halting(executor))
+
+
+def foreseen(executor: str) -> st.SearchStrategy[Raw]:
+    """Return scenarios with breakers that accounts see coming, and run from."""
+    return apart(_foreseen(executor))
+
+
+@st.composite
+def _foreseen(draw: st.DrawFn, executor: str) -> Raw:
+    raw = deepcopy(draw(_halting(executor)))
+    for table in raw["population"]["cohorts"].values():
+        if "legs" in table or table.get("collateral") == "coin":
+            continue
+        reaction = draw(st.sampled_from((INSTANTLY, constant("900ms"), constant("3s"))))
+        table["traders"] = {"reaction": reaction} | table.get("traders", {})
+        table["traders"]["anticipate"] = {
+            "share": draw(st.sampled_from((Decimal("0.4"), 1, 1))),
+            "from": draw(st.sampled_from((Decimal("0.05"), Decimal("0.5"), Decimal("0.9")))),
+            "steepness": draw(st.sampled_from((1, 3))),
+            "reduce_by": draw(st.sampled_from((Decimal("0.2"), Decimal("0.2"), 1))),
+            "times": draw(st.sampled_from((1, 4, 4))),
+        }
+    return raw
 
 
 @st.composite

@@ -104,6 +104,37 @@ class HaltJudge:
             if span.since <= at < span.until
         )
 
+    def closeness(self, market: int, at: int, sign: int) -> tuple[Fraction, Fraction]:
+        """Return the least and the most that the share of the way to the next halt may be."""
+        found = [(Fraction(0), Fraction(0))]
+        for number, spec in enumerate(self._scenario.mitigations):
+            if not isinstance(spec, Breaker | DivergencePause):
+                continue
+            is_wide = isinstance(spec, Breaker) and spec.scope == "venue"
+            if isinstance(spec, Breaker) and "halt" not in spec.action:
+                continue
+            for seen in self._markets if is_wide else (market,):
+                if spec.market not in ("", self._scenario.markets[seen].name):
+                    continue
+                found += [
+                    self._way(level, seen, at, sign)
+                    for place, level in enumerate(_levels(spec))
+                    if self._is_free(number, place, -1 if is_wide else seen, at)
+                ]
+        lows, highs = zip(*found, strict=True)
+        return max(lows) - Fraction(1, 10**6), max(highs)
+
+    def _way(self, level: _Level, market: int, at: int, sign: int) -> tuple[Fraction, Fraction]:
+        """Return how far a level has come, where what runs against the other side has not."""
+        ways = []
+        for name, window, bound in level.conditions:
+            against = {"fall": 1, "rise": -1}.get(name, 0)
+            ends = self._range(name, window, market, at)
+            way = [min(Fraction(end) / max(bound, 1), Fraction(1)) for end in ends]
+            ways.append((way[0], way[1]) if against in (0, sign) else (Fraction(0), Fraction(0)))
+        lows, highs = zip(*ways, strict=True)
+        return (min(lows), min(highs)) if level.needs_all else (max(lows), max(highs))
+
     def in_grace(self, market: int, at: int) -> bool:
         """Return whether a grace period in a market lasts."""
         return any(at < until for until in self.graces_until(market, at))

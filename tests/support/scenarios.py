@@ -647,6 +647,32 @@ def comeback(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def forewarned(**overrides: Any) -> Raw:
+    """The crash under breakers that some accounts see coming, and run from."""
+    run = {"share": Decimal("0.7"), "from": Decimal("0.3"), "reduce_by": Decimal("0.6"), "times": 2}
+    fall = [{"observable": "fall", "window": "60s", "above": Decimal("0.08")}]
+    rise = [{"observable": "rise", "window": "30s", "above": Decimal("0.03")}]
+    raw = engine_cascade(
+        name="forewarned",
+        population__cohorts__crowd__traders={
+            "reaction": {"median": "1s", "p99": "4s"},
+            "anticipate": run | {"steepness": 2},
+        },
+        mitigations=[
+            {"kind": "breaker", "when": fall, "duration": "20s", "cool_down": "20s"},
+            {
+                "kind": "breaker",
+                "name": "rise",
+                "when": rise,
+                "action": "halt_new_risk",
+                "duration": "10s",
+                "cool_down": "10s",
+            },
+        ],
+    )
+    return changed(raw, overrides)
+
+
 def rebalanced(**overrides: Any) -> Raw:
     """The crash among funds that keep their leverage, or their volatility."""
     crowd = _crowd() | {"leverage": {"median": 4, "max": 8}}
@@ -894,6 +920,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "rebalanced": rebalanced,
     "mingled": mingled,
     "newcomers": newcomers,
+    "forewarned": forewarned,
     "in_coins": in_coins,
     "scaled": scaled,
     "absorbed": absorbed,

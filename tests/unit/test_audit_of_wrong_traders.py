@@ -4,16 +4,26 @@ The audit of logs in which accounts act of their own will otherwise than they ma
 As with wrong venues, what was done is recorded truthfully; only working it out again can find it.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
-from support.scenarios import Raw, comeback, constant, load, newcomers, panic, rebalanced
+from support.scenarios import (
+    Raw,
+    comeback,
+    constant,
+    forewarned,
+    load,
+    newcomers,
+    panic,
+    rebalanced,
+)
 
 from liqsim.mechanics import traders as rules
-from liqsim.processes import arrivals, orders, rebalancing, traders
+from liqsim.processes import arrivals, halts, orders, rebalancing, traders
 from liqsim.runner import run_to_log
 from replay.verify import verify
 
@@ -22,7 +32,7 @@ Wrong = Callable[[], Any]
 
 def _off_by_one(module: Any, name: str) -> Wrong:
     right = getattr(module, name)
-    return lambda: patch.object(module, name, lambda *args: right(*args) + 1)
+    return lambda: patch.object(module, name, lambda *args, **sides: right(*args, **sides) + 1)
 
 
 def _always(owner: Any, name: str, value: Any) -> Wrong:
@@ -48,6 +58,29 @@ def _comeback() -> Raw:
 
 def _newcomers_short() -> Raw:
     return newcomers(population__cohorts__crowd__traders__arrivals__long_share=0)
+
+
+def _often() -> Any:
+    class Fresh(traders._Trader):
+        @property
+        def times_ahead(self) -> int:
+            return 0
+
+        @times_ahead.setter
+        def times_ahead(self, _: int) -> None: ...
+
+    return patch.object(traders, "_Trader", Fresh)
+
+
+def _always_open() -> Any:
+    class Open(halts.Levels):
+        def open_at(self, now_us: int) -> list[int]:
+            return super().open_at(now_us) if self.is_asked_to_halt() else [1]
+
+        def is_asked_to_halt(self) -> bool:
+            return inspect.stack()[2].function == "_look_at"
+
+    return patch.object(halts, "Levels", Open)
 
 
 def _out_of_turn() -> Any:
@@ -84,6 +117,12 @@ WRONG_TRADERS: Final[dict[str, tuple[Callable[[], Raw], Wrong, set[str]]]] = {
     "a stop too near": (_comeback, _always(traders, "stop_distance_e6", 1_000), {"trader"}),
     "a gain too small": (_comeback, _always(traders, "gain_e8", 1), {"trader"}),
     "a leverage raised too far": (_comeback, _off_by_one(traders, "rebalancing_e8"), {"trader"}),
+    "a halt seen closer": (forewarned, _off_by_one(halts, "closeness_e6"), {"trader"}),
+    "a halt that is not seen": (forewarned, _always(halts, "closeness_e6", 999_999), {"trader"}),
+    "a run before its time": (forewarned, _always(traders, "acts_from_e6", 1), {"trader"}),
+    "a run too far": (forewarned, _off_by_one(traders, "reduction_e8"), {"trader"}),
+    "a run too often": (forewarned, _often, {"trader"}),
+    "a run from a level that cools down": (forewarned, _always_open, {"trader"}),
     "a return too early": (_comeback, _always(traders, "return_us", 170 * 10**6), {"trader"}),
     "a return at no leverage": (_comeback, _always(traders, "leverage_of", 0.5), {"trader"}),
     "a return too large": (_comeback, _always(traders, "return_size_uusd", 10**9), {"trader"}),
@@ -117,7 +156,7 @@ def test_a_log_of_wrong_traders_is_found_out(name: str, tmp_path: Path) -> None:
     assert expected <= codes
 
 
-@pytest.mark.parametrize("story", [_panic, _comeback, rebalanced, newcomers])
+@pytest.mark.parametrize("story", [_panic, _comeback, rebalanced, newcomers, forewarned])
 def test_a_log_of_right_traders_is_clean(story: Callable[[], Raw], tmp_path: Path) -> None:
     run_to_log(load(story()), tmp_path / "run.duckdb")
 

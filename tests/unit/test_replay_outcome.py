@@ -11,6 +11,7 @@ from support.scenarios import (
     at,
     comeback,
     engine_cascade,
+    forewarned,
     funded,
     load,
     mingled,
@@ -60,7 +61,8 @@ first_liquidation_at last_liquidation_at unresolved_buckets unresolved_usd
 unresolved_shortfall_usd unresolved_no_executor
 unresolved_no_depth unresolved_no_fresh_price unresolved_halted unresolved_spacing
 unresolved_run_ended unresolved_paced
-topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd funding_usd
+topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd
+anticipated_usd funding_usd
 arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
 halts halted_us risk_halted_us leverage_fees_usd slashed_usd decisions
 """.split()  # noqa: SIM905 — reads as the table does
@@ -222,9 +224,10 @@ def test_what_accounts_traded_and_paid_of_their_own_will_adds_up(tmp_path):
         TradeReason.REBALANCED: "rebalanced_usd",
         TradeReason.RELEVERED: "relevered_usd",
         TradeReason.ARRIVED: "arrived_usd",
+        TradeReason.ANTICIPATED: "anticipated_usd",
     }
     met = Counter()
-    for story in (panic, comeback, rebalanced, funded, mingled, newcomers):
+    for story in (panic, comeback, rebalanced, funded, mingled, newcomers, forewarned):
         run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
         with Log(tmp_path / f"{story.__name__}.duckdb") as log:
             told, entries = log.outcome(), list(log.entries())

@@ -133,6 +133,71 @@ def test_a_winner_levers_up_some_time_after_its_gain():
     assert acts(falling_to("101.9", relever=relever)) == []
 
 
+def test_who_sees_a_halt_coming_sells_ahead_of_it():
+    # A fall of 8 % halts only beyond 8 %: at 92 the halt is as close as it can be. All at 92 brings
+    # 920, less 0.92; -900 + 919.08 are left.
+    ahead = _sold(10, cost=-920, fee="0.92", entry=0, reason=TradeReason.ANTICIPATED, price=92)
+    ahead = attrs.evolve(ahead, closeness_e6=1_000_000)
+
+    assert acts(halting_at("92", share=1)) == [
+        (15, ahead),
+        (15, FundsWithdrawn(ACCOUNT, 19_080_000)),
+    ]
+
+
+def test_who_reduces_ahead_does_so_as_often_as_it_may():
+    # 40 % of 10, then of 6: the second at the next mark, five seconds after the first, and once.
+    told = acts(halting_at("92", share=1, reduce_by=Decimal("0.4"), times=2))
+
+    assert [(when, event.ordered_e8) for when, event in told] == [
+        (15, -4 * 10**8),
+        (21, -24 * 10**7),
+    ]
+
+
+def test_how_close_a_halt_must_be_is_drawn_for_each_time():
+    # At 95 a fall of 8 % is 62.5 % there: from 50 % on, a quarter of the draws are below that.
+    told = acts(halting_at("95", share=1, times=1_000, reduce_by=Decimal("0.01")))
+
+    assert {event.closeness_e6 for _, event in told} == {625_000}
+    assert acts(halting_at("95", share=1, **{"from": Decimal("0.63")})) == []
+
+
+def test_whom_a_halt_has_caught_is_too_late():
+    assert acts(halting_at("91.9", share=1)) == []
+
+
+def test_nobody_runs_from_what_runs_for_it():
+    assert acts(halting_at("92", share=1, observable="rise")) == []
+    assert [when for when, _ in acts(halting_at("108", share=1, long_share=0, observable="rise"))]
+    assert acts(halting_at("108", share=1, observable="rise")) == []
+
+
+def test_nobody_runs_from_a_level_that_cools_down():
+    # Halted from 10 to 15 s, and free again at 45: by then the price is back.
+    path = knots((0, 100), (9, 100), (10, "91.9"), (12, 98), (29, 98), (30, 92), (36, 92), (37, 98))
+    path = path | {"knots": [*path["knots"], [at(60), 98]]}
+    raw = halting_at("92", share=1)
+    raw["markets"]["ETH"]["path"] = path
+    (row,) = raw["mitigations"]
+
+    assert acts(raw) == []
+    row["cool_down"] = "1s"
+    assert [(when, event.reason) for when, event in acts(raw)[:1]] == [
+        (35, TradeReason.ANTICIPATED),
+    ]
+
+
+def halting_at(price: str, *, long_share: int = 1, observable: str = "fall", **law: Any) -> Raw:
+    """Return the account where a move of 8 % within a minute halts liquidations for 5 s."""
+    when = [{"observable": observable, "window": "60s", "above": Decimal("0.08")}]
+    row = {"kind": "breaker", "when": when, "duration": "5s", "cool_down": "30s"}
+    raw = falling_to(price, anticipate=law)
+    return changed(
+        raw, {"mitigations": [row], "population__cohorts__longs__long_share": long_share}
+    )
+
+
 def test_what_is_bought_enters_at_its_price():
     # At 102: equity 120, ten times that 1,200: 11.76470588 units, of which 1.76470588 at 102.
     # Their cost and fee leave the margin where it was, but for the fee of 0.18.

@@ -7,8 +7,13 @@ of oracle guards such as Aave's price oracle sentinel.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from liqsim.scenario.mitigations import Stage
+from liqsim.units import RATIO_SCALE
+
+_LONGS_LOSE: Final = {"fall": True, "rise": False}
+"""Observables of a move that goes against one side."""
 
 
 def is_met(level: Stage, observed: Mapping[str, int]) -> bool:
@@ -27,6 +32,37 @@ def is_met(level: Stage, observed: Mapping[str, int]) -> bool:
     """
     holds = (observed[condition.observable] > condition.above_e6 for condition in level.when)
     return all(holds) if level.join == "all" else any(holds)
+
+
+def closeness_e6(level: Stage, observed: Mapping[str, int], *, is_long: bool) -> int:
+    """
+    Return how close a level is to being met, as a share of its bounds, as one side cares.
+
+    Of `any` the closest condition counts, of `all` the farthest. A fall is nothing to run from for
+    shorts, nor a rise for longs.
+
+    Args:
+        level: The level.
+        observed: What is observed.
+        is_long: The side.
+
+    >>> from liqsim.scenario.mitigations import Condition
+    >>> two = Condition("fall", 10, 100_000), Condition("flow", 10, 5)
+    >>> saw = {"fall": 80_000, "flow": 3}
+    >>> closeness_e6(Stage(two, "any", 1), saw, is_long=True)
+    800000
+    >>> closeness_e6(Stage(two, "all", 1), saw, is_long=True)
+    600000
+    >>> closeness_e6(Stage(two, "any", 1), saw, is_long=False)
+    600000
+    """
+    shares = [
+        min(observed[condition.observable] * RATIO_SCALE // max(condition.above_e6, 1), RATIO_SCALE)
+        if _LONGS_LOSE.get(condition.observable, is_long) is is_long
+        else 0
+        for condition in level.when
+    ]
+    return min(shares) if level.join == "all" else max(shares)
 
 
 class Levels:

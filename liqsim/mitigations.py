@@ -10,7 +10,7 @@ it waits. `register_mitigation` makes it a kind; so does an entry point in the g
 from liqsim.mechanics.mitigations.pacing import Ask, Sight, Verdict
 from liqsim.scenario.fields import choice, count, duration, flag, ratio, text, usd
 from liqsim.scenario.mitigations import Mitigation
-from liqsim.scenario.plugins import register_mitigation
+from liqsim.scenario.plugins import installed_mitigations, register_mitigation
 
 __all__ = [
     "Ask",
@@ -21,6 +21,7 @@ __all__ = [
     "count",
     "duration",
     "flag",
+    "installed_mitigations",
     "ratio",
     "register_mitigation",
     "text",

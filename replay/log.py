@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from liqsim.eventlog.reader import LogReader, Manifest, open_log
 from liqsim.events import Entry
+from replay.audit.findings import Findings
 from replay.fold import Fold, fold
 from replay.outcome import outcome
 from replay.query import admitted, query
 from replay.state import State, state_at
-from replay.verify import Finding, Progress, verify_open
+from replay.verify import Finding, Progress, audit, verify_open
 from replay.views import install_comments, install_views
 
 
@@ -122,3 +123,7 @@ class Log:
     def verify(self, progress: Progress | None = None) -> list[Finding]:
         """Return everything that is wrong with the log; *progress* hears how far it is."""
         return verify_open(self.reader, progress)
+
+    def audit(self, progress: Progress | None = None) -> Findings:
+        """Return that, and how many decisions of which kinds nobody here can work out."""
+        return audit(self.reader, progress)

@@ -13,7 +13,7 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
-from replay.audit import halts
+from replay.audit import halts, own
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
 from replay.audit.breakers import breakers_of
@@ -62,6 +62,11 @@ def verify(path: str | Path) -> list[Finding]:
 
 def verify_open(log: LogReader, progress: Progress | None = None) -> list[Finding]:
     """Return everything that is wrong with an open log; *progress* hears how far it is."""
+    return audit(log, progress).in_order()
+
+
+def audit(log: LogReader, progress: Progress | None = None) -> Findings:
+    """Return what an audit finds, and what it could not work out, in an open log."""
     findings = Findings()
     terms = _read_terms(log, findings)
     check_manifest(log, terms, findings)
@@ -104,7 +109,7 @@ def verify_open(log: LogReader, progress: Progress | None = None) -> list[Findin
             all_looked(book)
             triggers.others_due(book, None)
             book.contributions.check_missing(book.terms.end_us)
-    return findings.in_order()
+    return findings
 
 
 def _read_terms(log: LogReader, findings: Findings) -> Terms | None:
@@ -146,6 +151,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         },
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations, is_judge),
+        own=own.installed(terms.mitigations),
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
         watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),

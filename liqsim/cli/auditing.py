@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 
 import attrs
 import typer
@@ -39,7 +40,8 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
     with Log(log_path) as log:
         status, count = log.manifest.status, log.reader.last_seq + 1
         with share_done("auditing", is_shown=not as_json) as report:
-            findings = log.verify(report)
+            audit = log.audit(report)
+    findings = audit.in_order()
     if as_json:
         described = {
             "log": str(log_path),
@@ -47,12 +49,19 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
             "event_count": count,
             "is_clean": not findings,
             "findings": [attrs.asdict(finding) for finding in findings],
+            "unchecked_decisions": dict(audit.unchecked),
         }
         typer.echo(json.dumps(described))
     else:
         _print_findings(findings, status, count)
+        _print_unchecked(audit.unchecked)
     if findings:
         raise typer.Exit(FINDINGS)
+
+
+def _print_unchecked(unchecked: Mapping[str, int]) -> None:
+    for kind, count in sorted(unchecked.items()):
+        typer.echo(f"{counted(count, 'decision')} of {kind} not worked out: it is not installed")
 
 
 def _print_findings(findings: list[Finding], status: str, event_count: int) -> None:

@@ -6,6 +6,7 @@ calls `register_mitigation`. Either way the kind is a word after `kind =` from t
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
@@ -37,6 +38,12 @@ def register_mitigation(kind: str, cls: type[Mitigation]) -> None:
         message = f"{kind!r} is the kind of another mitigation"
         raise ValueError(message)
     OTHERS[kind] = cls
+
+
+def installed_mitigations() -> Mapping[str, type[Mitigation]]:
+    """Return the classes of third parties by their kind, those of entry points included."""
+    load_plugins()
+    return OTHERS
 
 
 @cache

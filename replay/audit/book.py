@@ -7,7 +7,7 @@ The checks themselves are functions of (book, entry, event), one module per subj
 from bisect import bisect_right
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -441,6 +441,7 @@ class Book:
     vaults: Mapping[int, MitigationTerms] = attrs.Factory(dict)
     caps: list[DecisionRecorded] = attrs.Factory(list)
     pacing: Pacing = attrs.Factory(Pacing)
+    own: Mapping[int, Callable[[], Any]] = attrs.Factory(dict)
     flows: Flows = attrs.Factory(Flows)
     breakers: Breakers = attrs.Factory(Breakers)
     graces: Graces = attrs.Factory(Graces)

@@ -1,5 +1,6 @@
 """What an audit can find: the codes, and the list they are collected in."""
 
+from collections import Counter
 from typing import Final
 
 import attrs
@@ -196,9 +197,16 @@ class Finding:
 
 @attrs.define
 class Findings:
-    """The findings so far."""
+    """
+    The findings so far.
+
+    Attributes:
+        found: What was found.
+        unchecked: How many decisions nobody here can work out, by the kind of the mitigation.
+    """
 
     found: list[Finding] = attrs.Factory(list)
+    unchecked: Counter[str] = attrs.Factory(Counter)
 
     def add(self, code: str, seq: int | None, message: str) -> None:
         """Add one."""

@@ -7,6 +7,7 @@ held against bounds; the decision is recomputed from it to the last unit.
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import attrs
@@ -14,6 +15,7 @@ import numpy as np
 
 from liqsim.events import Action, DecisionRecorded, Entry
 from liqsim.events.mitigation import NOT_OBSERVED
+from liqsim.units import BOUND
 from replay.audit.book import Book
 from replay.audit.coins import slice_size_e8
 from replay.audit.findings import e8
@@ -25,6 +27,8 @@ _E9: Final = 10**9
 _E10: Final = 10**10
 _HOUR_US: Final = 3_600_000_000
 _TOLERANCE: Final = 1e-9
+_NEAR: Final = 10**10
+"""What differs by one part of so many is as good as the same."""
 _AVERAGING: Final = 1e-3
 """Relative error of a slippage that is averaged over points of the walk."""
 
@@ -56,10 +60,7 @@ def check_depth(book: Book, entry: Entry, ask: Judging, e: DecisionRecorded) -> 
     if not _looks_at_book(row) or e.depth_e8 == NOT_OBSERVED:
         return
     if row.kind == "slices":
-        margin = 2 + round(e.depth_e8 * _TOLERANCE)
-        is_right = _holds(book, ask, row, e.depth_e8, 1) and not _holds(
-            book, ask, row, e.depth_e8 + margin, -1
-        )
+        is_right = is_within(book, ask, row.ratio("distance"), e.depth_e8)
     else:
         margin = 2 + round(e.depth_e8 * 3 * _AVERAGING)
         is_right = _fits(book, ask, row, e.depth_e8, 1) and (
@@ -73,8 +74,6 @@ def check_depth(book: Book, entry: Entry, ask: Judging, e: DecisionRecorded) -> 
 def lets_through(book: Book, ask: Judging, number: int) -> bool:
     """Return whether a mitigation may have let an ask through without a word."""
     row = book.terms.mitigations[number]
-    if is_foreign(row.kind):
-        return True
     if not _looks_at_book(row):
         return decision_of(book, ask, number, 0) is None
     wanted = ask.wanted_e8
@@ -83,7 +82,9 @@ def lets_through(book: Book, ask: Judging, number: int) -> bool:
     if decision_of(book, ask, number, 10**30) is not None:
         return False
     needed = -(-wanted * _E6 // row.ratio("share"))
-    return decision_of(book, ask, number, 0) is None or _holds(book, ask, row, needed, 1)
+    return decision_of(book, ask, number, 0) is None or _holds(
+        book, ask, row.ratio("distance"), needed, 1
+    )
 
 
 def _looks_at_book(row: MitigationTerms) -> bool:
@@ -181,7 +182,30 @@ def _order(book: Book, ask: Judging, size_e8: int) -> int:
     return -size_e8 if book.position(ask.market_id, ask.bucket_id) > 0 else size_e8
 
 
-def _holds(book: Book, ask: Judging, row: MitigationTerms, size_e8: int, lenient: int) -> bool:
+def is_within(book: Book, ask: Judging, distance_e6: int, depth_e8: int) -> bool:
+    """Return whether the book can have had just *depth_e8* within a share of the price."""
+    margin = 2 + round(depth_e8 * _TOLERANCE)
+    return _holds(book, ask, distance_e6, depth_e8, 1) and not _holds(
+        book, ask, distance_e6, depth_e8 + margin, -1
+    )
+
+
+def within_distance_e8(book: Book, ask: Judging, distance_e6: int) -> tuple[int, int]:
+    """Return between how many units the book can have had within a share of the price."""
+    surely, maybe = (partial(_holds, book, ask, distance_e6, lenient=side) for side in (-1, 1))
+    return _largest(surely)[0], _largest(maybe)[1]
+
+
+def _largest(holds: Callable[[int], bool]) -> tuple[int, int]:
+    """Return two sizes, near each other, of which something *holds* of the first alone."""
+    low, high = 0, BOUND
+    while high - low > 1 + low // _NEAR:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
+
+
+def _holds(book: Book, ask: Judging, distance_e6: int, size_e8: int, lenient: int) -> bool:
     """Return whether the book has *size_e8* within the distance; -1 must be sure, 1 may not."""
     if ask.market_id not in book.depths or ask.market_id not in book.paths:
         return lenient > 0
@@ -192,9 +216,9 @@ def _holds(book: Book, ask: Judging, row: MitigationTerms, size_e8: int, lenient
         return False
     if order < 0:
         after = high if lenient > 0 else low
-        return after >= price * (1 - row.ratio("distance") / _E6) - slack
+        return after >= price * (1 - distance_e6 / _E6) - slack
     after = low if lenient > 0 else high
-    return after <= price * (1 + row.ratio("distance") / _E6) + slack
+    return after <= price * (1 + distance_e6 / _E6) + slack
 
 
 def _fits(book: Book, ask: Judging, row: MitigationTerms, size_e8: int, lenient: int) -> bool:

@@ -36,6 +36,7 @@ class Judging:
         now_us: When it is asked.
         bucket_id: The account.
         market_id: The market of the leg.
+        tranche_number: Its count within the liquidation.
         wanted_e8: Units of the slice.
         left: Numbers of those who have not spoken.
         size_e8: The units that the others leave.
@@ -45,6 +46,7 @@ class Judging:
     now_us: int
     bucket_id: int
     market_id: int
+    tranche_number: int
     wanted_e8: int
     left: deque[int]
     size_e8: int

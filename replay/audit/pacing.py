@@ -12,6 +12,7 @@ import attrs
 
 from liqsim.events import Action, DecisionRecorded, Entry, TrancheStarted
 from liqsim.events.mitigation import NOT_OBSERVED
+from replay.audit import own
 from replay.audit.book import Book
 from replay.audit.judges import (
     check_depth,
@@ -70,7 +71,7 @@ def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:
     if not pacing.limits and not pacing.judges:
         return wanted
     if pacing.asked != (e.bucket_id, entry.sim_time_us):
-        _open(book, entry, e.market_id, e.bucket_id, wanted)
+        _open(book, entry, e.market_id, e.bucket_id, wanted, e.tranche_number)
     if pacing.judging is not None:
         _finish(book, entry, pacing.judging)
     _check_missing(book, entry)
@@ -106,15 +107,17 @@ def _begin(book: Book, entry: Entry, e: DecisionRecorded) -> bool:
         return False
     mark = book.mark(e.market_id)
     wanted = slice_e8(book, e.market_id, e.bucket_id, liquidation, mark)
-    _open(book, entry, e.market_id, e.bucket_id, wanted)
+    _open(book, entry, e.market_id, e.bucket_id, wanted, liquidation.tranches + 1)
     return True
 
 
-def _open(book: Book, entry: Entry, market: int, bucket: int, wanted: int) -> None:
+def _open(
+    book: Book, entry: Entry, market: int, bucket: int, wanted: int, tranche_number: int
+) -> None:
     """Lay an ask before those who judge the instant."""
     pacing, now = book.pacing, entry.sim_time_us
     left = pacing.judges_of(market)
-    pacing.judging = Judging(now, bucket, market, wanted, left, wanted, now)
+    pacing.judging = Judging(now, bucket, market, tranche_number, wanted, left, wanted, now)
     pacing.asked = bucket, now
     if (until := pacing.waits.pop(bucket, 0)) > now:
         message = f"bucket {bucket} asks while a mitigation has it wait until {until}"
@@ -125,6 +128,7 @@ def _judged(book: Book, entry: Entry, judging: Judging, number: int, e: Decision
     """Check one who judges the instant, and heed what it says."""
     if is_foreign(book.terms.mitigations[number].kind):
         check_foreign(book, entry, judging, e)
+        own.check(book, entry, judging, e)
     else:
         check_depth(book, entry, judging, e)
         right = decision_of(book, judging, number, max(e.depth_e8, 0))
@@ -145,7 +149,12 @@ def _compare(book: Book, entry: Entry, e: DecisionRecorded, right: DecisionRecor
 
 def _pass_over(book: Book, entry: Entry, judging: Judging, number: int) -> None:
     """Check that one who has not spoken had nothing to say."""
-    if not lets_through(book, judging, number):
+    is_foreign_kind = is_foreign(book.kind_of(number))
+    if not (
+        own.lets_through(book, entry, judging, number)
+        if is_foreign_kind
+        else lets_through(book, judging, number)
+    ):
         message = f"a decision of mitigation {number} on bucket {judging.bucket_id} lacks before it"
         book.findings.add("decision", entry.seq, message)
 

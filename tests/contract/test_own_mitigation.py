@@ -60,10 +60,35 @@ register_mitigation("lull", Lull)
 ROW = {"kind": "lull", "share": Decimal("0.05"), "pause": "3s"}
 
 
-class TestLull(MitigationContract):
-    mitigation = {"kind": "lull", "share": Decimal("0.2")}
-    inert = {"kind": "lull", "share": 1000, "pause": "0s"}
-    runs = 3
+def readme_example() -> str:
+    """Return the code of the README that makes a mitigation, and holds it to the contract."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = text.split("```python\n")[1:]
+    (code,) = [block.split("```")[0] for block in blocks if "MitigationContract" in block]
+    return code
+
+
+_EXAMPLE: dict[str, Any] = {}
+exec(compile(readme_example(), "README.md", "exec"), _EXAMPLE)
+_BREATHER: Any = OTHERS.pop("breather")  # Other tests run the README, too.
+_CONTRACT: Any = _EXAMPLE["TestBreather"]
+
+
+class TestBreather(_CONTRACT):
+    """What whoever copies the example has pytest collect."""
+
+    @pytest.fixture(autouse=True)
+    def its_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(OTHERS, "breather", _BREATHER)
+
+
+def test_the_readmes_example_is_short() -> None:
+    lines = readme_example().splitlines()
+    contract = lines[next(n for n, line in enumerate(lines) if "(MitigationContract)" in line) :]
+
+    assert len(lines) < 40
+    assert len(contract) <= 5
+    assert issubclass(_CONTRACT, MitigationContract)
 
 
 def test_what_it_decides_is_recorded_and_audited(tmp_path: Path) -> None:

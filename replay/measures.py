@@ -1,5 +1,6 @@
 """By what runs of one scenario are compared, computed from their logs alone."""
 
+import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -7,6 +8,8 @@ from typing import Any, Final
 import attrs
 
 from liqsim.eventlog.reader import LogReader
+from liqsim.events import EVENT_CLASSES, DecisionRecorded, FundsDeposited
+from liqsim.events.schema import columns_of
 from replay.outcome import outcome
 from replay.views import install_views
 
@@ -84,7 +87,22 @@ MEASURES: Final[Mapping[str, Measure]] = {
         for payer, who in _PAYERS.items()
     },
     "slippage_usd": Measure(
-        "usd", "slippage paid, USD", "Landing price to average fill, over all executions."
+        "usd",
+        "slippage paid, USD",
+        "Landing price to average fill, over what was executed in a book.",
+    ),
+    "takeover_discount_usd": Measure(
+        "usd",
+        "discount of takeovers, USD",
+        "Mark price to price over what keepers, desk and vaults took over; below zero they paid "
+        "more than the mark.",
+    ),
+    "deleveraging_spared_usd": Measure(
+        "usd",
+        "spared by deleveraging, USD",
+        "Price less mark price over what was deleveraged: what liquidated accounts got at the "
+        "deleveraging price above the mark, from the deleveraged, who closed at that price.",
+        is_worse_high=False,
     ),
     "fees_usd": Measure("usd", "fees paid, USD", "As in the outcome."),
     "solvent_accounts_closed": Measure(
@@ -110,6 +128,12 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "Deleveraged from accounts that began with positions on both sides.",
     ),
     "halted_us": Measure("count", "time halted, us", "As in the outcome."),
+    "mitigation_acts": Measure(
+        "count",
+        "acts of mitigations",
+        "Decisions of mitigations that made a difference, and what the owners that they bring in "
+        "(vaults, stakers) took part in: 0 if no rule ever bound.",
+    ),
     "makers_profit_usd": Measure(
         "usd", "makers' profit, USD", "As in the outcome.", is_worse_high=False
     ),
@@ -118,6 +142,13 @@ MEASURES: Final[Mapping[str, Measure]] = {
     ),
 }
 """Every measure, by name; null where the outcome has null."""
+
+_ALWAYS: Final = (
+    "('outside', 'makers', 'fund', 'treasury', 'network', 'keeper', 'bucket', 'backer', 'desk')"
+)
+"""Kinds of owners that no mitigation brings in."""
+_NO_OWNERS: Final = ("market_id", "seen_market_id", "mitigation_id")
+"""Columns of events that end in _id and name no owner."""
 
 _SHARES: Final = ("induced", "accelerated", "rule_induced")
 
@@ -181,12 +212,45 @@ def profits(log: LogReader) -> list[Profit]:
     return [Profit(*row) for row in rows]
 
 
+def story(log: LogReader) -> str:
+    """
+    Return a digest of what happened, the same for logs with the same events.
+
+    Numbers of events and of owners do not count: a vault that never acts moves both. Nor do the
+    decisions of mitigations, and what owners that they bring in are given at the start.
+    """
+    parts = []
+    for cls in EVENT_CLASSES:
+        if cls is DecisionRecorded:
+            continue
+        cells = ["sim_time"]
+        for column in columns_of(cls):
+            if column.name.endswith("_id") and column.name not in _NO_OWNERS:
+                cells.append(f"names[{column.name} + 1]")
+            elif not column.name.endswith("_seq"):
+                cells.append(column.name)
+        kinds = f"where kinds[owner_id + 1] in {_ALWAYS}" if cls is FundsDeposited else ""
+        parts += log.rows(
+            f"select count(*), sum(hash({', '.join(cells)}))::varchar from {cls.TAG}, "
+            "(select list(name order by owner_id) as names, list(kind order by owner_id) as kinds "
+            f"from owners) {kinds}"
+        )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
 def _more(log: LogReader) -> dict[str, Any]:
     relation = log.relation(
-        """
+        f"""
         select
             (select sum(amount_usd) from fund_drawn) as fund_used_usd,
-            (select sum(slippage_usd) from execution_losses) as slippage_usd,
+            (
+                select sum(slippage_usd) from execution_losses
+                where route not in ('taken_over', 'deleveraged')
+            ) as slippage_usd,
+            (select sum(slippage_usd) from execution_losses where route = 'taken_over')
+                as takeover_discount_usd,
+            (select -sum(slippage_usd) from execution_losses where route = 'deleveraged')
+                as deleveraging_spared_usd,
             (select count(distinct bucket_id) from hindsight where is_solvent_at_end)
                 as solvent_accounts_closed,
             (select -sum(profit_usd) from owner_profits where is_liquidated)
@@ -202,7 +266,12 @@ def _more(log: LogReader) -> dict[str, Any]:
                     select bucket_id from position_opened group by bucket_id
                     having min(quantity) < 0 and max(quantity) > 0
                 )
-            ) as hedges_broken_usd
+            ) as hedges_broken_usd,
+            (select count(*) from decision_recorded) + (
+                select count(distinct seq) from postings
+                where owner_id in (select owner_id from owners where kind not in {_ALWAYS})
+                and seq not in (select seq from funds_deposited)
+            ) as mitigation_acts
         """
     )
     row = dict(zip(relation.columns, relation.fetchall()[0], strict=True))

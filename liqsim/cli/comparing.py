@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from liqsim.api import load_scenario, scenario_file
+from liqsim.api import scenario_file
 from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, NoBar
 from liqsim.cli.outcome_table import IMPLAUSIBLE
@@ -24,7 +24,7 @@ from liqsim.errors import StudyError
 from liqsim.study.gains import Gain, mean_gains
 from liqsim.study.runs import Measured, Study, floats_of, measured, seeds_of
 from liqsim.study.statistics import FEW, Estimate, Summary, summary
-from liqsim.study.variants import read_variants
+from liqsim.study.variants import read_variants, resolved
 from replay.export import refuse_unusable
 from replay.measures import MEASURES
 
@@ -46,7 +46,8 @@ def compare(
             metavar="VARIANT",
             help=(
                 "Parted by commas, behind 'LABEL: ' if you like: none, as_is, generation_1 to _3, "
-                "kinds of mitigations, settings KEY=VALUE. Others are held against the first."
+                "kinds of mitigations, settings KEY=VALUE; or each: every kind alone. Others are "
+                "held against the first."
             ),
             show_default=False,
         ),
@@ -92,6 +93,21 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    shown: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            metavar="NAME",
+            help="Show this measure, and no other that is not named; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    as_markdown: Annotated[
+        bool,
+        typer.Option(
+            "--markdown", help="Print one table in Markdown, a row per variant.", metavar=""
+        ),
+    ] = False,
     as_json: AsJson = False,
     quiet: NoBar = False,
 ) -> None:
@@ -109,10 +125,13 @@ def compare(
     if out is not None and out.suffix != ".parquet":
         message = f"{out}: must end in .parquet"
         raise StudyError(message)
+    if as_json and as_markdown:
+        message = "--json and --markdown contradict each other: give one of them"
+        raise StudyError(message)
+    named = _measures(shown or ())
     read = read_variants(variants or ())
     with scenario_file(scenario_name) as file:
-        base = load_scenario(file, overrides=overrides or (), seed=seed)
-        read = tuple(variant.resolved(base) for variant in read)
+        read, left_out = resolved(read, file, overrides or (), seed)
         study = Study(
             file, tuple(overrides or ()), read, seeds_of(seeds, seed), keep, with_owners=True
         )
@@ -126,21 +145,42 @@ def compare(
             _as_json(found, column, over_seeds=seeds is not None) for column in range(len(names))
         ]
         typer.echo(json.dumps(rows, allow_nan=False))
-    else:
-        for line in lines_of(found, names):
-            typer.echo(line)
+        return
+    table = markdown_of if as_markdown else lines_of
+    for line in table(found, names, named or _moved(found), left_out):
+        typer.echo(line)
+
+
+def _measures(names: Sequence[str]) -> list[str]:
+    for name in names:
+        if name not in MEASURES:
+            message = f"--measure {name}: must be one of {', '.join(MEASURES)}"
+            raise StudyError(message)
+    return list(dict.fromkeys(names))
 
 
 # Text ---------------------------------------------------------------------------------------------
 
 
-def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Iterator[str]:
-    """Yield the tables of a comparison, a blank line between them."""
+def lines_of(
+    found: Sequence[Sequence[Measured]],
+    names: Sequence[str],
+    shown: Sequence[str],
+    left_out: Mapping[str, str],
+) -> Iterator[str]:
+    """
+    Yield the tables of a comparison, a blank line between them.
+
+    Args:
+        found: What every seed, and in it every variant, came to.
+        names: Names of the variants.
+        shown: The measures that stand in the tables.
+        left_out: Why other variants were not run, by name.
+    """
     first = found[0][0].outcome
     seeds = counted(len(found), "seed") if len(found) > 1 else f"seed {first['seed']}"
     yield f"{first['scenario']}, {seeds}, path {first['path_mode']}: {' | '.join(names)}"
     yield from _doubts(found, names)
-    shown = _moved(found)
     several = len(found) > 1
     tables = _over_seeds(found, names, shown) if several else _singles(found[0], names, shown)
     for header, rows in tables:
@@ -148,11 +188,13 @@ def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Itera
         yield from layout(header, rows, terminal_width())
     if several and len(found) < FEW:
         yield f"With {len(found)} seeds the worst 5 % is one run, and intervals say little."
+    moved = _moved(found)
     still = ", ".join(
-        about.label.removesuffix(", USD") for name, about in MEASURES.items() if name not in shown
+        about.label.removesuffix(", USD") for name, about in MEASURES.items() if name not in moved
     )
-    if still:
-        yield from textwrap.wrap(f"Zero or not defined in all: {still}.", terminal_width() or 100)
+    notes = [f"Zero or not defined in all: {still}."] if still else []
+    for note in notes + list(_notes(found, names, left_out)):
+        yield from textwrap.wrap(note, terminal_width() or 100)
     for column, name in enumerate(names[1:], start=1):
         rows = _shown(mean_gains([runs[column].gains for runs in found]))
         yield ""
@@ -162,9 +204,49 @@ def lines_of(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Itera
         yield from layout(["owners", "", "better", "worse", "gained", "lost", "net"], rows)
 
 
+def markdown_of(
+    found: Sequence[Sequence[Measured]],
+    names: Sequence[str],
+    shown: Sequence[str],
+    left_out: Mapping[str, str],
+) -> Iterator[str]:
+    """Yield one table with a row per variant, for a page; see `lines_of`."""
+    yield f"| variant | {' | '.join(MEASURES[name].label for name in shown)} |"
+    yield f"|---|{'---:|' * len(shown)}"
+    for column, variant in enumerate(names):
+        cells = []
+        for name in shown:
+            told = _summary(found, column, name)
+            value = told.median if told and len(found) > 1 else found[0][column].measures[name]
+            cells.append(_cell(MEASURES[name].kind, value))
+        label = variant.replace("|", "\\|")
+        yield f"| {label} | {' | '.join(cells)} |"
+    yield ""
+    if len(found) > 1:
+        yield f"Medians over {len(found)} seeds.\n"
+    yield from _notes(found, names, left_out)
+
+
+def _notes(
+    found: Sequence[Sequence[Measured]], names: Sequence[str], left_out: Mapping[str, str]
+) -> Iterator[str]:
+    same = [
+        name
+        for column, name in enumerate(names)
+        if column and all(runs[column].is_same for runs in found)
+    ]
+    if same:
+        yield f"Nothing happened otherwise than in {names[0]}: {', '.join(same)}."
+    for name, reason in left_out.items():
+        yield f"Left out, {name}: {reason}"
+
+
 _Table = tuple[list[str], list[list[str]]]
 _NARROW: Final = 2
 """So many variants always stand in one table."""
+_DUST_USD: Final = 0.01
+"""A table leaves out what is less: --json has it."""
+_ANY: Final = 5e-324
 _NO_CENTS: Final = 1_000
 """From there on a table has whole dollars; --json has all there is."""
 
@@ -187,11 +269,15 @@ def _doubts(found: Sequence[Sequence[Measured]], names: Sequence[str]) -> Iterat
 
 
 def _moved(found: Sequence[Sequence[Measured]]) -> list[str]:
-    """Return the measures that are not zero in some run."""
+    """Return the measures that are not zero in some run, as far as a table shows it."""
     return [
         name
-        for name in MEASURES
-        if any(float(run.measures[name] or 0) for runs in found for run in runs)
+        for name, about in MEASURES.items()
+        if any(
+            abs(float(run.measures[name] or 0)) >= (_DUST_USD if about.kind == "usd" else _ANY)
+            for runs in found
+            for run in runs
+        )
     ]
 
 
@@ -264,7 +350,7 @@ def _shown(rows: Sequence[Gain]) -> list[list[str]]:
             for amount in (row.gained_usd, row.lost_usd, row.net_usd)
         ]
         for row in rows
-        if row.gained_usd or row.lost_usd or row.net_usd
+        if max(row.gained_usd, -row.lost_usd, abs(row.net_usd)) >= _DUST_USD
     ]
     whole = sum((row.net_usd for row in rows), Decimal(0))
     return [*shown, ["all", "", "", "", "", "", _cell("usd", whole, sign=True)]]
@@ -325,6 +411,7 @@ def _as_json(
             name: None if found is None else attrs.asdict(found)
             for name, found in summaries.items()
         }
+    told["is_same"] = all(run.is_same for run in runs)
     told["gains"] = [_gain(row) for row in mean_gains([run.gains for run in runs])]
     return told
 

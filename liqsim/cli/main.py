@@ -7,15 +7,17 @@ import typer
 
 from liqsim.cli.auditing import outcome, verify
 from liqsim.cli.comparing import compare
-from liqsim.cli.policy import reported
+from liqsim.cli.policy import Commands, reported
 from liqsim.cli.querying import QueryCommand, export, query
 from liqsim.cli.replaying import replay
 from liqsim.cli.running import resume, run
 from liqsim.cli.shipped import scenarios
 from liqsim.cli.stressing import stress
+from liqsim.cli.surfacing import surface
 from liqsim.cli.sweeping import sweep
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,6 +57,7 @@ for command in (
     compare,
     stress,
     sweep,
+    surface,
     resume,
     outcome,
     verify,

@@ -6,18 +6,79 @@ What a person sees when something goes wrong: one message on stderr, and an exit
 
 import errno
 import functools
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from liqsim.errors import LiqsimError
+
+_WrongWords: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+"""What the parser of the command line raises, whichever package it stands in."""
 
 FINDINGS: Final = 1
 REFUSED: Final = 2
 BUG: Final = 3
 INTERRUPTED: Final = 130
+
+
+class Commands(TyperGroup):
+    """Says what is wrong with the words of a command as all else that is refused: in one line."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002 — as click has it
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002 — likewise
+        **extra: Any,
+    ) -> Any:
+        """Run the command that *args* name, by default those of this process."""
+        words = list(sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(
+                args,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except _WrongWords as error:
+            named = words[:1] if words and words[0] in self.commands else []
+            if words:  # Without any, the help has been printed.
+                typer.echo(_refusal(error, " ".join(["liqsim", *named]), words), err=True)
+            code = REFUSED
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _refusal(error: Any, command: str, words: Sequence[str]) -> str:
+    """Return what is wrong with *words*: command, option, value and what the parser says of it."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    given = _given(getattr(getattr(error, "param", None), "opts", ()), words)
+    told = f"{given}: {' '.join(error.message.split())}" if given else message
+    return f"error: {command}: {told[:1].lower()}{told[1:]}; see {command} --help"
+
+
+def _given(names: Sequence[str], words: Sequence[str]) -> str:
+    """
+    Return an option as it was typed, with its value; empty if it was not.
+
+    >>> _given(["--jobs"], ["run", "--jobs", "0"]), _given(["--jobs"], ["run", "--jobs=0"])
+    ('--jobs 0', '--jobs=0')
+    """
+    for at, word in enumerate(words):
+        if word in names:
+            return " ".join(words[at : at + 2])
+        if word.partition("=")[0] in names:
+            return word
+    return ""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:

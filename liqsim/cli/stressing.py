@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from liqsim.study.runs import Found
 from liqsim.study.statistics import FEW, share_interval, tail_mean
 from liqsim.study.stress import (
     Stress,
+    read_depth,
     read_shock,
     run_stress,
     share_of,
@@ -39,7 +40,6 @@ _SHOWN = (
     "regret_usd",
     "slippage_usd",
 )
-_THINNEST = Decimal("0.000001")
 _PAYERS = [name for name in MEASURES if name.startswith("paid_by_")]
 
 
@@ -115,7 +115,7 @@ def stress(
     """
     telemetry.configure(verbose=0, quiet=True, as_json=False)
     read = tuple(map(read_shock, shocks or ()))
-    thinner = _ratio(depth)
+    thinner = None if depth is None else read_depth(depth)
     if not read and thinner is None:
         message = "nothing to stress: give --shock MARKET=FRACTION/DURATION, --depth RATIO or both"
         raise StudyError(message)
@@ -125,7 +125,7 @@ def stress(
     if reverse is not None and not read:
         message = "--reverse looks for a part of a shock: give --shock"
         raise StudyError(message)
-    moment = _moment(at)
+    moment = moment_of(at)
     jobs = jobs or os.cpu_count() or 1
     with scenario_file(scenario_name) as file:
         planned = Stress(file, tuple(overrides or ()), read, thinner, moment, seeds)
@@ -161,7 +161,13 @@ def stress(
             typer.echo(_reversed(planned, smallest, reverse))
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
+    """
+    Return the instant that an option --at names.
+
+    Raises:
+        StudyError: It is no time.
+    """
     if text is None:
         return None
     try:
@@ -176,25 +182,12 @@ def _share(fraction: Decimal) -> str:
     return f"{(fraction * 100).normalize():+f} %"
 
 
-def _ratio(text: str | None) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal(0)
-    if not _THINNEST <= value <= 1:
-        message = f"--depth {text}: must be a number from {_THINNEST} to 1"
-        raise StudyError(message)
-    return value
-
-
 def _told(found: Sequence[Found]) -> dict[str, Any]:
     return {
         "p_bad_debt": share_of(found, "unpaid_usd"),
         "p_deleveraged": share_of(found, "deleveraged_usd"),
         "unpaid_tail_usd": tail_mean(unpaid_usd(found)),
-        "runs": [measures | {"seed": outcome["seed"]} for outcome, measures, _ in found],
+        "runs": [run.measures | {"seed": run.outcome["seed"]} for run in found],
     }
 
 
@@ -225,7 +218,7 @@ def _lines(found: Sequence[Found]) -> Iterator[str]:
 
 
 def _values(found: Sequence[Found], name: str) -> list[float]:
-    return [float(measures[name] or 0) for _, measures, _ in found]
+    return [float(run.measures[name] or 0) for run in found]
 
 
 def _usd(value: Any) -> str:

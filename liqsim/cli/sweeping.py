@@ -70,12 +70,7 @@ def sweep(
     Example: liqsim sweep linear_cascade --grid venue.tranches.share=0.1,1 --seeds 4 -o s.duckdb
     """
     telemetry.configure(verbose=0, quiet=True, as_json=False)
-    if not out.parent.is_dir():
-        message = f"{out}: there is no folder {out.parent}"
-        raise StudyError(message)
-    if out.suffix != ".duckdb":
-        message = f"{out}: must end in .duckdb"
-        raise StudyError(message)
+    refuse_no_sweep(out)
     axes = read_axes(grid or ())
     with scenario_file(scenario_name) as file:
         planned = Sweep(file, tuple(overrides or ()), axes, seeds)
@@ -98,6 +93,21 @@ def sweep(
             typer.echo(line)
     points = counted(len(planned.points()), "point")
     typer.echo(f"\n{points}; {counted(made, 'run')} made now, {held:,} in {out}")
+
+
+def refuse_no_sweep(out: Path) -> None:
+    """
+    Refuse a file that cannot hold a sweep by its name alone.
+
+    Raises:
+        StudyError: Its folder does not exist, or it ends otherwise.
+    """
+    if not out.parent.is_dir():
+        message = f"{out}: there is no folder {out.parent}"
+        raise StudyError(message)
+    if out.suffix != ".duckdb":
+        message = f"{out}: must end in .duckdb"
+        raise StudyError(message)
 
 
 def _cell(value: object) -> str:

@@ -101,10 +101,15 @@ GENERATIONS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str | Row, ...]]]] 
 """Settings and mitigations of each: every account for itself, its book's impact, all together."""
 
 
-def words() -> tuple[str, ...]:
-    """Return every word that stands for something in a variant, other packages' kinds included."""
+def kinds() -> tuple[str, ...]:
+    """Return every kind of mitigation, other packages' included."""
     load_plugins()
-    return (NONE, AS_IS, *GENERATIONS, *MITIGATIONS.values(), *OTHERS)
+    return (*MITIGATIONS.values(), *OTHERS)
+
+
+def words() -> tuple[str, ...]:
+    """Return every word that stands for something in a variant."""
+    return (NONE, AS_IS, *GENERATIONS, *kinds())
 
 
 def settings_of(words: Sequence[str], scenario: Scenario) -> tuple[str, ...]:

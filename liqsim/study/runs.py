@@ -17,7 +17,7 @@ from liqsim.errors import ScenarioError, StudyError
 from liqsim.study.gains import Gain, gains
 from liqsim.study.variants import Variant
 from replay.log import Log
-from replay.measures import Profit, measures, profits
+from replay.measures import Profit, measures, profits, story
 
 Progress = Callable[[int, int], None]
 """Hears (runs done, all runs)."""
@@ -63,6 +63,7 @@ class Measured:
         outcome: As `liqsim run --json` has it.
         measures: Every one of `replay.measures.MEASURES`.
         gains: Who gained and who lost against the first variant.
+        is_same: Whether nothing happened otherwise than in the first variant.
     """
 
     variant: str
@@ -70,6 +71,7 @@ class Measured:
     outcome: dict[str, Any]
     measures: dict[str, Any]
     gains: list[Gain]
+    is_same: bool
 
 
 @attrs.frozen
@@ -84,8 +86,23 @@ class _Task:
     with_owners: bool
 
 
-Found = tuple[dict[str, Any], dict[str, Any], list[Profit]]
-"""Outcome, measures and, if asked for, profits of a run."""
+@attrs.frozen
+class Found:
+    """
+    What a run came to.
+
+    Attributes:
+        outcome: As `liqsim run --json` has it.
+        measures: Every one of `replay.measures.MEASURES`.
+        profits: What every owner made; empty if not asked for.
+        story: The same for runs with the same events, see `replay.measures.story`; empty if the
+            owners are not asked for.
+    """
+
+    outcome: dict[str, Any]
+    measures: dict[str, Any]
+    profits: list[Profit]
+    story: str
 
 
 def check(study: Study) -> bool:
@@ -222,18 +239,17 @@ def _completed(
 
 
 def _joined(study: Study, found: dict[int, Found]) -> list[Measured]:
-    first = found[0][2]
+    first = found[0]
     return [
         Measured(
-            variant=variant.name,
-            seed=outcome["seed"],
-            outcome=outcome,
-            measures=figures,
-            gains=gains(first, owned),
+            variant=study.variants[column].name,
+            seed=found[column].outcome["seed"],
+            outcome=found[column].outcome,
+            measures=found[column].measures,
+            gains=gains(first.profits, found[column].profits),
+            is_same=found[column].story == first.story,
         )
-        for variant, (outcome, figures, owned) in (
-            (study.variants[column], found[column]) for column in sorted(found)
-        )
+        for column in sorted(found)
     ]
 
 
@@ -279,8 +295,12 @@ def _run(task: _Task) -> Found:
     run_to_log(scenario, task.log, references=references)
     with Log(task.log) as log:
         outcome = log.outcome() | ({} if task.stays else {"log": None})
-        owned = profits(log.reader) if task.with_owners else []
-        found = outcome, measures(log.reader, outcome), owned
+        found = Found(
+            outcome,
+            measures(log.reader, outcome),
+            profits(log.reader) if task.with_owners else [],
+            story(log.reader) if task.with_owners else "",
+        )
     if not task.is_kept:
         task.log.unlink()
     return found

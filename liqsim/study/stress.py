@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from liqsim.api import Scenario, load_scenario
-from liqsim.errors import StudyError
+from liqsim.errors import ScenarioError, StudyError
 from liqsim.scenario.toml import inline
 from liqsim.study.runs import Found, Study, check, completed
 from liqsim.study.variants import Variant
@@ -19,6 +19,8 @@ from liqsim.study.variants import Variant
 _SHOCK: Final = re.compile(r"(?P<market>[^=]+)=(?P<fraction>[-+0-9.eE]+)(/(?P<over>[^/]+))?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
+THINNEST: Final = Decimal("0.000001")
+"""No book is made thinner than that."""
 _REVERSE_STEPS: Final = 8
 """Halvings of the interval in which the smallest shock is looked for: to 1/256 of it."""
 
@@ -95,6 +97,23 @@ def read_shock(text: str) -> Shock:
     return Shock(match["market"].strip(), fraction, (match["over"] or "").strip())
 
 
+def read_depth(text: str) -> Decimal:
+    """
+    Return what books' depth is multiplied by.
+
+    Raises:
+        StudyError: It is no number from `THINNEST` to 1.
+    """
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        value = Decimal(0)
+    if not THINNEST <= value <= 1:
+        message = f"--depth {text.strip()}: must be a number from {THINNEST} to 1"
+        raise StudyError(message)
+    return value
+
+
 def settings_of(stress: Stress, scenario: Scenario, factor: Decimal = Decimal(1)) -> list[str]:
     """
     Return the settings that put *factor* times the shocks on top of *scenario*.
@@ -151,31 +170,66 @@ def run_stress(
         StudyError: See `settings_of`.
         ScenarioError: The scenario, or what the shock makes of it, is refused.
     """
-    scenario = load_scenario(stress.file, overrides=stress.settings, seed=0)
-    if scenario.path_mode == "purged":
-        message = f"{stress.file}: path_mode is purged: a shock is none of its history; set on_top"
-        raise StudyError(message)
-    at = stress.begins(scenario)
-    start = _EPOCH + timedelta(microseconds=scenario.start_unix_us)
-    end = start + timedelta(microseconds=scenario.end_us)
-    if not start <= at < end:
-        message = (
-            f"--at {at:{_TIME}}: must lie within the run, from {start:{_TIME}} to {end:{_TIME}}"
-        )
-        raise StudyError(message)
     stressed = stress if factor else attrs.evolve(stress, shocks=())
-    variant = Variant(stress.as_typed(), tuple(settings_of(stressed, scenario, factor)))
+    name = stress.as_typed()
+    variant = variant_of(stressed, scenario_of(stress), name=name, factor=factor)
     study = Study(stress.file, stress.settings, (variant,), tuple(range(stress.seeds)))
     found: dict[int, Found] = {}
     shares_references = check(study)
-    settings = [*study.settings, *variant.settings]
-    _refuse_cut(stressed, load_scenario(study.file, overrides=settings, seed=0), end)
     progress(0, stress.seeds)
     with completed(study, jobs=jobs, shares_references=shares_references) as runs:
         for done, ((row, _), run) in enumerate(runs, start=1):
             found[row] = run
             progress(done, stress.seeds)
     return [found[row] for row in range(stress.seeds)]
+
+
+def scenario_of(stress: Stress) -> Scenario:
+    """
+    Return the scenario under the shocks.
+
+    Raises:
+        StudyError: It is one on which no shock can be put, or not at that time.
+        ScenarioError: It is refused.
+    """
+    scenario = load_scenario(stress.file, overrides=stress.settings, seed=0)
+    if scenario.path_mode == "purged":
+        message = f"{stress.file}: path_mode is purged: a shock is none of its history; set on_top"
+        raise StudyError(message)
+    at = stress.begins(scenario)
+    start, end = _span(scenario)
+    if not start <= at < end:
+        message = (
+            f"--at {at:{_TIME}}: must lie within the run, from {start:{_TIME}} to {end:{_TIME}}"
+        )
+        raise StudyError(message)
+    return scenario
+
+
+def variant_of(
+    stress: Stress, scenario: Scenario, *, name: str, factor: Decimal = Decimal(1)
+) -> Variant:
+    """
+    Return *scenario* under *factor* times the shocks, as a variant of that *name*.
+
+    Raises:
+        StudyError: See `settings_of`; or the run would see a part of a shock alone.
+        ScenarioError: What the shock makes of it is refused.
+    """
+    variant = Variant(name, tuple(settings_of(stress, scenario, factor)))
+    settings = [*stress.settings, *variant.settings]
+    try:
+        stressed = load_scenario(stress.file, overrides=settings, seed=0)
+    except ScenarioError as error:
+        error.add_note(f"in the variant {name!r}")
+        raise
+    _refuse_cut(stress, stressed, _span(scenario)[1])
+    return variant
+
+
+def _span(scenario: Scenario) -> tuple[datetime, datetime]:
+    start = _EPOCH + timedelta(microseconds=scenario.start_unix_us)
+    return start, start + timedelta(microseconds=scenario.end_us)
 
 
 def _refuse_cut(stress: Stress, stressed: Scenario, end: datetime) -> None:
@@ -195,12 +249,12 @@ def _refuse_cut(stress: Stress, stressed: Scenario, end: datetime) -> None:
 
 def share_of(found: Sequence[Found], measure: str) -> float:
     """Return the share of runs in which a measure in USD is above zero."""
-    return sum(Decimal(measures[measure]) > 0 for _, measures, _ in found) / len(found)
+    return sum(Decimal(run.measures[measure]) > 0 for run in found) / len(found)
 
 
 def unpaid_usd(found: Sequence[Found]) -> list[float]:
     """Return the bad debt of every run, with what accounts still due lack."""
-    return [float(measures["unpaid_usd"]) for _, measures, _ in found]
+    return [float(run.measures["unpaid_usd"]) for run in found]
 
 
 def smallest_shock(

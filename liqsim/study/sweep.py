@@ -25,8 +25,8 @@ from liqsim.study.variants import Variant, parts_of
 from replay.measures import MEASURES
 from replay.outcome import KEYS, keys_of
 
-FORMAT: Final = 1
-"""Version of the file's tables."""
+FORMAT: Final = 2
+"""Version of the file's tables, but for the columns of `runs`."""
 
 _TYPES: Final = {
     "text": "varchar",
@@ -80,12 +80,14 @@ class Sweep:
         settings: Keys set at every point.
         axes: The grid.
         seeds: How many seeds.
+        settings_at: Gives the settings of a point from its values, where an axis is no key.
     """
 
     file: Path
     settings: tuple[str, ...]
     axes: tuple[Axis, ...]
     seeds: int
+    settings_at: Callable[[tuple[str, ...]], tuple[str, ...]] | None = None
 
     def points(self) -> list[tuple[str, ...]]:
         """Return the values of every point, the last axis moving fastest."""
@@ -95,10 +97,11 @@ class Sweep:
         """Return the runs: in front of the points the scenario as it is, the baseline of all."""
         variants = [Variant("base")]
         for values in self.points():
-            settings = tuple(
+            typed = tuple(
                 f"{axis.key}={value}" for axis, value in zip(self.axes, values, strict=True)
             )
-            variants.append(Variant(", ".join(settings), settings))
+            settings = typed if self.settings_at is None else self.settings_at(values)
+            variants.append(Variant(", ".join(typed), settings))
         seeds = tuple(range(self.seeds))
         return Study(self.file, self.settings, tuple(variants), seeds, same_shocks=False)
 
@@ -186,7 +189,7 @@ def run_sweep(sweep: Sweep, out: Path, *, jobs: int | None, progress: Progress) 
     with store:
         if not store.execute("select count(*) from duckdb_tables()").fetchall()[0][0]:
             _create(store, sweep, about, markets)
-        _refuse_other(store, out, about)
+        _refuse_other(store, out, about, ["point", "seed", *_names(sweep), *_results(markets)])
         rows = store.execute("select point, seed from runs where seed < ?", [sweep.seeds])
         done = {(seed, point + 1) for point, seed in rows.fetchall()}
         points, count = sweep.points(), 0
@@ -217,6 +220,11 @@ def _result_columns(markets: Sequence[str]) -> dict[str, str]:
     }
 
 
+def _results(markets: Sequence[str]) -> dict[str, str]:
+    """Return those columns but the seed, which stands in front."""
+    return {name: kind for name, kind in _result_columns(markets).items() if name != "seed"}
+
+
 def _family(name: str) -> str:
     return max((key for key in KEYS if name.startswith(f"{key}_")), key=len)
 
@@ -232,14 +240,12 @@ def _create(
     store.execute(f"create table sweep ({columns})")
     store.execute(f"insert into sweep values ({', '.join('?' * len(about))})", [*about.values()])
     axes = ", ".join(f'"{axis.column}" {_axis_type(axis)}' for axis in sweep.axes)
-    results = ", ".join(
-        f"{name} {kind}" for name, kind in _result_columns(markets).items() if name != "seed"
-    )
+    results = ", ".join(f"{name} {kind}" for name, kind in _results(markets).items())
     store.execute(
         f"create table runs (point bigint, seed bigint, {axes}, {results}, "
         "primary key (point, seed))"
     )
-    names = ", ".join(f'"{axis.column}"' for axis in sweep.axes)
+    names = ", ".join(f'"{name}"' for name in _names(sweep))
     for view in _views(names):
         store.execute(view)
     store.execute("commit")
@@ -276,6 +282,24 @@ def _views(axes: str) -> Iterator[str]:
         group by point, {axes}
         order by point
     """
+    # Of n draws in order the one number ceil(confidence * n): decimals, so that 0.7 * 10 is 7.
+    yield f"""
+        create macro fund_size(confidence) as table
+        select point, {axes}, runs, confidence, fund_usd,
+            coalesce(least_capped_usd <= fund_usd, false) as is_lower_bound
+        from (
+            select point, {axes}, count(*) as runs, confidence as confidence,
+                list_sort(list(fund_drawdown_usd))[
+                    case when confidence::double > 0 and confidence::double <= 1
+                        then greatest(ceil(confidence::decimal(9, 8) * count(*)), 1)::bigint
+                        else error('fund_size: confidence must be above 0 and at most 1') end
+                ] as fund_usd,
+                min(fund_drawdown_usd) filter (where fund_lowest_usd <= 0) as least_capped_usd
+            from runs
+            group by point, {axes}
+        )
+        order by point
+    """
 
 
 def _axis_type(axis: Axis) -> str:
@@ -290,7 +314,13 @@ def _number(text: str) -> Decimal | None:
     return found if found.is_finite() else None
 
 
-def _refuse_other(store: duckdb.DuckDBPyConnection, out: Path, about: dict[str, Any]) -> None:
+def _names(sweep: Sweep) -> list[str]:
+    return [axis.column for axis in sweep.axes]
+
+
+def _refuse_other(
+    store: duckdb.DuckDBPyConnection, out: Path, about: dict[str, Any], columns: Sequence[str]
+) -> None:
     try:
         (row,) = store.execute(f"select {', '.join(about)} from sweep").fetchall()
     except (duckdb.Error, ValueError):
@@ -301,6 +331,9 @@ def _refuse_other(store: duckdb.DuckDBPyConnection, out: Path, about: dict[str, 
             said = "another scenario" if name == "scenario_toml" else f"{name} {there}"
             message = f"{out}: is a sweep of {said}, not of this; give another file"
             raise StudyError(message)
+    if [name for name, *_ in store.execute("describe runs").fetchall()] != list(columns):
+        message = f"{out}: is a sweep of a version with other measures; give another file"
+        raise StudyError(message)
 
 
 def _insert(
@@ -312,12 +345,11 @@ def _insert(
     values: Sequence[str],
     found: Found,
 ) -> None:
-    outcome, measures, _ = found
-    results = {**outcome, **measures}
+    results = {**found.outcome, **found.measures}
     row: list[Any] = [point, seed]
     row += [
         _number(value) if _axis_type(axis) == "double" else value
         for axis, value in zip(sweep.axes, values, strict=True)
     ]
-    row += [results[name] for name in _result_columns(markets) if name != "seed"]
+    row += [results[name] for name in _results(markets)]
     store.execute(f"insert into runs values ({', '.join('?' * len(row))})", row)

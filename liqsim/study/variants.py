@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
 
-from liqsim.errors import StudyError
+from liqsim.api import load_scenario
+from liqsim.errors import ScenarioError, StudyError
 from liqsim.scenario import Scenario
-from liqsim.study.presets import NONE, settings_of
+from liqsim.study.presets import NONE, kinds, settings_of
 from liqsim.study.presets import words as known_words
 
 _LABEL: Final = re.compile(r"([^=:\[\]{}\"']+):\s+(.*)", re.DOTALL)
+EACH: Final = "each"
+"""Every kind of mitigation, alone."""
 _OPENING: Final = "[{"
 _CLOSING: Final = "]}"
 
@@ -25,15 +29,19 @@ class Variant:
         name: Its name in tables.
         settings: `table.key=value`, in the order in which they are set.
         words: What stands for further settings, which depend on the scenario; they come first.
+        is_asked: Whether it was named itself: what was not is left out of a scenario that cannot
+            have it.
     """
 
     name: str
     settings: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    is_asked: bool = True
 
     def resolved(self, scenario: Scenario) -> "Variant":
         """Return the variant of *scenario* without words, by what they stand for in it."""
-        return Variant(self.name, (*settings_of(self.words, scenario), *self.settings))
+        settings = (*settings_of(self.words, scenario), *self.settings)
+        return attrs.evolve(self, settings=settings, words=())
 
 
 def read_variant(text: str) -> Variant:
@@ -45,7 +53,7 @@ def read_variant(text: str) -> Variant:
     >>> read_variant("venue.tranches.share=0.2, venue.fund.initial_usd=0").settings
     ('venue.tranches.share=0.2', 'venue.fund.initial_usd=0')
     >>> read_variant("slow: venue.tranches.spacing=1m")
-    Variant(name='slow', settings=('venue.tranches.spacing=1m',), words=())
+    Variant(name='slow', settings=('venue.tranches.spacing=1m',), words=(), is_asked=True)
     >>> read_variant("breaker, backstop").words
     ('breaker', 'backstop')
 
@@ -57,6 +65,9 @@ def read_variant(text: str) -> Variant:
     parts = [part.strip() for part in parts_of(body)]
     words = tuple(part for part in parts if "=" not in part)
     for word in words:
+        if word == EACH:
+            message = f"--with {text!r}: {EACH} must stand alone: --with {EACH}"
+            raise StudyError(message)
         if word not in known_words():
             known = ", ".join(known_words())
             message = (
@@ -70,10 +81,23 @@ def read_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
     """
     Return the variants that *texts* name, in order.
 
+    `each` stands for a variant of every kind that none of them is named by; if it comes first,
+    the scenario without mitigations comes before it.
+
     Raises:
         StudyError: One cannot be read, there is none, or two have one name.
     """
-    variants = tuple(read_variant(text) for text in texts)
+    named = [text.strip() for text in texts]
+    if named and named[0] == EACH:
+        named = [NONE, *(text for text in named if text != NONE)]
+    variants: list[Variant] = []
+    for text in named:
+        if text != EACH:
+            variants.append(read_variant(text))
+            continue
+        variants += [
+            Variant(kind, words=(kind,), is_asked=False) for kind in kinds() if kind not in named
+        ]
     if not variants:
         message = f"--with: nothing to compare; such as --with {NONE} --with venue.tranches.share=1"
         raise StudyError(message)
@@ -82,7 +106,33 @@ def read_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
         if names.count(name) > 1:
             message = f"--with: two variants are named {name!r}; a label parts them: 'NAME: …'"
             raise StudyError(message)
-    return variants
+    return tuple(variants)
+
+
+def resolved(
+    variants: Sequence[Variant], file: Path, settings: Sequence[str], seed: int | None
+) -> tuple[tuple[Variant, ...], dict[str, str]]:
+    """
+    Return *variants* of the scenario in *file* without words, and why some are left out, by name.
+
+    Left out is what was not asked for by its name and cannot be in that scenario.
+
+    Raises:
+        ScenarioError: The scenario is refused.
+    """
+    base = load_scenario(file, overrides=settings, seed=seed)
+    kept, left_out = [], {}
+    for variant in variants:
+        found = variant.resolved(base)
+        if not variant.is_asked:
+            try:
+                load_scenario(file, overrides=[*settings, *found.settings], seed=seed)
+            except ScenarioError as error:
+                first_line = str(error).splitlines()[0]
+                left_out[variant.name] = first_line.removeprefix(f"{file}: ")
+                continue
+        kept.append(found)
+    return tuple(kept), left_out
 
 
 def parts_of(body: str) -> Iterator[str]:

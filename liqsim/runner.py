@@ -41,7 +41,7 @@ from liqsim.processes.marks import Marks
 from liqsim.processes.traders import Traders
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
-from liqsim.scenario.mitigations import LeverageFee, Purse, purses_of
+from liqsim.scenario.mitigations import KeeperReward, LeverageFee, Purse, purses_of
 from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.scenario.model import Oracle as OracleSpec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
@@ -355,6 +355,8 @@ class Simulation:
             (self._prepared.first_purse + number, purse.purse_uusd)
             for number, purse in enumerate(self._prepared.purses)
         ]
+        rewards = (s for s in self._prepared.scenario.mitigations if isinstance(s, KeeperReward))
+        deposits.append((int(Owner.TREASURY), sum(spec.budget_uusd for spec in rewards)))
         for owner_id, amount in deposits:
             if amount:
                 self.journal.append(FundsDeposited(owner_id, amount))

@@ -26,6 +26,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    KeeperRewarded,
     LeverageFeePaid,
     LiquidationEnded,
     LiquidationTriggered,
@@ -33,6 +34,7 @@ from liqsim.events import (
     MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
+    PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
@@ -163,6 +165,14 @@ def _leverage_fee(e: LeverageFeePaid) -> tuple[Move, ...]:
     return (e.bucket_id, USD, -e.amount_uusd), (FUND, USD, e.amount_uusd)
 
 
+def _routed(e: PenaltyRouted) -> tuple[Move, ...]:
+    return (TREASURY, USD, -e.amount_uusd), (e.receiver_id, USD, e.amount_uusd)
+
+
+def _rewarded(e: KeeperRewarded) -> tuple[Move, ...]:
+    return (TREASURY, USD, -e.amount_uusd), (e.keeper_id, USD, e.amount_uusd)
+
+
 def _funding(e: FundingPaid) -> tuple[Move, ...]:
     return (e.bucket_id, USD, -e.amount_uusd), (MAKERS, USD, e.amount_uusd)
 
@@ -199,6 +209,8 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     LossSocialised: _shared,
     ContributionPaid: _contributed,
     StakeSlashed: _slashed,
+    PenaltyRouted: _routed,
+    KeeperRewarded: _rewarded,
     FundingPaid: _funding,
     LeverageFeePaid: _leverage_fee,
     TradeFilled: _traded,

@@ -239,9 +239,17 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
     "slashed_usd": ("usd", "Stakes that were slashed for holes."),
     "decisions": ("count", "Decisions of mitigations that made a difference."),
+    "penalties_to_keepers_usd": ("usd", "Of fees_usd, what keepers received."),
+    "penalties_to_fund_usd": ("usd", "Of fees_usd, what the insurance fund received."),
+    "penalties_to_treasury_usd": ("usd", "Of fees_usd, what the treasury kept."),
+    "burnt_usd": ("usd", "Of fees_usd, what was burnt: what the owner `burn` has."),
+    "rewards": ("count", "Rewards that keepers were paid on top."),
+    "rewards_usd": ("usd", "What they came to."),
+    "rewards_left_usd": ("usd", "What their budgets have left."),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
+_PENALTY_SHARES: Final = ("penalties_to_keepers", "penalties_to_fund", "burnt")
 _CLASSES: Final = ("first_order", "accelerated", "induced", "rule_induced")
 _PER_MARKET: Final = (
     "lowest_market",
@@ -288,6 +296,7 @@ def outcome(log: LogReader) -> dict[str, Any]:
         **_genealogy(log),
         **_fund(log),
         **_keepers(log),
+        **_incentives(log),
         **_desk(log),
         **_times(log),
         **_unresolved(log),
@@ -493,6 +502,34 @@ def _fund(log: LogReader) -> dict[str, Any]:
         """,
     )
     return {key: _usd(value) for key, value in found.items()}
+
+
+def _incentives(log: LogReader) -> dict[str, Any]:
+    """Return what became of penalties, and what keepers were paid on top."""
+    found = _one(
+        log,
+        """
+        select
+            (select sum(fee_usd) from executions) as fees_usd,
+            sum(amount_usd) filter (where kind = 'penalty' and receiver_kind = 'keeper')
+                as penalties_to_keepers_usd,
+            sum(amount_usd) filter (where kind = 'penalty' and receiver_kind = 'fund')
+                as penalties_to_fund_usd,
+            sum(amount_usd) filter (where receiver_kind = 'burn') as burnt_usd,
+            count(*) filter (where kind = 'reward') as rewards,
+            sum(amount_usd) filter (where kind = 'reward') as rewards_usd,
+            (select sum(amount_usd) from funds_deposited where owner_id = 3) as budget_usd
+        from incentives
+        """,
+    )
+    zero = Decimal(0)
+    fees, budget = found.pop("fees_usd") or zero, found.pop("budget_usd") or zero
+    shared = (found[f"{key}_usd"] or zero for key in _PENALTY_SHARES)
+    found |= {
+        "penalties_to_treasury_usd": fees - sum(shared, zero),
+        "rewards_left_usd": budget - (found["rewards_usd"] or zero),
+    }
+    return {key: _usd(value) if key.endswith("_usd") else value for key, value in found.items()}
 
 
 def _keepers(log: LogReader) -> dict[str, Any]:

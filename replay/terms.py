@@ -557,7 +557,7 @@ class Terms:
     @property
     def purses(self) -> list[tuple[int, str, str, int]]:
         """Return mitigation, kind, name and purse of the owners that mitigations bring in."""
-        found = []
+        found: list[tuple[int, str, str, int]] = []
         for number, terms in enumerate(self.mitigations):
             if terms.kind == "staking":
                 found += [
@@ -567,6 +567,11 @@ class Terms:
             elif terms.kind == "backstop":
                 found.append((number, "vault", terms.name, terms.usd("purse_usd")))
         return found
+
+    @property
+    def treasury_uusd(self) -> int:
+        """Return what the treasury has at the start: the budgets of rewards."""
+        return sum(row.usd("budget_usd") for row in self.mitigations if row.kind == "keeper_reward")
 
 
 def parse_toml(text: str) -> dict[str, Any]:

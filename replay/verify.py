@@ -17,6 +17,7 @@ from replay.audit import halts, own
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
 from replay.audit.breakers import breakers_of
+from replay.audit.budgets import budgets_of
 from replay.audit.caps import fund_limits_of
 from replay.audit.causes import Causes
 from replay.audit.chain import check_batches, check_digests, check_manifest
@@ -160,6 +161,9 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         purses=_purses(log, terms),
         vaults=_vaults(log, terms),
         fund_limits=fund_limits_of(terms.mitigations),
+        bots=frozenset(o.owner_id for o in owners if o.kind == "keeper"),
+        burn_id=next((o.owner_id for o in owners if o.kind == "burn"), -1),
+        budgets=budgets_of(terms.mitigations),
         contributions=Contributions(
             rules=terms.contributions,
             backers={o.name: o.owner_id for o in owners if o.kind == "backer"},

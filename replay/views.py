@@ -69,6 +69,7 @@ VIEWS: Final = (
     "halts",
     "margins_asked",
     "decisions",
+    "incentives",
 )
 """Every view; a later one may use an earlier one."""
 
@@ -122,6 +123,8 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "coins_settled": "coin_settlements.seq",
     "leverage_fee_paid": "fund.seq",
     "decision_recorded": "decisions.seq",
+    "penalty_routed": "incentives.seq",
+    "keeper_rewarded": "incentives.seq",
 }
 """Where a reader finds each kind of event: the column of a view with the number of every one."""
 

@@ -35,6 +35,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    KeeperRewarded,
     LeverageFeePaid,
     LiquidationEnded,
     LiquidationOutcome,
@@ -47,6 +48,7 @@ from liqsim.events import (
     MarkFeed,
     OracleUpdated,
     OrderFilled,
+    PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
@@ -99,6 +101,8 @@ KIND_IN: Final[dict[type[Any], str]] = {
     CoinsSettled: "in_coins",
     LeverageFeePaid: "scaled",
     StakeSlashed: "absorbed",
+    PenaltyRouted: "rewarded",
+    KeeperRewarded: "rewarded",
     DecisionRecorded: "rationed",
 }
 

@@ -253,6 +253,7 @@ def _money(outcome: Mapping[str, Any]) -> list[Line]:
             "of it in regret", _optional(usd, outcome["regret_usd"]), "solvent at the end, if left"
         ),
         Line("fees", usd(outcome["fees_usd"]), "paid by liquidated accounts"),
+        Line("burnt", usd(outcome["burnt_usd"]), "of fees"),
         Line("bad debt", usd(debt), _share(debt, liquidated, "of liquidated")),
         Line("shortfall still open", _optional(usd, shortfall), "of accounts still due"),
         Line("makers' profit", usd(outcome["makers_profit_usd"]), "since the opening"),
@@ -263,6 +264,8 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
     start, end = Decimal(outcome["fund_start_usd"]), Decimal(outcome["fund_end_usd"])
     surplus, deleveraged = Decimal(outcome["surplus_usd"]), Decimal(outcome["deleveraged_usd"])
     contributed = Decimal(outcome["contributed_usd"])
+    penalties = Decimal(outcome["penalties_to_fund_usd"])
+    received = surplus + contributed + penalties + Decimal(outcome["leverage_fees_usd"])
     return [
         Line("fund at start", usd(start)),
         Line("fund lowest", usd(outcome["fund_lowest_usd"])),
@@ -270,7 +273,8 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
         Line("largest drawdown", usd(outcome["fund_drawdown_usd"]), "from a height before"),
         Line("surplus received", usd(surplus)),
         Line("contributed", usd(contributed), "by backers of the fund"),
-        Line("paid out", usd(start + surplus + contributed - end)),
+        Line("penalties received", usd(penalties), "its share of fees"),
+        Line("paid out", usd(start + received - end)),
         Line("deleveraged", usd(deleveraged), counted(outcome["adl_events"], "deleveraging")),
         Line("stakes slashed", usd(outcome["slashed_usd"]), "for holes"),
         Line("profits cut", usd(outcome["haircut_usd"]), "of winners, for holes"),
@@ -284,12 +288,18 @@ def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
         Line("calls won", f"{won:,}", _share(Decimal(won), Decimal(won + lost), "of those sent")),
         Line("calls lost", f"{lost:,}"),
         Line("profit, USD", _optional(usd, outcome["keeper_profit_usd"])),
+        Line("shares of fees", usd(outcome["penalties_to_keepers_usd"])),
+        Line("rewards", usd(outcome["rewards_usd"]), _left_for_rewards(outcome)),
         Line(
             "lowest purse, USD",
             _optional(usd, outcome["keeper_purse_lowest_usd"]),
             f"{counted(outcome['keepers_dry'], 'keeper')} short of a tranche",
         ),
     ]
+
+
+def _left_for_rewards(outcome: Mapping[str, Any]) -> str:
+    return f"{counted(outcome['rewards'], 'reward')}, {usd(outcome['rewards_left_usd'])} left"
 
 
 def _desk(outcome: Mapping[str, Any]) -> list[Line]:

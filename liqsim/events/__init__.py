@@ -7,6 +7,7 @@ import attrs
 from liqsim.events.accounts import FundsDeposited, PositionOpened
 from liqsim.events.coins import CoinsDeposited, CoinsSettled
 from liqsim.events.funding import FundingPaid, FundingSet
+from liqsim.events.incentives import KeeperRewarded, PenaltyRouted, Share
 from liqsim.events.liquidation import (
     Executor,
     FailedCall,
@@ -89,6 +90,8 @@ Event = (
     | DecisionRecorded
     | LeverageFeePaid
     | StakeSlashed
+    | PenaltyRouted
+    | KeeperRewarded
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -135,6 +138,7 @@ __all__ = [
     "FundsWithdrawn",
     "InventorySold",
     "KeeperCallFailed",
+    "KeeperRewarded",
     "LeverageFeePaid",
     "LiquidationEnded",
     "LiquidationOutcome",
@@ -149,11 +153,13 @@ __all__ = [
     "OrderFilled",
     "Owner",
     "OwnerKind",
+    "PenaltyRouted",
     "PositionDeleveraged",
     "PositionOpened",
     "ProfitCut",
     "ShadowCrossed",
     "ShadowUpdated",
+    "Share",
     "StakeSlashed",
     "Standing",
     "SurplusRouted",

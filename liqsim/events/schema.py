@@ -52,6 +52,7 @@ class OwnerKind(IntEnum):
     DESK = 8
     STAKER = 9
     VAULT = 10
+    BURN = 11
 
 
 @attrs.frozen

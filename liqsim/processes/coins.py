@@ -82,12 +82,20 @@ class Coins:
 
     # Executions -----------------------------------------------------------------------------------
 
+    def would_close(self, desk: MarketDesk, bucket: int, quantity_e8: int) -> int:
+        """Return the contract units that an execution of the bucket's slice closes, signed."""
+        if not desk.rule.is_inverse:
+            return quantity_e8
+        part = self._slices[bucket]
+        units = closed_units_e8(abs(quantity_e8), part.size_e8, part.units_e8)
+        return -units if self._margins.position(desk, bucket) > 0 else units
+
     def closing(self, desk: MarketDesk, bucket: int, quantity_e8: int, price_e8: int) -> int:
         """Take note of an execution that is about to be recorded; return its contract units."""
         if not desk.rule.is_inverse:
             return quantity_e8
         part, size = self._slices[bucket], abs(quantity_e8)
-        units = closed_units_e8(size, part.size_e8, part.units_e8)
+        units = abs(self.would_close(desk, bucket, quantity_e8))
         part.size_e8 -= size
         part.units_e8 -= units
         return self._aim(desk, bucket, units, price_e8)

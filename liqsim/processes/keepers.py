@@ -1,5 +1,6 @@
 """Keeper bots: they watch offers, race to land a call, take over, and sell on."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -12,6 +13,7 @@ from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.resale import Inventory
 from liqsim.rng import Stream, lognormal_us
 from liqsim.scenario.model import Keeper, Latency
+from liqsim.units import BOUND
 
 _ATTEMPTS_PER_ROW = 1_000
 _BUCKETS_MAX = 2**32
@@ -88,6 +90,14 @@ class Seller(Protocol):
         """Return an event that fires when the next mark of a market lands."""
         ...
 
+    def promised_uusd(self, offer: Offer) -> int:
+        """Return what a keeper is paid for taking *offer* over now, beside what it sells on."""
+        ...
+
+    def promised_from_us(self, offer: Offer, least_uusd: int) -> int | None:
+        """Return from when that is *least_uusd* if only time passes; None if not before the end."""
+        ...
+
     def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
         """Let a keeper have *offer*; return the number of the takeover."""
         ...
@@ -97,7 +107,12 @@ class Keepers:
     """All keeper bots of one venue."""
 
     def __init__(self, context: Context, bots: tuple[Keeper, ...], first_owner: int) -> None:
-        self._bots = [_Bot(context, spec, first_owner + number) for number, spec in enumerate(bots)]
+        self._context = context
+        self._bots = [
+            _Bot(context, spec, first_owner + number, self._wake_at)
+            for number, spec in enumerate(bots)
+        ]
+        self._wakes: set[int] = set()
 
     def serve(self, seller: Seller) -> None:
         """Name the venue whose offers these keepers take."""
@@ -114,21 +129,57 @@ class Keepers:
         for bot in self._bots:
             bot.retry()
 
+    def _wake_at(self, at_us: int) -> None:
+        """
+        Plan that at *at_us* whoever waits for that instant looks again.
+
+        All of them in one wake-up, in their own order and after what lands then: which of them was
+        the first to put an offer off must not decide who is the first to call.
+        """
+        if at_us not in self._wakes:
+            self._wakes.add(at_us)
+            delay = at_us - self._context.now_us
+            self._context.call(delay, Priority.KEEPER, self._woken, at_us, rank=1)
+
+    def _woken(self, at_us: int) -> None:
+        self._wakes.remove(at_us)
+        for bot in self._bots:
+            bot.retry(at_us)
+
+
+@attrs.frozen
+class _PutOff:
+    """
+    An offer that a keeper has put off.
+
+    Attributes:
+        offer: The offer.
+        attempt: Tries for it so far.
+        until_us: When a rising reward will make it worth a call, if it waits for that.
+    """
+
+    offer: Offer
+    attempt: int
+    until_us: int | None = None
+
 
 class _Bot:
     """One keeper. It tries for several offers at once, as far as its purse reaches."""
 
     seller: Seller
 
-    def __init__(self, context: Context, spec: Keeper, owner_id: int) -> None:
+    def __init__(
+        self, context: Context, spec: Keeper, owner_id: int, wake_at: Callable[[int], None]
+    ) -> None:
         self._context = context
+        self._wake_at = wake_at
         self._spec = spec
         self._owner_id = owner_id
         self._reactions = Stream(context.scenario.seed, f"keeper.{spec.name}", "reaction")
         self._landings = Stream(context.scenario.seed, f"keeper.{spec.name}", "landing")
         self._committed_uusd = 0
         self._calls_in_flight = 0
-        self._put_off: list[tuple[Offer, int]] = []
+        self._put_off: list[_PutOff] = []
         self._inventory = Inventory(
             context,
             owner_id,
@@ -159,8 +210,7 @@ class _Bot:
             if not self._down_for_us():
                 break
         need = self._need_uusd(offer)
-        if need > self._available_uusd() or not self._is_worth(offer):
-            self._put_off.append((offer, attempt))
+        if not self._is_within_reach(offer, attempt):
             return
         self._committed_uusd += need
         self._calls_in_flight += 1
@@ -183,21 +233,39 @@ class _Bot:
             event = KeeperCallFailed(offer.tranche_seq, self._owner_id, failure, cost, sent_at_us)
             self._context.journal.append(event, offer.tranche_seq)
             if failure is FailedCall.PURSE_SHORT:
-                self._put_off.append((offer, attempt))
+                self._put_off.append(_PutOff(offer, attempt))
             return
         seq = self.seller.hand_over(offer, self._owner_id, cost, sent_at_us)
         self._inventory.taken_over(offer.desk, seq)
 
-    def retry(self) -> None:
-        """Look again at offers that were out of reach, now that capital may have come back."""
+    def retry(self, until_us: int | None = None) -> None:
+        """
+        Look again at offers that were out of reach: capital may have come back, prices changed.
+
+        With *until_us*, at those alone that were put off until then.
+        """
         waiting, self._put_off = self._put_off, []
-        for offer, attempt in waiting:
-            if not offer.is_open:
+        for put_off in waiting:
+            if not put_off.offer.is_open:
                 continue
-            if self._need_uusd(offer) <= self._available_uusd() and self._is_worth(offer):
-                self._context.start(self._try_for(offer, attempt))
-            else:
-                self._put_off.append((offer, attempt))
+            if until_us not in (None, put_off.until_us):
+                self._put_off.append(put_off)
+            elif self._is_within_reach(put_off.offer, put_off.attempt):
+                self._context.start(self._try_for(put_off.offer, put_off.attempt))
+
+    def _is_within_reach(self, offer: Offer, attempt: int) -> bool:
+        """Return whether the purse can pay for *offer* and it is worth a call; else put it off."""
+        until_us = None
+        if self._need_uusd(offer) <= self._available_uusd():
+            lacking = self._lacking_uusd(offer)
+            if lacking is not None:
+                if lacking <= 0 or lacking <= self.seller.promised_uusd(offer):
+                    return True
+                until_us = self.seller.promised_from_us(offer, lacking)
+        self._put_off.append(_PutOff(offer, attempt, until_us))
+        if until_us is not None:
+            self._wake_at(until_us)
+        return False
 
     def _down_for_us(self) -> int:
         """Return how long this keeper is still down; 0 when it is up."""
@@ -208,24 +276,24 @@ class _Bot:
         price = self.seller.takeover_price_e8(offer)
         return takeover_cost_uusd(offer.size_e8, price, self._spec.call_cost_uusd)
 
-    def _is_worth(self, offer: Offer) -> bool:
+    def _lacking_uusd(self, offer: Offer) -> int | None:
         """
-        Return whether *offer* promises the least profit that the keeper asks for.
+        Return what *offer* lacks to the least profit that the keeper asks for; negative is spare.
 
         Every part is reckoned to fetch what the book shows for one now; what the book cannot show
-        promises nothing.
+        promises nothing, and then nothing that is paid on top can make up for it: None.
         """
         if self._spec.min_profit_uusd is None:
-            return True
+            return -BOUND
         desk, now = offer.desk, self._context.now_us
         held = offer.size_e8 if offer.is_long else -offer.size_e8
         part = resale_order_e8(held, offer.size_e8, self._spec.resale_parts)
         fill = desk.liquidity.fill(desk.state.book, now, desk.path.at(now), part, None)
         if fill is None or fill.quantity_e8 != part:
-            return False
+            return None
         price, cost = self.seller.takeover_price_e8(offer), self._spec.call_cost_uusd
         profit = expected_profit_uusd(held, price, fill.price_e8, cost)
-        return profit >= self._spec.min_profit_uusd
+        return self._spec.min_profit_uusd - profit
 
     def _available_uusd(self) -> int:
         return self._inventory.free_uusd() - self._committed_uusd

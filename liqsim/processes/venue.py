@@ -52,6 +52,7 @@ from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.fund import Fund
 from liqsim.processes.grace import Graces
 from liqsim.processes.halts import Halts
+from liqsim.processes.incentives import Incentives, Reward
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
@@ -76,6 +77,7 @@ class Liquidation:
         desk: The market whose mark triggered it.
         at_trigger_e8: Units without sign of each leg at the trigger, by market.
         cause: Its last settlement, before the first its trigger.
+        triggered_at_us: When it was triggered.
         tranches: Slices that it has put up.
         waits_for: What it waits for.
     """
@@ -85,6 +87,7 @@ class Liquidation:
     desk: MarketDesk
     at_trigger_e8: dict[int, int]
     cause: int
+    triggered_at_us: int
     tranches: int = 0
     waits_for: UnresolvedReason = UnresolvedReason.RUN_ENDED
 
@@ -142,6 +145,10 @@ class Venue:
             context.journal.listen(DecisionRecorded, self._decided)
         self._fund = Fund(context)
         self._stakers = Stakers(context, first_purse)
+        self._incentives = Incentives(context, self._margins, first_purse)
+        for market_id in self._incentives.watched_books:
+            context.on_trade(market_id, self._look_again_soon)
+        self._is_looking_again = False
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -249,6 +256,8 @@ class Venue:
             self._follower.maintenance_changed(desk)
         if desk.state.mark_e8:
             self._judge(desk, change_seq)
+        if self._incentives.has_rewards:
+            self._look_again_soon()
 
     def funding_paid(self, market_id: int, funding_seq: int, buckets: Ints) -> None:
         """Judge everyone who has paid or received funding, at the marks as they stand."""
@@ -260,6 +269,8 @@ class Venue:
         if self._shadow is not None:
             self._shadow.moved(desk, funding_seq)
         self._judge(desk, funding_seq)
+        if self._incentives.has_rewards:
+            self._look_again_soon()
 
     def fees_paid(self, buckets: Ints) -> None:
         """Take note that *buckets*, none of them due or in a liquidation, have paid a fee."""
@@ -332,7 +343,9 @@ class Venue:
         sizes = {
             leg.market_id: abs(self._margins.position(leg, bucket)) for leg in margins.legs(bucket)
         }
-        self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes, seq)))
+        self._context.start(
+            self._liquidate(Liquidation(seq, bucket, desk, sizes, seq, self._context.now_us))
+        )
 
     def _displacement_in_mark(self, desk: MarketDesk) -> tuple[int, ...]:
         """Return the displacement that the mark shows, by whose flow made it."""
@@ -750,8 +763,20 @@ class Venue:
         rates: FeeRates,
     ) -> Settlement:
         """Return what an execution leaves to the fee, the fund and the account."""
-        fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
         closed = self._coins.closing(desk, bucket, quantity_e8, price_e8)
+        return self._settlement(desk, bucket, quantity_e8, closed, cost_uusd, price_e8, rates)
+
+    def _settlement(
+        self,
+        desk: MarketDesk,
+        bucket: int,
+        quantity_e8: int,
+        closed: int,
+        cost_uusd: int,
+        price_e8: int,
+        rates: FeeRates,
+    ) -> Settlement:
+        fee = rates.fee_uusd(abs(quantity_e8), desk.state.mark_e8, price_e8)
         if desk.rule.is_inverse:
             cost_uusd = taker_cost_uusd(closed, price_e8)
         return decide_settlement(
@@ -764,13 +789,21 @@ class Venue:
         )
 
     def route(
-        self, tranche_seq: int, desk: MarketDesk, bucket: int, settlement: Settlement, cause: int
+        self,
+        tranche_seq: int,
+        desk: MarketDesk,
+        bucket: int,
+        settlement: Settlement,
+        cause: int,
+        keeper_id: int | None = None,
     ) -> None:
-        """Record what the fund paid or gained by one execution, and what is settled in coins."""
+        """Record what others paid or gained by one execution, and what is settled in coins."""
         self._route_surplus(tranche_seq, bucket, settlement, cause)
         shortfall = settlement.shortfall_uusd
         self._fund.draw(tranche_seq, bucket, desk.market_id, shortfall, cause)
         self._coins.settle(tranche_seq, desk, bucket, cause)
+        fee = settlement.fee_uusd
+        self._incentives.route(tranche_seq, bucket, desk.market_id, fee, keeper_id, cause)
 
     def _route_surplus(
         self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int
@@ -889,6 +922,7 @@ class Venue:
     def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
         """Let a keeper have *offer*; return the number of the takeover."""
         desk, bucket = offer.desk, offer.bucket_id
+        rewards = self._rewards(offer)  # By what stands before the takeover changes it.
         seq = self._take_over(
             offer.tranche_seq,
             bucket,
@@ -898,7 +932,9 @@ class Venue:
             keeper_id=keeper_id,
             call_cost_uusd=call_cost_uusd,
             sent_at_us=sent_at_us,
+            is_keeper=True,
         )
+        self._incentives.pay(rewards, offer.tranche_seq, bucket, keeper_id, seq)
         offer.taken_e8 = offer.size_e8
         offer.close(FailedCall.LOST_RACE)
         return seq
@@ -914,6 +950,7 @@ class Venue:
         keeper_id: int,
         call_cost_uusd: int,
         sent_at_us: int,
+        is_keeper: bool = False,
     ) -> int:
         """Record that somebody takes over a slice, or part of it; return the number of that."""
         quantity = -size_e8 if self._margins.position(desk, bucket) > 0 else size_e8
@@ -932,8 +969,52 @@ class Venue:
             sent_at_us=sent_at_us,
         )
         seq = self._context.journal.append(event, tranche_seq)
-        self.route(tranche_seq, desk, bucket, settlement, seq)
+        self.route(tranche_seq, desk, bucket, settlement, seq, keeper_id if is_keeper else None)
         return seq
+
+    # What keepers count on -----------------------------------------------------------------------
+
+    def promised_uusd(self, offer: Offer) -> int:
+        """Return what a keeper is paid for taking *offer* over now, beside what it sells on."""
+        now = self._context.now_us
+        rewards = sum(reward.pays_uusd(now, now) for reward in self._rewards(offer))
+        return self._penalty_share(offer) + rewards
+
+    def promised_from_us(self, offer: Offer, least_uusd: int) -> int | None:
+        """Return from when that is *least_uusd* if only time passes; None if not before the end."""
+        rewards = self._rewards(offer)
+        return self._incentives.from_us(rewards, least_uusd - self._penalty_share(offer))
+
+    def _rewards(self, offer: Offer) -> list[Reward]:
+        if not self._incentives.has_rewards:
+            return []
+        since_us = self._liquidations[offer.bucket_id].triggered_at_us
+        return self._incentives.rewards(offer.desk, offer.bucket_id, since_us)
+
+    def _penalty_share(self, offer: Offer) -> int:
+        """Return what of the penalty of a takeover of *offer* now would be its keeper's."""
+        desk, bucket = offer.desk, offer.bucket_id
+        if not self._incentives.has_routing:
+            return 0
+        quantity, price = (
+            -offer.size_e8 if offer.is_long else offer.size_e8,
+            self.takeover_price_e8(offer),
+        )
+        closed = self._coins.would_close(desk, bucket, quantity)
+        cost = taker_cost_uusd(quantity, price)
+        settled = self._settlement(desk, bucket, quantity, closed, cost, price, self._takeover_fees)
+        return self._incentives.keeper_share_uusd(desk.market_id, settled.fee_uusd)
+
+    def _look_again_soon(self) -> None:
+        """Have keepers look again once what is happening has happened: a law may ask for more."""
+        if self._keepers is not None and not self._is_looking_again:
+            self._is_looking_again = True
+            self._context.call(0, Priority.KEEPER, self._look_again, rank=1)
+
+    def _look_again(self) -> None:
+        self._is_looking_again = False
+        assert self._keepers is not None
+        self._keepers.look_again()
 
     def _desk_takes(self, tranche: Tranche) -> int:
         """Have the venue's desk take over what it can of a slice; return the units."""

@@ -16,6 +16,7 @@ from liqsim.scenario.absorber_checks import absorber_checks
 from liqsim.scenario.coin_checks import cohort_checks, market_checks
 from liqsim.scenario.convert import Path, Problem, nearest
 from liqsim.scenario.fields import Form, key_of, name_of
+from liqsim.scenario.incentive_checks import incentive_checks
 from liqsim.scenario.mitigation_checks import mitigation_checks
 from liqsim.scenario.mitigations import purses_of
 from liqsim.scenario.model import (
@@ -109,6 +110,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
                 yield from _basis(path, node, tree)
     yield from scaling_checks(scenario)
     yield from absorber_checks(scenario)
+    yield from incentive_checks(scenario)
     yield from mitigation_checks(scenario)
     yield from _totals(scenario)
 

@@ -461,6 +461,81 @@ class Backstop(Mitigation):
     resale_spacing_us: int = duration("resale_spacing", default="10m")
 
 
+@attrs.frozen
+class PenaltyRouting(Mitigation):
+    """
+    What an account pays as a liquidation penalty, the fee of an execution, goes to several.
+
+    The shares add to 1 and are rounded down; what rounding leaves goes to one of them.
+
+    Attributes:
+        keeper_e6: Share of the keeper who executes.
+        fund_e6: Share of the insurance fund.
+        treasury_e6: Share of the treasury.
+        burn_e6: Share that is burnt: it goes to the owner `burn`, who never pays.
+        remainder: Who receives what rounding leaves, at most three micro-dollars.
+        without_keeper: Who receives the keeper's share where engine, desk or vault execute.
+    """
+
+    keeper_e6: int = ratio("keeper", "0", "1", default=Decimal("0.25"))
+    fund_e6: int = ratio("fund", "0", "1", default=Decimal("0.5"))
+    treasury_e6: int = ratio("treasury", "0", "1", default=Decimal("0.25"))
+    burn_e6: int = ratio("burn", "0", "1", default=0)
+    remainder: str = choice("remainder", "keeper", "fund", "treasury", "burn", default="treasury")
+    without_keeper: str = choice("without_keeper", "fund", "treasury", "burn", default="treasury")
+
+    @property
+    def shares_e6(self) -> dict[str, int]:
+        """The share of each receiver."""
+        return {
+            "keeper": self.keeper_e6,
+            "fund": self.fund_e6,
+            "treasury": self.treasury_e6,
+            "burn": self.burn_e6,
+        }
+
+    @property
+    def burns(self) -> bool:
+        """Whether anything may be burnt."""
+        return bool(self.burn_e6 or (self.keeper_e6 and self.without_keeper == "burn"))
+
+
+@attrs.frozen
+class KeeperReward(Mitigation):
+    """
+    What the treasury pays a keeper for a takeover, on top, out of a budget declared for it.
+
+    Attributes:
+        law: What is owed beyond `base_usd`: nothing (`fixed`); more with the time since the trigger
+            (`waiting`), with how far the margin is below zero (`violation`), or the less the
+            venue's own book holds within `distance` of the market price, on the side on which the
+            keeper sells on (`scarcity`).
+        base_uusd: What is owed under every law.
+        budget_uusd: What the treasury is given for it at the start, and the most that it pays.
+        max_uusd: The most for one takeover.
+        max_window_uusd: The most in any span; None is no such bound.
+        span_us: The span; needed, and allowed, with `max_window_usd` alone.
+        per_minute_uusd: For `waiting`, where it is needed: for each minute since the trigger.
+        rate_e6: For `violation`: share of what the margin is below zero.
+        scarce_uusd: For `scarcity`: what is owed on top where the book holds nothing.
+        reference_uusd: For `scarcity`: with so much in the book, at the mark, or more, it is
+            nothing; in between it is in proportion.
+        distance_e6: For `scarcity`: share of the market price.
+    """
+
+    law: str = choice("law", "fixed", "waiting", "violation", "scarcity", default="fixed")
+    base_uusd: int = usd("base_usd", default=Decimal(10))
+    budget_uusd: int = usd("budget_usd", default=Decimal(100_000))
+    max_uusd: int = usd("max_usd", default=Decimal(999_999_999_999))
+    max_window_uusd: int | None = usd("max_window_usd", default=None)
+    span_us: int | None = duration("span", "0.001", default=None)
+    per_minute_uusd: int | None = usd("per_minute_usd", default=None)
+    rate_e6: int | None = ratio("rate", "0", "1000", default=None)
+    scarce_uusd: int | None = usd("scarce_usd", default=None)
+    reference_uusd: int | None = usd("reference_usd", "0.01", default=None)
+    distance_e6: int | None = ratio("distance", "0", "1", low_open=True, default=None)
+
+
 AnyMitigation = (
     RateLimit
     | Slices
@@ -477,6 +552,8 @@ AnyMitigation = (
     | FundLimits
     | Staking
     | Backstop
+    | PenaltyRouting
+    | KeeperReward
 )
 """A row of `[[mitigations]]`."""
 
@@ -496,6 +573,8 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     FundLimits: "fund_limits",
     Staking: "staking",
     Backstop: "backstop",
+    PenaltyRouting: "penalty_routing",
+    KeeperReward: "keeper_reward",
 }
 """The word after `kind =` that picks a class."""
 
@@ -528,14 +607,22 @@ class Purse:
 
 
 def purses_of(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
-    """Return the owners that *mitigations* bring in, in order; one without money is none."""
-    return (purse for purse in _named(mitigations) if purse.purse_uusd)
+    """
+    Return the owners that *mitigations* bring in, in order.
+
+    One without money is none, but for `burn`, to whom money only goes.
+    """
+    return (purse for purse in _named(mitigations) if purse.purse_uusd or purse.kind == "burn")
 
 
 def _named(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
+    is_burning = False
     for number, spec in enumerate(mitigations):
         if isinstance(spec, Staking):
             for staker in spec.stakers:
                 yield Purse(number, staker.name, "staker", staker.purse_uusd)
         elif isinstance(spec, Backstop):
             yield Purse(number, spec.label, "vault", spec.purse_uusd)
+        elif isinstance(spec, PenaltyRouting) and spec.burns and not is_burning:
+            is_burning = True  # Whatever burns, it is one owner.
+            yield Purse(number, "burn", "burn", 0)

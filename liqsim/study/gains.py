@@ -20,6 +20,7 @@ _ARRIVED: Final = "accounts that arrived"
 GROUPS: Final = (
     *_ACCOUNTS.values(), _ARRIVED,
     "makers", "fund", "backer", "staker", "treasury", "keeper", "desk", "vault", "network",
+    "burn",
 )  # fmt: skip
 """
 Groups of owners: accounts by whether the first run and this one liquidated them, else kinds.

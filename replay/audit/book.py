@@ -19,14 +19,17 @@ from liqsim.events import (
     FailedCall,
     FundDrawn,
     FundingSet,
+    KeeperRewarded,
     LiquidationTriggered,
     LossSocialised,
+    PenaltyRouted,
     ProfitCut,
     StakeSlashed,
     SurplusRouted,
     TrancheStarted,
 )
 from replay.audit.breakers import Breakers
+from replay.audit.budgets import Budget
 from replay.audit.caps import FundLimit
 from replay.audit.causes import Causes
 from replay.audit.contributions import Contributions
@@ -202,6 +205,31 @@ class Owed:
     kind: type[SurplusRouted | FundDrawn | DecisionRecorded]
     amount_uusd: int
     decision: DecisionRecorded | None = None
+
+
+@attrs.frozen
+class PaymentDue:
+    """
+    What the treasury must pay right after an execution.
+
+    Attributes:
+        seq: The execution.
+        event: The payment; where it depends on what the book was seen to hold, for an empty one.
+        budget: The budget of a reward.
+        market_id: The market.
+        is_long: Whether the position is long.
+    """
+
+    seq: int
+    event: PenaltyRouted | KeeperRewarded
+    budget: Budget | None = None
+    market_id: int = 0
+    is_long: bool = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it depends on what the book was seen to hold."""
+        return self.budget is not None and self.budget.law == "scarcity"
 
 
 @attrs.frozen
@@ -387,6 +415,10 @@ class Book:
         breakers: What breakers saw and stopped.
         graces: Grace periods and what they follow.
         watched: What mitigations observe period by period.
+        bots: Owner ids of keepers alone.
+        burn_id: Owner id of `burn`, or -1.
+        budgets: What rewards of keepers may cost.
+        payments_due: What the treasury must pay next, in order.
     """
 
     terms: Terms
@@ -451,6 +483,10 @@ class Book:
     breakers: Breakers = attrs.Factory(Breakers)
     graces: Graces = attrs.Factory(Graces)
     watched: Watched = attrs.Factory(Watched)
+    bots: frozenset[int] = frozenset()
+    burn_id: int = -1
+    budgets: tuple[Budget, ...] = ()
+    payments_due: deque[PaymentDue] = attrs.Factory(deque)
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""
@@ -573,6 +609,16 @@ class Book:
     def margin(self, bucket: int) -> int:
         """Return the margin at the folded marks, in 1e-22 USD."""
         return margin_e22(self.cash(bucket), self._legs_under(bucket, self.rule))
+
+    def margin_at(self, bucket: int, at_us: int) -> int:
+        """Return what the margin of the folded balances was at the marks of an earlier instant."""
+        legs = [
+            (*leg[:-1], self.mark_at(market, at_us))
+            for market, leg in zip(
+                self.legs(bucket), self._legs_under(bucket, self.rule), strict=True
+            )
+        ]
+        return margin_e22(self.cash(bucket), legs)
 
     def is_restored(self, bucket: int) -> bool:
         """Return whether the margin at the folded marks ends a liquidation."""

@@ -28,6 +28,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    KeeperRewarded,
     LeverageFeePaid,
     LiquidationEnded,
     LiquidationTriggered,
@@ -37,6 +38,7 @@ from liqsim.events import (
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
+    PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
@@ -67,6 +69,8 @@ _UNNAMED: Final = (
     CoinsSettled,
     LeverageFeePaid,
     StakeSlashed,
+    PenaltyRouted,
+    KeeperRewarded,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -120,6 +124,8 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
         FundDrawn,
     ),
     LeverageFeePaid: (DecisionRecorded,),
+    PenaltyRouted: (OrderFilled, TrancheTakenOver),
+    KeeperRewarded: (TrancheTakenOver,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {

@@ -8,7 +8,7 @@ from liqsim.events import (
     InventorySold,
     OrderFilled,
 )
-from replay.audit import engine, keepers
+from replay.audit import engine, incentives, keepers
 from replay.audit.book import Book, TrancheProgress
 from replay.audit.depth import Fill
 from replay.audit.findings import e8
@@ -26,6 +26,7 @@ def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:
     check_order(book, entry, e)
     note_flow(book, entry, e)
     settle(book, entry, e, book.terms.order_fee_e6)
+    incentives.executed(book, entry, e)
     tranche = book.open_tranche(entry, e.tranche_seq)
     if tranche is None:
         return

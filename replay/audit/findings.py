@@ -108,6 +108,8 @@ CODES: Final = {
     "slashing": "A stake was not slashed as recomputed, or not at all, or is not due.",
     "haircut": "A cut of profit is not the one recomputed, is missing, or is not due.",
     "socialised": "A share of a loss is not the one recomputed, is missing, or is not due.",
+    "penalty_routing": "A share of a penalty is not as recomputed, is missing, or is not due.",
+    "keeper_reward": "A reward of a keeper is not as recomputed, is missing, or is not due.",
     "contribution": "A payment into the fund is not what a rule says, is missing, or is not due.",
     "funding": "A funding rate or payment is not the one recomputed, is missing, or is not due.",
     "coins": "Coins did not settle an execution or a debt, or not as recomputed.",

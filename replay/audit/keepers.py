@@ -20,7 +20,7 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import desk, vaults
+from replay.audit import desk, incentives, vaults
 from replay.audit.book import Book, Offer, Resale
 from replay.audit.findings import usd
 from replay.audit.settlement import settle
@@ -105,6 +105,7 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
         vaults.taken_over(book, entry, e)
     _call_landed(book, entry, e)
     settle(book, entry, e, book.terms.takeover_fee_e6)
+    incentives.executed(book, entry, e)
     _check_capital(book, entry, e)
     _note_inventory(book, entry, e)
     tranche = book.open_tranche(entry, e.tranche_seq)
@@ -190,13 +191,14 @@ def _check_promise(
     # Who takes a long over sells it on, as the bucket's order would.
     quotes = book.depths[market].quotes(e.sent_at_us, int(prices[row]), -part if is_sale else part)
     paid = discounted(book, book.mark_at(market, e.sent_at_us), is_sale=is_sale)
+    on_top = incentives.most_promised(book, offer, e.sent_at_us, paid)
     most = -float("inf")
     for quote in quotes:
         if quote.taken_e8 < part * (1 - 1e-9) - 1:
             continue  # The book does not show enough for one part.
         slippage = quote.slippage_e8 * (1 - _CLEARLY) - 2
         gain = quote.price_e8 - slippage - paid if is_sale else paid - quote.price_e8 - slippage
-        most = max(most, offer.size_e8 * gain / _E10 - terms.call_cost_uusd + 2)
+        most = max(most, offer.size_e8 * gain / _E10 - terms.call_cost_uusd + on_top + 2)
     if most < least:
         promised = f"{usd(round(most))} or less" if math.isfinite(most) else "nothing"
         message = f"sent for {promised}, must be for {usd(least)} or more"

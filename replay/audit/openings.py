@@ -23,7 +23,7 @@ from liqsim.events import (
     PositionOpened,
 )
 from replay.audit.findings import Findings, usd
-from replay.fold import FUND
+from replay.fold import FUND, TREASURY
 from replay.margin import E22_PER_UUSD, maintenance_e22
 from replay.terms import Terms
 
@@ -103,7 +103,7 @@ class Openings:
         purses |= {
             o.owner_id: brought[o.name] for o in owners if o.kind == "staker" and o.name in brought
         }
-        named = {FUND: self.terms.fund_uusd} | purses
+        named = {FUND: self.terms.fund_uusd, TREASURY: self.terms.treasury_uusd} | purses
         self.due_uusd = {owner: amount for owner, amount in named.items() if amount}
 
     def check(self, kinds: Mapping[type[Event], Columns]) -> None:

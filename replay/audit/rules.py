@@ -53,6 +53,7 @@ from replay.audit import (
     fund,
     funding,
     halts,
+    incentives,
     keepers,
     liquidations,
     losses,
@@ -124,6 +125,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     if book.owed or kind in _ROUTED:
         settlement.check_owed(book, entry)
     coins.check_due(book, entry)
+    incentives.check_due(book, entry)
     if book.terms.desk is not None:
         desk.check_due(book, entry)
     _check_left_over(book, entry, kind)

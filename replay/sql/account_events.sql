@@ -6,7 +6,7 @@
 -- cause_seq        the event that brought it about
 -- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
 --                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account), crossed,
---                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, leverage fee, hole
+--                  deleveraged (itself, for a bankrupt account), surplus, fund draw, penalty shared (what it paid), keeper rewarded, funding, leverage fee, hole
 --                  paid (its own, by another account or a staker), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
 --                  at the shadow marks)
@@ -105,6 +105,18 @@ said as (
         'leaves the fund ' || f.balance_usd || ' USD'
     from fund_drawn as f
     left join tranche_started as t on t.seq = f.tranche_seq
+    union all
+    select p.bucket_id, p.seq, p.sim_time, p.cause_seq, 'penalty shared', t.market_id, null, null,
+        null, p.amount_usd || ' USD to ' || o.name
+    from penalty_routed as p
+    left join tranche_started as t on t.seq = p.tranche_seq
+    left join owners as o on o.owner_id = p.receiver_id
+    union all
+    select r.bucket_id, r.seq, r.sim_time, r.cause_seq, 'keeper rewarded', t.market_id, null, null,
+        null, r.amount_usd || ' USD to ' || o.name
+    from keeper_rewarded as r
+    left join tranche_started as t on t.seq = r.tranche_seq
+    left join owners as o on o.owner_id = r.keeper_id
     union all
     select p.bucket_id, p.seq, p.sim_time, p.cause_seq, 'hole paid', p.market_id, null, null, null,
         p.paid_by || o.name

@@ -15,11 +15,12 @@
 -- bought_usd        paid for units bought, from buckets and in the book
 -- sold_usd          received for units sold
 -- call_costs_usd    paid for calls
+-- incentives_usd    shares of penalties and rewards that it received
 -- inventory         units left
 -- last_price        price the inventory is valued at: the market price at the end of the run; if
 --                   the run did not end, the mark price or the market price after a fill,
 --                   whichever the log stated last
--- profit_usd        sold - bought - call costs + inventory x last price, exact
+-- profit_usd        sold - bought - call costs + incentives + inventory x last price, exact
 create or replace temp view keepers as
 with takeovers as (
     select keeper_id, market_id, count(*) as won, sum(abs(quantity)) as taken_over,
@@ -54,6 +55,16 @@ traded as (
     from trades
     group by keeper_id, market_id
 ),
+paid as (
+    select p.receiver_id as keeper_id, t.market_id, sum(p.amount_usd) as incentives_usd
+    from (
+        select receiver_id, tranche_seq, amount_usd from penalty_routed where share = 'keeper'
+        union all
+        select keeper_id, tranche_seq, amount_usd from keeper_rewarded
+    ) as p
+    join tranche_started as t on t.seq = p.tranche_seq
+    group by p.receiver_id, t.market_id
+),
 last_prices as (
     select market_id, arg_max(price, seq) as price from stated_prices group by market_id
 )
@@ -69,11 +80,12 @@ select o.owner_id as keeper_id, o.name as keeper, a.name as market,
     coalesce(t.sold_usd, 0)::decimal(38, 6) as sold_usd,
     (coalesce(w.call_costs_usd, 0) + coalesce(f.call_costs_usd, 0))::decimal(38, 6)
         as call_costs_usd,
+    coalesce(i.incentives_usd, 0)::decimal(38, 6) as incentives_usd,
     coalesce(t.inventory, 0)::decimal(38, 8) as inventory,
     p.price as last_price,
     (
         coalesce(t.sold_usd, 0) - coalesce(t.bought_usd, 0) - coalesce(w.call_costs_usd, 0)
-        - coalesce(f.call_costs_usd, 0)
+        - coalesce(f.call_costs_usd, 0) + coalesce(i.incentives_usd, 0)
         + case when coalesce(t.inventory, 0) = 0 then 0
             else t.inventory::decimal(38, 8) * p.price end
     )::decimal(38, 16) as profit_usd
@@ -82,5 +94,6 @@ cross join assets as a
 left join takeovers as w on w.keeper_id = o.owner_id and w.market_id = a.market_id
 left join failures as f on f.keeper_id = o.owner_id and f.market_id = a.market_id
 left join traded as t on t.keeper_id = o.owner_id and t.market_id = a.market_id
+left join paid as i on i.keeper_id = o.owner_id and i.market_id = a.market_id
 left join last_prices as p on p.market_id = a.market_id
 where o.kind = 'keeper' and a.kind = 'contract'

@@ -4,7 +4,8 @@
 -- sim_time     when
 -- keeper_id    the keeper
 -- keeper       its name
--- movement     deposit, takeover (the call's cost included), failed_call or sale
+-- movement     deposit, takeover (the call's cost included), failed_call, sale, penalty (its
+--              share) or reward
 -- amount_usd   what it added; negative for what was paid
 -- balance_usd  what the purse held after it
 -- market       name of the market; null for a deposit
@@ -25,6 +26,15 @@ with movements as (
     left join tranche_started as t on t.seq = f.tranche_seq
     union all
     select seq, sim_time, keeper_id, 'sale', -cost_usd, market_id, null from inventory_sold
+    union all
+    select p.seq, p.sim_time, p.receiver_id, 'penalty', p.amount_usd, t.market_id, p.tranche_seq
+    from penalty_routed as p
+    left join tranche_started as t on t.seq = p.tranche_seq
+    where p.share = 'keeper'
+    union all
+    select r.seq, r.sim_time, r.keeper_id, 'reward', r.amount_usd, t.market_id, r.tranche_seq
+    from keeper_rewarded as r
+    left join tranche_started as t on t.seq = r.tranche_seq
 )
 select m.seq, m.sim_time, m.keeper_id, o.name as keeper, m.movement, m.amount_usd,
     sum(m.amount_usd) over (partition by m.keeper_id order by m.seq)::decimal(38, 6)

@@ -856,6 +856,55 @@ def absorbed(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def rewarded(**overrides: Any) -> Raw:
+    """The crash of keepers who wait until rewards and shares of penalties pay for their calls."""
+    raw = keeper_race(
+        name="rewarded",
+        venue__fees={"taker": Decimal("0.0005"), "liquidation_on_execution": Decimal("0.005")},
+        mitigations=[
+            {
+                "kind": "penalty_routing",
+                "keeper": Decimal("0.333333"),
+                "fund": Decimal("0.333333"),
+                "treasury": Decimal("0.133333"),
+                "burn": Decimal("0.200001"),
+            },
+            {
+                "kind": "keeper_reward",
+                "name": "auction",
+                "law": "waiting",
+                "base_usd": 1,
+                "per_minute_usd": 60,
+                "max_usd": 40,
+                "budget_usd": 600,
+            },
+            {
+                "kind": "keeper_reward",
+                "name": "depths",
+                "law": "violation",
+                "base_usd": 0,
+                "rate": Decimal("0.1"),
+                "max_window_usd": 30,
+                "span": "20s",
+                "budget_usd": 400,
+            },
+            {
+                "kind": "keeper_reward",
+                "name": "drought",
+                "law": "scarcity",
+                "base_usd": 0,
+                "scarce_usd": 20,
+                "reference_usd": 20_000,
+                "distance": Decimal("0.02"),
+            },
+        ],
+    )
+    for bot in raw["venue"]["keepers"]["bots"].values():
+        bot["min_profit_usd"] = 20
+        bot["call_cost_usd"] = 3
+    return changed(raw, overrides)
+
+
 def rationed(**overrides: Any) -> Raw:
     """The crash of an engine that may put up only so much in ten seconds, cut and delayed."""
     limit = {"kind": "rate_limit", "max_usd": 20_000, "span": "10s", "least_usd": 1_000}
@@ -939,6 +988,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "in_coins": in_coins,
     "scaled": scaled,
     "absorbed": absorbed,
+    "rewarded": rewarded,
     "vaulted": vaulted,
     "rationed": rationed,
     "queued": queued,

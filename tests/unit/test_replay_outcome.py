@@ -65,6 +65,8 @@ topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd
 anticipated_usd funding_usd
 arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
 halts halted_us risk_halted_us leverage_fees_usd slashed_usd decisions
+penalties_to_keepers_usd penalties_to_fund_usd penalties_to_treasury_usd burnt_usd
+rewards rewards_usd rewards_left_usd
 """.split()  # noqa: SIM905 — reads as the table does
 
 

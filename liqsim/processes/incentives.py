@@ -1,0 +1,259 @@
+"""What the treasury pays on of penalties, and to keepers on top, out of declared budgets."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import attrs
+
+from liqsim.events import KeeperRewarded, Owner, PenaltyRouted, Share
+from liqsim.mechanics.liquidity import Fill, displaced_price_e8
+from liqsim.mechanics.margin import MARGIN_SCALE
+from liqsim.mechanics.mitigations.keeper_reward import (
+    Payment,
+    Seen,
+    first_us,
+    kept_for,
+    owed_uusd,
+    payable_uusd,
+    used_uusd,
+)
+from liqsim.mechanics.mitigations.penalty_routing import split_uusd
+from liqsim.mechanics.mitigations.slippage import within_distance_e8
+from liqsim.processes.context import Context, MarketDesk
+from liqsim.processes.margins import Margins
+from liqsim.scenario.mitigations import KeeperReward, PenaltyRouting, purses_of
+
+
+@attrs.define(eq=False)
+class _Budget:
+    """
+    A reward, its number and market, or None, what it has left, and what a span may hold of it.
+
+    Attributes:
+        mitigation_id: Place of the mitigation in the scenario.
+        market_id: The market where it acts; None for all.
+        spec: Its parameters.
+        left_uusd: What the budget has left.
+        paid: Payments that a span may still hold.
+    """
+
+    mitigation_id: int
+    market_id: int | None
+    spec: KeeperReward
+    left_uusd: int
+    paid: list[Payment]
+
+    def pays_uusd(self, seen: Seen, at_us: int) -> int:
+        """Return what it pays at an instant, not before the last payment, for what was seen."""
+        used = used_uusd(self.spec, self.paid, at_us)
+        return payable_uusd(self.spec, owed_uusd(self.spec, seen), used, self.left_uusd)
+
+
+@attrs.frozen
+class Reward:
+    """
+    What one mitigation would pay for a takeover at this instant.
+
+    Attributes:
+        budget: The mitigation.
+        seen: What its law has seen.
+    """
+
+    budget: _Budget
+    seen: Seen
+
+    def pays_uusd(self, now_us: int, at_us: int) -> int:
+        """Return what it pays at *at_us* if all but the time stays as it is *now_us*."""
+        seen = self.seen
+        if seen.waited_us is not None:
+            seen = attrs.evolve(seen, waited_us=seen.waited_us + at_us - now_us)
+        return self.budget.pays_uusd(seen, at_us)
+
+
+class Incentives:
+    """
+    Pays shares of penalties, and rewards.
+
+    Args:
+        context: The run.
+        margins: The margins of the venue's buckets.
+        first_purse: Owner number of the first owner that mitigations bring in.
+    """
+
+    def __init__(self, context: Context, margins: Margins, first_purse: int) -> None:
+        self._context = context
+        self._margins = margins
+        numbers = {market.name: n for n, market in enumerate(context.scenario.markets)}
+        rows = [
+            (number, numbers.get(spec.market), spec)
+            for number, spec in enumerate(context.scenario.mitigations)
+        ]
+        self._routings = [
+            (number, market_id, spec)
+            for number, market_id, spec in rows
+            if isinstance(spec, PenaltyRouting)
+        ]
+        self._budgets = [
+            _Budget(number, market_id, spec, spec.budget_uusd, [])
+            for number, market_id, spec in rows
+            if isinstance(spec, KeeperReward)
+        ]
+        purses = enumerate(purses_of(context.scenario.mitigations), first_purse)
+        self._burn_id = next((owner for owner, purse in purses if purse.kind == "burn"), -1)
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether keepers may be paid on top."""
+        return bool(self._budgets)
+
+    @property
+    def has_routing(self) -> bool:
+        """Whether penalties are paid on."""
+        return bool(self._routings)
+
+    @property
+    def watched_books(self) -> list[int]:
+        """The markets whose book a law looks at."""
+        laws = [b.market_id for b in self._budgets if b.spec.law == "scarcity"]
+        return [
+            desk.market_id
+            for desk in self._context.markets
+            if any(market_id in (None, desk.market_id) for market_id in laws)
+        ]
+
+    # Penalties ----------------------------------------------------------------------------------
+
+    def route(
+        self,
+        tranche_seq: int,
+        bucket: int,
+        market_id: int,
+        penalty_uusd: int,
+        keeper_id: int | None,
+        cause: int,
+    ) -> None:
+        """Have the treasury, which has received a penalty, pay on what is not its own."""
+        for number, only, spec in self._routings:
+            if not penalty_uusd or only not in (None, market_id):
+                continue
+            parts = split_uusd(spec, penalty_uusd, has_keeper=keeper_id is not None)
+            for share, receiver in (
+                (Share.KEEPER, keeper_id),
+                (Share.FUND, Owner.FUND),
+                (Share.BURN, self._burn_id),
+            ):
+                amount = parts[share.name.lower()]
+                if amount:
+                    assert receiver is not None
+                    event = PenaltyRouted(
+                        mitigation_id=number,
+                        tranche_seq=tranche_seq,
+                        bucket_id=bucket,
+                        share=share,
+                        receiver_id=int(receiver),
+                        penalty_uusd=penalty_uusd,
+                        amount_uusd=amount,
+                    )
+                    self._context.journal.append(event, cause)
+
+    def keeper_share_uusd(self, market_id: int, penalty_uusd: int) -> int:
+        """Return what of a penalty would be a keeper's who executes."""
+        return sum(
+            split_uusd(spec, penalty_uusd, has_keeper=True)["keeper"]
+            for _, only, spec in self._routings
+            if only in (None, market_id)
+        )
+
+    # Rewards ------------------------------------------------------------------------------------
+
+    def rewards(self, desk: MarketDesk, bucket: int, since_us: int) -> list[Reward]:
+        """
+        Return what is paid for taking a slice of *bucket* over now.
+
+        Args:
+            desk: The market of the slice.
+            bucket: The account.
+            since_us: When its liquidation was triggered.
+        """
+        return [
+            Reward(budget, self._seen(budget.spec, desk, bucket, since_us))
+            for budget in self._budgets
+            if budget.market_id in (None, desk.market_id)
+        ]
+
+    def pay(
+        self,
+        rewards: Sequence[Reward],
+        tranche_seq: int,
+        bucket: int,
+        keeper_id: int,
+        cause: int,
+    ) -> None:
+        """Pay what takeover *cause* earns its keeper, as it was seen right before it."""
+        now = self._context.now_us
+        for reward in rewards:
+            budget, seen = reward.budget, reward.seen
+            amount = reward.pays_uusd(now, now)
+            if not amount:
+                continue
+            used = used_uusd(budget.spec, budget.paid, now)
+            budget.left_uusd -= amount
+            budget.paid = [
+                *kept_for(budget.spec, budget.paid, now),
+                Payment(now, amount),
+            ]
+            if not budget.left_uusd:
+                self._context.log.info("budget_exhausted", mitigation=budget.spec.label)
+            observed = {
+                name: value
+                for name in ("waited_us", "violation_uusd", "depth_e8")
+                if (value := getattr(seen, name)) is not None
+            }
+            event = KeeperRewarded(
+                mitigation_id=budget.mitigation_id,
+                tranche_seq=tranche_seq,
+                bucket_id=bucket,
+                keeper_id=keeper_id,
+                owed_uusd=owed_uusd(budget.spec, seen),
+                used_uusd=used,
+                amount_uusd=amount,
+                budget_uusd=budget.left_uusd,
+                **observed,
+            )
+            self._context.journal.append(event, cause)
+
+    def from_us(self, rewards: Sequence[Reward], least_uusd: int) -> int | None:
+        """Return from when on *rewards* pay *least_uusd* together; None if not before the end."""
+        now, last = self._context.now_us, self._context.scenario.end_us - 1
+
+        def pays(at_us: int) -> int:
+            return sum(reward.pays_uusd(now, at_us) for reward in rewards)
+
+        if now >= last or pays(last) < least_uusd:
+            return None
+        return first_us(pays, least_uusd, now, last)
+
+    def _seen(self, spec: KeeperReward, desk: MarketDesk, bucket: int, since_us: int) -> Seen:
+        match spec.law:
+            case "waiting":
+                return Seen(waited_us=self._context.now_us - since_us)
+            case "violation":
+                below = max(-self._margins.margin(bucket), 0)
+                return Seen(violation_uusd=below // MARGIN_SCALE)
+            case "scarcity":
+                assert spec.distance_e6 is not None
+                depth = self._depth_e8(desk, bucket, spec.distance_e6)
+                return Seen(depth_e8=depth, mark_e8=desk.state.mark_e8)
+            case _:
+                return Seen()
+
+    def _depth_e8(self, desk: MarketDesk, bucket: int, distance_e6: int) -> int:
+        """Return what the book takes, on the side that closes the position of *bucket*."""
+        now, book = self._context.now_us, desk.state.book
+        price = displaced_price_e8(desk.path.at(now), desk.liquidity.displacement(book, now))
+        is_sale = self._margins.position(desk, bucket) > 0
+        return within_distance_e8(partial(_quote, desk, now), price, distance_e6, is_sale=is_sale)
+
+
+def _quote(desk: MarketDesk, at_us: int, order_e8: int, limit_e8: int | None) -> Fill | None:
+    return desk.liquidity.fill(desk.state.book, at_us, desk.path.at(at_us), order_e8, limit_e8)

@@ -144,6 +144,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Action.DELAYED, "rationed"),
     (Action.HALTED, "tripped"),
     (Action.RISK_HALTED, "tripped"),
+    (Action.WIDENED, "widened"),
     (FailedCall.HALTED, "tripped"),
     (UnresolvedReason.HALTED, "locked"),
 )

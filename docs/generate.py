@@ -50,6 +50,7 @@ MEMBERS: Final = {
         "delayed": "The next slice waits, and may be smaller too.",
         "halted": "Nothing due is put up, filled or taken over until `until_at`.",
         "risk_halted": "Nobody opens or enlarges a position until `until_at`.",
+        "widened": "Margin rates are multiplied from `from_at` until `until_at`.",
         "raised": "The multiple of margin rates goes up.",
         "lowered": "The multiple of margin rates goes down.",
         "charged": "A fee on leverage is due.",

@@ -447,22 +447,23 @@ class MitigationTerms:
         return str(self.values[key])
 
 
-def level_rows(table: Mapping[str, Any]) -> tuple[list[tuple[str, int, int]], bool, int]:
+def level_rows(table: Mapping[str, Any]) -> tuple[list[tuple[str, int, int]], bool, int, int]:
     """
     Return what a level of a breaker says.
 
-    Its conditions are (observable, window, bound); then whether all must hold, and how long a halt
-    lasts.
+    Its conditions are (observable, window, bound), the window 0 where it looks back on none; then
+    whether all must hold, how long it lasts, and its factor in 1e-6.
 
     >>> row = {"observable": "fall", "window": "1s", "above": Decimal("0.1")}
-    >>> level_rows({"when": [row], "join": "any", "duration": "2s"})
-    ([('fall', 1000000, 100000)], False, 2000000)
+    >>> level_rows({"when": [row], "join": "any", "duration": "2s", "factor": 2})
+    ([('fall', 1000000, 100000)], False, 2000000, 2000000)
     """
     rows = [
-        (row["observable"], duration_us(row["window"]), _scaled(row["above"], 6))
+        (row["observable"], duration_us(row.get("window", "0s")), _scaled(row["above"], 6))
         for row in table["when"]
     ]
-    return rows, table["join"] == "all", duration_us(table["duration"])
+    needs_all, factor_e6 = table["join"] == "all", _scaled(table["factor"], 6)
+    return rows, needs_all, duration_us(table["duration"]), factor_e6
 
 
 @attrs.frozen

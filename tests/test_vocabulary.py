@@ -149,6 +149,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Action.DELAYED, "rationed"),
     (Action.HALTED, "tripped"),
     (Action.RISK_HALTED, "tripped"),
+    (Action.WIDENED, "widened"),
     (FailedCall.HALTED, "tripped"),
     (UnresolvedReason.HALTED, "locked"),
 )

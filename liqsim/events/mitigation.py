@@ -24,6 +24,7 @@ class Action(IntEnum):
     CHARGED = 6
     CAPPED = 7
     HELD = 8
+    WIDENED = 9
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -47,7 +48,7 @@ class DecisionRecorded:
         used_uusd: Put up, or paid, already in the span that the decision falls in.
         size_e8: Units that the slice may have.
         amount_uusd: What the slice may be worth at the mark when it is put up, or what may be paid.
-        until_at_us: Not before this.
+        until_at_us: Not before this; where margin rates are widened, until then.
         depth_e8: Units that the venue's own book would take, within the distance or the slippage
             of the rule.
         forced_uusd: Forced flow of the market in the window: for `slices` and `delays`, slices
@@ -69,6 +70,7 @@ class DecisionRecorded:
         from_at_us: The multiple holds from then on.
         wanted_uusd: What would have been paid.
         paid_uusd: Paid already for the same slice.
+        concentration_e6: Share of the largest positions of accounts in the market's open interest.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -100,6 +102,7 @@ class DecisionRecorded:
     from_at_us: int = maybe(2**62)
     wanted_uusd: int = maybe()
     paid_uusd: int = maybe()
+    concentration_e6: int = maybe()
 
 
 @attrs.frozen

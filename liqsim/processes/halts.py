@@ -1,4 +1,4 @@
-"""Breakers: they look whenever something that they observe has moved, and announce their halts."""
+"""Breakers: they look whenever something that they observe has moved, and announce what they do."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -15,6 +15,7 @@ from liqsim.scenario.mitigations import Breaker, DivergencePause, Stage
 _ACTIONS: Final = {
     "halt_liquidations": Action.HALTED,
     "halt_new_risk": Action.RISK_HALTED,
+    "widen_margin": Action.WIDENED,
 }
 _COLUMNS: Final = {
     "fall": "fall_e6",
@@ -40,7 +41,7 @@ class _Watch:
 
 class Halts:
     """
-    Looks, and records what is halted from now on, and until when at the latest.
+    Looks, and records what is halted from now on, or widened from when on, and until when.
 
     What has moved in an instant is looked at once its marks have landed and before any slice is
     put up; what a slice itself moves, right after that.
@@ -63,14 +64,15 @@ class Halts:
         ]
 
     def _watches_of(self, observing: Observing, number: int, spec: Breaker) -> list[_Watch]:
-        of_all = Levels(spec.levels, spec.cool_down_us)
+        rules = spec.levels, spec.cool_down_us, spec.lead_us
+        of_all = Levels(*rules)
         return [
             _Watch(
                 number,
                 spec,
                 market_id,
                 [_readers(observing, level, market_id) for level in spec.levels],
-                of_all if spec.scope == "venue" else Levels(spec.levels, spec.cool_down_us),
+                of_all if spec.scope == "venue" else Levels(*rules),
             )
             for market_id, market in enumerate(self._context.scenario.markets)
             if spec.market in ("", market.name)
@@ -87,7 +89,7 @@ class Halts:
                     is_long=is_long,
                 )
                 for watch in self._watches
-                if watch.spec.is_halt
+                if not watch.spec.is_widening
                 and (market_id == watch.market_id or watch.spec.scope == "venue")
                 for number in watch.levels.open_at(now)
             ),
@@ -112,16 +114,20 @@ class Halts:
             observed = {name: read() for name, read in readers.items()}
             if not is_met(level, observed):
                 continue
+            told = {_COLUMNS[name]: value for name, value in observed.items()}
+            if spec.is_widening:
+                told["from_at_us"] = now + spec.notice_us
+                told["multiplier_e6"] = spec.factors_e6[number - 1]
             decision = DecisionRecorded(
                 mitigation_id=watch.mitigation_id,
                 action=_ACTIONS[spec.action],
                 market_id=NOT_OBSERVED if spec.scope == "venue" else watch.market_id,
-                until_at_us=watch.levels.halt(number, now),
+                until_at_us=watch.levels.trip(number, now),
                 level_number=number,
                 seen_market_id=watch.market_id,
-                **{_COLUMNS[name]: value for name, value in observed.items()},
+                **told,
             )
-            self._context.log.info("halted", mitigation=spec.label, action=spec.action)
+            self._context.log.info("tripped", mitigation=spec.label, action=spec.action)
             self._context.journal.append(decision, cause)
             return
 

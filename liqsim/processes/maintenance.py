@@ -1,16 +1,23 @@
 """Maintenance over time: the venue's schedule and its mitigations, which multiply."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from liqsim.events import NO_CAUSE, Action, DecisionRecorded, MaintenanceChanged
-from liqsim.mechanics.mitigations.margin_scaling import index_at, next_multiplier_e6
+from liqsim.events.mitigation import NOT_OBSERVED
+from liqsim.mechanics.mitigations.margin_scaling import (
+    concentration_e6,
+    index_at,
+    next_multiplier_e6,
+)
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.venue import Venue
 from liqsim.processes.volatility import VolatilityOfMark
 from liqsim.scenario.mitigations import (
+    ConcentrationMargin,
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
@@ -40,6 +47,7 @@ class Maintenance:
         self._desk = desk
         self._venue = venue
         self._parts: dict[int, int] = {}
+        self._widened: defaultdict[int, list[int]] = defaultdict(list)
         self._is_pending = self._is_scheduled = False
         self._cause = NO_CAUSE
 
@@ -48,6 +56,7 @@ class Maintenance:
         self._context.start(self._schedule())
         for number, spec in self._context.scenario.scalings(self._desk.spec):
             self._context.start(self._scaled(number, spec))
+        self._context.journal.listen(DecisionRecorded, self._decided)
 
     def announce(self, decision: DecisionRecorded) -> None:
         """Record *decision*, and have the multiplier in it hold from the instant in it."""
@@ -55,6 +64,20 @@ class Maintenance:
         wait = decision.from_at_us - self._context.now_us
         number, multiplier = decision.mitigation_id, decision.multiplier_e6
         self._context.call(wait, Priority.RULES, self._set, number, multiplier, seq)
+
+    def _decided(self, event: DecisionRecorded, seq: int, at_us: int) -> None:
+        """Have the rates widened for as long as a breaker has announced."""
+        in_scope = event.market_id in (NOT_OBSERVED, self._desk.market_id)
+        if event.action is Action.WIDENED and in_scope:
+            for is_begin, when_us in ((True, event.from_at_us), (False, event.until_at_us)):
+                wait = when_us - at_us
+                self._context.call(wait, Priority.RULES, self._widen, event, seq, is_begin)
+
+    def _widen(self, decision: DecisionRecorded, cause: int, is_begin: bool) -> None:  # noqa: FBT001 — scheduled
+        """Begin or end what a breaker has announced: of several levels the widest counts."""
+        number, factors = decision.mitigation_id, self._widened[decision.mitigation_id]
+        (factors.append if is_begin else factors.remove)(decision.multiplier_e6)
+        self._set(number, max(factors, default=RATIO_SCALE), cause)
 
     def _set(self, part: int, multiplier_e6: int, cause: int) -> None:
         self._parts[part] = multiplier_e6
@@ -105,13 +128,26 @@ class Maintenance:
             return "index_e6", lambda: index_at(spec, self._context.now_us)
         if isinstance(spec, OpenInterestMargin):
             return "open_interest_uusd", self._open_interest_uusd
+        if isinstance(spec, ConcentrationMargin):
+            return "concentration_e6", lambda: self._concentration_e6(spec.largest)
         assert isinstance(spec, DynamicMargin)
         return "volatility_e6", VolatilityOfMark(self._desk, spec.period_us, spec.half_life_us).look
 
     def _open_interest_uusd(self) -> int | None:
         mark = self._desk.state.mark_e8
+        return self._open_e8() * mark // NOTIONAL_DIVISOR if mark else None
+
+    def _open_e8(self) -> int:
         units = self._context.world.ledger.units[self._desk.market_id]
         # In two parts, as the sum of many need not fit its type.
         whole, rest = np.divmod(units[units > 0], RATIO_SCALE)
-        open_e8 = int(whole.sum()) * RATIO_SCALE + int(rest.sum())
-        return open_e8 * mark // NOTIONAL_DIVISOR if mark else None
+        return int(whole.sum()) * RATIO_SCALE + int(rest.sum())
+
+    def _concentration_e6(self, largest: int) -> int | None:
+        units = self._context.world.ledger.units[self._desk.market_id]
+        positions = units[self._context.first_bucket :]
+        if len(positions) > 2 * largest:  # Sorting a venue's accounts would take a while.
+            places = largest, len(positions) - largest
+            ends = np.partition(positions, places)
+            positions = np.concatenate([ends[:largest], ends[-largest:]])
+        return concentration_e6(positions.tolist(), largest, self._open_e8())

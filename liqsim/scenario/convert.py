@@ -45,6 +45,13 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _Read = Callable[[Any], Any]
 
 
+@attrs.frozen
+class _Unread:
+    """Stands for the value of a key that is given, and that nothing reads beside the others."""
+
+    text: str
+
+
 @lru_cache(maxsize=16)
 def converter_for(start_us: int) -> Converter:
     """Return the converter for a scenario that starts at *start_us* of Unix time."""
@@ -133,13 +140,37 @@ def _class_reader(converter: Converter, cls: type, start_us: int) -> Callable[[A
     structure: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, **overrides)
 
     def read_table(raw: Any, _: Any) -> Any:
-        return structure({**defaults, **_table(raw)}, cls)
+        given = _table(raw)
+        return structure({**defaults, **given, **_unread(cls, given, defaults)}, cls)
 
     return read_table
 
 
+def _unread(cls: type, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, _Unread]:
+    """Return the keys of *given* that another word of the key which selects them would read."""
+    found = {}
+    scalars = {key_of(a): a.metadata.get("scalar") for a in attrs.fields(cls)}
+    for attribute in attrs.fields(cls):
+        key = key_of(attribute)
+        selector, words = attribute.metadata.get("read_by", ("", ()))
+        if key is None or key not in given or not words:
+            continue
+        word = given.get(selector, defaults.get(selector))
+        if word in scalars[selector].choices and word not in words:
+            others = ", ".join(f'"{other}"' for other in words)
+            reads = "reads" if len(words) == 1 else "read"
+            text = f'has no effect: {selector} is "{word}", and only {others} {reads} it'
+            found[key] = _Unread(text)
+    return found
+
+
 def _hook(read: _Read) -> Callable[[Any, Any], Any]:
-    return lambda raw, _: read(raw)
+    def read_given(raw: Any, _: Any) -> Any:
+        if isinstance(raw, _Unread):
+            raise ValueError(raw.text)  # noqa: TRY004 — the value is refused, not its type
+        return read(raw)
+
+    return read_given
 
 
 def _class_writer(converter: Converter, cls: type, start_us: int) -> Callable[[Any], Any]:
@@ -156,10 +187,16 @@ def _class_writer(converter: Converter, cls: type, start_us: int) -> Callable[[A
     )
     word = kind_of(cls) if issubclass(cls, Mitigation) else KINDS.get(cls)
     kind = {} if word is None else {"kind": word}
+    selected = {
+        key_of(a): a.metadata["read_by"] for a in attrs.fields(cls) if "read_by" in a.metadata
+    }
 
     def write_table(value: Any) -> dict[str, Any]:
         table = unstructure(value)
-        return kind | {key: item for key, item in table.items() if item is not None}
+        unread = {key for key, (by, words) in selected.items() if table[by] not in words}
+        return kind | {
+            key: item for key, item in table.items() if item is not None and key not in unread
+        }
 
     return write_table
 

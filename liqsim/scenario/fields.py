@@ -167,6 +167,16 @@ def pairs(key: str, first: Scalar, second: Scalar, *, default: Any = REQUIRED) -
     return attrs.field(metadata={"pairs": key, "of": (first, second), "default": default})
 
 
+def read_by(selector: str, *words: str, field: Any) -> Any:
+    """
+    Return *field* as one that is read only where the key *selector* is one of *words*.
+
+    Elsewhere it is refused if it is given, and left out of the resolved scenario.
+    """
+    field.metadata["read_by"] = (selector, words)
+    return field
+
+
 def key_of(attribute: "attrs.Attribute[Any]") -> str | None:
     """Return the TOML key of *attribute*, or None if it has none."""
     metadata = attribute.metadata

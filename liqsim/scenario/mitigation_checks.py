@@ -33,7 +33,11 @@ def mitigation_checks(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(spec, Breaker):
             yield from _conditions((*path, "when"), spec.when)
             for place, stage in enumerate(spec.stages):
-                yield from _conditions((*path, "stages", place, "when"), stage.when)
+                below: Path = (*path, "stages", place)
+                yield from _conditions((*below, "when"), stage.when)
+                if stage.factor_e6 is not None and not spec.is_widening:
+                    text = f'has no effect: action is "{spec.action}", and only "widen_margin"'
+                    yield (*below, "factor"), f"{text} reads it"
 
 
 def _crossing(scenario: Scenario, row: int, spec: Crossing) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from liqsim.scenario.fields import (
     flag,
     pairs,
     ratio,
+    read_by,
     rows,
     text,
     usd,
@@ -99,13 +100,32 @@ class Slices(Mitigation):
     )
     interval_us: int = duration("interval", default="5s")
     least_uusd: int = usd("least_usd", default=Decimal(10_000))
-    amount_uusd: int = usd("amount_usd", "0.01", default=Decimal(100_000))
-    share_e6: int = ratio("share", "0", "1", low_open=True, default=Decimal("0.1"))
-    distance_e6: int = ratio("distance", "0", "1", low_open=True, default=Decimal("0.01"))
-    window_us: int = duration("window", "0.001", default="5m")
-    background_uusd: int = usd("background_usd_per_hour", default=Decimal(100_000_000))
-    parts: int = count("parts", 2, 100_000, default=20)
-    half_life_us: int = duration("half_life", "0.001", default="1m")
+    amount_uusd: int = read_by(
+        "law", "fixed", field=usd("amount_usd", "0.01", default=Decimal(100_000))
+    )
+    share_e6: int = read_by(
+        "law",
+        "depth_share",
+        "participation",
+        field=ratio("share", "0", "1", low_open=True, default=Decimal("0.1")),
+    )
+    distance_e6: int = read_by(
+        "law",
+        "depth_share",
+        field=ratio("distance", "0", "1", low_open=True, default=Decimal("0.01")),
+    )
+    window_us: int = read_by(
+        "law", "participation", field=duration("window", "0.001", default="5m")
+    )
+    background_uusd: int = read_by(
+        "law", "participation", field=usd("background_usd_per_hour", default=Decimal(100_000_000))
+    )
+    parts: int = read_by(
+        "law", "time_weighted", "obizhaeva_wang", field=count("parts", 2, 100_000, default=20)
+    )
+    half_life_us: int = read_by(
+        "law", "obizhaeva_wang", field=duration("half_life", "0.001", default="1m")
+    )
 
 
 @attrs.frozen
@@ -170,12 +190,19 @@ class Condition:
             stood in the window, its annualised volatility, what liquidations had filled and taken
             over there, the fall of the fund from its highest balance, or the distance of the
             book's market price from the oracle's.
-        window_us: How far it looks back; drawdown and divergence do not.
+        window_us: How far it looks back; drawdown and divergence do not, and take none.
         above_e6: The bound: a share, of volatility per year, of flow an amount in USD.
     """
 
     observable: str = choice("observable", *OBSERVABLES, default="fall")
-    window_us: int = duration("window", "0.001", default="10m")
+    window_us: int = read_by(
+        "observable",
+        "fall",
+        "rise",
+        "volatility",
+        "flow",
+        field=duration("window", "0.001", default="10m"),
+    )
     above_e6: int = ratio("above", "0", "999999999999", default=Decimal("0.1"))
 
 
@@ -188,48 +215,80 @@ class Stage:
         when: Its conditions.
         join: Whether any of them is enough, or all must hold.
         duration_us: How long it lasts.
+        factor_e6: By how much it multiplies margin rates, if it widens them; as the first level if
+            it does not say.
     """
 
     when: tuple[Condition, ...] = rows("when", default=[{"above": Decimal("0.2")}])
     join: str = choice("join", "any", "all", default="any")
     duration_us: int = duration("duration", "0.001", default="15m")
+    factor_e6: int | None = ratio("factor", "1", "1000", low_open=True, default=None)
 
 
 @attrs.frozen
 class Breaker(Mitigation):
     """
-    A circuit breaker: while conditions hold, it stops something for a time that it announces.
+    A circuit breaker: while conditions hold, it acts for a time that it announces.
 
     Attributes:
-        action: What it stops: that due positions are put up, filled or taken over, or that
-            accounts open or enlarge positions.
-        scope: Whether that is stopped in the market where the conditions hold, or in all.
+        action: What it does: it stops that due positions are put up, filled or taken over, or that
+            accounts open or enlarge positions; or it multiplies the rates of maintenance and
+            initial margin.
+        scope: Whether it does so in the market where the conditions hold, or in all.
         when: The conditions of the first level.
         join: Whether any of them is enough, or all must hold.
         duration_us: How long the first level lasts.
-        cool_down_us: Least time from the end of a halt until a halt of its level, or of one below.
+        cool_down_us: Least time from the end of a level until that level, or one below, may follow.
+        factor_e6: By how much the first level multiplies margin rates, for `widen_margin`.
+        notice_us: Time from the announcement until a level begins, for `widen_margin`.
         stages: Further levels, each above the one before; the highest that is met counts.
     """
 
     action: str = choice(
-        "action", "halt_liquidations", "halt_new_risk", default="halt_liquidations"
+        "action",
+        "halt_liquidations",
+        "halt_new_risk",
+        "widen_margin",
+        default="halt_liquidations",
     )
     scope: str = choice("scope", "market", "venue", default="market")
     when: tuple[Condition, ...] = rows("when", default=[{}])
     join: str = choice("join", "any", "all", default="any")
     duration_us: int = duration("duration", "0.001", default="5m")
     cool_down_us: int = duration("cool_down", "0.001", default="30m")
+    factor_e6: int = read_by(
+        "action",
+        "widen_margin",
+        field=ratio("factor", "1", "1000", low_open=True, default=Decimal("1.5")),
+    )
+    notice_us: int = read_by(
+        "action", "widen_margin", field=duration("notice", "0.001", default="1m")
+    )
     stages: tuple[Stage, ...] = rows("stages", default=[])
 
     @property
-    def is_halt(self) -> bool:
-        """Whether what it does is to stop something."""
-        return self.action.startswith("halt_")
+    def is_widening(self) -> bool:
+        """Whether it multiplies margin rates; else it stops something."""
+        return self.action == "widen_margin"
+
+    @property
+    def lead_us(self) -> int:
+        """Time from the announcement of a level until it begins."""
+        return self.notice_us if self.is_widening else 0
 
     @property
     def levels(self) -> tuple[Stage, ...]:
         """All levels, the first of them made of its own keys."""
-        return Stage(self.when, self.join, self.duration_us), *self.stages
+        return Stage(self.when, self.join, self.duration_us, self.factor_e6), *self.stages
+
+    @property
+    def factors_e6(self) -> tuple[int, ...]:
+        """By how much each level multiplies margin rates, if it widens them."""
+        return tuple(level.factor_e6 or self.factor_e6 for level in self.levels)
+
+    def acts_in(self, market: str) -> bool:
+        """Return whether it may act in a market, whichever it looks at."""
+        return self.scope == "venue" or self.market in ("", market)
 
 
 @attrs.frozen
@@ -260,6 +319,8 @@ class DivergencePause(Mitigation):
             join="any",
             duration_us=self.duration_us,
             cool_down_us=self.cool_down_us,
+            factor_e6=RATIO_SCALE,
+            notice_us=0,
             stages=(),
         )
 
@@ -334,6 +395,21 @@ class OpenInterestMargin(MarginScaling):
     """
 
     reference_uusd: int = usd("reference_usd", "0.01", default=Decimal(100_000_000))
+
+
+@attrs.frozen
+class ConcentrationMargin(MarginScaling):
+    """
+    Margin rates that follow how concentrated the positions of a market are.
+
+    Attributes:
+        largest: How many of the largest positions of accounts count, on the side where they are
+            more.
+        reference_e6: Share of them in open interest at which rates are those of the start.
+    """
+
+    largest: int = count("largest", 1, 1_000_000, default=1)
+    reference_e6: int = ratio("reference", "0", "1", low_open=True, default=Decimal("0.1"))
 
 
 @attrs.frozen
@@ -547,6 +623,7 @@ AnyMitigation = (
     | Grace
     | DynamicMargin
     | OpenInterestMargin
+    | ConcentrationMargin
     | StressMargin
     | LeverageFee
     | FundLimits
@@ -568,6 +645,7 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     Grace: "grace",
     DynamicMargin: "dynamic_margin",
     OpenInterestMargin: "open_interest_margin",
+    ConcentrationMargin: "concentration_margin",
     StressMargin: "stress_margin",
     LeverageFee: "leverage_fee",
     FundLimits: "fund_limits",

@@ -31,7 +31,13 @@ from liqsim.scenario.fields import (
     usd,
 )
 from liqsim.scenario.holdings import Holding
-from liqsim.scenario.mitigations import MITIGATIONS, AnyMitigation, MarginScaling, product_e6
+from liqsim.scenario.mitigations import (
+    MITIGATIONS,
+    AnyMitigation,
+    Breaker,
+    MarginScaling,
+    product_e6,
+)
 from liqsim.units import RATIO_SCALE, UNIT_SCALE, USD_SCALE, ceil_div
 
 _WINDOW_START = Scalar("from", Form.INSTANT)
@@ -1137,12 +1143,22 @@ class Scenario:
             if isinstance(spec, MarginScaling) and spec.market in ("", market.name)
         ]
 
+    def multipliers(self, market: Market) -> list[tuple[int, int]]:
+        """Return by how much mitigations may multiply the margin rates of a market, by number."""
+        found = [(number, spec.high_e6) for number, spec in self.scalings(market)]
+        found += [
+            (number, max(spec.factors_e6))
+            for number, spec in enumerate(self.mitigations)
+            if isinstance(spec, Breaker) and spec.is_widening and spec.acts_in(market.name)
+        ]
+        return sorted(found)
+
     def highest_rate_e6(self, market: Market, *, is_initial: bool) -> int:
         """Return the highest rate, of initial or of maintenance margin, that may be in force."""
         of_maintenance = market.maintenance + market.maintenance_usd
         tiers = market.initial + market.initial_usd if is_initial else of_maintenance
         scheduled_e6 = [change.multiplier_e6 for change in market.maintenance_changes]
-        scaled_e6 = [spec.high_e6 for _, spec in self.scalings(market)]
+        scaled_e6 = [multiplier for _, multiplier in self.multipliers(market)]
         highest_e6 = product_e6([max([RATIO_SCALE, *scheduled_e6]), *scaled_e6])
         return ceil_div(max((rate for _, rate in tiers), default=0) * highest_e6, RATIO_SCALE)
 

@@ -5,7 +5,14 @@ from decimal import Decimal
 from typing import Final
 
 from liqsim.scenario.convert import Path, Problem
-from liqsim.scenario.mitigations import LeverageFee, MarginScaling, StressMargin, product_e6
+from liqsim.scenario.mitigations import (
+    Breaker,
+    LeverageFee,
+    MarginScaling,
+    Mitigation,
+    StressMargin,
+    product_e6,
+)
 from liqsim.scenario.model import Market, Scenario
 from liqsim.scenario.values import duration_text
 from liqsim.units import RATIO_SCALE, ceil_div
@@ -40,8 +47,8 @@ def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
     highest_e6 = max([RATIO_SCALE, *(c.multiplier_e6 for c in market.maintenance_changes)])
     if ceil_div(rate_e6 * highest_e6, RATIO_SCALE) >= RATIO_SCALE:
         return  # Refused for itself.
-    for row, spec in scenario.scalings(market):
-        before_e6, highest_e6 = highest_e6, product_e6([highest_e6, spec.high_e6])
+    for row, multiplier_e6 in scenario.multipliers(market):
+        before_e6, highest_e6 = highest_e6, product_e6([highest_e6, multiplier_e6])
         most_e6 = _MULTIPLIER_MAX_E6
         if rate_e6:
             most_e6 = min(most_e6, (RATIO_SCALE - 1) * RATIO_SCALE // rate_e6)
@@ -54,5 +61,13 @@ def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
                 f"must be at most {highest:f}, or the highest margin rate of {market.name}, "
                 f"{rate:f}, does not stay below 1 times what else scales it, {others:f}"
             )
-            yield ("mitigations", row, "high"), bound
+            yield ("mitigations", row, *_key_of_highest(scenario.mitigations[row])), bound
             return
+
+
+def _key_of_highest(spec: Mitigation) -> Path:
+    """Return which key of a mitigation says how far it multiplies margin rates."""
+    if not isinstance(spec, Breaker):
+        return ("high",)
+    level = spec.factors_e6.index(max(spec.factors_e6))
+    return ("stages", level - 1, "factor") if level else ("factor",)

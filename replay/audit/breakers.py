@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 
+from liqsim.events import Action
 from replay.terms import MitigationTerms, level_rows
 
 _E6: Final = 10**6
@@ -28,6 +29,12 @@ COLUMNS: Final = {
     "divergence": "divergence_e6",
 }
 """Which column of a decision tells an observation."""
+
+_ACTIONS: Final = {
+    "halt_liquidations": Action.HALTED,
+    "halt_new_risk": Action.RISK_HALTED,
+    "widen_margin": Action.WIDENED,
+}
 
 Range = tuple[int, int]
 """The least and the most that an observation may be: rounding is not known to the unit."""
@@ -57,12 +64,14 @@ class Level:
     Attributes:
         conditions: Its conditions.
         needs_all: Whether all must hold.
-        duration_us: How long its halt lasts.
+        duration_us: How long it lasts.
+        factor_e6: By how much it multiplies margin rates, if it does.
     """
 
     conditions: tuple[Condition, ...]
     needs_all: bool
     duration_us: int
+    factor_e6: int
 
     def holds(self, observed: Mapping[str, int]) -> bool:
         """Return whether observations meet it."""
@@ -78,27 +87,29 @@ class Breaker:
     Attributes:
         number: Its place in the scenario.
         market_id: The market where it acts; None for all.
-        is_of_risk: Whether it halts new risk, not liquidations.
-        is_wide: Whether it halts all markets.
+        action: What it does.
+        is_wide: Whether it acts in all markets.
         levels: Its levels, the lowest first.
-        cool_down_us: From the end of a halt to the next.
-        free_at_us: From when on each level may halt again, by market; of a wide one, by -1.
+        notice_us: From its decision until it acts.
+        cool_down_us: From the end of what it does to the next.
+        free_at_us: From when on each level may act again, by market; of a wide one, by -1.
     """
 
     number: int
     market_id: int | None
-    is_of_risk: bool
+    action: Action
     is_wide: bool
     levels: tuple[Level, ...]
+    notice_us: int
     cool_down_us: int
     free_at_us: dict[tuple[int, int], int] = attrs.Factory(dict)
 
     def is_free(self, level: int, market: int, at_us: int) -> bool:
-        """Return whether a level may halt now, on what was seen in a market."""
+        """Return whether a level may act now, on what was seen in a market."""
         return self.free_at_us.get((level, -1 if self.is_wide else market), 0) <= at_us
 
-    def halted(self, level: int, market: int, until_us: int) -> None:
-        """Note a halt."""
+    def acted(self, level: int, market: int, until_us: int) -> None:
+        """Note that a level acts until then."""
         scope = -1 if self.is_wide else market
         for below in range(level + 1):
             key, free_us = (below, scope), until_us + self.cool_down_us
@@ -139,24 +150,27 @@ def breakers_of(rows: tuple[MitigationTerms, ...]) -> Breakers:
     for number, row in enumerate(rows):
         table, stages = row.values, row.values.get("stages", ())
         if row.kind == "divergence_pause":
-            divergence = {"observable": "divergence", "window": 0, "above": table["above"]}
+            divergence = {"observable": "divergence", "above": table["above"]}
             table = table | {"when": [divergence], "join": "any"}  # type: ignore[operator]
         elif row.kind != "breaker":
             continue
+        action, factor = _ACTIONS[table.get("action", "halt_liquidations")], table.get("factor", 1)
         found[number] = Breaker(
             number,
             row.market_id,
-            is_of_risk=table.get("action") == "halt_new_risk",
+            action=action,
             is_wide=table.get("scope") == "venue",
-            levels=tuple(_level(level) for level in (table, *stages)),
+            levels=tuple(_level(level, factor) for level in (table, *stages)),
+            notice_us=row.duration("notice") if action is Action.WIDENED else 0,
             cool_down_us=row.duration("cool_down"),
         )
     return Breakers(found)
 
 
-def _level(table: Mapping[str, Any]) -> Level:
-    conditions, needs_all, duration_us = level_rows(table)
-    return Level(tuple(Condition(*row) for row in conditions), needs_all, duration_us)
+def _level(table: Mapping[str, Any], factor: Any) -> Level:
+    conditions, needs_all, duration_us, factor_e6 = level_rows({"factor": factor} | dict(table))
+    rows = tuple(Condition(*row) for row in conditions)
+    return Level(rows, needs_all, duration_us, factor_e6)
 
 
 # Observations -------------------------------------------------------------------------------------

@@ -211,7 +211,10 @@ class Causes:
         event: Any = entry.event
         named: Any = cause.event
         match event:
-            case OracleUpdated() | BookSampled() | MaintenanceChanged():
+            case MaintenanceChanged():
+                is_right = named.market_id in (NOT_OBSERVED, event.market_id)
+                what = "in another market"
+            case OracleUpdated() | BookSampled():
                 # Which fill of the market it must be is checked with the venue's rules.
                 is_right = named.market_id == event.market_id
                 what = "in another market"

@@ -1,4 +1,4 @@
-"""Halts: every decision of a breaker worked out again, those that lack, and what a halt forbids."""
+"""Breakers: every decision worked out again, those that lack, and what a halt forbids."""
 
 import math
 from typing import Final
@@ -67,20 +67,24 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     ):
         if not is_right:
             book.findings.add("decision", entry.seq, problem)
-    breaker.halted(number, market, e.until_at_us)
-    for halted in markets if breaker.is_wide else (market,):
-        _halt(book, halted, e)
+    breaker.acted(number, market, e.until_at_us)
+    if e.action is not Action.WIDENED:
+        for halted in markets if breaker.is_wide else (market,):
+            _halt(book, halted, e)
 
 
 def _check_told(
     book: Book, entry: Entry, e: DecisionRecorded, breaker: Breaker, level: Level
 ) -> None:
-    """Check what is halted, where and until when, and that nothing else is told."""
+    """Check what it does, where, from when and until when, and that nothing else is told."""
+    from_us = entry.sim_time_us + breaker.notice_us
     right: dict[str, int] = {
-        "action": Action.RISK_HALTED if breaker.is_of_risk else Action.HALTED,
+        "action": breaker.action,
         "market_id": NOT_OBSERVED if breaker.is_wide else e.seen_market_id,
-        "until_at_us": entry.sim_time_us + level.duration_us,
+        "until_at_us": from_us + level.duration_us,
     }
+    if breaker.action is Action.WIDENED:
+        right |= {"from_at_us": from_us, "multiplier_e6": level.factor_e6}
     told = {"mitigation_id", "level_number", "seen_market_id"}
     told |= {COLUMNS[condition.observable] for condition in level.conditions}
     for field in attrs.fields(DecisionRecorded):
@@ -155,11 +159,11 @@ def finish(book: Book) -> None:
             number = _highest_met(book, breaker, market, at_us, moved=moved)
             if number is not None:
                 message = (
-                    f"mitigation {breaker.number} does not halt at level {number + 1} on market "
+                    f"mitigation {breaker.number} does not act at level {number + 1} on market "
                     f"{market} at {at_us} us"
                 )
                 book.findings.add("decision", book.fold.seq, message)
-                breaker.halted(number, market, at_us)  # Told once.
+                breaker.acted(number, market, at_us)  # Told once.
 
 
 def _highest_met(

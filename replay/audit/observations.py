@@ -61,6 +61,7 @@ class Scaling:
         grain_e6: What it is a multiple of, before that.
         notice_us: From a decision until it holds.
         reference: The observation at which the multiplier is 1.
+        largest: How many positions count, if concentration is observed.
         points: (since, index), if an index is observed.
         volatility: If volatility is.
         next_us: When the next observation is due.
@@ -79,6 +80,7 @@ class Scaling:
     grain_e6: int
     notice_us: int
     reference: int
+    largest: int
     points: tuple[tuple[int, int], ...]
     volatility: Realised | None
     next_us: int
@@ -165,6 +167,7 @@ def _scaling(number: int, row: MitigationTerms, market: int, start_unix_us: int)
         grain_e6=row.ratio("grain"),
         notice_us=row.duration("notice"),
         reference=row.usd("reference_usd") if is_open_interest else row.ratio("reference"),
+        largest=int(row.values.get("largest", 0)),
         points=row.steps("points", start_unix_us) if row.kind == "stress_margin" else (),
         volatility=_realised(row) if row.kind == "dynamic_margin" else None,
         next_us=period,

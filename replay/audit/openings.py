@@ -14,6 +14,7 @@ import numpy as np
 from liqsim.eventlog.reader import Columns, LogReader
 from liqsim.events import (
     NO_CAUSE,
+    Action,
     CoinsDeposited,
     DecisionRecorded,
     DepthChanged,
@@ -22,6 +23,7 @@ from liqsim.events import (
     MaintenanceChanged,
     PositionOpened,
 )
+from liqsim.events.mitigation import NOT_OBSERVED
 from replay.audit.findings import Findings, usd
 from replay.fold import FUND, TREASURY
 from replay.margin import E22_PER_UUSD, maintenance_e22
@@ -52,6 +54,7 @@ class Openings:
         opened: (market, bucket) of the positions opened so far.
         changes: (what it says, event) of the dated changes so far, by code and market.
         scaled: What mitigations have announced of margin rates, by market.
+        widened: What breakers have: (from, until, factor, decision), by market and mitigation.
         given_uusd: Collateral of each bucket at the start.
         coins_e8: Coins of each bucket at the start.
         entered_e8: Entry price of each bucket, at which its coins count.
@@ -69,6 +72,7 @@ class Openings:
         lambda: defaultdict(list)
     )
     scaled: defaultdict[int, list[Scaled]] = attrs.Factory(lambda: defaultdict(list))
+    widened: defaultdict[tuple[int, int], list[Scaled]] = attrs.Factory(lambda: defaultdict(list))
     given_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     coins_e8: dict[int, int] = attrs.Factory(dict)
     entered_e8: dict[int, int] = attrs.Factory(dict)
@@ -139,16 +143,34 @@ class Openings:
             changes = [(at_us, -1, e6, NO_CAUSE) for at_us, e6 in market.maintenance_changes]
             for cls, schedule in (
                 (DepthChanged, market.schedule),
-                (MaintenanceChanged, _products([*changes, *self.scaled[number]])),
+                (MaintenanceChanged, _products([*changes, *self._scaled_in(number)])),
             ):
                 self._check_schedule(number, *_DATED[cls], schedule, is_sealed=is_sealed)
 
     def _note_decisions(self, columns: Columns) -> None:
-        names = ("market_id", "from_at_us", "mitigation_id", "multiplier_e6", "seq")
-        for market, *announced in zip(*(columns[name].tolist() for name in names), strict=True):
-            from_us, number, multiplier, seq = announced
-            if from_us >= 0 and multiplier >= 0:
+        names = (
+            "market_id", "action", "from_at_us", "until_at_us", "mitigation_id", "multiplier_e6",
+            "seq",
+        )  # fmt: skip
+        for market, action, *told in zip(*(columns[name].tolist() for name in names), strict=True):
+            from_us, until_us, number, multiplier, seq = told
+            if action == Action.WIDENED:
+                wide = market == NOT_OBSERVED
+                for one in range(len(self.terms.markets)) if wide else (market,):
+                    self.widened[one, number].append((from_us, until_us, multiplier, seq))
+            elif from_us >= 0 and multiplier >= 0:
                 self.scaled[market].append((from_us, number, multiplier, seq))
+
+    def _scaled_in(self, market: int) -> list[Scaled]:
+        """Return all that mitigations announced for a market: a breaker's widest level counts."""
+        found = list(self.scaled[market])
+        for (where, number), spans in self.widened.items():
+            if where == market:
+                for at_us in {instant for span in spans for instant in span[:2]}:
+                    widest = max((f for a, b, f, _ in spans if a <= at_us < b), default=_E6)
+                    cause = max(seq for a, b, _, seq in spans if at_us in (a, b))
+                    found.append((at_us, number, widest, cause))
+        return found
 
     def _check_deposits(self, columns: Columns) -> None:
         names = ("seq", "sim_time_us", "owner_id", "amount_uusd")

@@ -7,6 +7,7 @@ both rest on a root of squares, known to a rounding, an observation may be one m
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from heapq import nlargest
 from typing import Final
 
 import attrs
@@ -29,6 +30,7 @@ _E6: Final = 10**6
 _COLUMNS: Final[Mapping[str, str]] = {
     "dynamic_margin": "volatility_e6",
     "open_interest_margin": "open_interest_uusd",
+    "concentration_margin": "concentration_e6",
     "stress_margin": "index_e6",
 }
 
@@ -127,7 +129,18 @@ def _observed(book: Book, scaling: Scaling, at_us: int) -> int | None:
     # Contracts sum to zero: half of all positions without sign are long.
     units = book.fold.units_e8.items()
     held = sum(abs(quantity) for (market, _), quantity in units if market == scaling.market_id)
+    if scaling.kind == "concentration_margin":
+        return _concentration(book, scaling, held // 2) if held else None
     return held // 2 * mark // _E10 if mark else None
+
+
+def _concentration(book: Book, scaling: Scaling, open_e8: int) -> int:
+    """Return the share of the largest positions of accounts in open interest, on either side."""
+    market, shares = scaling.market_id, []
+    for is_long in (True, False):
+        sizes = (abs(book.position(market, bucket)) for bucket in book.sides[market, is_long])
+        shares.append(sum(nlargest(scaling.largest, sizes)) * _E6 // open_e8)
+    return max(shares)
 
 
 # Fees ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@
 -- used_usd           put up, or paid, already in the span that the decision falls in
 -- size               units that the slice may have
 -- amount_usd         what the slice may be worth at the mark when it is put up, or what may be paid
--- until_at           not before this
+-- until_at           not before this; where margin rates are widened, until then
 -- waits_us           from the decision until then; null where it has nobody wait
 -- depth              units that the venue's own book would take, within the distance or the slippage
 -- forced_usd         forced flow of the market over the window of the rule
@@ -33,15 +33,18 @@
 -- from_at            the multiple holds from then on
 -- wanted_usd         what would have been paid
 -- paid_usd           paid already for the same slice
+-- concentration      share of the largest positions of accounts in the market's open interest
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
-    d.amount_usd, d.until_at, epoch_us(d.until_at) - epoch_us(d.sim_time) as waits_us,
+    d.amount_usd, d.until_at,
+    case when d.action <> 'widened' then epoch_us(d.until_at) - epoch_us(d.sim_time) end
+        as waits_us,
     d.depth, d.forced_usd, d.traded_usd,
     d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
     d.divergence, d.ended_at,
     d.open_interest_usd, d.index, d.multiplier, d.from_at,
-    d.wanted_usd, d.paid_usd
+    d.wanted_usd, d.paid_usd, d.concentration
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

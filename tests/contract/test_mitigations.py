@@ -50,6 +50,29 @@ class TestOpenInterestMargin(MitigationContract):
     inert = {"kind": "open_interest_margin", "period": "5s", "reference_usd": 10**11}
 
 
+class TestWideningBreaker(MitigationContract):
+    mitigation = {
+        "kind": "breaker",
+        "action": "widen_margin",
+        "when": [{"observable": "fall", "window": "30s", "above": Decimal("0.02")}],
+        "factor": 2,
+        "notice": "3s",
+        "duration": "10s",
+        "cool_down": "20s",
+    }
+    inert = {
+        "kind": "breaker", "action": "widen_margin", "when": [{"observable": "fall", "above": 1}],
+    }  # fmt: skip
+
+
+class TestConcentrationMargin(MitigationContract):
+    mitigation = {
+        "kind": "concentration_margin", "period": "5s", "largest": 2, "reference": Decimal("0.05"),
+        "low": Decimal("0.5"),
+    }  # fmt: skip
+    inert = {"kind": "concentration_margin", "period": "5s", "reference": 1}
+
+
 class TestStressMargin(MitigationContract):
     mitigation = {
         "kind": "stress_margin", "period": "5s", "points": [[at(40), 2], [at(120), 1]],

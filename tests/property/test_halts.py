@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import cases
 from support.floors import assert_floors
-from support.halting import foreseen, halting, inert
+from support.halting import foreseen, halting, inert, widening
 from support.scenarios import HANDMADE, Raw, events_of, load, scenarios
 from support.sinks import ListSink
 
@@ -64,6 +64,36 @@ def test_every_law_holds_after_every_event_of_runs_with_halts(executor: str) -> 
     every_law_holds()
 
     assert_floors(census, _FLOORS)
+
+
+_WIDENED_FLOORS = {
+    "widened": 90,
+    "widened at a higher level": 30,
+    "widened over a level": 6,
+    "widened the venue": 35,
+    "widened on fall": 35,
+    "widened on rise": 20,
+    "widened on volatility": 20,
+    "widened on flow": 20,
+    "widened on drawdown": 15,
+    "widened on divergence": 20,
+    "product of several": 120,
+    "triggered by a change of rules": 10,
+}
+
+
+@pytest.mark.parametrize("executor", ["engine", "keepers"])
+def test_every_law_holds_after_every_event_of_runs_with_widened_margins(executor: str) -> None:
+    census: Counter[str] = Counter()
+
+    @cases(16)
+    @given(widening(executor))
+    def every_law_holds(raw: Raw) -> None:
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    assert_floors(census, _WIDENED_FLOORS)
 
 
 def test_the_audit_finds_nothing_in_runs_with_halts(

@@ -23,6 +23,7 @@ from support.scenarios import (
     changed,
     cohort,
     comeback,
+    concentrated,
     cross_crash,
     desk_takes,
     engine_cascade,
@@ -48,6 +49,7 @@ from support.scenarios import (
     steady,
     tightened,
     vaulted,
+    widened,
 )
 
 from liqsim.scenario.fields import key_of
@@ -1054,6 +1056,14 @@ ROWS: Final[dict[str, Row]] = {
             (2, "grace", "after_halts", True, False),
         )
     },
+    **{
+        f"mitigations.[]:breaker.{key}": (widened, f"mitigations.0.{path}", one, other)
+        for key, path, one, other in (
+            ("factor", "factor", Decimal("1.3"), Decimal("1.5")),
+            ("notice", "notice", "2s", "3s"),
+            ("stages.[].factor", "stages.0.factor", Decimal("1.8"), 2),
+        )
+    },
     "mitigations.[]:grace.after_outages": (
         lambda: fall(
             venue__engine={"reaction": "0s", "outages": [[at(8), at(20)]]},
@@ -1147,6 +1157,27 @@ ROWS: Final[dict[str, Row]] = {
         120_000,
         50_000,
     ),
+    **{
+        f"mitigations.[]:concentration_margin.{key}": (
+            concentrated,
+            f"mitigations.0.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("on", True, False),
+            ("market", "ETH", "BTC"),
+            ("period", "2s", "3s"),
+            ("largest", 1, 3),
+            ("reference", Decimal("0.3"), Decimal("0.4")),
+            ("low", Decimal("0.9"), 1),
+            ("high", Decimal("1.1"), 2),
+            ("ramp", Decimal("0.1"), Decimal("0.2")),
+            ("restore", Decimal("0.01"), Decimal("0.02")),
+            ("grain", Decimal("0.000001"), Decimal("0.5")),
+            ("notice", "1s", "2s"),
+        )
+    },
     "mitigations.[]:stress_margin.reference": (scaled, "mitigations.2.reference", 1, 2),
     "mitigations.[]:stress_margin.points.[].from": (
         scaled,

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import cases
 from support.floors import assert_floors
-from support.scenarios import HANDMADE, Raw, at, events_of, load, scaled, scalings, scenarios
+from support.scenarios import (
+    HANDMADE,
+    Raw,
+    at,
+    concentrations,
+    events_of,
+    load,
+    scaled,
+    scalings,
+    scenarios,
+)
 
 from liqsim.events import Action, DecisionRecorded, MaintenanceChanged
 from liqsim.runner import prepare
@@ -42,12 +52,34 @@ def test_every_law_holds_after_every_event_of_random_runs() -> None:
     assert_floors(census, floors)
 
 
+def test_every_law_holds_where_rates_follow_concentration() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(16)
+    @given(st.data(), st.one_of(scenarios("engine"), scenarios("keepers")), st.integers(0, 1))
+    def every_law_holds(data: st.DataObject, raw: Raw, most: int) -> None:
+        data.draw(scalings(raw, most))
+        data.draw(concentrations(raw))
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    floors = {
+        "ConcentrationMargin raised": 90,
+        "ConcentrationMargin lowered": 60,
+        "product of several": 20,
+        "triggered by a change of rules": 10,
+    }
+    assert_floors(census, floors)
+
+
 # Absent, inert, and blind to the future -----------------------------------------------------------
 
 _INERT: list[Raw] = [
     {"kind": "dynamic_margin", "period": "2s", "low": 1, "high": 1},
     {"kind": "open_interest_margin", "period": "2s", "reference_usd": 1, "high": 1},
     {"kind": "stress_margin", "period": "2s"},
+    {"kind": "concentration_margin", "period": "2s", "reference": 1},
     {"kind": "leverage_fee", "period": "2s", "rate": 0, "name": "for nothing"},
     {"kind": "leverage_fee", "period": "2s", "leverage": 1_000_000},
 ]

@@ -1214,6 +1214,11 @@ class Auditor:
         return self._units
 
     @property
+    def first_bucket(self) -> int:
+        """Number of the first account."""
+        return self._first_bucket
+
+    @property
     def marks(self) -> list[tuple[int, int, int]]:
         """Mark, its event and its instant, by market."""
         return self._marks
@@ -1492,7 +1497,8 @@ class Auditor:
         assert at >= earliest
         if not venue.mark_max_age_us and not self._slicing.judges:
             down_until = [end for _, end in venue.engine.outages] if venue.engine else []
-            down_until += [span.until for span in self._halts.spans]
+            halts = [span for span in self._halts.spans if span.action is not Action.WIDENED]
+            down_until += [span.until for span in halts]
             down_until += self._halts.graces_until(market, at)
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
             held_until = self._crossings.until(bucket, market)
@@ -2515,7 +2521,7 @@ class Auditor:
         self._nobody_forgot_to_act_before(self._end_us)
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
-        self._scalings.finish(self._end_us)
+        self._scalings.finish(self._end_us, self._halts.spans)
         self.census["averted"] += len(self._crossed)
         self.census["induced"] += len(self._pending)
         self._one_class_each()

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from support.effort import apart
-from support.scenarios import INSTANTLY, Raw, constant, scenarios
+from support.scenarios import INSTANTLY, Raw, constant, scalings, scenarios
 
 OBSERVABLES = {
     "fall": (Decimal("0.01"), Decimal("0.04")),
@@ -24,8 +24,9 @@ NEVER = 999_999_999_999
 
 
 def when(observable: str, above: Any, window: str = "10s") -> Raw:
-    """Return a condition."""
-    return {"observable": observable, "window": window, "above": above}
+    """Return a condition; what looks back on nothing has no window."""
+    looks_back = {} if observable in ("drawdown", "divergence") else {"window": window}
+    return {"observable": observable, "above": above} | looks_back
 
 
 def breaker(*conditions: Raw, **changes: Any) -> Raw:
@@ -112,6 +113,33 @@ def _breakers(draw: st.DrawFn, markets: list[str]) -> Raw:
         cool_down=draw(st.sampled_from(("1ms", "6s", "40s"))),
         stages=stages,
     )
+
+
+def widening(executor: str) -> st.SearchStrategy[Raw]:
+    """Return random scenarios, each with breakers that widen margins, some beside other rules."""
+    return apart(_widening(executor))
+
+
+@st.composite
+def _widening(draw: st.DrawFn, executor: str) -> Raw:
+    raw = draw(scenarios(executor))
+    draw(scalings(raw, draw(st.integers(0, 1))))
+    markets = list(raw["markets"])
+    rows = []
+    for _ in range(draw(st.integers(1, 2))):
+        row = draw(_breakers(markets))
+        factors = st.sampled_from((Decimal("1.1"), Decimal("1.4"), Decimal("1.6")))
+        for stage in row["stages"]:
+            if draw(st.booleans()):
+                stage["factor"] = draw(factors)
+        times = {"notice": draw(st.sampled_from(("1ms", "500ms", "4s")))}
+        rows.append(row | {"action": "widen_margin", "factor": draw(factors)} | times)
+    if draw(st.integers(0, 2)) == 0:
+        rows.append(draw(_breakers(markets)))
+    named = [
+        row | {"name": f"m{number}"} for number, row in enumerate([*raw["mitigations"], *rows])
+    ]
+    return raw | {"mitigations": named}
 
 
 @st.composite

@@ -42,12 +42,20 @@ _COLUMNS = {
     "divergence": "divergence_e6",
 }
 
+_ACTIONS = {
+    "halt_liquidations": Action.HALTED,
+    "halt_new_risk": Action.RISK_HALTED,
+    "widen_margin": Action.WIDENED,
+}
+_DID = {Action.HALTED: "halted", Action.RISK_HALTED: "halted", Action.WIDENED: "widened"}
+
 
 @attrs.frozen
 class _Level:
     conditions: list[tuple[str, int, int]]
     needs_all: bool
     duration: int
+    factor: int
 
     def holds(self, seen: dict[str, float]) -> bool:
         held = [seen[name] > bound for name, _, bound in self.conditions]
@@ -61,7 +69,9 @@ class _Span:
     market: int
     since: int
     until: int
-    is_of_risk: bool
+    action: Action
+    factor: int
+    seq: int
 
 
 class HaltJudge:
@@ -99,8 +109,9 @@ class HaltJudge:
 
     def is_halted(self, market: int, at: int, *, is_of_risk: bool = False) -> bool:
         """Return whether a market is halted."""
+        action = Action.RISK_HALTED if is_of_risk else Action.HALTED
         return any(
-            span.market in (-1, market) and span.is_of_risk is is_of_risk
+            span.market in (-1, market) and span.action is action
             for span in self.spans
             if span.since <= at < span.until
         )
@@ -154,8 +165,8 @@ class HaltJudge:
     def _ends(self, spec: Grace, market: int) -> Iterable[int]:
         venue = self._scenario.venue
         if spec.after_halts:
-            stopped = [s for s in self.spans if s.market in (-1, market) and not s.is_of_risk]
-            yield from (span.until for span in stopped)
+            stopped = [s for s in self.spans if s.market in (-1, market)]
+            yield from (span.until for span in stopped if span.action is Action.HALTED)
         if spec.after_outages and venue.executor != "keepers" and venue.engine is not None:
             yield from (end for _, end in venue.engine.outages)
         if spec.after_stale:
@@ -173,7 +184,8 @@ class HaltJudge:
             assert not self.is_halted(event.market_id, at), f"{event} in a halt"
         if isinstance(event, TrancheStarted):
             assert not self.in_grace(event.market_id, at), f"{event} in a grace period"
-            self._census["put up as a halt ended"] += any(s.until == at for s in self.spans)
+            ended = [s for s in self.spans if s.until == at and s.action is not Action.WIDENED]
+            self._census["put up as a halt ended"] += bool(ended)
         if isinstance(event, TradeFilled):
             held = position(event.market_id, event.bucket_id)
             if abs(held + event.quantity_e8) > abs(held):
@@ -243,10 +255,13 @@ class HaltJudge:
         at, market, number = entry.sim_time_us, event.seen_market_id, event.level_number - 1
         levels, is_wide = _levels(spec), isinstance(spec, Breaker) and spec.scope == "venue"
         level, scope = levels[number], -1 if is_wide else market
-        is_of_risk = isinstance(spec, Breaker) and spec.action == "halt_new_risk"
-        assert event.action is (Action.RISK_HALTED if is_of_risk else Action.HALTED)
+        action = Action.HALTED if isinstance(spec, DivergencePause) else _ACTIONS[spec.action]
+        assert event.action is action
         assert event.market_id == scope
-        assert event.until_at_us == at + level.duration
+        since = at + getattr(spec, "notice_us", 0) * (action is Action.WIDENED)
+        assert event.until_at_us == since + level.duration
+        acts = (since, level.factor) if action is Action.WIDENED else (-1, -1)
+        assert (event.from_at_us, event.multiplier_e6) == acts
         assert spec.market in ("", self._scenario.markets[market].name)
         told = {name: getattr(event, _COLUMNS[name]) for name, _, _ in level.conditions}
         assert level.holds(told)
@@ -257,14 +272,29 @@ class HaltJudge:
         for above in range(number + 1, len(levels)):
             if self._is_free(event.mitigation_id, above, scope, at):
                 assert not self._is_clearly_met(levels[above], market, at), "a higher level"
-        self.spans.append(
-            _Span(event.mitigation_id, number, scope, at, event.until_at_us, is_of_risk)
+        spans = self.spans
+        if action is Action.WIDENED:
+            own = [s for s in spans if (s.number, s.market) == (event.mitigation_id, scope)]
+            self._census["widened over a level"] += any(s.until > since for s in own)
+        spans.append(
+            _Span(
+                event.mitigation_id,
+                number,
+                scope,
+                since,
+                event.until_at_us,
+                action,
+                level.factor,
+                entry.seq,
+            )
         )
-        self._census["halted new risk" if is_of_risk else "halted liquidations"] += 1
-        self._census["halted at a higher level"] += number > 0
-        self._census["halted the venue"] += is_wide
+        did = _DID[action]
+        of = {Action.RISK_HALTED: " new risk", Action.HALTED: " liquidations"}.get(action, "")
+        self._census[did + of] += 1
+        self._census[f"{did} at a higher level"] += number > 0
+        self._census[f"{did} the venue"] += is_wide
         for name in told:
-            self._census[f"halted on {name}"] += 1
+            self._census[f"{did} on {name}"] += 1
 
     def _nobody_should_have_halted(self) -> None:
         moved, self._moved = self._moved, set()
@@ -354,12 +384,13 @@ class HaltJudge:
 
 def _levels(spec: Any) -> list[_Level]:
     if isinstance(spec, DivergencePause):
-        return [_Level([("divergence", 1, spec.above_e6)], False, spec.duration_us)]
+        return [_Level([("divergence", 1, spec.above_e6)], False, spec.duration_us, 1)]
     return [
         _Level(
             [(c.observable, c.window_us, c.above_e6) for c in part.when],
             part.join == "all",
             part.duration_us,
+            part.factor_e6 or spec.factor_e6,
         )
         for part in (spec, *spec.stages)
     ]

@@ -22,6 +22,7 @@ from liqsim.events import (
 )
 from liqsim.scenario import Scenario
 from liqsim.scenario.mitigations import (
+    ConcentrationMargin,
     DynamicMargin,
     LeverageFee,
     MarginScaling,
@@ -65,8 +66,10 @@ class ScalingJudge:
             for market, table in enumerate(scenario.markets)
             if isinstance(spec, MarginScaling | LeverageFee) and spec.market in ("", table.name)
         ]
-        # Of each look: when, the mark, and units that owners are long.
-        self._looks: dict[tuple[int, int], list[tuple[int, int, int]]] = {p: [] for p in pairs}
+        # Of each look: when, the mark, and the positions of all owners.
+        self._looks: dict[tuple[int, int], list[tuple[int, int, list[int]]]] = {
+            pair: [] for pair in pairs
+        }
         self._decided: dict[tuple[int, int], list[Entry]] = {p: [] for p in pairs}
         self._changed: list[tuple[int, Entry]] = []
         self._turns: list[tuple[int, tuple[int, int]]] = []
@@ -95,8 +98,8 @@ class ScalingJudge:
             spec: Any = self._scenario.mitigations[number]
             while (len(looks) + 1) * spec.period_us <= until_us:
                 at_us = (len(looks) + 1) * spec.period_us
-                units = self._books.units[market]
-                looks.append((at_us, self._books.marks[market][0], sum(u for u in units if u > 0)))
+                units = list(self._books.units[market])
+                looks.append((at_us, self._books.marks[market][0], units))
                 if isinstance(spec, LeverageFee):
                     fees.append((at_us, (number, market)))
         self._turns += sorted(fees)
@@ -151,8 +154,8 @@ class ScalingJudge:
         """Take in a change of the rates in force."""
         self._changed.append((event.market_id, entry))
 
-    def finish(self, end_us: int) -> None:
-        """Work out every decision and every change of rates, and compare."""
+    def finish(self, end_us: int, spans: list[Any]) -> None:
+        """Work out every decision and change of rates, breakers' *spans* included, and compare."""
         self._look_until(end_us - 1)
         while self._turns:
             assert not self._fee(self._turns[0][1])
@@ -164,6 +167,13 @@ class ScalingJudge:
                 if other == market and is_scaling:
                     self._chain(number, market)
                     dated += [_announced(number, entry) for entry in entries]
+            spans_here = [
+                span
+                for span in spans
+                if span.action is Action.WIDENED and span.market in (-1, market)
+            ]
+            for number in {span.number for span in spans_here}:
+                dated += _widest([span for span in spans_here if span.number == number])
             self._products(market, dated, end_us)
 
     def _chain(self, number: int, market: int) -> None:
@@ -172,7 +182,7 @@ class ScalingJudge:
         recorded = {e.sim_time_us: e.event for e in self._decided[number, market]}
         assert len(recorded) == len(self._decided[number, market])
         multiplier, marks = Fraction(1), []
-        for at_us, mark, long_e8 in self._looks[number, market]:
+        for at_us, mark, units in self._looks[number, market]:
             marks.append(mark)
             event: Any = recorded.pop(at_us, None)
             match spec:
@@ -180,8 +190,11 @@ class ScalingJudge:
                     seen = _volatility(marks, spec.period_us, spec.half_life_us)
                     told, reference = event and event.volatility_e6, spec.reference_e6
                 case OpenInterestMargin():
-                    seen = long_e8 * mark // 10**10 if mark else None
+                    seen = sum(u for u in units if u > 0) * mark // 10**10 if mark else None
                     told, reference = event and event.open_interest_uusd, spec.reference_uusd
+                case ConcentrationMargin():
+                    seen = self._concentration(units, spec.largest)
+                    told, reference = event and event.concentration_e6, spec.reference_e6
                 case StressMargin():
                     seen = {since: index for since, index in spec.points if since <= at_us}
                     seen = seen[max(seen)] if seen else None
@@ -202,6 +215,14 @@ class ScalingJudge:
             self._census[f"{type(spec).__name__} {event.action.name.lower()}"] += 1
             multiplier = stepped
         assert not recorded
+
+    def _concentration(self, units: list[int], largest: int) -> int | None:
+        """Return the larger share that either side's *largest* accounts have, in 1e-6."""
+        open_interest = sum(u for u in units if u > 0)
+        own = units[self._books.first_bucket :]
+        sides = ([u for u in own if u > 0], [-u for u in own if u < 0])
+        most = max(sum(sorted(side, reverse=True)[:largest]) for side in sides)
+        return int(Fraction(most, open_interest) * 10**6) if open_interest else None
 
     def _products(self, market: int, dated: list[tuple[int, int, int, int]], end_us: int) -> None:
         """Compare the changes of one market with what holds after every instant."""
@@ -230,6 +251,16 @@ class ScalingJudge:
 def _announced(number: int, entry: Entry) -> tuple[int, int, int, int]:
     assert isinstance(entry.event, DecisionRecorded)
     return entry.event.from_at_us, number, entry.event.multiplier_e6, entry.seq
+
+
+def _widest(spans: list[Any]) -> list[tuple[int, int, int, int]]:
+    """Return what one breaker makes of the rates of a market, whenever that may change."""
+    rows = []
+    for at_us in {at for span in spans for at in (span.since, span.until)}:
+        factors = [span.factor for span in spans if span.since <= at_us < span.until]
+        seq = max(span.seq for span in spans if at_us in (span.since, span.until))
+        rows.append((at_us, spans[0].number, max([10**6, *factors]), seq))
+    return rows
 
 
 def _step(spec: MarginScaling, before: Fraction, asked: Fraction) -> Fraction:

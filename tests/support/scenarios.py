@@ -822,6 +822,22 @@ def scaled(**overrides: Any) -> Raw:
     return changed(cross_crash(name="scaled", mitigations=mitigations), overrides)
 
 
+def concentrated(**overrides: Any) -> Raw:
+    """The crash under margin rates that follow how concentrated positions are."""
+    rule = {
+        "kind": "concentration_margin",
+        "period": "2s",
+        "largest": 3,
+        "reference": Decimal("0.3"),
+        "low": Decimal("0.5"),
+        "high": 2,
+        "ramp": Decimal("0.2"),
+        "restore": Decimal("0.1"),
+        "notice": "3s",
+    }
+    return changed(cross_crash(name="concentrated", mitigations=[rule]), overrides)
+
+
 def vaulted(**overrides: Any) -> Raw:
     """A crash in which a vault takes over what the book does not, and sells it on."""
     vault = {
@@ -945,6 +961,27 @@ def tripped(**overrides: Any) -> Raw:
     return changed(keeper_race(mitigations=rows), overrides)
 
 
+def widened(**overrides: Any) -> Raw:
+    """The crash in two markets, in which a breaker widens margins at two levels."""
+    fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
+    deep = {
+        "when": [fall | {"above": Decimal("0.08")}],
+        "duration": "30s",
+        "factor": Decimal("1.8"),
+    }
+    row = {
+        "kind": "breaker",
+        "action": "widen_margin",
+        "when": [fall],
+        "factor": Decimal("1.3"),
+        "notice": "2s",
+        "duration": "15s",
+        "cool_down": "20s",
+        "stages": [deep],
+    }
+    return changed(cross_crash(name="widened", mitigations=[row]), overrides)
+
+
 def locked(**overrides: Any) -> Raw:
     """A run that ends inside a halt."""
     fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
@@ -987,6 +1024,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "forewarned": forewarned,
     "in_coins": in_coins,
     "scaled": scaled,
+    "concentrated": concentrated,
     "absorbed": absorbed,
     "rewarded": rewarded,
     "vaulted": vaulted,
@@ -994,6 +1032,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "queued": queued,
     "crossed": crossed,
     "tripped": tripped,
+    "widened": widened,
     "locked": locked,
 }
 """The hand-written scenarios, by name."""
@@ -1493,6 +1532,26 @@ def scalings(draw: st.DrawFn, raw: Raw, most: int) -> None:
             }
         )
     raw["mitigations"] = [*raw["mitigations"], *rules]
+
+
+@st.composite
+def concentrations(draw: st.DrawFn, raw: Raw) -> None:
+    """Let margin rates of *raw* follow how concentrated its markets are."""
+    names = list(raw["markets"])
+    rule = {
+        "kind": "concentration_margin",
+        "market": draw(_of("", names[0])),
+        "period": draw(_of("1s", "2500ms")),
+        "largest": draw(_of(1, 2, 40)),
+        "reference": draw(_of(Decimal("0.3"), Decimal("0.6"), 1)),
+        "low": draw(_of(0, Decimal("0.4"))),
+        "high": draw(_of(Decimal("1.2"), Decimal("1.5"))),
+        "ramp": draw(_of(Decimal("0.03"), Decimal("0.3"))),
+        "restore": draw(_of(Decimal("0.05"), Decimal("0.3"))),
+        "grain": draw(_of(Decimal("0.000001"), Decimal("0.07"))),
+        "notice": draw(_of("0s", "2s")),
+    }
+    raw["mitigations"] = [*raw["mitigations"], rule]
 
 
 @st.composite

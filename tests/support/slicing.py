@@ -317,7 +317,14 @@ def _name(spec: Mitigation) -> str:
     return spec.law if isinstance(spec, Slices) else type(spec).__name__
 
 
-_LAWS = ("fixed", "depth_share", "participation", "time_weighted", "obizhaeva_wang")
+_READ_BY = {
+    "fixed": ("amount_usd",),
+    "depth_share": ("share", "distance"),
+    "participation": ("share", "window", "background_usd_per_hour"),
+    "time_weighted": ("parts",),
+    "obizhaeva_wang": ("parts", "half_life"),
+}
+_LAWS = tuple(_READ_BY)
 
 
 def _one(random: Random, kind: str, law: str) -> dict[str, Any]:
@@ -336,10 +343,8 @@ def _one(random: Random, kind: str, law: str) -> dict[str, Any]:
             "least_usd": pick((0, least)),
             "retry": pick(("500ms", "7s")),
         }
-    return {
-        "law": law,
-        "interval": pick(("0s", "2s", "2s", "6s")),
-        "least_usd": least,
+    common = {"law": law, "interval": pick(("0s", "2s", "2s", "6s")), "least_usd": least}
+    own = {
         "amount_usd": least * pick((1, 3, 40)),
         "share": pick((Decimal("0.02"), Decimal("0.2"), 1)),
         "distance": pick((Decimal("0.0005"), Decimal("0.01"), 1)),
@@ -348,6 +353,7 @@ def _one(random: Random, kind: str, law: str) -> dict[str, Any]:
         "parts": pick((2, 3, 9)),
         "half_life": pick(("1s", "10s")),
     }
+    return common | {key: own[key] for key in _READ_BY[law]}
 
 
 def slowed(number: int, market: str) -> list[dict[str, Any]]:

@@ -12,7 +12,17 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
-from support.scenarios import Raw, at, knots, listed, load, market, scaled, small_scenario
+from support.scenarios import (
+    Raw,
+    at,
+    concentrated,
+    knots,
+    listed,
+    load,
+    market,
+    scaled,
+    small_scenario,
+)
 from unit.handmade_log import tamper
 from unit.test_settlement_paths import FIRST, LONG, SECOND, SHORT, Run
 
@@ -53,7 +63,7 @@ def decided(run: Run) -> list[tuple[float, int, int]]:
     return [
         (
             entry.sim_time_us / 10**6,
-            max(e.volatility_e6, e.open_interest_uusd, e.index_e6),
+            max(e.volatility_e6, e.open_interest_uusd, e.index_e6, e.concentration_e6),
             e.multiplier_e6,
         )
         for entry in run.entries
@@ -90,6 +100,41 @@ def test_open_interest_is_what_owners_are_long_at_the_mark() -> None:
 
     # Two accounts are long 12, one is short 10, the makers 2: 12 x 100 of 500.
     assert decided(run) == [(10, 1_200_000_000, 2_400_000)]
+
+
+@pytest.mark.parametrize(("largest", "share"), [(1, 833_333), (2, 1_000_000), (9, 1_000_000)])
+def test_concentration_is_the_share_of_the_largest_on_the_side_where_it_is_more(
+    largest: int, share: int
+) -> None:
+    rule = RULE | {
+        "kind": "concentration_margin", "largest": largest, "reference": Decimal("0.5"),
+    }  # fmt: skip
+    run = Run(under(rule, path=knots((0, 100), (60, 100))), [LONG, (-4, 100, 100), (2, 100, 100)])
+
+    # Accounts are long 10 and 2, one is short 4, the makers are short 8 and do not count: of 12.
+    assert decided(run) == [(10, share, 2 * share)]
+
+
+def test_concentration_follows_the_accounts_as_they_are_liquidated() -> None:
+    rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.5")}
+    path = knots((0, 100), (14, 100), (15, 90), (60, 90))
+    accounts = [LONG, (2, 100, 100), (-3, 100, 100), (1, 100, 100)]
+    run = Run(under(rule, path=path), accounts)
+
+    # 10 of 13; once the long is sold, long and short are 3 of 3 with the makers.
+    assert decided(run) == [(10, 769_230, 1_538_460), (20, 1_000_000, 2_000_000)]
+
+
+def test_who_holds_most_of_a_market_is_due_by_that_alone() -> None:
+    rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.05"), "notice": "5s"}
+    run = Run(under(rule), [LONG, (10, 100, 300)])
+
+    # Each has half of 20: ten times 1 % of 1,000 are 100, and 100 is not below it.
+    assert rates(run) == [(15, 10_000_000)]
+    assert run.of(LiquidationTriggered) == []
+    run = Run(under(rule | {"reference": Decimal("0.049")}), [LONG, (10, 100, 300)])
+    (trigger,) = run.of(LiquidationTriggered)
+    assert (trigger.bucket_id, trigger.standing) == (FIRST, Standing.RULE_INDUCED)
 
 
 def test_an_index_is_a_step_function_known_from_its_first_point() -> None:
@@ -234,6 +279,10 @@ def test_a_fee_leaves_something_where_zero_is_due() -> None:
             "mitigations.0.points.1.0",
         ),
         ([{"kind": "leverage_fee", "period": "0s"}], "mitigations.0.period"),
+        (
+            [{"kind": "concentration_margin", "reference": 2}],
+            "mitigations.0.reference = 2 must be",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(rules: list[Raw], told: str) -> None:
@@ -277,6 +326,10 @@ WRONG: Final = {
         _wrong(VolatilityOfMark, "look", lambda right, *_: right and right + 2),
         {"decision"},
     ),
+    "the makers counted too": (
+        _wrong(maintenance, "concentration_e6", lambda right, *_: right and right + 1),
+        {"decision"},
+    ),
     "a sum for a product": (
         _wrong(maintenance, "product_e6", lambda right, *_: right + 1),
         {"maintenance_schedule"},
@@ -299,8 +352,9 @@ WRONG: Final = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_decisions_are_found_out(name: str, tmp_path: Path) -> None:
     wrong, found = WRONG[name]
+    raw = concentrated() if "makers" in name else scaled()
     with wrong():
-        run_to_log(load(scaled()), tmp_path / "run.duckdb")
+        run_to_log(load(raw), tmp_path / "run.duckdb")
 
     assert {finding.code for finding in verify(tmp_path / "run.duckdb")} == found
 

@@ -27,8 +27,8 @@ def is_met(level: Stage, observed: Mapping[str, int]) -> bool:
     >>> from liqsim.scenario.mitigations import Condition
     >>> two = Condition("fall", 10, 100_000), Condition("flow", 10, 5)
     >>> saw = {"fall": 100_001, "flow": 5}
-    >>> is_met(Stage(two, "any", 1), saw), is_met(Stage(two, "all", 1), saw)
-    (True, False)
+    >>> [is_met(Stage(two, join, 1, None), saw) for join in ("any", "all")]
+    [True, False]
     """
     holds = (observed[condition.observable] > condition.above_e6 for condition in level.when)
     return all(holds) if level.join == "all" else any(holds)
@@ -67,32 +67,36 @@ def closeness_e6(level: Stage, observed: Mapping[str, int], *, is_long: bool) ->
 
 class Levels:
     """
-    The levels of a breaker in one scope, and from when on each may halt again.
+    The levels of a breaker in one scope, and from when on each may trip again.
 
     Args:
         levels: The levels, the lowest first.
-        cool_down_us: Least time from the end of a halt until one of its level, or of one below.
+        cool_down_us: Least time from the end of a level until that one, or one below, may follow.
+        lead_us: Time from the announcement of a level until it begins.
     """
 
-    def __init__(self, levels: Sequence[Stage], cool_down_us: int) -> None:
+    def __init__(self, levels: Sequence[Stage], cool_down_us: int, lead_us: int = 0) -> None:
         self._levels = levels
         self._cool_down_us = cool_down_us
+        self._lead_us = lead_us
         self._free_at_us = [0] * len(levels)
 
     def open_at(self, now_us: int) -> list[int]:
-        """Return the numbers, from 1, of the levels that may halt now, the highest first."""
+        """Return the numbers, from 1, of the levels that may trip now, the highest first."""
         count = len(self._levels)
         return [n for n in range(count, 0, -1) if self._free_at_us[n - 1] <= now_us]
 
-    def halt(self, number: int, now_us: int) -> int:
+    def trip(self, number: int, now_us: int) -> int:
         """
-        Note that a level halts now, and return until when.
+        Note that a level is announced now, and return until when it lasts.
 
-        >>> levels = Levels([Stage((), "all", 5), Stage((), "any", 9)], 10)
-        >>> levels.halt(1, 0), levels.open_at(14), levels.open_at(15)
+        >>> levels = Levels([Stage((), "all", 5, None), Stage((), "any", 9, None)], 10)
+        >>> levels.trip(1, 0), levels.open_at(14), levels.open_at(15)
         (5, [2], [2, 1])
+        >>> Levels([Stage((), "all", 5, None)], 10, lead_us=2).trip(1, 0)
+        7
         """
-        until_us = now_us + self._levels[number - 1].duration_us
+        until_us = now_us + self._lead_us + self._levels[number - 1].duration_us
         for place in range(number):
             self._free_at_us[place] = max(self._free_at_us[place], until_us + self._cool_down_us)
         return until_us

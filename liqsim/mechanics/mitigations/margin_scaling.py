@@ -1,15 +1,19 @@
 """
 Margin rates that follow an observation: what is asked for, and the step towards it.
 
-Volatility, open interest and an index of stress differ in what is observed, and in nothing else.
+Volatility, open interest, concentration and an index of stress differ in what is observed, and in
+nothing else. Concentration is a concentration ratio, CR_n of industrial economics: the share of the
+n largest.
 Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28, on central
 counterparties): hence the bounds, the ramp and the notice.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from operator import itemgetter
 
 from liqsim.scenario.mitigations import (
+    ConcentrationMargin,
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
@@ -22,7 +26,7 @@ def reference_of(spec: MarginScaling) -> int:
     """Return the observation at which rates are those of the start, in its own unit."""
     if isinstance(spec, OpenInterestMargin):
         return spec.reference_uusd
-    assert isinstance(spec, DynamicMargin | StressMargin)
+    assert isinstance(spec, ConcentrationMargin | DynamicMargin | StressMargin)
     return spec.reference_e6
 
 
@@ -43,6 +47,28 @@ def next_multiplier_e6(spec: MarginScaling, multiplier_e6: int, observed: int) -
     target = ceil_div(observed * RATIO_SCALE, reference_of(spec) * grain) * grain
     target = min(max(target, spec.low_e6), spec.high_e6)
     return min(max(target, multiplier_e6 - spec.restore_e6), multiplier_e6 + spec.ramp_e6)
+
+
+def concentration_e6(positions_e8: Iterable[int], largest: int, open_e8: int) -> int | None:
+    """
+    Return the share of the *largest* positions in open interest, in 1e-6; None where there is none.
+
+    Longs and shorts are one side each, and the side counts where they have more.
+
+    Args:
+        positions_e8: Positions of accounts; negative is short.
+        largest: How many count.
+        open_e8: Open interest: units that all owners are long.
+
+    >>> concentration_e6([5, 1, 2, -4, -2], 2, 9)
+    777777
+    """
+    if not open_e8:
+        return None
+    ordered = sorted(positions_e8)
+    shorts = -sum(position for position in ordered[:largest] if position < 0)
+    longs = sum(position for position in ordered[-largest:] if position > 0)
+    return max(longs, shorts) * RATIO_SCALE // open_e8
 
 
 def index_at(spec: StressMargin, at_us: int) -> int | None:

@@ -10,6 +10,7 @@ from liqsim.scenario.mitigations import (
     LeverageFee,
     MarginScaling,
     Mitigation,
+    Predictive,
     StressMargin,
     product_e6,
 )
@@ -36,8 +37,25 @@ def scaling_checks(scenario: Scenario) -> Iterator[Problem]:
             for place in range(1, len(instants)):
                 if instants[place] <= instants[place - 1]:
                     yield (*path, "points", place, 0), "must be above the one before it"
+        if why := seen_by_model(spec, scenario.seed):
+            yield ("seed",), why
     for market in scenario.markets:
         yield from _highest(scenario, market)
+
+
+def seen_by_model(spec: object, seed: int) -> str:
+    """
+    Return why a run of *seed* must not have a mitigation; empty if it may.
+
+    Draws are keyed by the seed: under one seed another scenario still meets the same noise.
+    """
+    if not isinstance(spec, Predictive) or spec.trained is None or seed not in spec.trained.seeds:
+        return ""
+    seeds = ", ".join(map(str, sorted(spec.trained.seeds)))
+    return (
+        f"must be none of the seeds that the model of {spec.label!r} was trained or measured on: "
+        f"{seeds}"
+    )
 
 
 def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:

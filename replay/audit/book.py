@@ -42,6 +42,7 @@ from replay.audit.limits import Pacing
 from replay.audit.observations import Watched
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
+from replay.sights import Sight
 from replay.terms import ArrivalTerms, KeeperTerms, MitigationTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
@@ -419,6 +420,7 @@ class Book:
         burn_id: Owner id of `burn`, or -1.
         budgets: What rewards of keepers may cost.
         payments_due: What the treasury must pay next, in order.
+        sight: What models of cascades are asked about; None where there is none.
     """
 
     terms: Terms
@@ -487,6 +489,7 @@ class Book:
     burn_id: int = -1
     budgets: tuple[Budget, ...] = ()
     payments_due: deque[PaymentDue] = attrs.Factory(deque)
+    sight: Sight | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

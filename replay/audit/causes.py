@@ -204,7 +204,7 @@ class Causes:
             message = f"{kind.TAG} is caused by event {cause_seq}, {problem}"
             self.findings.add("cause_kind", entry.seq, message)
 
-    def _unrelated(  # noqa: C901 — one branch per kind
+    def _unrelated(  # noqa: C901, PLR0912 — one branch per kind
         self, entry: Entry, cause: Entry
     ) -> str | None:
         """Return what is wrong with a cause of a legal kind; None if nothing is."""

@@ -75,7 +75,9 @@ def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:
     """Return the units that a slice must have to be crossed."""
     meeting, bucket = book.holds.meeting, e.bucket_id
     if meeting is not None:
-        account, size, _ = meeting.other = meeting.left.popleft() if meeting.left else (-1, 0, False)
+        account, size, _ = meeting.other = (
+            meeting.left.popleft() if meeting.left else (-1, 0, False)
+        )
         book.expect("crossed", entry, "bucket_id", bucket, account)
         book.expect("crossed", entry, "sim_time_us", entry.sim_time_us, meeting.at_us)
         meeting.other_seq = entry.seq

@@ -18,6 +18,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "open_interest_margin": scalings.scaled,
     "concentration_margin": scalings.scaled,
     "stress_margin": scalings.scaled,
+    "predictive": scalings.scaled,
     "leverage_fee": scalings.charged,
 }
 _HELD_LATER: Final = "fund_limits"

@@ -2423,7 +2423,11 @@ class Auditor:
         liquidation.tranche = None
         liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq
         self._settled_at[event.bucket_id] = entry.sim_time_us
-        if self._venue.engine and not tranche.crossed and self._order != (tranche.seq, entry.sim_time_us):
+        if (
+            self._venue.engine
+            and not tranche.crossed
+            and self._order != (tranche.seq, entry.sim_time_us)
+        ):
             # Perhaps after an order that got nothing, of which no event tells.
             at = entry.sim_time_us
             self._maybe_free_at.append(at + self._order_us(at))
@@ -2574,7 +2578,7 @@ class Auditor:
         assert not self._crossed & self._open.keys()
 
 
-def closing_cash(entries: list[Entry]) -> dict[int, int]:
+def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — a line per kind
     """Return the closing cash of every owner, as account statements add up, page by page."""
     pages: defaultdict[tuple[str, int], int] = defaultdict(int)
     for entry in entries:

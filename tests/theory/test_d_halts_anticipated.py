@@ -13,9 +13,9 @@ variance is higher there than in the first quarter in 28 of 28 (sign test p = 4e
 of 22 (p = 0.29). The halt comes on 33 seeds against 10: on 23 with anticipation alone, on none
 without it alone (p = 1e-7).
 
-Local variance is the mean squared log return of the mark from one to the next, two seconds later, of steps that
-begin in a quarter of the way to the halt, up to the halt; every number is read with SQL from the
-sealed logs of runs through the shipped runner.
+Local variance is the mean squared log return of the mark over two seconds, of steps that begin in a
+quarter of the way to the halt, up to the halt; every number is read with SQL from the sealed logs
+of runs through the shipped runner.
 """
 
 import math
@@ -111,7 +111,8 @@ _STEPS = """
                 as next_at
         from oracle_updated
     )
-    select least(floor(4 * (1 - mark / high) / {bound}), 3) as quarter, avg(ln(next / mark) ** 2) as value
+    select least(floor(4 * (1 - mark / high) / {bound}), 3) as quarter,
+        avg(ln(next / mark) ** 2) as value
     from marks, halt where next is not null and next_at <= since group by all
 """
 

@@ -11,7 +11,7 @@ it reads events, and `liqsim verify`.
 """
 
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -19,11 +19,32 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from liqsim.api import run_to_log
-from liqsim.events import DecisionRecorded, Entry, Event, LiquidationUnresolved, MarketExtremes
+from liqsim.events import (
+    BadDebtRecorded,
+    DecisionRecorded,
+    Entry,
+    Event,
+    FundDrawn,
+    InventorySold,
+    LeverageFeePaid,
+    LiquidationTriggered,
+    LiquidationUnresolved,
+    LossSocialised,
+    MarketExtremes,
+    OrderFilled,
+    PositionDeleveraged,
+    StakeSlashed,
+    SurplusRouted,
+    TradeFilled,
+    TrancheSettled,
+    TrancheStarted,
+    TrancheTakenOver,
+)
 from liqsim.journal import Columns, Record
 from liqsim.runner import Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
@@ -32,6 +53,9 @@ from replay.log import Log
 
 _S: Final = 1_000_000
 _SCALED: Final = "_usd"
+_CLOSE: Final = 1e-6
+"""Relative difference of two totals that rounding explains."""
+_LEVERAGES: Final = (9, 8, 12, 14, 15, 22, 19, 30, 24, 36)
 _DUST_UUSD: Final = 1_000
 """Payments of less, in 1e-6 USD, are what rounding leaves: they do not scale."""
 
@@ -49,6 +73,11 @@ class MitigationContract:
             and the other tests say little.
         is_scale_free: Whether it does the same where every size, depth, fund, capital, cap and cost
             is a multiple.
+        unsplittable: Why totals change when every account is split in two; empty if they do not.
+        fills_holes: Whether it acts where the fund cannot pay: accounts are then split at a venue
+            without a fund and without impact.
+        reads_fund: How it reads the fund otherwise than as what can pay a draw; empty if it does
+            not.
         resolves: Whether, once all is calm, whoever is due is settled before the end; a cap so low
             that minutes do not suffice does not.
     """
@@ -59,6 +88,9 @@ class MitigationContract:
     runs: ClassVar[int] = 5
     least_decisions: ClassVar[int] = 5
     is_scale_free: ClassVar[bool] = True
+    unsplittable: ClassVar[str] = ""
+    fills_holes: ClassVar[bool] = False
+    reads_fund: ClassVar[str] = ""
     resolves: ClassVar[bool] = True
 
     def test_1_the_log_of_every_run_is_clean(self) -> None:
@@ -118,7 +150,7 @@ class MitigationContract:
     def test_11_what_is_due_is_settled_once_all_is_calm(self) -> None:
         """With an executor, depth, fresh prices and time, nobody is left due."""
         if not self.resolves:
-            return
+            pytest.skip("resolves = False")
 
         def nobody_is_left(tables: Tables) -> None:
             events = (entry.event for entry in self._events(tables, self.mitigation))
@@ -129,7 +161,7 @@ class MitigationContract:
     def test_13_k_times_as_large_is_the_same_story(self) -> None:
         """Every size, depth, fund, capital, cap, tier and cost times 4: the same events."""
         if not self.is_scale_free:
-            return
+            pytest.skip("is_scale_free = False")
 
         def is_the_same(tables: Tables) -> None:
             one = _story(self._events(tables, self.mitigation))
@@ -137,6 +169,36 @@ class MitigationContract:
             assert _story(self._events(_scaled(tables, 4)), 4) == one
 
         self._for_all(is_the_same)
+
+    def test_13_the_unit_of_a_contract_is_of_no_matter(self) -> None:
+        """Prices times 10 and every number of units a tenth of it: the same events and totals."""
+
+        def is_the_same(tables: Tables) -> None:
+            tables["mitigations"] = [dict(self.mitigation)]
+            one, other = self._events(tables), self._events(_repriced(tables, 10))
+            assert _story(one) == _story(other)
+            _assert_close(_totals(one), _totals(other, units=10))
+
+        self._for_all(is_the_same)
+
+    def test_13_two_halves_are_a_whole(self) -> None:
+        """An isolated account split in two, with the same leverage and tier: the same totals."""
+        if self.unsplittable:
+            pytest.skip(self.unsplittable)
+        told = Counter[str]()
+
+        def are_a_whole(tables: Tables) -> None:
+            tables["mitigations"] = [dict(self.mitigation)]
+            whole, halves = (
+                self._events(_of_single_accounts(tables, parts, fills_holes=self.fills_holes))
+                for parts in (1, 2)
+            )
+            _assert_close(_totals(whole), _totals(halves))
+            told["triggered"] += sum(isinstance(e.event, LiquidationTriggered) for e in whole)
+
+        self._for_all(are_a_whole, executor="engine", has_impact=not self.fills_holes)
+
+        assert told["triggered"] >= self.runs, "hardly anybody was liquidated"
 
     def test_15_without_impact_no_price_changes(self) -> None:
         """With zero impact the market price is the reference, with the mitigation or without."""
@@ -148,8 +210,28 @@ class MitigationContract:
             for event in extremes:
                 assert event.lowest_market_e8 == event.lowest_reference_e8
                 assert event.highest_market_e8 == event.highest_reference_e8
+            fills = [e for e in events if isinstance(e, OrderFilled | InventorySold | TradeFilled)]
+            for fill in fills:
+                assert fill.market_price_e8 == fill.reference_price_e8
 
         self._for_all(prices_are_the_reference, has_impact=False)
+
+    def test_15_a_larger_fund_never_brings_the_first_deleveraging_forward(self) -> None:
+        """A fund a hundred times as large: deleveraging begins no sooner, if at all."""
+        if self.reads_fund:
+            pytest.skip(self.reads_fund)
+
+        def begins_no_sooner(tables: Tables) -> None:
+            tables["venue"]["waterfall"]["deleveraging"] = "ranked"
+            firsts = []
+            for initial_usd in (100, 10_000):
+                tables["venue"]["fund"]["initial_usd"] = initial_usd
+                events = self._events(tables, self.mitigation)
+                times = [e.sim_time_us for e in events if isinstance(e.event, PositionDeleveraged)]
+                firsts.append(min(times, default=END_S * _S))
+            assert firsts[0] <= firsts[1]
+
+        self._for_all(begins_no_sooner)
 
     # How it is asked --------------------------------------------------------------------------
 
@@ -157,6 +239,7 @@ class MitigationContract:
         self,
         check: Callable[..., None],
         *others: st.SearchStrategy[Any],
+        executor: str = "",
         has_impact: bool = True,
     ) -> None:
         """Have *check* asked of drawn tables, and of what *others* draw."""
@@ -171,7 +254,7 @@ class MitigationContract:
             phases=[Phase.explicit, Phase.generate],  # To shrink a crash takes minutes.
             suppress_health_check=list(HealthCheck),
         )
-        @given(scenarios(self.executor, has_impact=has_impact), st.tuples(*others))
+        @given(scenarios(executor or self.executor, has_impact=has_impact), st.tuples(*others))
         def asked(tables: Tables, drawn: tuple[Any, ...]) -> None:
             check(tables, *drawn)
 
@@ -237,9 +320,89 @@ def _story(entries: list[Entry], k: int = 1) -> list[tuple[int, str, int]]:
     ]
 
 
+def _totals(entries: list[Entry], *, units: int = 1) -> dict[str, float]:
+    """Return what was liquidated in units, *units* of which are one, and what was paid in USD."""
+    found: dict[str, float] = defaultdict(float)
+    for entry in entries:
+        event = entry.event
+        match event:
+            case LiquidationTriggered() | TrancheStarted():
+                found[f"{event.TAG} units"] += abs(event.quantity_e8) * units
+            case TrancheSettled():
+                found["filled units"] += event.filled_e8 * units
+                found["taken over units"] += event.taken_over_e8 * units
+                found["deleveraged units"] += event.deleveraged_e8 * units
+                found["cancelled units"] += event.cancelled_e8 * units
+            case MarketExtremes():
+                found[f"lowest price {event.market_id}"] = event.lowest_market_e8 / units
+                found[f"highest price {event.market_id}"] = event.highest_market_e8 / units
+            case SurplusRouted():
+                found["venue"] += event.amount_uusd
+            case FundDrawn():
+                found["venue"] -= event.amount_uusd
+            case BadDebtRecorded() | StakeSlashed() | LossSocialised() | LeverageFeePaid():
+                found[event.TAG] += event.amount_uusd
+            case _:
+                pass
+        if isinstance(event, OrderFilled | TrancheTakenOver):
+            found["cost"] += abs(event.cost_uusd)
+            found["venue"] += event.fee_uusd
+    return found
+
+
+def _assert_close(one: Mapping[str, float], other: Mapping[str, float]) -> None:
+    """Fail with all totals that no rounding of single payments explains."""
+    apart = {
+        name: (one.get(name, 0.0), other.get(name, 0.0))
+        for name in {*one, *other}
+        if abs(one.get(name, 0.0) - other.get(name, 0.0))
+        > _DUST_UUSD + _CLOSE * max(one.get(name, 0.0), one.get("cost", 0.0))
+    }
+    assert not apart, apart
+
+
+def _of_single_accounts(tables: Tables, parts: int, *, fills_holes: bool) -> Tables:
+    """Return *tables* with single accounts, each in *parts*, where no cap of another rule binds."""
+    single = deepcopy(tables)
+    cohorts = {}
+    for market in single["markets"]:
+        for number, leverage in enumerate(_LEVERAGES):
+            for part in range(parts):
+                cohorts[f"{market.lower()}{number}p{part}"] = {
+                    "market": market,
+                    "accounts": 1,
+                    "notional_usd": 1_000 * (2 + number * 7 % 11) // parts,
+                    "long_share": number % 2,
+                    "size": {"alpha": 2},
+                    "leverage": {"median": leverage, "max": 40},
+                    "entry": {},
+                }
+    single["population"] = {"cohorts": cohorts}
+    venue = single["venue"]
+    venue["fund"]["initial_usd"] = 0 if fills_holes else 10**9
+    venue["waterfall"] = {
+        "surplus_to": "trader" if fills_holes else "fund",
+        "deleveraging": "none" if fills_holes else "ranked",
+    }
+    return single
+
+
+def _repriced(tables: Tables, k: int) -> Tables:
+    """Return *tables* whose contracts are each for *k* times as much: dearer, and fewer."""
+    dearer = deepcopy(tables)
+    for market in dearer["markets"].values():
+        path = market["path"]
+        path["knots"] = [[when, price * k] for when, price in path["knots"]]
+        for key in ("maintenance", "initial"):
+            market[key] = [[Decimal(start) / k, rate] for start, rate in market[key]]
+    return dearer
+
+
 def _scaled(node: Any, k: int, key: str = "") -> Any:
     """Return tables in which every amount of USD and of units is *k* times as large."""
     if isinstance(node, dict):
+        if node.get("observable") == "flow":  # Its bound is an amount.
+            node = node | {"above": node.get("above", Decimal("0.1")) * k}
         return {name: _scaled(value, k, name) for name, value in node.items()}
     if isinstance(node, list):
         if key in ("maintenance", "initial", "maintenance_usd", "initial_usd"):
@@ -247,4 +410,4 @@ def _scaled(node: Any, k: int, key: str = "") -> Any:
         if key in ("asks", "bids"):
             return [[offset, units * k] for offset, units in node]
         return [_scaled(value, k, key) for value in node]
-    return node * k if key.endswith(_SCALED) else node
+    return node * k if _SCALED in key else node

@@ -90,6 +90,9 @@ def _check_turn(
     if liquidation.open_tranche >= 0:
         message = f"tranche {liquidation.open_tranche} is not settled"
         book.findings.add("lifecycle", entry.seq, message)
+    if book.is_restored(e.bucket_id):
+        message = f"the margin of bucket {e.bucket_id} is restored"
+        book.findings.add("lifecycle", entry.seq, message)
     liquidation.tranches += 1
     what = "tranche_number"
     book.expect("tranche_number", entry, what, e.tranche_number, liquidation.tranches)

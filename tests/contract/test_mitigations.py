@@ -34,6 +34,7 @@ class TestDivergencePause(MitigationContract):
         "kind": "divergence_pause", "above": Decimal("0.004"), "duration": "4s", "cool_down": "5s",
     }  # fmt: skip
     inert = {"kind": "divergence_pause", "above": 1_000}
+    unsplittable = "what the first half sells may halt the second"
 
 
 class TestDynamicMargin(MitigationContract):
@@ -88,6 +89,7 @@ class TestLeverageFee(MitigationContract):
 class TestFundLimits(MitigationContract):
     mitigation = {"kind": "fund_limits", "max_draw_usd": 50, "max_window_usd": 200, "span": "30s"}
     inert = {"kind": "fund_limits", "max_draw_usd": 10**11, "max_window_usd": 10**11}
+    unsplittable = "max_draw_usd is per slice: two halves may draw twice as much"
 
 
 class TestStaking(MitigationContract):
@@ -96,23 +98,26 @@ class TestStaking(MitigationContract):
     }  # fmt: skip
     inert = {"kind": "staking", "stakers": []}
     least_decisions = 0  # A slashing is an event of its own.
+    fills_holes = True
 
 
 class TestBackstop(MitigationContract):
     mitigation = {"kind": "backstop", "purse_usd": 200_000, "resale_delay": "5s"}
     inert = {"kind": "backstop", "purse_usd": 0}
     least_decisions = 0  # So is a takeover.
+    fills_holes = True
 
 
 class TestSlicesByDepth(MitigationContract):
     mitigation = {"kind": "slices", "law": "depth_share", "least_usd": 1_000, "interval": "2s"}
     inert = {"kind": "slices", "law": "depth_share", "least_usd": 10**11, "interval": "0s"}
     runs = 3
+    unsplittable = "the share of the depth is per slice: two halves have two"
 
 
 class TestSlicesOfASchedule(MitigationContract):
     mitigation = {
-        "kind": "slices", "law": "obizhaeva_wang", "parts": 4, "least_usd": 1_000, "interval": "2s",
+        "kind": "slices", "law": "obizhaeva_wang", "parts": 4, "least_usd": 1, "interval": "2s",
     }  # fmt: skip
     inert = {"kind": "slices", "law": "obizhaeva_wang", "least_usd": 10**11, "interval": "0s"}
     executor = "keepers"
@@ -124,6 +129,7 @@ class TestDelays(MitigationContract):
     inert = {"kind": "delays", "per_million": "0s"}
     runs = 3
     is_scale_free = False  # It says how long per million.
+    unsplittable = "the flow of the first half delays the second"
 
 
 class TestSlippageCap(MitigationContract):
@@ -132,3 +138,4 @@ class TestSlippageCap(MitigationContract):
     }  # fmt: skip
     inert = {"kind": "slippage_cap", "max_slippage": 10}
     runs = 3
+    unsplittable = "slippage counts from where the first half has left the price"

@@ -65,6 +65,7 @@ VIEWS: Final = (
     "coin_deposits",
     "coin_settlements",
     "owner_profits",
+    "pool_deposits",
     "halts",
     "margins_asked",
     "decisions",

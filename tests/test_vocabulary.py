@@ -139,6 +139,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Action.LOWERED, "scaled"),
     (Action.CHARGED, "scaled"),
     (Action.CAPPED, "absorbed"),
+    (Action.ABSORBED, "pooled"),
     (UnresolvedReason.PACED, "queued"),
     (Action.CUT, "rationed"),
     (Action.DELAYED, "rationed"),

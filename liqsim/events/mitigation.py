@@ -23,6 +23,7 @@ class Action(IntEnum):
     LOWERED = 5
     CHARGED = 6
     CAPPED = 7
+    ABSORBED = 8
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -42,9 +43,9 @@ class DecisionRecorded:
         action: What it did.
         market_id: The market; null for all of them.
         bucket_id: The account, as an owner; null for all of them.
-        wanted_e8: Units that the next slice would have had.
+        wanted_e8: Units that the next slice would have had, or what is left of one.
         used_uusd: Put up, or paid, already in the span that the decision falls in.
-        size_e8: Units that the slice may have.
+        size_e8: Units that the slice may have, or what is taken over of it.
         amount_uusd: What the slice may be worth at the mark when it is put up, or what may be paid.
         until_at_us: Not before this.
         depth_e8: Units that the venue's own book would take, within the distance or the slippage
@@ -68,6 +69,8 @@ class DecisionRecorded:
         from_at_us: The multiple holds from then on.
         wanted_uusd: What would have been paid.
         paid_uusd: Paid already for the same slice.
+        book_price_e8: Average price at which the venue's own book would take what is left of the
+            slice, rounded against the account; null where it would not take all of it.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -99,6 +102,7 @@ class DecisionRecorded:
     from_at_us: int = maybe(2**62)
     wanted_uusd: int = maybe()
     paid_uusd: int = maybe()
+    book_price_e8: int = maybe()
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ PREMIUM_MOST_E9: Final = 10**15
 
 
 class Owner(IntEnum):
-    """The owners every run has; keepers, backers, stakers, vaults and account buckets follow."""
+    """The owners every run has; keepers, backers, those of mitigations and buckets follow."""
 
     OUTSIDE = 0
     MAKERS = 1
@@ -52,6 +52,7 @@ class OwnerKind(IntEnum):
     DESK = 8
     STAKER = 9
     VAULT = 10
+    POOL = 11
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from liqsim.events import DecisionRecorded, Entry
-from replay.audit import grace, halts, pacing, scalings
+from replay.audit import grace, halts, pacing, pools, scalings
 from replay.audit.book import Book
 from replay.audit.judges import is_judge
 
@@ -17,6 +17,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "open_interest_margin": scalings.scaled,
     "stress_margin": scalings.scaled,
     "leverage_fee": scalings.charged,
+    "pool": pools.decided,
 }
 _HELD_LATER: Final = "fund_limits"
 """Decisions on what the fund may pay are held against what they change, once that comes."""

@@ -56,6 +56,7 @@ from replay.audit import (
     marks,
     mitigations,
     pacing,
+    pools,
     scalings,
     settlement,
     shadow,
@@ -122,6 +123,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     coins.check_due(book, entry)
     if book.terms.desk is not None:
         desk.check_due(book, entry)
+    if book.ahead is not None:
+        pools.look(book, entry)
     _check_left_over(book, entry, kind)
     scalings.look(book, entry)
     scalings.charge(book, entry)

@@ -10,9 +10,9 @@
 -- bucket_id          the account; null for all of them
 -- bucket             its name
 -- cohort             its cohort
--- wanted             units that the next slice would have had
+-- wanted             units that the next slice would have had, or what is left of one
 -- used_usd           put up, or paid, already in the span that the decision falls in
--- size               units that the slice may have
+-- size               units that the slice may have, or what is taken over of it
 -- amount_usd         what the slice may be worth at the mark when it is put up, or what may be paid
 -- until_at           not before this
 -- waits_us           from the decision until then; null where it has nobody wait
@@ -33,6 +33,8 @@
 -- from_at            the multiple holds from then on
 -- wanted_usd         what would have been paid
 -- paid_usd           paid already for the same slice
+-- book_price         average price at which the venue's own book would take what is left of the slice;
+--                    null where it would not take all of it
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
@@ -41,7 +43,7 @@ select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.actio
     d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
     d.divergence, d.ended_at,
     d.open_interest_usd, d.index, d.multiplier, d.from_at,
-    d.wanted_usd, d.paid_usd
+    d.wanted_usd, d.paid_usd, d.book_price
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

@@ -810,6 +810,21 @@ def vaulted(**overrides: Any) -> Raw:
     return engine_cascade(mitigations=[vault], **overrides)
 
 
+def pooled(**overrides: Any) -> Raw:
+    """A crash in which a pool goes ahead of a book that would give a worse price."""
+    pool = {
+        "kind": "pool",
+        "deposits": [{"amount_usd": 3_000}, {"amount_usd": Decimal("1_000.000001")}],
+        "discount": Decimal("0.001"),
+        "leverage": Decimal("0.9"),
+        "position_limit_usd": 3_500,
+        "resale_delay": "5s",
+        "resale_parts": 3,
+        "resale_spacing": "4s",
+    }
+    return engine_cascade(mitigations=[pool], **overrides)
+
+
 def absorbed(**overrides: Any) -> Raw:
     """Holes of a crash that a limited fund, then stakers pay for, before others do."""
     raw = shared_losses(
@@ -898,6 +913,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "scaled": scaled,
     "absorbed": absorbed,
     "vaulted": vaulted,
+    "pooled": pooled,
     "rationed": rationed,
     "queued": queued,
     "tripped": tripped,
@@ -947,6 +963,31 @@ def absorbing(random: Random) -> list[Raw]:
         for number in range(random.choice([0, 0, 1, 2]))
     ]
     return rows
+
+
+def pooling(random: Random, *, has_book: bool = True) -> list[Raw]:
+    """Return rows of pools, and perhaps of a vault beside them, at random."""
+    rows = [
+        {
+            "kind": "pool",
+            "name": f"pool{number}",
+            "deposits": [
+                {"amount_usd": random.choice([0, 1, 400, 5_000, 90_000])}
+                for _ in range(random.choice([1, 3]))
+            ],
+            "discount": random.choice([0, Decimal("0.0005"), Decimal("0.002"), Decimal("0.02")]),
+            "leverage": random.choice([1, 1, Decimal("0.4")]),
+            "when": random.choice(["worse", "worse", "always"]) if has_book else "worse",
+            "position_limit_usd": random.choice([2_000, 999_999_999]),
+            "resale_delay": random.choice(["1s", "10s"]),
+            "resale_parts": random.choice([1, 4]),
+            "resale_spacing": random.choice(["0s", "7s"]),
+        }
+        for number in range(random.choice([1, 2]))
+    ]
+    vault = {"kind": "backstop", "name": "vault", "purse_usd": random.choice([300, 50_000])}
+    rows.insert(random.choice([0, len(rows)]), vault)
+    return rows if random.choice([True, False]) else [r for r in rows if r is not vault]
 
 
 _START_PRICES: Final = {"ETH": 100, "BTC": 60_000, "PEPE": Decimal("0.02")}

@@ -484,7 +484,7 @@ class Terms:
         engine: How fast the engine is.
         profit_haircut: `pro_rata`, `queue` or `none`.
         haircut_severity_e6: Share of a hole that profits are cut for.
-        socialise: `notional`, `equity` or `none`.
+        socialise: `notional`, `equity`, `funding_index` or `none`.
         backers: What each backer of the fund has at the start, by name.
         contributions: What they pay into it, in the order of the rules' numbers.
         lets_short_open: Whether accounts of a file open with whatever collateral it says.

@@ -42,6 +42,7 @@ from liqsim.events.waterfall import (
     BadDebtRecorded,
     ContributionPaid,
     FundDrawn,
+    FundingIndexMoved,
     LossSocialised,
     PositionDeleveraged,
     ProfitCut,
@@ -73,6 +74,7 @@ Event = (
     | FundDrawn
     | PositionDeleveraged
     | ProfitCut
+    | FundingIndexMoved
     | LossSocialised
     | BadDebtRecorded
     | ContributionPaid
@@ -127,6 +129,7 @@ __all__ = [
     "Executor",
     "FailedCall",
     "FundDrawn",
+    "FundingIndexMoved",
     "FundingPaid",
     "FundingSet",
     "FundsDeposited",

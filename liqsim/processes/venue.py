@@ -624,7 +624,15 @@ class Venue:
         if hole > drawn:
             drawn += self._stakers.slash(tranche.seq, bucket, desk.market_id, hole - drawn)
         if hole > drawn:
-            share_loss(self._context, self._margins, self._watch_all, desk, tranche.seq, bucket)
+            share_loss(
+                self._context,
+                self._margins,
+                self._watch_all,
+                desk,
+                tranche.seq,
+                bucket,
+                was_long=tranche.is_long,
+            )
         debt = -self._ledger.cash_view[bucket]
         if debt > 0:
             self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(debt))

@@ -18,6 +18,7 @@ from liqsim.events import (
     Entry,
     FailedCall,
     FundDrawn,
+    FundingIndexMoved,
     FundingSet,
     LiquidationTriggered,
     LossSocialised,
@@ -255,7 +256,7 @@ class Hole:
     bucket_id: int
     market_id: int
     layer: int = 0
-    due: deque[StakeSlashed | ProfitCut | LossSocialised] = attrs.Factory(deque)
+    due: deque[StakeSlashed | ProfitCut | FundingIndexMoved | LossSocialised] = attrs.Factory(deque)
 
 
 @attrs.define

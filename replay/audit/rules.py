@@ -17,6 +17,7 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundingSet,
     FundsDeposited,
@@ -89,6 +90,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     SurplusRouted: waterfall.surplus_routed,
     ProfitCut: losses.loss_shared,
     LossSocialised: losses.loss_shared,
+    FundingIndexMoved: losses.loss_shared,
     StakeSlashed: losses.loss_shared,
     BadDebtRecorded: waterfall.bad_debt_recorded,
     TrancheSettled: tranches.tranche_settled,
@@ -104,7 +106,13 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
-_SHARED: Final = (StakeSlashed, ProfitCut, LossSocialised, BadDebtRecorded)
+_SHARED: Final = (
+    StakeSlashed,
+    ProfitCut,
+    FundingIndexMoved,
+    LossSocialised,
+    BadDebtRecorded,
+)
 _CAPPED: Final = (DecisionRecorded, TrancheStarted, FundDrawn, *_SHARED)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,

@@ -103,6 +103,49 @@ def test_the_audit_finds_nothing_where_pools_absorb(name: str, tmp_path: Path) -
     assert _findings(_pooled(name, 7), tmp_path / "run.duckdb") == []
 
 
+def _indexed(name: str, seed: int) -> Raw:
+    raw = _random(name, seed)
+    random = Random(f"index {name} {seed}")
+    raw["venue"]["fund"]["initial_usd"] = random.choice([0, 20])
+    raw["venue"]["waterfall"] |= {
+        "deleveraging": random.choice(["none", "none", "ranked"]),
+        "deleveraging_cap": Decimal("0.05"),
+        "profit_haircut": random.choice(["none", "none", "queue"])
+        if name != "in_coins"
+        else "none",
+        "haircut_severity": Decimal("0.5"),
+        "socialise": "funding_index",
+    }
+    return raw
+
+
+def test_every_law_holds_where_losses_are_put_on_the_funding_index() -> None:
+    census: Counter[str] = Counter()
+    for name in (*_NAMES, "indexed"):
+        for seed in range(3):
+            census.update(audited(prepare(load(_indexed(name, seed)))).census)
+
+    assert_floors(census, _FLOORS_OF_INDICES)
+
+
+_FLOORS_OF_INDICES = {
+    "index moved: shorts pay": 170,
+    "index moved: longs pay": 65,
+    "index moved: a residue": 230,
+    "index moved: bad debt is left": 2,
+    "share capped": 2,
+    "profit_cut: queue": 38,
+}
+
+
+@pytest.mark.parametrize("name", [*_NAMES, "indexed"])
+def test_the_audit_finds_nothing_where_losses_are_put_on_the_index(
+    name: str, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        assert _findings(_indexed(name, seed), tmp_path / f"{seed}.duckdb") == []
+
+
 def _findings(raw: Raw, path: Path) -> list[object]:
     prepared = prepare(load(raw))
     writer = EventLogWriter.create(path, prepared.header())

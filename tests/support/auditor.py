@@ -29,6 +29,7 @@ from liqsim.events import (
     Executor,
     FailedCall,
     FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundingSet,
     FundsDeposited,
@@ -119,6 +120,7 @@ _MAY_BE_CAPPED: Final = (
     FundDrawn,
     StakeSlashed,
     ProfitCut,
+    FundingIndexMoved,
     LossSocialised,
     BadDebtRecorded,
 )
@@ -283,6 +285,7 @@ class Auditor:
             PositionDeleveraged: self._deleveraged,
             ProfitCut: self._profit_cut,
             LossSocialised: self._loss_socialised,
+            FundingIndexMoved: self._index_moved,
             BadDebtRecorded: self._bad_debt_recorded,
             ContributionPaid: self._contribution_paid,
             TrancheSettled: self._settled,
@@ -2208,6 +2211,32 @@ class Auditor:
             assert was_cut or not cuts, "profits pay first"
         self._expect_share(entry, event, self._socialised)
 
+    def _index_moved(self, entry: Entry, event: FundingIndexMoved) -> None:
+        """Check over which units a hole is spread, and work out what each account then pays."""
+        assert self._venue.waterfall.socialise == "funding_index"
+        market, bucket, loss = event.market_id, event.bucket_id, -self._cash[event.bucket_id]
+        _, tranche = self._tranches[event.tranche_seq]
+        assert self._open[bucket].tranche is tranche
+        assert not self._legs(bucket)
+        assert market == self._market_of_tranche(event)
+        assert entry.cause_seq == event.tranche_seq
+        self._hole_is_the_funds_first(event)
+        if not isinstance(self.entries[-2].event, ProfitCut):
+            self._stakes_are_gone(event)
+            assert not self._cuts(market, bucket), "profits pay first"
+        rows = self._socialised(market, bucket)
+        units = sum(self._units[market][payer] for payer, _, _ in rows)
+        assert (event.units_e8, event.loss_uusd) == (units, loss)
+        paid = sum(amount for _, _, amount in rows)
+        assert event.residue_uusd == max(paid - loss, 0) < len(rows)
+        assert rows
+        self.census["index moved: longs pay" if units > 0 else "index moved: shorts pay"] += 1
+        self.census["index moved: a residue"] += event.residue_uusd > 0
+        self.census["index moved: bad debt is left"] += paid < loss
+        self._shares = event.tranche_seq, LossSocialised, rows
+        self.census["loss_socialised: funding_index"] += 1
+        self._pay(bucket, FUND, event.residue_uusd)
+
     def _expect_share(
         self, entry: Entry, event: Any, work_out: Callable[[int, int], list[Any]]
     ) -> None:
@@ -2302,6 +2331,8 @@ class Auditor:
         mark = self._marks[market][0]
         if key == "none":
             return []
+        if key == "funding_index":
+            return self._charged(market, bucket)
         basis, rooms = {}, {}
         for payer in self._standing(market):
             value = Fraction(self._units[market][payer] * mark, _E16)
@@ -2315,6 +2346,24 @@ class Auditor:
             self.census["share capped"] += 1
         amounts = {payer: min(share, rooms[payer]) for payer, share in shares.items()}
         return [(payer, basis[payer], amount) for payer, amount in amounts.items() if amount]
+
+    def _charged(self, market: int, bucket: int) -> list[Any]:
+        """Return (payer, charge, amount) of everyone on the side that gained from the move."""
+        tranche = self._open[bucket].tranche
+        assert tranche is not None
+        rooms = {
+            payer: self._room(payer)
+            for payer in self._standing(market)
+            if (self._units[market][payer] < 0) == (tranche.order < 0)
+        }
+        units = {p: abs(self._units[market][p]) for p, room in rooms.items() if room > 0}
+        per_unit = Fraction(-self._cash[bucket], max(sum(units.values()), 1))
+        rows = []
+        for payer, held in units.items():
+            charge = -(-per_unit * held // 1)
+            self.census["share capped"] += charge > rooms[payer]
+            rows.append((payer, charge, min(charge, rooms[payer])))
+        return rows
 
     def _contribution_paid(self, entry: Entry, event: ContributionPaid) -> None:
         number = event.rule_number - 1
@@ -2542,7 +2591,7 @@ class Auditor:
         assert not self._crossed & self._open.keys()
 
 
-def closing_cash(entries: list[Entry]) -> dict[int, int]:
+def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — one kind by one
     """Return the closing cash of every owner, as account statements add up, page by page."""
     pages: defaultdict[tuple[str, int], int] = defaultdict(int)
     for entry in entries:
@@ -2571,6 +2620,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case ProfitCut() | LossSocialised():
                 pages[event.TAG, event.bucket_id] += event.amount_uusd
                 pages[event.TAG, event.payer_id] -= event.amount_uusd
+            case FundingIndexMoved():
+                pages["index", event.bucket_id] -= event.residue_uusd
+                pages["index", FUND] += event.residue_uusd
             case StakeSlashed():
                 pages["stakes", event.bucket_id] += event.amount_uusd
                 pages["stakes", event.staker_id] -= event.amount_uusd

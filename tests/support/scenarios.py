@@ -491,6 +491,12 @@ def shared_losses(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def indexed(**overrides: Any) -> Raw:
+    """Holes that are put on the funding index, for the side that gained to pay."""
+    layers = {"profit_haircut": "none", "socialise": "funding_index"}
+    return changed(shared_losses(name="indexed", venue__waterfall=layers), overrides)
+
+
 def tightened(**overrides: Any) -> Raw:
     """A venue that raises maintenance in the middle of the crash, and lowers it at its end."""
     raw = cross_crash(
@@ -897,6 +903,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "run_ended": run_ended,
     "choked": choked,
     "shared_losses": shared_losses,
+    "indexed": indexed,
     "tightened": tightened,
     "bought_back": bought_back,
     "kinked": kinked,

@@ -58,6 +58,7 @@ MEMBERS: Final = {
             "The insurance fund may pay less than it has: before `tranche_started` that moved the "
             "limit price, before or instead of `fund_drawn` it kept a shortfall from being paid."
         ),
+        "absorbed": "A pool goes ahead of the book and takes over a slice, or part of it.",
     },
     "Executor": {
         "engine": "The venue's own engine.",

@@ -352,8 +352,9 @@ class Simulation:
             for number, backer in enumerate(venue.fund.backers)
         ]
         deposits += [
-            (self._prepared.first_purse + number, purse.purse_uusd)
+            (self._prepared.first_purse + number, amount)
             for number, purse in enumerate(self._prepared.purses)
+            for amount in purse.deposits_uusd
         ]
         rewards = (s for s in self._prepared.scenario.mitigations if isinstance(s, KeeperReward))
         deposits.append((int(Owner.TREASURY), sum(spec.budget_uusd for spec in rewards)))

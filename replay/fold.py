@@ -21,6 +21,7 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundsDeposited,
     FundsWithdrawn,
@@ -153,6 +154,10 @@ def _shared(e: ProfitCut | LossSocialised) -> tuple[Move, ...]:
     return (e.payer_id, USD, -e.amount_uusd), (e.bucket_id, USD, e.amount_uusd)
 
 
+def _index_moved(e: FundingIndexMoved) -> tuple[Move, ...]:
+    return (e.bucket_id, USD, -e.residue_uusd), (FUND, USD, e.residue_uusd)
+
+
 def _slashed(e: StakeSlashed) -> tuple[Move, ...]:
     return (e.staker_id, USD, -e.amount_uusd), (e.bucket_id, USD, e.amount_uusd)
 
@@ -207,6 +212,7 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     PositionDeleveraged: _deleveraged,
     ProfitCut: _shared,
     LossSocialised: _shared,
+    FundingIndexMoved: _index_moved,
     ContributionPaid: _contributed,
     StakeSlashed: _slashed,
     PenaltyRouted: _routed,

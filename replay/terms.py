@@ -179,7 +179,7 @@ class KeeperTerms:
     One keeper's terms.
 
     Attributes:
-        purse_uusd: What it has at the start.
+        purse_uusd: What it has at the start; of a pool, see its deposits.
         call_cost_uusd: What every call costs it.
         min_profit_uusd: Least that an offer must promise for a call; None asks for nothing.
         downtime: (from_us, to_us) in which it sends nothing.
@@ -425,6 +425,11 @@ class MitigationTerms:
         """Return an array of tables."""
         return tuple(self.values[key])
 
+    @property
+    def deposits_uusd(self) -> list[int]:
+        """What depositors have put into a pool, in order."""
+        return [_scaled(row["amount_usd"], 6) for row in self.table("deposits")]
+
     def usd(self, key: str) -> int:
         """Return a parameter in USD, in 1e-6."""
         return _scaled(self.values[key], 6)
@@ -496,7 +501,7 @@ class Terms:
         restores_initial: Whether margin is restored at the initial margin, not at maintenance.
         restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
-        keepers: Keepers, desk and vaults by name.
+        keepers: Keepers, desk, vaults and pools by name.
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
         deleveraging: By which rule, or `none`.
@@ -504,7 +509,7 @@ class Terms:
         engine: How fast the engine is.
         profit_haircut: `pro_rata`, `queue` or `none`.
         haircut_severity_e6: Share of a hole that profits are cut for.
-        socialise: `notional`, `equity` or `none`.
+        socialise: `notional`, `equity`, `funding_index` or `none`.
         backers: What each backer of the fund has at the start, by name.
         contributions: What they pay into it, in the order of the rules' numbers.
         lets_short_open: Whether accounts of a file open with whatever collateral it says.
@@ -567,6 +572,8 @@ class Terms:
                 ]
             elif terms.kind == "backstop":
                 found.append((number, "vault", terms.name, terms.usd("purse_usd")))
+            elif terms.kind == "pool":
+                found.append((number, "pool", terms.name, sum(terms.deposits_uusd)))
         return found
 
     @property
@@ -643,7 +650,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         | {
             row["name"] or row["kind"]: _keeper(row, start)
             for row in document.get("mitigations", ())
-            if row["kind"] == "backstop"
+            if row["kind"] in ("backstop", "pool")
         },
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],
@@ -768,7 +775,7 @@ def _due_at_start(document: Mapping[str, Any]) -> str:
 def _keeper(bot: Mapping[str, Any], start_unix_us: int) -> KeeperTerms:
     least, delay = bot.get("min_profit_usd"), duration_us(bot["resale_delay"])
     return KeeperTerms(
-        purse_uusd=_scaled(bot["purse_usd"], 6),
+        purse_uusd=_scaled(bot.get("purse_usd", 0), 6),
         call_cost_uusd=_scaled(bot.get("call_cost_usd", 0), 6),
         min_profit_uusd=None if least is None else _scaled(least, 6),
         downtime=_windows(bot.get("downtime", ()), start_unix_us),

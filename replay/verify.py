@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 """Called with (events audited, all of them)."""
 
 _REPORT_EVERY: Final = 100
-_STOCKED: Final = ("keeper", "desk", "vault")
+_STOCKED: Final = ("keeper", "desk", "vault", "pool")
 """Owners that hold an inventory."""
 _ENUMS: Final = ("reason", "executor", "outcome", "standing", "action")
 
@@ -188,12 +188,12 @@ def _purses(log: LogReader, terms: Terms) -> dict[int, list[int]]:
 
 
 def _vaults(log: LogReader, terms: Terms) -> dict[int, MitigationTerms]:
-    """Return the terms of the vaults by owner id."""
+    """Return the terms of vaults and pools by owner id."""
     return {
         owner: terms.mitigations[number]
         for number, owners in _purses(log, terms).items()
         for owner in owners
-        if terms.mitigations[number].kind == "backstop"
+        if terms.mitigations[number].kind in ("backstop", "pool")
     }
 
 

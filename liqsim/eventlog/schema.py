@@ -61,7 +61,7 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
                 "VARCHAR",
                 (
                     "outside, makers, fund, treasury, network, keeper, desk, backer, staker, "
-                    "vault, burn or bucket."
+                    "vault, pool, burn or bucket."
                 ),
             ),
             ("cohort", "VARCHAR", "Cohort of a bucket, else null."),

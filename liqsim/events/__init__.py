@@ -44,6 +44,7 @@ from liqsim.events.waterfall import (
     BadDebtRecorded,
     ContributionPaid,
     FundDrawn,
+    FundingIndexMoved,
     LossSocialised,
     PositionDeleveraged,
     ProfitCut,
@@ -76,6 +77,7 @@ Event = (
     | FundDrawn
     | PositionDeleveraged
     | ProfitCut
+    | FundingIndexMoved
     | LossSocialised
     | BadDebtRecorded
     | ContributionPaid
@@ -132,6 +134,7 @@ __all__ = [
     "Executor",
     "FailedCall",
     "FundDrawn",
+    "FundingIndexMoved",
     "FundingPaid",
     "FundingSet",
     "FundsDeposited",

@@ -209,7 +209,7 @@ class OrderFilled:
 @attrs.frozen
 class TrancheTakenOver:
     """
-    A keeper's call landed first and took the whole slice over, or the desk took what it could.
+    A keeper took a whole slice over, its call landing first, or another owner what it could of one.
 
     Attributes:
         tranche_seq: The tranche it belongs to.

@@ -25,6 +25,7 @@ class Action(IntEnum):
     CAPPED = 7
     HELD = 8
     WIDENED = 9
+    ABSORBED = 10
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -44,9 +45,9 @@ class DecisionRecorded:
         action: What it did.
         market_id: The market; null for all of them.
         bucket_id: The account, as an owner; null for all of them.
-        wanted_e8: Units that the next slice would have had.
+        wanted_e8: Units that the next slice would have had, or what is left of one.
         used_uusd: Put up, or paid, already in the span that the decision falls in.
-        size_e8: Units that the slice may have.
+        size_e8: Units that the slice may have, or what is taken over of it.
         amount_uusd: What the slice may be worth at the mark when it is put up, or what may be paid.
         until_at_us: Not before this; where margin rates are widened, until then.
         depth_e8: Units that the venue's own book would take, within the distance or the slippage
@@ -78,6 +79,8 @@ class DecisionRecorded:
         ladder_uusd: Positions that would be due if the mark moved by the distance, at the mark, to
             the side where that is more.
         risk_e6: Chance of a cascade that a model finds in all this.
+        book_price_e8: Average price at which the venue's own book would take what is left of the
+            slice, rounded against the account; null where it would not take all of it.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -114,6 +117,7 @@ class DecisionRecorded:
     depth_uusd: int = maybe()
     ladder_uusd: int = maybe()
     risk_e6: int = maybe()
+    book_price_e8: int = maybe()
 
 
 @attrs.frozen

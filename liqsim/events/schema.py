@@ -26,7 +26,7 @@ PREMIUM_MOST_E9: Final = 10**15
 
 
 class Owner(IntEnum):
-    """The owners every run has; keepers, backers, stakers, vaults and account buckets follow."""
+    """The owners every run has; keepers, backers, those of mitigations and buckets follow."""
 
     OUTSIDE = 0
     MAKERS = 1
@@ -53,6 +53,7 @@ class OwnerKind(IntEnum):
     STAKER = 9
     VAULT = 10
     BURN = 11
+    POOL = 12
 
 
 @attrs.frozen

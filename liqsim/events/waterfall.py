@@ -121,6 +121,34 @@ class ProfitCut:
 
 
 @attrs.frozen
+class FundingIndexMoved:
+    """
+    A hole that fund and cut profits did not fill was put on a market's funding index, at once.
+
+    Each unit on the side that pays is charged loss / units; each account its units times that,
+    rounded up. What this brings beyond the loss, if nobody's share is cut, goes to the fund.
+
+    Attributes:
+        tranche_seq: The tranche that closed the bankrupt position.
+        bucket_id: The bankrupt bucket, as an owner.
+        market_id: Which market.
+        units_e8: Units over which it is spread, of accounts that can pay; negative are shorts.
+        loss_uusd: The hole.
+        residue_uusd: What rounding brings beyond it, for the fund.
+    """
+
+    TAG: ClassVar[str] = "funding_index_moved"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (Transfer("bucket_id", Owner.FUND, "residue_uusd"),)
+
+    tranche_seq: int = sequence()
+    bucket_id: int = identifier()
+    market_id: int = identifier()
+    units_e8: int = signed()
+    loss_uusd: int = amount()
+    residue_uusd: int = amount()
+
+
+@attrs.frozen
 class LossSocialised:
     """
     A solvent account paid its share of a hole that fund and cut profits did not fill.
@@ -131,7 +159,8 @@ class LossSocialised:
         payer_id: The bucket that paid, as an owner.
         market_id: Which market.
         mark_price_e8: Mark price at which shares were reckoned.
-        basis_uusd: What its share is proportional to: its notional or its equity.
+        basis_uusd: What its share is proportional to: its notional or its equity; by the funding
+            index what its units are charged.
         amount_uusd: How much it paid: its share, at most what leaves its margin at zero or above.
     """
 

@@ -1,7 +1,9 @@
-"""What a desk, or a vault, takes over of a slice."""
+"""What a desk, a vault or a pool takes over of a slice, and out of which capital."""
+
+from collections.abc import Iterable
 
 from liqsim.mechanics.resale import affordable_price_e8
-from liqsim.units import NOTIONAL_DIVISOR
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
 
 
 def desk_size_e8(
@@ -41,3 +43,24 @@ def desk_size_e8(
     paid_for = affordable_price_e8(max(free_uusd, 0), price_e8)
     room = limit_uusd * NOTIONAL_DIVISOR // mark_e8 - (held_e8 if is_long else -held_e8)
     return max(min(size_e8, paid_for, room), 0)
+
+
+def free_capital_uusd(cash_uusd: int, worth_uusd: Iterable[int], leverage_e6: int) -> int:
+    """
+    Return what may be paid for more: leverage x capital, less what is held on either side.
+
+    Under a leverage of 1 that is the cash, of which a short ties up its proceeds and as much again.
+
+    Args:
+        cash_uusd: Cash.
+        worth_uusd: Value of each inventory at the mark, rounded down; negative is short.
+        leverage_e6: The most that what is held may come to, as a multiple of the capital.
+
+    >>> free_capital_uusd(700, [300], 1_000_000), free_capital_uusd(1_300, [-300], 1_000_000)
+    (700, 700)
+    >>> free_capital_uusd(700, [300], 500_000)
+    200
+    """
+    worth = list(worth_uusd)
+    capital = cash_uusd + sum(worth)
+    return capital * leverage_e6 // RATIO_SCALE - sum(map(abs, worth))

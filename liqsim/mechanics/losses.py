@@ -1,8 +1,8 @@
 """
 Who pays for a hole that is left when a position is gone and the fund is empty.
 
-First the profits of winners in the market, then all its solvent accounts; nobody pays so much
-that its margin falls below zero. What that leaves is bad debt.
+First the profits of winners in the market, then all its solvent accounts, or those on one side;
+nobody pays so much that its margin falls below zero. What that leaves is bad debt.
 """
 
 from collections.abc import Callable
@@ -137,6 +137,45 @@ def decide_socialised(
     if basis.any():
         shares[able] = shares_uusd(loss_uusd, basis)
     return _paid(able, basis, accounts.at_most_room(shares)[able])
+
+
+@attrs.frozen(eq=False)
+class IndexMove:
+    """
+    A loss that is put on the funding index of a market.
+
+    Attributes:
+        units_e8: Units over which it is spread; negative are shorts.
+        payments: Who pays; the basis is what the units of each are charged.
+        residue_uusd: What they pay beyond the loss, by rounding.
+    """
+
+    units_e8: int
+    payments: Payments
+    residue_uusd: int
+
+
+def decide_index_move(accounts: Accounts, *, loss_uusd: int, longs_pay: bool) -> IndexMove | None:
+    """
+    Return how a loss > 0 is charged per unit on one side; None if nobody there can pay anything.
+
+    Every account that can pay anything is charged its units times loss / units of them all, rounded
+    up, in order of number; nobody pays more than it can without becoming due, and nobody else steps
+    in for it.
+    """
+    can_pay = accounts.at_most_room(np.ones_like(accounts.ids)) > 0
+    able = np.flatnonzero(can_pay & ((accounts.units > 0) == longs_pay))
+    if not len(able):
+        return None
+    units = np.abs(accounts.units[able])
+    whole = sum(units.tolist())
+    charges, rest = divmod_exact(units, loss_uusd, whole)
+    charges += rest > 0
+    shares = np.zeros_like(accounts.ids)
+    shares[able] = charges
+    payments = _paid(able, charges, accounts.at_most_room(shares)[able])
+    residue = max(payments.total_uusd - loss_uusd, 0)
+    return IndexMove(whole if longs_pay else -whole, payments, residue)
 
 
 def shares_uusd(total_uusd: int, weights: Ints) -> Ints:

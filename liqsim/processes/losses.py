@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from liqsim.events import LossSocialised, ProfitCut
+from liqsim.events import FundingIndexMoved, LossSocialised, ProfitCut
 from liqsim.mechanics.losses import (
     Accounts,
     Payments,
     budget_uusd,
     cut_entries_e8,
     decide_haircut,
+    decide_index_move,
     decide_socialised,
 )
 from liqsim.mechanics.radius import Ints
@@ -26,6 +27,8 @@ def share_loss(
     desk: MarketDesk,
     tranche_seq: int,
     bucket: int,
+    *,
+    was_long: bool,
 ) -> None:
     """
     Have the other accounts of a market pay what *bucket* owes without a position, as configured.
@@ -37,6 +40,7 @@ def share_loss(
         desk: The market in which its position was closed.
         tranche_seq: The tranche that closed it.
         bucket: Whose cash is negative.
+        was_long: Whether its position was long.
     """
     spec, ledger = context.scenario.venue.waterfall, context.world.ledger
     mark = desk.state.mark_e8
@@ -78,6 +82,15 @@ def share_loss(
     if spec.socialise != "none" and ledger.cash_view[bucket] < 0:
         accounts = _accounts(context, margins, desk)
         loss = -ledger.cash_view[bucket]
+        if spec.socialise == "funding_index":
+            move = decide_index_move(accounts, loss_uusd=loss, longs_pay=not was_long)
+            if move is not None:
+                event = FundingIndexMoved(
+                    tranche_seq, bucket, desk.market_id, move.units_e8, loss, move.residue_uusd
+                )
+                context.journal.append(event, tranche_seq)
+                record(LossSocialised, accounts, move.payments)
+            return
         by_equity = spec.socialise == "equity"
         record(
             LossSocialised,

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import simpy
 
 from liqsim.events import InventorySold
+from liqsim.mechanics.desk import free_capital_uusd
 from liqsim.mechanics.resale import affordable_price_e8, resale_order_e8, resale_pause_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
-from liqsim.scenario.mitigations import Backstop
+from liqsim.scenario.mitigations import Absorber
 from liqsim.scenario.model import Keeper, LiquidationDesk
-from liqsim.units import NOTIONAL_DIVISOR, ceil_div, taker_cost_uusd
+from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE, taker_cost_uusd
 
 
 class Inventory:
@@ -21,6 +22,7 @@ class Inventory:
         owner_id: The owner.
         terms: How it sells on.
         next_mark: Returns an event that fires when the next mark of a market lands.
+        leverage_e6: The most that what it holds may come to, as a multiple of its capital.
         down_for_us: Returns how long the owner is still down; 0 while it is up.
         reserved_uusd: Returns cash that is needed for something else.
         after_sale: Called after every sale.
@@ -30,9 +32,10 @@ class Inventory:
         self,
         context: Context,
         owner_id: int,
-        terms: Keeper | LiquidationDesk | Backstop,
+        terms: Keeper | LiquidationDesk | Absorber,
         next_mark: Callable[[int], simpy.Event],
         *,
+        leverage_e6: int = RATIO_SCALE,
         down_for_us: Callable[[], int] = lambda: 0,
         reserved_uusd: Callable[[], int] = lambda: 0,
         after_sale: Callable[[], None] = lambda: None,
@@ -41,6 +44,7 @@ class Inventory:
         self.owner_id = owner_id
         self._terms = terms
         self._next_mark = next_mark
+        self._leverage_e6 = leverage_e6
         self._down_for_us = down_for_us
         self._reserved_uusd = reserved_uusd
         self._after_sale = after_sale
@@ -53,12 +57,13 @@ class Inventory:
         return self._context.world.ledger.unit_views[market_id][self.owner_id]
 
     def free_uusd(self) -> int:
-        """Return the capital that is free: a short ties up its proceeds and as much again."""
-        free = self._context.world.ledger.cash_view[self.owner_id]
-        for desk in self._context.markets:
-            short = max(-self.units_e8(desk.market_id), 0)
-            free -= 2 * ceil_div(short * desk.state.mark_e8, NOTIONAL_DIVISOR)
-        return free
+        """Return the capital that may pay for more: see `free_capital_uusd`."""
+        worth = [
+            self.units_e8(desk.market_id) * desk.state.mark_e8 // NOTIONAL_DIVISOR
+            for desk in self._context.markets
+        ]
+        cash = self._context.world.ledger.cash_view[self.owner_id]
+        return free_capital_uusd(cash, worth, self._leverage_e6)
 
     def taken_over(self, desk: MarketDesk, seq: int) -> None:
         """Sell on, in time, what event *seq* has added in one market."""

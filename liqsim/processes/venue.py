@@ -29,6 +29,7 @@ from liqsim.events import (
     TrancheTakenOver,
     UnresolvedReason,
 )
+from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.mechanics.classes import displacement_by_flow_e9, other_assets_uusd, standing_of
 from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
@@ -36,6 +37,7 @@ from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE
 from liqsim.mechanics.mitigations.crossing import matches_e8
 from liqsim.mechanics.mitigations.pacing import Ask
+from liqsim.mechanics.mitigations.pool import goes_ahead
 from liqsim.mechanics.radius import Ints
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
 from liqsim.mechanics.waterfall import (
@@ -60,9 +62,9 @@ from liqsim.processes.pacing import Pacing
 from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
 from liqsim.processes.staking import Stakers
-from liqsim.scenario.mitigations import Backstop, purses_of
+from liqsim.scenario.mitigations import Absorber, Pool, purses_of
 from liqsim.scenario.model import LiquidationDesk, NoImpact
-from liqsim.units import BOUND, ceil_div, format_usd, taker_cost_uusd
+from liqsim.units import BOUND, RATIO_SCALE, ceil_div, format_usd, taker_cost_uusd
 from liqsim.world.markets import Flow
 
 
@@ -90,6 +92,24 @@ class Liquidation:
     triggered_at_us: int
     tranches: int = 0
     waits_for: UnresolvedReason = UnresolvedReason.RUN_ENDED
+
+
+@attrs.frozen(eq=False)
+class _Absorbing:
+    """
+    A vault or a pool at work.
+
+    Attributes:
+        mitigation_id: Place of the mitigation in the scenario.
+        spec: The mitigation.
+        only: The market where it acts; None for all of them.
+        inventory: What it has taken over.
+    """
+
+    mitigation_id: int
+    spec: Absorber
+    only: int | None
+    inventory: Inventory
 
 
 class Follower(Protocol):
@@ -153,7 +173,8 @@ class Venue:
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
             self._desk = Inventory(context, desk_id, self._spec.desk_in_use, self.next_mark)
-        self._vaults = self._open_vaults(first_purse)
+        self._absorbers = self._open_absorbers(first_purse)
+        self._went_ahead: dict[int, set[int]] = {}
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -170,16 +191,18 @@ class Venue:
             fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         )
 
-    def _open_vaults(self, first_purse: int) -> list[tuple[Inventory, Backstop, int | None]]:
-        """Return the vaults of last resort, in order, and the market where each acts."""
+    def _open_absorbers(self, first_purse: int) -> list["_Absorbing"]:
+        """Return vaults and pools, in order."""
         found = []
         context, mitigations = self._context, self._context.scenario.mitigations
         numbers = {market.name: n for n, market in enumerate(context.scenario.markets)}
         for owner, purse in enumerate(purses_of(mitigations), first_purse):
             spec = mitigations[purse.mitigation_id]
-            if isinstance(spec, Backstop):
-                vault = Inventory(context, owner, spec, self.next_mark)
-                found.append((vault, spec, numbers.get(spec.market)))
+            if isinstance(spec, Absorber):
+                leverage = spec.leverage_e6 if isinstance(spec, Pool) else RATIO_SCALE
+                inventory = Inventory(context, owner, spec, self.next_mark, leverage_e6=leverage)
+                only = numbers.get(spec.market)
+                found.append(_Absorbing(purse.mitigation_id, spec, only, inventory))
         return found
 
     # Margins ------------------------------------------------------------------------------------
@@ -512,6 +535,7 @@ class Venue:
             taken_over, deleveraged = yield from self._offer(tranche)
             return 0, taken_over, deleveraged
         taken_over = self._desk_takes(tranche)
+        taken_over += self._go_ahead(tranche, tranche.size_e8 - taken_over)
         rest = attrs.evolve(tranche, size_e8=tranche.size_e8 - taken_over)
         if not rest.size_e8:
             self._engine.hold(tranche.bucket_id)
@@ -700,6 +724,7 @@ class Venue:
             self._coins.pay_debt(tranche.seq, tranche.desk, bucket, tranche.seq)
             self._fill_hole(tranche)
         self._settled_at_us[bucket] = self._context.now_us
+        self._went_ahead.pop(tranche.seq, None)
         liquidation.cause = journal.append(
             TrancheSettled(
                 tranche_seq=tranche.seq,
@@ -721,7 +746,15 @@ class Venue:
         if hole > drawn:
             drawn += self._stakers.slash(tranche.seq, bucket, desk.market_id, hole - drawn)
         if hole > drawn:
-            share_loss(self._context, self._margins, self._watch_all, desk, tranche.seq, bucket)
+            share_loss(
+                self._context,
+                self._margins,
+                self._watch_all,
+                desk,
+                tranche.seq,
+                bucket,
+                was_long=tranche.is_long,
+            )
         debt = -self._ledger.cash_view[bucket]
         if debt > 0:
             self._context.log.info("bad_debt", bucket_id=bucket, usd=format_usd(debt))
@@ -1026,31 +1059,85 @@ class Venue:
         price = self._margins.bankruptcy_price_e8(desk, bucket)
         return self._stocked(self._desk, terms, tranche, tranche.size_e8, price)
 
+    def _go_ahead(self, tranche: Tranche, size_e8: int) -> int:
+        """Have the pools that go ahead of the book take over up to *size_e8*; return how much."""
+        left, desk = size_e8, tranche.desk
+        for one in self._absorbers:
+            pool = one.spec
+            if not left or not isinstance(pool, Pool) or one.only not in (None, desk.market_id):
+                continue
+            size, price = self._part(one.inventory, pool, tranche, left)
+            book_price = self._price_in_book(tranche, left) if size else None
+            if not size or not goes_ahead(pool.when, price, book_price, is_long=tranche.is_long):
+                continue
+            decision = DecisionRecorded(
+                mitigation_id=one.mitigation_id,
+                action=Action.ABSORBED,
+                market_id=desk.market_id,
+                bucket_id=tranche.bucket_id,
+                wanted_e8=left,
+                size_e8=size,
+                amount_uusd=one.inventory.free_uusd(),
+                book_price_e8=NOT_OBSERVED if book_price is None else book_price,
+            )
+            self._context.journal.append(decision, tranche.seq)
+            self._stock(one.inventory, tranche, size, price)
+            self._went_ahead.setdefault(tranche.seq, set()).add(one.inventory.owner_id)
+            left -= size
+        return size_e8 - left
+
+    def _price_in_book(self, tranche: Tranche, size_e8: int) -> int | None:
+        """Return the average price of *size_e8* in the book as it stands; None if it has less."""
+        desk, now = tranche.desk, self._context.now_us
+        order = -size_e8 if tranche.is_long else size_e8
+        fill = desk.liquidity.fill(desk.state.book, now, desk.path.at(now), order, None)
+        return None if fill is None or fill.quantity_e8 != order else fill.price_e8
+
     def backstop(self, tranche: Tranche, size_e8: int) -> int:
-        """Have the vaults take over up to *size_e8*, one after the other; return how much."""
-        left = size_e8
-        for vault, terms, market_id in self._vaults:
-            if left and market_id in (None, tranche.desk.market_id):
-                left -= self._stocked(vault, terms, tranche, left)
+        """
+        Have vaults and pools take over up to *size_e8*, one after the other; return how much.
+
+        A pool that has gone ahead of the book is not asked for more of the same slice.
+        """
+        left, went_ahead = size_e8, self._went_ahead.get(tranche.seq, ())
+        for one in self._absorbers:
+            acts = one.only in (None, tranche.desk.market_id)
+            if left and acts and one.inventory.owner_id not in went_ahead:
+                left -= self._stocked(one.inventory, one.spec, tranche, left)
         return size_e8 - left
 
     def _stocked(
         self,
         inventory: Inventory,
-        terms: LiquidationDesk | Backstop,
+        terms: LiquidationDesk | Absorber,
         tranche: Tranche,
         size_e8: int,
         price_e8: int | None = None,
     ) -> int:
-        """Add what can be of a slice to an inventory, at a price or the mark less a discount."""
+        """Add what can be of a slice to an inventory; return the units."""
+        size, price = self._part(inventory, terms, tranche, size_e8, price_e8)
+        if size:
+            self._stock(inventory, tranche, size, price)
+        return size
+
+    def _part(
+        self,
+        inventory: Inventory,
+        terms: LiquidationDesk | Absorber,
+        tranche: Tranche,
+        size_e8: int,
+        price_e8: int | None = None,
+    ) -> tuple[int, int]:
+        """Return how much of a slice an inventory can take, at a price or the mark's discount."""
         desk, bucket = tranche.desk, tranche.bucket_id
         mark, position = desk.state.mark_e8, self._margins.position(desk, bucket)
         if price_e8 is None:
             price_e8 = takeover_price_e8(mark, terms.discount_e6, position)
             if self._is_beyond(desk, bucket, size_e8, price_e8):
-                return 0
+                return 0, price_e8
         if not 0 < price_e8 < BOUND:
-            return 0  # No price leaves the bucket without equity: it is no takeover at bankruptcy.
+            # No price leaves the bucket without equity: it is no takeover at bankruptcy.
+            return 0, price_e8
         size = desk_size_e8(
             size_e8,
             price_e8=price_e8,
@@ -1060,19 +1147,21 @@ class Venue:
             limit_uusd=terms.position_limit_uusd,
             is_long=tranche.is_long,
         )
-        if size:
-            seq = self._take_over(
-                tranche.seq,
-                bucket,
-                desk,
-                size,
-                price_e8,
-                keeper_id=inventory.owner_id,
-                call_cost_uusd=0,
-                sent_at_us=self._context.now_us,
-            )
-            inventory.taken_over(desk, seq)
-        return size
+        return size, price_e8
+
+    def _stock(self, inventory: Inventory, tranche: Tranche, size_e8: int, price_e8: int) -> None:
+        """Add *size_e8* of a slice to an inventory."""
+        seq = self._take_over(
+            tranche.seq,
+            tranche.bucket_id,
+            tranche.desk,
+            size_e8,
+            price_e8,
+            keeper_id=inventory.owner_id,
+            call_cost_uusd=0,
+            sent_at_us=self._context.now_us,
+        )
+        inventory.taken_over(tranche.desk, seq)
 
     def _takeover_price(self, desk: MarketDesk, bucket: int) -> int:
         spec = self._spec.keepers

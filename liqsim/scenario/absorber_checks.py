@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from liqsim.scenario.convert import Path, Problem
-from liqsim.scenario.mitigations import Staking, purses_of
+from liqsim.scenario.mitigations import Pool, Staking, purses_of
 from liqsim.scenario.model import Scenario
 from liqsim.scenario.owners import OwnerNames
 
@@ -24,3 +24,8 @@ def absorber_checks(scenario: Scenario) -> Iterator[Problem]:
         if refusal:
             yield (*path, "name"), refusal
         seen.add(purse.name.casefold())
+    if scenario.venue.executor == "keepers":
+        for number, spec in enumerate(scenario.mitigations):
+            if isinstance(spec, Pool) and spec.when != "worse":
+                message = 'must be "worse" where keepers execute: no order goes to the book'
+                yield ("mitigations", number, "when"), message

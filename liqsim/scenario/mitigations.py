@@ -541,14 +541,11 @@ class Staking(Mitigation):
 
 
 @attrs.frozen
-class Backstop(Mitigation):
+class Absorber(Mitigation):
     """
-    A vault that takes over what no book and no keeper takes of a slice, before others must.
-
-    It pays in full, out of its own capital, and is an owner by the mitigation's name.
+    An owner that takes slices over with capital of its own, and sells on what it took.
 
     Attributes:
-        purse_uusd: Its capital.
         discount_e6: Discount to the mark at which it takes over.
         position_limit_uusd: The most that its inventory of a market may be worth at the mark after
             a takeover.
@@ -557,12 +554,60 @@ class Backstop(Mitigation):
         resale_spacing_us: Time between sales; 0 stands for that from taking over to selling on.
     """
 
-    purse_uusd: int = usd("purse_usd", default=Decimal(10_000_000))
     discount_e6: int = ratio("discount", "0", "0.5", default=0)
     position_limit_uusd: int = usd("position_limit_usd", default=Decimal(999_999_999_999))
     resale_delay_us: int = duration("resale_delay", "0.001", default="1h")
     resale_parts: int = count("resale_parts", 1, 1_000_000, default=10)
     resale_spacing_us: int = duration("resale_spacing", default="10m")
+
+
+@attrs.frozen
+class Backstop(Absorber):
+    """
+    A vault that takes over what no book and no keeper takes of a slice, before others must.
+
+    It pays in full, out of its own capital, and is an owner by the mitigation's name.
+
+    Attributes:
+        purse_uusd: Its capital.
+    """
+
+    purse_uusd: int = usd("purse_usd", default=Decimal(10_000_000))
+
+
+@attrs.frozen
+class Deposit:
+    """
+    What somebody has put into a pool.
+
+    Attributes:
+        amount_uusd: How much.
+    """
+
+    amount_uusd: int = usd("amount_usd")
+
+
+@attrs.frozen
+class Pool(Absorber):
+    """
+    A pool of deposits that takes slices over at a discount, ahead of the book where that is worse.
+
+    It is an owner by the mitigation's name. Its depositors hold shares in proportion to what they
+    have put in, and so share all that it gains and loses.
+
+    Attributes:
+        deposits: What each depositor has put in at the start.
+        discount_e6: Discount to the mark at which it takes over.
+        leverage_e6: The most that what it holds, and what it pays for more, may come to, as a
+            multiple of its capital.
+        when: Whether it goes ahead of the book only where that would give a worse price for what is
+            put up, or not take all of it; or always.
+    """
+
+    deposits: tuple[Deposit, ...] = rows("deposits", default=[{"amount_usd": 10_000_000}])
+    discount_e6: int = ratio("discount", "0", "0.5", default=Decimal("0.005"))
+    leverage_e6: int = ratio("leverage", "0", "1", low_open=True, default=1)
+    when: str = choice("when", "worse", "always", default="worse")
 
 
 @attrs.frozen
@@ -660,6 +705,7 @@ AnyMitigation = (
     | Backstop
     | PenaltyRouting
     | KeeperReward
+    | Pool
 )
 """A row of `[[mitigations]]`."""
 
@@ -683,6 +729,7 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     Backstop: "backstop",
     PenaltyRouting: "penalty_routing",
     KeeperReward: "keeper_reward",
+    Pool: "pool",
 }
 """The word after `kind =` that picks a class."""
 
@@ -705,13 +752,18 @@ class Purse:
         mitigation_id: Place of the mitigation in the scenario.
         name: Its name.
         kind: What sort of owner it is.
-        purse_uusd: What it has at the start.
+        deposits_uusd: What it is given at the start, one deposit after the other.
     """
 
     mitigation_id: int
     name: str
     kind: str
-    purse_uusd: int
+    deposits_uusd: tuple[int, ...]
+
+    @property
+    def purse_uusd(self) -> int:
+        """What it has at the start."""
+        return sum(self.deposits_uusd)
 
 
 def purses_of(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
@@ -728,9 +780,12 @@ def _named(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
     for number, spec in enumerate(mitigations):
         if isinstance(spec, Staking):
             for staker in spec.stakers:
-                yield Purse(number, staker.name, "staker", staker.purse_uusd)
+                yield Purse(number, staker.name, "staker", (staker.purse_uusd,))
         elif isinstance(spec, Backstop):
-            yield Purse(number, spec.label, "vault", spec.purse_uusd)
+            yield Purse(number, spec.label, "vault", (spec.purse_uusd,))
+        elif isinstance(spec, Pool):
+            amounts = tuple(deposit.amount_uusd for deposit in spec.deposits)
+            yield Purse(number, spec.label, "pool", amounts)
         elif isinstance(spec, PenaltyRouting) and spec.burns and not is_burning:
             is_burning = True  # Whatever burns, it is one owner.
-            yield Purse(number, "burn", "burn", 0)
+            yield Purse(number, "burn", "burn", (0,))

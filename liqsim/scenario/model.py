@@ -550,7 +550,8 @@ class Waterfall:
             market: all in proportion, or best deleveraging rank first.
         haircut_severity_e6: Share of such a hole that profits are cut for.
         socialise: Whether what is then left is shared by the accounts in the market, by the
-            notional of their positions or by their equity.
+            notional of their positions or by their equity; or by those on the side that gained
+            from the move, through the funding index: so much per unit.
     """
 
     surplus_to: str = choice("surplus_to", "fund", "trader", default="trader")
@@ -567,7 +568,9 @@ class Waterfall:
     deleveraging_cap_e6: int = ratio("deleveraging_cap", "0", "1", low_open=True, default=1)
     profit_haircut: str = choice("profit_haircut", "none", "pro_rata", "queue", default="none")
     haircut_severity_e6: int = ratio("haircut_severity", "0", "1", low_open=True, default=1)
-    socialise: str = choice("socialise", "none", "notional", "equity", default="none")
+    socialise: str = choice(
+        "socialise", "none", "notional", "equity", "funding_index", default="none"
+    )
 
 
 @attrs.frozen

@@ -19,7 +19,7 @@ _ACCOUNTS: Final[Mapping[tuple[bool, bool], str]] = {
 _ARRIVED: Final = "accounts that arrived"
 GROUPS: Final = (
     *_ACCOUNTS.values(), _ARRIVED,
-    "makers", "fund", "backer", "staker", "treasury", "keeper", "desk", "vault", "network",
+    "makers", "fund", "backer", "staker", "treasury", "keeper", "desk", "vault", "pool", "network",
     "burn",
 )  # fmt: skip
 """

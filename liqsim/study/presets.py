@@ -78,6 +78,7 @@ _FITTED: Final[Mapping[str, Callable[[Measure], Row]]] = {
         "stakers": [{"name": "stakers", "purse_usd": _share(m.interest_usd, "0.01")}],
     },
     "backstop": lambda m: {"purse_usd": _share(m.interest_usd, "0.02")},
+    "pool": lambda m: {"deposits": [{"amount_usd": _share(m.interest_usd, "0.02")}]},
 }  # fmt: skip
 
 _WHOLE: Final = ("venue.tranches.share=1", "venue.tranches.max_usd=999999999999")

@@ -18,6 +18,7 @@ from liqsim.events import (
     Entry,
     FailedCall,
     FundDrawn,
+    FundingIndexMoved,
     FundingSet,
     KeeperRewarded,
     LiquidationTriggered,
@@ -48,6 +49,7 @@ from replay.terms import ArrivalTerms, KeeperTerms, MitigationTerms, Terms, Trad
 IntArray = npt.NDArray[np.int64]
 
 _BOUND: Final = 10**18
+_E6: Final = 10**6
 _E10: Final = 10**10
 
 
@@ -63,6 +65,7 @@ class TrancheProgress:
         deleveraged_e8: Units deleveraged.
         crossed_e8: Units crossed.
         asked: Vaults that were asked to take some of it over, and when.
+        ahead: Pools that have taken some of it over ahead of the book.
         cut: Accounts that were deleveraged for it.
     """
 
@@ -72,12 +75,31 @@ class TrancheProgress:
     deleveraged_e8: int = 0
     crossed_e8: int = 0
     asked: set[tuple[int, int]] = attrs.Factory(set)
+    ahead: set[int] = attrs.Factory(set)
     cut: set[int] = attrs.Factory(set)
 
     @property
     def done_e8(self) -> int:
         """Units executed by any route."""
         return self.filled_e8 + self.taken_over_e8 + self.deleveraged_e8 + self.crossed_e8
+
+
+@attrs.define
+class Ahead:
+    """
+    A slice that pools may go ahead of the book with.
+
+    Attributes:
+        seq: The slice.
+        at_us: The instant.
+        left: Owner ids of the pools that have not been asked yet, in order.
+        due: Who must take how much over, at which price, right now.
+    """
+
+    seq: int
+    at_us: int
+    left: deque[int]
+    due: tuple[int, int, int] | None = None
 
 
 @attrs.define
@@ -266,7 +288,7 @@ class Hole:
     bucket_id: int
     market_id: int
     layer: int = 0
-    due: deque[StakeSlashed | ProfitCut | LossSocialised] = attrs.Factory(deque)
+    due: deque[StakeSlashed | ProfitCut | FundingIndexMoved | LossSocialised] = attrs.Factory(deque)
 
 
 @attrs.define
@@ -362,7 +384,7 @@ class Book:
         causes: Earlier events by number.
         findings: Where findings go.
         fold: What the events add up to.
-        keepers: Owner ids of keepers, desk and vaults.
+        keepers: Owner ids of keepers, desk, vaults and pools.
         buckets: Market by owner id of a bucket; None of a cross one.
         paths: Reference prices by market: instants, prices.
         tranches: Tranches that are not settled.
@@ -408,7 +430,8 @@ class Book:
         fund_limits: What limits what the fund pays.
         drawn_for: The tranche for whose hole it has paid last.
         purses: Owner ids of those whom a mitigation brings in, by its number.
-        vaults: Terms of vaults of last resort by owner id, in their order.
+        vaults: Terms of vaults and pools by owner id, in their order.
+        ahead: The slice that pools may go ahead of the book with, right now.
         caps: Decisions on what the fund may pay, until what they change comes.
         pacing: What mitigations that pace have booked.
         holds: Who waits to be crossed.
@@ -477,6 +500,7 @@ class Book:
     drawn_for: int = -1
     purses: Mapping[int, list[int]] = attrs.Factory(dict)
     vaults: Mapping[int, MitigationTerms] = attrs.Factory(dict)
+    ahead: Ahead | None = None
     caps: list[DecisionRecorded] = attrs.Factory(list)
     pacing: Pacing = attrs.Factory(Pacing)
     own: Mapping[int, Callable[[], Any]] = attrs.Factory(dict)
@@ -581,12 +605,20 @@ class Book:
         return held * self.entry_price(market, account) // max(mark_e8, 1)
 
     def free_capital(self, owner: int) -> int:
-        """Return the cash of a keeper or the desk that is free: a short ties up twice its value."""
-        tied = 0
+        """
+        Return what an owner of an inventory may pay for more, which may be negative.
+
+        That is its leverage times its capital, less what it holds: of a keeper, the desk or a vault
+        its cash, of which a short ties up twice its value.
+        """
+        capital, held = self.cash(owner), 0
         for market in range(len(self.terms.markets)):
-            short = max(-self.position(market, owner), 0)
-            tied += 2 * -(-short * self.mark(market) // _E10)
-        return self.cash(owner) - tied
+            worth = self.position(market, owner) * self.mark(market) // _E10
+            capital, held = capital + worth, held + abs(worth)
+        row = self.vaults.get(owner)
+        if row is not None and row.kind == "pool":
+            capital = capital * row.ratio("leverage") // _E6
+        return capital - held
 
     def check_fresh(self, entry: Entry, bucket: int) -> None:
         """Check that no mark by which a bucket is judged is too old."""

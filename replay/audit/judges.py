@@ -237,8 +237,8 @@ _NO_JUDGES: Final = frozenset(
     {
         "rate_limit", "breaker", "divergence_pause", "grace", "dynamic_margin",
         "open_interest_margin", "concentration_margin", "stress_margin", "predictive",
-        "leverage_fee", "fund_limits", "staking", "backstop", "crossing", "penalty_routing",
-        "keeper_reward",
+        "leverage_fee", "fund_limits", "staking", "backstop", "pool", "crossing",
+        "penalty_routing", "keeper_reward",
     }
 )  # fmt: skip
 

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
-from liqsim.events import BadDebtRecorded, Entry, Event, LossSocialised, ProfitCut, StakeSlashed
+from liqsim.events import (
+    BadDebtRecorded,
+    Entry,
+    Event,
+    FundingIndexMoved,
+    LossSocialised,
+    ProfitCut,
+    StakeSlashed,
+)
 from replay.audit import coins, settlement
 from replay.audit.book import Book, Hole
 from replay.audit.findings import event_text, usd
@@ -23,10 +31,11 @@ _LAYERS: Final = 3
 _CODES: Final[dict[type[Event], str]] = {
     StakeSlashed: "slashing",
     ProfitCut: "haircut",
+    FundingIndexMoved: "socialised",
     LossSocialised: "socialised",
 }
 
-Shared = StakeSlashed | ProfitCut | LossSocialised
+Shared = StakeSlashed | ProfitCut | FundingIndexMoved | LossSocialised
 
 
 def loss_shared(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> None:
@@ -63,8 +72,9 @@ def _opened(book: Book, entry: Entry, e: Shared | BadDebtRecorded) -> Hole:
     market = 0 if tranche is None else tranche.start.market_id
     coins.check_spent(book, entry, market, e.bucket_id, e)
     hole = Hole(e.tranche_seq, e.bucket_id, market)
-    is_bad = isinstance(e, BadDebtRecorded)
-    what = f"{usd(e.amount_uusd)} are bad debt" if is_bad else "others pay"
+    what = "others pay"
+    if isinstance(e, BadDebtRecorded):
+        what = f"{usd(e.amount_uusd)} are bad debt"
     settlement.fund_has_paid(book, entry, hole, what)
     if not isinstance(e, BadDebtRecorded):
         book.open_tranche(entry, e.tranche_seq)
@@ -147,13 +157,16 @@ def _cuts(book: Book, hole: Hole) -> Iterator[ProfitCut]:
             )
 
 
-def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
+def _shares(book: Book, hole: Hole) -> Iterator[FundingIndexMoved | LossSocialised]:
     """Yield the shares of a loss that is left after cuts of profit."""
     owed, terms = -book.cash(hole.bucket_id), book.terms
     mark = book.fold.marks_e8.get(hole.market_id, 0)
     if terms.socialise == "none" or owed <= 0:
         return
     rooms = {payer: room(book, payer) for payer in _standing(book, hole)}
+    if terms.socialise == "funding_index":
+        yield from _charged(book, hole, owed, rooms)
+        return
     basis = {}
     for payer, most in sorted(rooms.items()):
         if most > 0:
@@ -172,6 +185,33 @@ def _shares(book: Book, hole: Hole) -> Iterator[LossSocialised]:
             yield LossSocialised(
                 hole.tranche_seq, hole.bucket_id, payer, hole.market_id, mark, basis[payer], amount
             )
+
+
+def _charged(
+    book: Book, hole: Hole, owed: int, rooms: dict[int, int]
+) -> Iterator[FundingIndexMoved | LossSocialised]:
+    """Yield what the units on the other side than the one that was closed are charged."""
+    market, tranche = hole.market_id, book.tranches.get(hole.tranche_seq)
+    if tranche is None:
+        return  # Reported as lifecycle.
+    closed = tranche.start.quantity_e8  # An order that sells has closed a long: shorts pay.
+    units = {
+        payer: book.position(market, payer)
+        for payer, most in rooms.items()
+        if most > 0 and book.position(market, payer) * closed > 0
+    }
+    whole = sum(units.values())
+    if not whole:
+        return
+    charges = {payer: -(-owed * held // whole) for payer, held in sorted(units.items())}
+    paid = {payer: min(charge, rooms[payer]) for payer, charge in charges.items()}
+    residue = max(sum(paid.values()) - owed, 0)
+    yield FundingIndexMoved(hole.tranche_seq, hole.bucket_id, market, whole, owed, residue)
+    mark = book.fold.marks_e8.get(market, 0)
+    for payer, amount in paid.items():
+        yield LossSocialised(
+            hole.tranche_seq, hole.bucket_id, payer, market, mark, charges[payer], amount
+        )
 
 
 def _standing(book: Book, hole: Hole) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from liqsim.events import DecisionRecorded, Entry
-from replay.audit import crossing, grace, halts, pacing, scalings
+from replay.audit import crossing, grace, halts, pacing, pools, scalings
 from replay.audit.book import Book
 from replay.audit.judges import is_judge
 
@@ -20,6 +20,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "stress_margin": scalings.scaled,
     "predictive": scalings.scaled,
     "leverage_fee": scalings.charged,
+    "pool": pools.decided,
 }
 _HELD_LATER: Final = "fund_limits"
 """Decisions on what the fund may pay are held against what they change, once that comes."""

@@ -50,7 +50,7 @@ class Openings:
         log: The log.
         terms: The terms of the run.
         findings: Where findings go.
-        due_uusd: Deposits that the scenario names and that have not come yet, by owner.
+        due_uusd: Deposits that the scenario names and that have not come yet, by owner, in order.
         opened: (market, bucket) of the positions opened so far.
         changes: (what it says, event) of the dated changes so far, by code and market.
         scaled: What mitigations have announced of margin rates, by market.
@@ -66,7 +66,7 @@ class Openings:
     log: LogReader
     terms: Terms
     findings: Findings
-    due_uusd: dict[int, int] = attrs.field(init=False)
+    due_uusd: dict[int, list[int]] = attrs.field(init=False)
     opened: set[tuple[int, int]] = attrs.Factory(set)
     changes: defaultdict[tuple[str, int], list[tuple[tuple[int, ...], int]]] = attrs.Factory(
         lambda: defaultdict(list)
@@ -103,12 +103,18 @@ class Openings:
             for o in owners
             if o.kind == "backer" and o.name in self.terms.backers
         }
+        pools = {row.name: row for row in self.terms.mitigations if row.kind == "pool"}
         brought = {name: purse for _, _, name, purse in self.terms.purses}
         purses |= {
             o.owner_id: brought[o.name] for o in owners if o.kind == "staker" and o.name in brought
         }
         named = {FUND: self.terms.fund_uusd, TREASURY: self.terms.treasury_uusd} | purses
-        self.due_uusd = {owner: amount for owner, amount in named.items() if amount}
+        self.due_uusd = {owner: [amount] for owner, amount in named.items() if amount}
+        self.due_uusd |= {
+            o.owner_id: [amount for amount in pools[o.name].deposits_uusd if amount]
+            for o in owners
+            if o.kind == "pool" and o.name in pools
+        }
 
     def check(self, kinds: Mapping[type[Event], Columns]) -> None:
         """Check the next chunk."""
@@ -135,8 +141,10 @@ class Openings:
     def finish(self, *, is_sealed: bool) -> None:
         """Check that nothing is missing."""
         if self.is_open or is_sealed:
-            for owner, amount in self.due_uusd.items():
-                message = f"owner {owner} was never given its {usd(amount)}"
+            for owner, amounts in self.due_uusd.items():
+                if not amounts:
+                    continue
+                message = f"owner {owner} was never given its {usd(sum(amounts))}"
                 self.findings.add("deposit", None, message)
         self._check_initial_margins()
         for number, market in enumerate(self.terms.markets):
@@ -184,7 +192,8 @@ class Openings:
                     message = f"bucket {owner} was given {usd(amount)}, must be given coins"
                     self.findings.add("deposit", seq, message)
             elif owner in self._known:
-                right = self.due_uusd.pop(owner, 0)
+                due = self.due_uusd.get(owner)
+                right = due.pop(0) if due else 0
                 if amount != right or not right:
                     message = f"owner {owner} was given {usd(amount)}, must be given {usd(right)}"
                     self.findings.add("deposit", seq, message)

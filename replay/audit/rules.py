@@ -18,6 +18,7 @@ from liqsim.events import (
     Entry,
     Event,
     FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundingSet,
     FundsDeposited,
@@ -60,6 +61,7 @@ from replay.audit import (
     marks,
     mitigations,
     pacing,
+    pools,
     scalings,
     settlement,
     shadow,
@@ -93,6 +95,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     SurplusRouted: waterfall.surplus_routed,
     ProfitCut: losses.loss_shared,
     LossSocialised: losses.loss_shared,
+    FundingIndexMoved: losses.loss_shared,
     StakeSlashed: losses.loss_shared,
     BadDebtRecorded: waterfall.bad_debt_recorded,
     TrancheSettled: tranches.tranche_settled,
@@ -108,7 +111,13 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
-_SHARED: Final = (StakeSlashed, ProfitCut, LossSocialised, BadDebtRecorded)
+_SHARED: Final = (
+    StakeSlashed,
+    ProfitCut,
+    FundingIndexMoved,
+    LossSocialised,
+    BadDebtRecorded,
+)
 _CAPPED: Final = (DecisionRecorded, TrancheStarted, FundDrawn, *_SHARED)
 _AFTER: Final[dict[type[Event], _Check]] = {
     FundDrawn: waterfall.fund_drawn,
@@ -128,6 +137,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     incentives.check_due(book, entry)
     if book.terms.desk is not None:
         desk.check_due(book, entry)
+    if book.ahead is not None:
+        pools.look(book, entry)
     _check_left_over(book, entry, kind)
     scalings.look(book, entry)
     scalings.charge(book, entry)

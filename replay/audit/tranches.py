@@ -1,7 +1,18 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import coins, crossing, desk, engine, fund, grace, keepers, pacing, vaults
+from replay.audit import (
+    coins,
+    crossing,
+    desk,
+    engine,
+    fund,
+    grace,
+    keepers,
+    pacing,
+    pools,
+    vaults,
+)
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -20,6 +31,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
         if executor is Executor.KEEPERS:
             keepers.offered(book, entry, e)
         desk.tranche_started(book, entry, e)
+        pools.tranche_started(book, entry, e)
     liquidation = book.liquidations.get(e.liquidation_seq)
     if liquidation is None:
         if book.causes.event(e.liquidation_seq, LiquidationTriggered) is not None:

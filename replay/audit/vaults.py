@@ -1,4 +1,4 @@
-"""Vaults of last resort: of what is left of a slice each takes what it can, before others must."""
+"""Vaults and pools: of what is left of a slice each takes what it can, before others must."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _BOUND: Final = 10**18
 
 
 def most(book: Book, vault: int, tranche: TrancheProgress) -> tuple[int, int]:
-    """Return how much of what is left of a slice a vault can take over now, and at which price."""
+    """Return how much of what is left of a slice one can take over now, and at which price."""
     terms, start = book.vaults[vault], tranche.start
     market, bucket = start.market_id, start.bucket_id
     position, mark = book.position(market, bucket), book.mark(market)
@@ -31,7 +31,7 @@ def most(book: Book, vault: int, tranche: TrancheProgress) -> tuple[int, int]:
 
 
 def taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
-    """Check that a vault takes over what it can, at its price, and that it is its turn."""
+    """Check that one takes over what it can, at its price, and that it is its turn."""
     book.expect("lifecycle", entry, "sent_at_us", e.sent_at_us, entry.sim_time_us)
     tranche = book.tranches.get(e.tranche_seq)
     if tranche is None:
@@ -39,6 +39,13 @@ def taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     size, price = most(book, e.keeper_id, tranche)
     book.expect("backstop", entry, "its size", abs(e.quantity_e8), size)
     book.expect("takeover_price", entry, "price_e8", e.price_e8, price)
+    if book.ahead is not None and book.ahead.due is not None:
+        book.ahead.due = None
+        tranche.ahead.add(e.keeper_id)
+        return  # The others are asked once the book has given what it has.
+    if e.keeper_id in tranche.ahead:
+        message = f"pool {e.keeper_id} has gone ahead of the book, and is asked again"
+        book.findings.add("pool", entry.seq, message)
     before = [vault for vault in book.vaults if vault < e.keeper_id]
     check_done(book, entry, tranche, before)
     tranche.asked |= {(vault, entry.sim_time_us) for vault in (*before, e.keeper_id)}
@@ -49,7 +56,7 @@ def check_done(
 ) -> None:
     """Check that no vault could take over more of what is left of a slice before *entry*."""
     for vault in book.vaults if vaults is None else vaults:
-        if (vault, entry.sim_time_us) in tranche.asked:
+        if (vault, entry.sim_time_us) in tranche.asked or vault in tranche.ahead:
             continue  # It is asked once, though what was taken over might let it take more.
         size, _ = most(book, vault, tranche)
         if size:

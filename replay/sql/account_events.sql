@@ -127,6 +127,10 @@ said as (
         'out of the stake of ' || staker
     from slashed
     union all
+    select bucket_id, seq, sim_time, cause_seq, 'hole indexed', market_id, null, null, null,
+        loss_usd || ' USD over ' || units || ' units'
+    from funding_index_moved
+    union all
     select p.payer_id, p.seq, p.sim_time, p.cause_seq, p.what, p.market_id, null, null, null,
         'for ' || o.name || p.detail
     from shared as p

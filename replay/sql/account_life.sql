@@ -8,8 +8,8 @@
 -- what                deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
 --                     takeover, closed against (its own slice, against a deleveraged account),
 --                     deleveraged (itself, for a bankrupt account), surplus, fund draw, funding,
---                     hole paid (its own, by another account), haircut or socialised (for
---                     another's hole), bad debt, settled, end, unresolved or shadow crossing (its
+--                     hole paid (its own, by another account), hole indexed (put on the funding
+--                     index), haircut or socialised (for another's hole), bad debt, settled, end, unresolved or shadow crossing (its
 --                     balances became due at the shadow marks)
 -- market              name of the market; null for a deposit of USD or a withdrawal
 -- quantity            units it received; negative is given

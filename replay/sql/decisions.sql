@@ -10,9 +10,9 @@
 -- bucket_id          the account; null for all of them
 -- bucket             its name
 -- cohort             its cohort
--- wanted             units that the next slice would have had
+-- wanted             units that the next slice would have had, or what is left of one
 -- used_usd           put up, or paid, already in the span that the decision falls in
--- size               units that the slice may have
+-- size               units that the slice may have, or what is taken over of it
 -- amount_usd         what the slice may be worth at the mark when it is put up, or what may be paid
 -- until_at           not before this; where margin rates are widened, until then
 -- waits_us           from the decision until then; null where it has nobody wait
@@ -38,6 +38,8 @@
 -- depth_usd          what the book would take within the distance, on the thinner side, at the mark
 -- ladder_usd         what would be due if the mark moved by the distance, to the worse side
 -- risk               chance of a cascade that a model finds in all this
+-- book_price         average price at which the venue's own book would take what is left of the slice;
+--                    null where it would not take all of it
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
@@ -48,7 +50,8 @@ select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.actio
     d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
     d.divergence, d.ended_at,
     d.open_interest_usd, d.index, d.multiplier, d.from_at,
-    d.wanted_usd, d.paid_usd, d.concentration, d.imbalance, d.depth_usd, d.ladder_usd, d.risk
+    d.wanted_usd, d.paid_usd, d.concentration, d.imbalance, d.depth_usd, d.ladder_usd, d.risk,
+    d.book_price
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

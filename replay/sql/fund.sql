@@ -2,7 +2,7 @@
 --
 -- seq          the event
 -- sim_time     when
--- movement     deposit, contribution, surplus, leverage fee, penalty (its share) or draw
+-- movement     deposit, contribution, surplus, leverage fee, penalty (its share), index residue or draw
 -- amount_usd   what it added; negative for a draw
 -- balance_usd  what the fund had after it
 -- bucket_id    the bucket it is about; null for a deposit or a contribution
@@ -24,6 +24,9 @@ with movements as (
     union all
     select seq, sim_time, cause_seq, 'leverage fee', amount_usd, bucket_id, null, null
     from leverage_fee_paid
+    union all
+    select seq, sim_time, cause_seq, 'index residue', residue_usd, bucket_id, tranche_seq, null
+    from funding_index_moved where residue_usd > 0
     union all
     select seq, sim_time, cause_seq, 'penalty', amount_usd, bucket_id, tranche_seq, null
     from penalty_routed where receiver_id = 2

@@ -64,7 +64,11 @@ payments as (
     group by t.liquidation_seq
     union all
     select t.liquidation_seq, 'surplus_to_fund', 2, (-sum(s.amount_usd))::decimal(38, 16)
-    from surplus_routed as s
+    from (
+        select tranche_seq, amount_usd from surplus_routed
+        union all
+        select tranche_seq, residue_usd from funding_index_moved where residue_usd > 0
+    ) as s
     join tranche_started as t on t.seq = s.tranche_seq
     group by t.liquidation_seq
     union all

@@ -1,11 +1,11 @@
--- takeovers: one row per slice that a keeper took over, or what the desk or a vault took of one.
+-- takeovers: one row per slice that a keeper took over, or what the desk, a vault or a pool took.
 --
 -- seq              the event
 -- sim_time         when the call landed
 -- sent_at          when it was sent
 -- tranche_seq      the tranche
 -- liquidation_seq  its liquidation (the trigger)
--- keeper_id        the keeper, the desk or the vault
+-- keeper_id        the keeper, the desk, the vault or the pool
 -- keeper           its name
 -- bucket_id        the account liquidated
 -- bucket           its name

@@ -108,6 +108,23 @@ class TestBackstop(MitigationContract):
     fills_holes = True
 
 
+class TestPool(MitigationContract):
+    mitigation = {
+        "kind": "pool",
+        "deposits": [{"amount_usd": 120_000}, {"amount_usd": 80_000}],
+        "discount": Decimal("0.001"),
+        "resale_delay": "5s",
+    }
+    inert = {"kind": "pool", "deposits": [{"amount_usd": 0}]}
+
+
+class TestPoolWhereKeepersExecute(MitigationContract):
+    mitigation = {"kind": "pool", "deposits": [{"amount_usd": 200_000}], "resale_delay": "5s"}
+    inert = {"kind": "pool", "deposits": []}
+    executor = "keepers"
+    least_decisions = 0  # It is asked last, as a vault is.
+
+
 class TestSlicesByDepth(MitigationContract):
     mitigation = {"kind": "slices", "law": "depth_share", "least_usd": 1_000, "interval": "2s"}
     inert = {"kind": "slices", "law": "depth_share", "least_usd": 10**11, "interval": "0s"}

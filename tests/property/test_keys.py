@@ -40,6 +40,7 @@ from support.scenarios import (
     newcomers,
     own_marks,
     panic,
+    pooled,
     rationed,
     rebalanced,
     scaled,
@@ -353,7 +354,7 @@ def of_both() -> Raw:
     return cross_crash(
         venue__fund={"initial_usd": 200},
         venue__waterfall={"deleveraging": "none", "surplus_to": "fund"},
-        mitigations=[*absorbed()["mitigations"], *vaulted()["mitigations"]],
+        mitigations=[row for make in (absorbed, vaulted, pooled) for row in make()["mitigations"]],
     )
 
 
@@ -1113,8 +1114,22 @@ ROWS: Final[dict[str, Row]] = {
         )
     },
     **{
+        f"mitigations.[]:pool.{key}": (pooled, f"mitigations.0.{path}", one, other)
+        for key, path, one, other in (
+            ("on", "on", True, False),
+            ("deposits.[].amount_usd", "deposits.0.amount_usd", 3_000, 2_000),
+            ("discount", "discount", Decimal("0.001"), 0),
+            ("leverage", "leverage", Decimal("0.9"), Decimal("0.5")),
+            ("when", "when", "worse", "always"),
+            ("position_limit_usd", "position_limit_usd", 3_500, 900),
+            ("resale_delay", "resale_delay", "5s", "6s"),
+            ("resale_parts", "resale_parts", 3, 1),
+            ("resale_spacing", "resale_spacing", "4s", "3s"),
+        )
+    },
+    **{
         f"mitigations.[]:{kind}.market": (of_both, f"mitigations.{place}.market", "BTC", "ETH")
-        for place, kind in enumerate(("fund_limits", "staking", "backstop"))
+        for place, kind in enumerate(("fund_limits", "staking", "backstop", "pool"))
     },
     "venue.waterfall.deleveraging_cap": (
         engine_cascade,

@@ -27,6 +27,7 @@ from liqsim.events import (
     ContributionPaid,
     Entry,
     FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundsDeposited,
     FundsWithdrawn,
@@ -273,7 +274,9 @@ class Reckoning:
             case InventorySold():
                 self._trade(event.keeper_id, MAKERS, event)
                 return self._price(event.market_id, event.market_price_e8)
-            case SurplusRouted() | FundDrawn() | ProfitCut() | LossSocialised():
+            case (
+                SurplusRouted() | FundDrawn() | ProfitCut() | LossSocialised() | FundingIndexMoved()
+            ):
                 self._settled(event)
             case BadDebtRecorded():
                 self._case(event).paid["nobody", None] += event.amount_uusd
@@ -344,9 +347,11 @@ class Reckoning:
 
     def _settled(self, event: Any) -> None:
         """Post what others paid for a liquidation, or had of it."""
-        paid, amount = self._case(event).paid, event.amount_uusd
+        is_index = isinstance(event, FundingIndexMoved)
+        amount = event.residue_uusd if is_index else event.amount_uusd
+        paid = self._case(event).paid
         match event:
-            case SurplusRouted():
+            case SurplusRouted() | FundingIndexMoved():
                 self._pay(event.bucket_id, FUND, amount)
                 paid["surplus_to_fund", FUND] -= amount
             case FundDrawn():

@@ -29,6 +29,7 @@ from liqsim.events import (
     Executor,
     FailedCall,
     FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundingSet,
     FundsDeposited,
@@ -62,14 +63,16 @@ from liqsim.events import (
     UnresolvedReason,
     UpdateReason,
 )
+from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.mitigations import (
-    Backstop,
+    Absorber,
     Crossing,
     FundLimits,
     LeverageFee,
     MarginScaling,
+    Pool,
     Staking,
 )
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
@@ -120,10 +123,14 @@ _MAY_BE_CAPPED: Final = (
     FundDrawn,
     StakeSlashed,
     ProfitCut,
+    FundingIndexMoved,
     LossSocialised,
     BadDebtRecorded,
 )
 """What a decision on what the fund may pay may come right before."""
+
+_OF_A_TAKEOVER: Final = (DecisionRecorded, SurplusRouted, FundDrawn, CoinsSettled)
+"""What may come between two takeovers ahead of the book."""
 
 
 @attrs.define
@@ -142,6 +149,7 @@ class _Tranche:
     units: int = 0
     mark: int = 0
     asked: set[tuple[int, int]] = attrs.Factory(set)
+    ahead: set[int] = attrs.Factory(set)
 
     @property
     def left(self) -> int:
@@ -242,8 +250,10 @@ class Auditor:
         self._vaults = {
             owners[0]: spec
             for number, owners in self._purses.items()
-            if isinstance(spec := scenario.mitigations[number], Backstop)
+            if isinstance(spec := scenario.mitigations[number], Absorber)
         }
+        self._ahead_of: _Tranche | None = None
+        self._absorbs: tuple[int, int, int] | None = None
         self._rules_of_backers = [*fund.contributions, *fund.top_ups]
         self._backer_of = [
             self._first_backer + names.index(r.backer) for r in self._rules_of_backers
@@ -282,6 +292,7 @@ class Auditor:
             PositionDeleveraged: self._deleveraged,
             ProfitCut: self._profit_cut,
             LossSocialised: self._loss_socialised,
+            FundingIndexMoved: self._index_moved,
             BadDebtRecorded: self._bad_debt_recorded,
             ContributionPaid: self._contribution_paid,
             TrancheSettled: self._settled,
@@ -387,6 +398,8 @@ class Auditor:
         for field, low, high in _RANGES[type(event)]:
             assert low <= getattr(event, field) <= high, f"{field} of {event}"
         assert not self._caps or isinstance(event, _MAY_BE_CAPPED), self._caps
+        if self._ahead_of is not None:
+            self._no_pool_was_passed_over(event)
         assert not self._desk_due or isinstance(event, TrancheTakenOver), "the desk must take it"
         if self._owed:
             cls, bucket, amount, cause = self._owed.pop(0)
@@ -1553,6 +1566,8 @@ class Auditor:
         tranche.units, tranche.mark = units, mark
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
+        has_pool = any(isinstance(spec, Pool) for spec in self._vaults.values())
+        self._ahead_of = tranche if has_pool and venue.executor != "keepers" else None
 
     def _slice(self, liquidation: _Liquidation, market: int, mark: int) -> int:
         """Return the units of the next slice of a leg, if no mitigation makes it smaller."""
@@ -1633,6 +1648,9 @@ class Auditor:
             return
         if isinstance(spec, FundLimits):
             self._fund_limited(entry, event)
+            return
+        if isinstance(spec, Pool):
+            self._goes_ahead(entry, event)
             return
         bucket, market = event.bucket_id, event.market_id
         if self._halts.decides(event):
@@ -1908,7 +1926,16 @@ class Auditor:
             for number, units in enumerate(self._units)
             if units[keeper] < 0
         )
-        return self._cash[keeper] - tied
+        pool = self._vaults.get(keeper)
+        if not isinstance(pool, Pool) or pool.leverage_e6 == 10**6:
+            return self._cash[keeper] - tied
+        longs = sum(
+            max(units[keeper], 0) * self._marks[number][0] // _E16
+            for number, units in enumerate(self._units)
+        )
+        capital = self._cash[keeper] + longs - tied // 2
+        self.census["a pool keeps a part of its capital"] += 1
+        return capital * pool.leverage_e6 // 10**6 - longs - tied // 2
 
     def _desk_share(self, event: TrancheStarted) -> tuple[int, int]:
         """Return how much the desk takes of a slice, and its price."""
@@ -1940,7 +1967,7 @@ class Auditor:
         position, left = self._units[market][bucket], tranche.left
         if spec.market not in ("", self._markets[market].name) or not left or not position:
             return 0, 0
-        if (vault, self._now) in tranche.asked:
+        if (vault, self._now) in tranche.asked or vault in tranche.ahead:
             return 0, 0  # What it gained by taking over might pay for more: it is asked once.
         mark, _, _ = self._marks[market]
         is_long = position > 0
@@ -1956,14 +1983,88 @@ class Auditor:
     def _vault_took(self, entry: Entry, event: TrancheTakenOver, tranche: _Tranche) -> None:
         assert (event.call_cost_uusd, event.sent_at_us) == (0, entry.sim_time_us)
         assert entry.cause_seq == event.tranche_seq
+        assert event.quantity_e8
+        if self._absorbs is not None:
+            said = event.keeper_id, abs(event.quantity_e8), event.price_e8
+            assert said == self._absorbs
+            self._absorbs = None
+            tranche.ahead.add(event.keeper_id)
+            return
         due = [self._vault_share(v, tranche, event.bucket_id) for v in self._vaults]
         place = list(self._vaults).index(event.keeper_id)
         assert not any(size for size, _ in due[:place]), "an earlier vault could"
         tranche.asked |= {(vault, self._now) for vault in list(self._vaults)[: place + 1]}
         assert (abs(event.quantity_e8), event.price_e8) == due[place]
-        assert event.quantity_e8
+        if isinstance(self._vaults[event.keeper_id], Pool):
+            self.census["a pool is the last resort"] += 1
+            return
         self.census["taken over by a vault"] += 1
         self.census["a vault takes a part"] += due[place][0] < tranche.left
+
+    def _goes_ahead(self, entry: Entry, event: DecisionRecorded) -> None:
+        """Check that a pool goes ahead of the book when it must, and what it saw there."""
+        tranche, (pool,) = self._ahead_of, self._purses[event.mitigation_id]
+        assert tranche is not None, "the book has been asked"
+        assert pool not in tranche.ahead
+        pools = [v for v, spec in self._vaults.items() if isinstance(spec, Pool)]
+        for before in pools[: pools.index(pool)]:
+            assert before in tranche.ahead or not self._must_go_ahead(before, tranche)
+        spec, (size, price) = self._vaults[pool], self._vault_share(pool, tranche, event.bucket_id)
+        assert event.action is Action.ABSORBED
+        assert (event.wanted_e8, event.size_e8) == (tranche.left, size)
+        assert size
+        assert event.amount_uusd == self._free(pool)
+        assert (entry.cause_seq, event.bucket_id) == (tranche.seq, self._bucket_of(tranche))
+        assert event.market_id == self._market_of_tranche(self._start_of(tranche), of_start=True)
+        given = self._given_by_book(event.market_id, tranche)
+        assert event.book_price_e8 == (NOT_OBSERVED if given is None else given)
+        assert self._must_go_ahead(pool, tranche)
+        self._absorbs = pool, size, price
+        self.census[f"a pool goes ahead: {spec.when}"] += 1
+        self.census["a pool's capital is exhausted"] += (
+            size * price // _E16 >= event.amount_uusd - 1_000
+        )
+        self.census["a pool takes a part"] += size < tranche.left
+        self.census["a pool sees too small a book"] += given is None
+
+    def _must_go_ahead(self, pool: int, tranche: _Tranche) -> bool:
+        spec, start = self._vaults[pool], self._start_of(tranche)
+        size, price = self._vault_share(pool, tranche, start.bucket_id)
+        given = self._given_by_book(start.market_id, tranche) if size else None
+        if not size or spec.when == "always" or given is None:
+            return size > 0
+        sign = 1 if tranche.order < 0 else -1
+        self.census["a pool leaves it to the book"] += sign * (given - price) >= 0
+        return sign * (given - price) < 0
+
+    def _given_by_book(self, market: int, tranche: _Tranche) -> int | None:
+        """Return the average price of what is left in the live book, before this event."""
+        desk, now = self._simulation.context.markets[market], self.entries[tranche.seq].sim_time_us
+        order = tranche.left if tranche.order > 0 else -tranche.left
+        fill = desk.liquidity.fill(desk.state.book, now, desk.path.at(now), order, None)
+        return None if fill is None or fill.quantity_e8 != order else fill.price_e8
+
+    def _start_of(self, tranche: _Tranche) -> TrancheStarted:
+        started = self.entries[tranche.seq].event
+        assert isinstance(started, TrancheStarted)
+        return started
+
+    def _bucket_of(self, tranche: _Tranche) -> int:
+        return self._start_of(tranche).bucket_id
+
+    def _no_pool_was_passed_over(self, event: Any) -> None:
+        """Check that no pool had to go ahead, once something else than a takeover follows."""
+        tranche = self._ahead_of
+        assert tranche is not None
+        by_desk = isinstance(event, TrancheTakenOver) and event.keeper_id not in self._vaults
+        if self._absorbs is not None:
+            assert isinstance(event, TrancheTakenOver)
+            assert event.keeper_id == self._absorbs[0]
+        elif not by_desk and not isinstance(event, _OF_A_TAKEOVER):
+            for vault, spec in self._vaults.items():
+                if isinstance(spec, Pool) and vault not in tranche.ahead:
+                    assert not self._must_go_ahead(vault, tranche), "a pool was passed over"
+            self._ahead_of = None
 
     def _no_vault_could(self, tranche: _Tranche, bucket: int) -> None:
         for vault in self._vaults:
@@ -2039,6 +2140,10 @@ class Auditor:
         assert abs(event.quantity_e8) <= abs(inventory)
         if abs(event.quantity_e8) < abs(inventory):
             self.census["partial resale"] += 1
+        if isinstance(bot, Pool):
+            gain = (event.price_e8 - cause.price_e8) * (1 if inventory > 0 else -1)
+            self.census["a pool exits at a loss"] += gain < 0
+            self.census["a pool exits at a profit"] += gain > 0
         self._priced(entry, event)
         self._trade(keeper, MAKERS, event)
         if event.quantity_e8 != event.ordered_e8:
@@ -2234,6 +2339,32 @@ class Auditor:
             assert was_cut or not cuts, "profits pay first"
         self._expect_share(entry, event, self._socialised)
 
+    def _index_moved(self, entry: Entry, event: FundingIndexMoved) -> None:
+        """Check over which units a hole is spread, and work out what each account then pays."""
+        assert self._venue.waterfall.socialise == "funding_index"
+        market, bucket, loss = event.market_id, event.bucket_id, -self._cash[event.bucket_id]
+        _, tranche = self._tranches[event.tranche_seq]
+        assert self._open[bucket].tranche is tranche
+        assert not self._legs(bucket)
+        assert market == self._market_of_tranche(event)
+        assert entry.cause_seq == event.tranche_seq
+        self._hole_is_the_funds_first(event)
+        if not isinstance(self.entries[-2].event, ProfitCut):
+            self._stakes_are_gone(event)
+            assert not self._cuts(market, bucket), "profits pay first"
+        rows = self._socialised(market, bucket)
+        units = sum(self._units[market][payer] for payer, _, _ in rows)
+        assert (event.units_e8, event.loss_uusd) == (units, loss)
+        paid = sum(amount for _, _, amount in rows)
+        assert event.residue_uusd == max(paid - loss, 0) < len(rows)
+        assert rows
+        self.census["index moved: longs pay" if units > 0 else "index moved: shorts pay"] += 1
+        self.census["index moved: a residue"] += event.residue_uusd > 0
+        self.census["index moved: bad debt is left"] += paid < loss
+        self._shares = event.tranche_seq, LossSocialised, rows
+        self.census["loss_socialised: funding_index"] += 1
+        self._pay(bucket, FUND, event.residue_uusd)
+
     def _expect_share(
         self, entry: Entry, event: Any, work_out: Callable[[int, int], list[Any]]
     ) -> None:
@@ -2328,6 +2459,8 @@ class Auditor:
         mark = self._marks[market][0]
         if key == "none":
             return []
+        if key == "funding_index":
+            return self._charged(market, bucket)
         basis, rooms = {}, {}
         for payer in self._standing(market):
             value = Fraction(self._units[market][payer] * mark, _E16)
@@ -2341,6 +2474,24 @@ class Auditor:
             self.census["share capped"] += 1
         amounts = {payer: min(share, rooms[payer]) for payer, share in shares.items()}
         return [(payer, basis[payer], amount) for payer, amount in amounts.items() if amount]
+
+    def _charged(self, market: int, bucket: int) -> list[Any]:
+        """Return (payer, charge, amount) of everyone on the side that gained from the move."""
+        tranche = self._open[bucket].tranche
+        assert tranche is not None
+        rooms = {
+            payer: self._room(payer)
+            for payer in self._standing(market)
+            if (self._units[market][payer] < 0) == (tranche.order < 0)
+        }
+        units = {p: abs(self._units[market][p]) for p, room in rooms.items() if room > 0}
+        per_unit = Fraction(-self._cash[bucket], max(sum(units.values()), 1))
+        rows = []
+        for payer, held in units.items():
+            charge = -(-per_unit * held // 1)
+            self.census["share capped"] += charge > rooms[payer]
+            rows.append((payer, charge, min(charge, rooms[payer])))
+        return rows
 
     def _contribution_paid(self, entry: Entry, event: ContributionPaid) -> None:
         number = event.rule_number - 1
@@ -2611,6 +2762,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — a
             case ProfitCut() | LossSocialised():
                 pages[event.TAG, event.bucket_id] += event.amount_uusd
                 pages[event.TAG, event.payer_id] -= event.amount_uusd
+            case FundingIndexMoved():
+                pages["index", event.bucket_id] -= event.residue_uusd
+                pages["index", FUND] += event.residue_uusd
             case StakeSlashed():
                 pages["stakes", event.bucket_id] += event.amount_uusd
                 pages["stakes", event.staker_id] -= event.amount_uusd

@@ -491,6 +491,12 @@ def shared_losses(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def indexed(**overrides: Any) -> Raw:
+    """Holes that are put on the funding index, for the side that gained to pay."""
+    layers = {"profit_haircut": "none", "socialise": "funding_index"}
+    return changed(shared_losses(name="indexed", venue__waterfall=layers), overrides)
+
+
 def tightened(**overrides: Any) -> Raw:
     """A venue that raises maintenance in the middle of the crash, and lowers it at its end."""
     raw = cross_crash(
@@ -852,6 +858,21 @@ def vaulted(**overrides: Any) -> Raw:
     return engine_cascade(mitigations=[vault], **overrides)
 
 
+def pooled(**overrides: Any) -> Raw:
+    """A crash in which a pool goes ahead of a book that would give a worse price."""
+    pool = {
+        "kind": "pool",
+        "deposits": [{"amount_usd": 3_000}, {"amount_usd": Decimal("1_000.000001")}],
+        "discount": Decimal("0.001"),
+        "leverage": Decimal("0.9"),
+        "position_limit_usd": 3_500,
+        "resale_delay": "5s",
+        "resale_parts": 3,
+        "resale_spacing": "4s",
+    }
+    return engine_cascade(mitigations=[pool], **overrides)
+
+
 def absorbed(**overrides: Any) -> Raw:
     """Holes of a crash that a limited fund, then stakers pay for, before others do."""
     raw = shared_losses(
@@ -1009,6 +1030,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "run_ended": run_ended,
     "choked": choked,
     "shared_losses": shared_losses,
+    "indexed": indexed,
     "tightened": tightened,
     "bought_back": bought_back,
     "kinked": kinked,
@@ -1028,6 +1050,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "absorbed": absorbed,
     "rewarded": rewarded,
     "vaulted": vaulted,
+    "pooled": pooled,
     "rationed": rationed,
     "queued": queued,
     "crossed": crossed,
@@ -1079,6 +1102,31 @@ def absorbing(random: Random) -> list[Raw]:
         for number in range(random.choice([0, 0, 1, 2]))
     ]
     return rows
+
+
+def pooling(random: Random, *, has_book: bool = True) -> list[Raw]:
+    """Return rows of pools, and perhaps of a vault beside them, at random."""
+    rows = [
+        {
+            "kind": "pool",
+            "name": f"pool{number}",
+            "deposits": [
+                {"amount_usd": random.choice([0, 1, 400, 5_000, 90_000])}
+                for _ in range(random.choice([1, 3]))
+            ],
+            "discount": random.choice([0, Decimal("0.0005"), Decimal("0.002"), Decimal("0.02")]),
+            "leverage": random.choice([1, 1, Decimal("0.4")]),
+            "when": random.choice(["worse", "worse", "always"]) if has_book else "worse",
+            "position_limit_usd": random.choice([2_000, 999_999_999]),
+            "resale_delay": random.choice(["1s", "10s"]),
+            "resale_parts": random.choice([1, 4]),
+            "resale_spacing": random.choice(["0s", "7s"]),
+        }
+        for number in range(random.choice([1, 2]))
+    ]
+    vault = {"kind": "backstop", "name": "vault", "purse_usd": random.choice([300, 50_000])}
+    rows.insert(random.choice([0, len(rows)]), vault)
+    return rows if random.choice([True, False]) else [r for r in rows if r is not vault]
 
 
 _START_PRICES: Final = {"ETH": 100, "BTC": 60_000, "PEPE": Decimal("0.02")}

@@ -278,11 +278,11 @@ def test_a_vault_does_not_pay_beyond_bankruptcy() -> None:
     assert run.the(PositionDeleveraged).quantity_e8 == e8(-10)
 
 
-def falling(step: Decimal, *, purse_usd: float) -> Run:
-    """Return a crash to which no book answers in time, and in which only a vault can help."""
+def falling(step: Decimal, row: Raw) -> Run:
+    """Return a crash to which no book answers in time, and in which only *row* can help."""
     raw = with_fund(
         0,
-        vault(purse_usd=purse_usd, resale_delay="1h"),
+        row,
         markets__ETH=LATE,
         venue__waterfall={"deleveraging": "none", "surplus_to": "trader"},
     )
@@ -296,13 +296,14 @@ def falling(step: Decimal, *, purse_usd: float) -> Run:
 def test_a_gap_smaller_than_the_buffer_leaves_no_bad_debt_if_the_vault_has_capital() -> None:
     # The certificate: an account that is not due at a mark has 1 % of it left, so that at the next
     # mark, less than 1 % lower, it is still solvent; and the vault can pay for all positions.
-    certain = falling(Decimal("0.009"), purse_usd=12_000)
+    certain = falling(Decimal("0.009"), vault(purse_usd=12_000, resale_delay="1h"))
 
     assert certain.of(TrancheTakenOver)
     assert certain.of(BadDebtRecorded) == certain.of(FundDrawn) == []
     # Without either condition it does not hold.
-    assert falling(Decimal("0.04"), purse_usd=12_000).of(BadDebtRecorded)
-    assert falling(Decimal("0.009"), purse_usd=1_000).of(BadDebtRecorded)
+    for step, purse_usd in (("0.04", 12_000), ("0.009", 1_000)):
+        row = vault(purse_usd=purse_usd, resale_delay="1h")
+        assert falling(Decimal(step), row).of(BadDebtRecorded)
 
 
 # Who is deleveraged -------------------------------------------------------------------------------

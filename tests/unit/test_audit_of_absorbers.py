@@ -7,12 +7,15 @@ from typing import Any, Final
 
 import attrs
 import pytest
-from support.scenarios import Raw, absorbed, engine_cascade, load, vaulted
+from support.scenarios import Raw, absorbed, engine_cascade, load, pooled, vaulted
 
 from liqsim.mechanics import waterfall
+from liqsim.mechanics.desk import free_capital_uusd
 from liqsim.mechanics.mitigations.fund_limits import payable_uusd
+from liqsim.mechanics.mitigations.pool import goes_ahead
 from liqsim.mechanics.mitigations.staking import Slash, decide_slashing
-from liqsim.processes import fund, staking, venue
+from liqsim.mechanics.tranches import takeover_price_e8
+from liqsim.processes import fund, resale, staking, venue
 from liqsim.runner import run_to_log
 from replay.verify import verify
 
@@ -47,6 +50,38 @@ def _one_unit_moved(*given: Any) -> list[int]:
 _shared = waterfall.shared_e8
 
 
+def _behind_the_book(*_given: Any, **_words: Any) -> bool:
+    return False
+
+
+def _ahead_of_a_better_book(when: str, *given: Any, **words: Any) -> bool:
+    return goes_ahead("always", *given, **words)
+
+
+def _pays_the_mark(mark_e8: int, _discount_e6: int, position_e8: int) -> int:
+    return takeover_price_e8(mark_e8, 0, position_e8)
+
+
+def _all_of_its_capital(cash_uusd: int, worth_uusd: Any, _leverage_e6: int) -> int:
+    return free_capital_uusd(cash_uusd, worth_uusd, 10**6)
+
+
+def _a_better_book(self: Any, tranche: Any, size_e8: int) -> int | None:
+    price = _price_in_book(self, tranche, size_e8)
+    return None if price is None else price - price // 1_000
+
+
+_price_in_book = venue.Venue._price_in_book
+
+
+def _early(self: Any, *given: Any, **words: Any) -> None:
+    _opened(self, *given, **words)
+    self._terms = attrs.evolve(self._terms, resale_delay_us=1_000_000)
+
+
+_opened = resale.Inventory.__init__
+
+
 def _in_proportion() -> Raw:
     return engine_cascade(venue__waterfall__deleveraging="pro_rata", venue__fund__initial_usd=0)
 
@@ -63,6 +98,16 @@ WRONG: Final[dict[str, tuple[Callable[[], Raw], Patch, str]]] = {
     "nothing is said": (absorbed, (fund.Fund, "_record", lambda *_: None), "decision"),
     "a vault is not asked": (vaulted, (venue.Venue, "backstop", lambda *_: 0), "backstop"),
     "for half": (vaulted, (venue.Venue, "backstop", _vault_is_asked_for_half), "backstop"),
+    "a pool is behind the book": (pooled, (venue, "goes_ahead", _behind_the_book), "pool"),
+    "a pool is ahead of it": (pooled, (venue, "goes_ahead", _ahead_of_a_better_book), "pool"),
+    "a pool pays the mark": (
+        pooled,
+        (venue, "takeover_price_e8", _pays_the_mark),
+        "takeover_price",
+    ),
+    "a pool spends all": (pooled, (resale, "free_capital_uusd", _all_of_its_capital), "pool"),
+    "it sees another book": (pooled, (venue.Venue, "_price_in_book", _a_better_book), "pool"),
+    "it sells early": (pooled, (resale.Inventory, "__init__", _early), "resale"),
     "a unit moved": (_in_proportion, (waterfall, "shared_e8", _one_unit_moved), "deleverage_rank"),
 }
 
@@ -78,7 +123,7 @@ def test_what_is_not_by_the_rules_is_found(
     assert code in {finding.code for finding in verify(tmp_path / "log.duckdb")}
 
 
-@pytest.mark.parametrize("base", [absorbed, vaulted, _in_proportion, _capped])
+@pytest.mark.parametrize("base", [absorbed, vaulted, pooled, _in_proportion, _capped])
 def test_nothing_is_found_otherwise(base: Callable[[], Raw], tmp_path: Path) -> None:
     run_to_log(load(base()), tmp_path / "log.duckdb")
 

@@ -549,6 +549,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "position_deleveraged": ("counterparty_id", "bucket_id"),
         "profit_cut": ("payer_id", "bucket_id"),
         "loss_socialised": ("payer_id", "bucket_id"),
+        "funding_index_moved": ("bucket_id",),
         "contribution_paid": ("backer_id",),
         "trade_filled": ("bucket_id",),
         "funds_withdrawn": ("bucket_id",),

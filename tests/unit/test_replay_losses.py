@@ -95,7 +95,7 @@ def test_a_run_in_which_others_pay_is_clean(tmp_path: Path) -> None:
     assert found(made, tmp_path) == []
 
 
-@pytest.mark.parametrize("key", ["none", "equity"])
+@pytest.mark.parametrize("key", ["none", "equity", "funding_index"])
 @pytest.mark.parametrize("order", ["none", "queue"])
 def test_other_orders_and_keys_are_clean(order: str, key: str, tmp_path: Path) -> None:
     made = story(venue__waterfall__profit_haircut=order, venue__waterfall__socialise=key)
@@ -187,6 +187,50 @@ def test_a_layer_that_the_venue_does_not_have_is_named(tmp_path: Path) -> None:
     made.toml = made.toml.replace('profit_haircut = "pro_rata"', 'profit_haircut = "none"')
 
     assert "haircut" in found(made, tmp_path)
+
+
+INDEXED = {"venue__waterfall__socialise": "funding_index"}
+INDEX_FORGERIES: dict[str, Callable[[Story], None]] = {
+    "a charge a unit apart": lambda s: shift(s, "loss_socialised", "amount_uusd"),
+    "another charge": lambda s: s.change("loss_socialised_0", basis_uusd=1),
+    "over other units": lambda s: s.change("funding_index_moved_0", units_e8=e8(-1)),
+    "another loss": lambda s: s.change("funding_index_moved_0", loss_uusd=usd(8)),
+    "another residue": lambda s: s.change("funding_index_moved_0", residue_uusd=7),
+    "no move of the index": lambda s: drop(s, "funding_index_moved_0"),
+    "a payer of the other side": lambda s: s.change("loss_socialised_0", payer_id=FIRST + 3),
+}
+
+
+@pytest.mark.parametrize("forge", INDEX_FORGERIES.values(), ids=INDEX_FORGERIES)
+def test_a_forged_index_is_named(forge: Callable[[Story], None], tmp_path: Path) -> None:
+    made = story(**INDEXED)
+
+    forge(made)
+
+    assert "socialised" in found(made, tmp_path)
+
+
+def test_views_tell_what_a_unit_was_charged(tmp_path: Path) -> None:
+    with Log(write(tmp_path / "log.duckdb", story(**INDEXED))) as log:
+        moves = log.sql(
+            "select side, units, loss_usd, charge_usd, index_usd, paid_usd, residue_usd "
+            "from funding_index"
+        ).fetchall()
+        payers = log.sql(
+            "select payer, sum(amount_usd) from loss_payers group by payer order by payer"
+        ).fetchall()
+        (losses,) = log.sql("select sum(loss_usd) from execution_losses").fetchall()
+        residues = log.sql("select amount_usd from fund where movement = 'index residue'")
+        assert residues.fetchall() == [(Decimal("0.000001"),)]
+
+    # Half of 14 is left, over 3 units of shorts.
+    (move,) = moves
+    assert move[:3] == ("short", 3, 7)
+    assert move[3] == move[4] == pytest.approx(7 / 3)
+    assert move[5:] == (Decimal("7.000001"), Decimal("0.000001"))
+    assert dict(payers)["socialised"] == Decimal("7.000001")
+    assert dict(payers)["surplus_to_fund"] == Decimal("-0.000001")
+    assert sum(dict(payers).values()) == losses[0]
 
 
 def test_views_and_outcome_tell_who_paid(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from liqsim.events import (
     Entry,
     FailedCall,
     FundDrawn,
+    FundingIndexMoved,
     InventorySold,
     KeeperCallFailed,
     LiquidationEnded,
@@ -65,6 +66,7 @@ LIQUIDATION = (
     FundDrawn,
     PositionDeleveraged,
     ProfitCut,
+    FundingIndexMoved,
     LossSocialised,
     BadDebtRecorded,
     TrancheSettled,
@@ -1231,6 +1233,69 @@ def test_where_a_margin_of_zero_is_due_a_capped_share_leaves_a_unit() -> None:
     run = Run(raw, [LONG, (4, 92, 16)], {0: 100, 10: 89})
 
     assert payments(run, LossSocialised) == [(FIRST + 1, 356, usd("0.439999"))]
+
+
+def test_a_loss_on_the_funding_index_is_paid_per_unit_by_the_side_that_gained() -> None:
+    raw = hollow(venue__waterfall__socialise="funding_index", venue__fund__initial_usd=5)
+
+    run = Run(raw, [LONG, (-6, 100, 60), (3, 100, 100), (-1, 90, 40)], {0: 100, 10: 89})
+
+    # 10 short, 5 from the fund: 5 over 7 units of shorts. 6 x 5 / 7 = 4.285714..., and 0.714285...,
+    # both rounded up: a micro-dollar more than the loss, for the fund. The long pays nothing.
+    assert run.story[2:] == [
+        OrderFilled,
+        FundDrawn,
+        FundingIndexMoved,
+        LossSocialised,
+        LossSocialised,
+        TrancheSettled,
+        LiquidationEnded,
+    ]
+    moved = run.the(FundingIndexMoved)
+    assert (moved.units_e8, moved.loss_uusd, moved.residue_uusd) == (e8(-7), uusd(5), 1)
+    assert payments(run, LossSocialised) == [
+        (FIRST + 1, usd("4.285715"), usd("4.285715")),
+        (FIRST + 3, usd("0.714286"), usd("0.714286")),
+    ]
+    assert run.cash[FUND:] == [
+        usd("0.000001"), 0, 0, 0, usd("655.714285"), -200, usd("129.285714"),
+    ]  # fmt: skip
+    assert run.of(BadDebtRecorded) == []
+
+
+def test_longs_pay_for_a_short() -> None:
+    raw = hollow(venue__waterfall__socialise="funding_index")
+
+    run = Run(raw, [(-10, 100, 100), (4, 100, 60), (-1, 100, 60)], {0: 100, 10: 111})
+
+    # Bought back for 1110 out of 1100.
+    moved = run.the(FundingIndexMoved)
+    assert (moved.units_e8, moved.loss_uusd, moved.residue_uusd) == (e8(4), uusd(10), 0)
+    assert payments(run, LossSocialised) == [(FIRST + 1, 10, 10)]
+    assert run.cash[FIRST:] == [0, 60 - 400 - 10, 60 + 100]
+
+
+def test_what_a_capped_charge_leaves_over_is_bad_debt() -> None:
+    raw = hollow(venue__waterfall__socialise="funding_index")
+
+    run = Run(raw, [LONG, (-1, 91, 1), (-1, 91, 100)], {0: 91, 10: 80})
+
+    # 100 over 2 units. The first has 1 + 11 = 12 over a maintenance of 0.8: it pays 11.2 of 50, and
+    # the second does not step in.
+    moved = run.the(FundingIndexMoved)
+    assert (moved.units_e8, moved.loss_uusd, moved.residue_uusd) == (e8(-2), uusd(100), 0)
+    assert payments(run, LossSocialised) == [(FIRST + 1, 50, usd("11.2")), (FIRST + 2, 50, 50)]
+    assert run.the(BadDebtRecorded).amount_uusd == uusd("38.8")
+    assert run.cash[FIRST:] == [usd("-38.8"), usd("80.8"), 141]
+
+
+def test_where_nobody_gained_the_index_does_not_move() -> None:
+    raw = hollow(venue__waterfall__socialise="funding_index")
+
+    run = Run(raw, [LONG, (3, 100, 100)], {0: 100, 10: 89})
+
+    assert run.of(FundingIndexMoved) == run.of(LossSocialised) == []
+    assert run.the(BadDebtRecorded).amount_uusd == uusd(10)
 
 
 def test_profits_pay_before_everyone_does() -> None:

@@ -246,6 +246,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "rewards": ("count", "Rewards that keepers were paid on top."),
     "rewards_usd": ("usd", "What they came to."),
     "rewards_left_usd": ("usd", "What their budgets have left."),
+    "crossed_usd": (
+        "usd",
+        "Of liquidated_usd, due longs and shorts that were met with each other; both count.",
+    ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -392,6 +396,7 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
             (sum(value_usd) filter (where route = 'deleveraged'))::decimal(38, 6)
                 as deleveraged_usd,
             count(*) filter (where route = 'deleveraged') as adl_events,
+            (sum(value_usd) filter (where route = 'crossed'))::decimal(38, 6) as crossed_usd,
             (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd,
             (select sum(amount_usd) from stake_slashed) as slashed_usd,
             (select sum(amount_usd) from profit_cut) as haircut_usd,

@@ -15,6 +15,7 @@ from liqsim.events import (
     Action,
     DecisionRecorded,
     Entry,
+    Executor,
     TranchesCrossed,
     TrancheStarted,
     TrancheTakenOver,
@@ -69,6 +70,11 @@ def passed(book: Book, entry: Entry, market: int, bucket: int) -> None:
     if hold is None or hold.market_id != market or entry.sim_time_us < hold.until_us:
         book.findings.add("hold", entry.seq, f"bucket {bucket} has not been held long enough")
     _check_unmet(book, entry, market, bucket)
+
+
+def is_met(book: Book, e: TrancheStarted) -> bool:
+    """Return whether a slice is put up to be met by one that has asked."""
+    return e.executor is Executor.CROSSING and book.holds.meeting is not None
 
 
 def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:

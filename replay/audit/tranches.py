@@ -41,8 +41,9 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     if not is_crossed:
         engine.tranche_started(book, entry, e)
     _check_turn(book, entry, e, liquidation)
+    if not crossing.is_met(book, e):  # Who is met is held with the leg that stood first then.
+        check_leg(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
-    check_leg(book, entry, e, liquidation)
     fund.check_limit_caps(book, entry, e)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq

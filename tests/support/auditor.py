@@ -434,7 +434,8 @@ class Auditor:
         self._rules[type(event)](entry, event)
         if is_mitigated:
             self._halts.after(entry)
-        self._desk_due = isinstance(event, TrancheStarted) and self._desk_share(event)[0] > 0
+        is_slice = isinstance(event, TrancheStarted) and event.executor is not Executor.CROSSING
+        self._desk_due = is_slice and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
 
     def _price_in_book(self, market: int, at: int) -> int:
@@ -1488,7 +1489,8 @@ class Auditor:
         mark, _, _ = self._marks[market]
         venue, at = self._venue, entry.sim_time_us
         assert event.liquidation_seq == liquidation.seq
-        self._leg_chosen(entry, liquidation, market)
+        if not self._meets:  # Who is met is held with the leg that stood first then.
+            self._leg_chosen(entry, liquidation, market)
         assert liquidation.tranche is None
         executor = venue.keepers if venue.executor == "keepers" else venue.engine
         is_crossed = event.executor is Executor.CROSSING

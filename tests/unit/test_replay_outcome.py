@@ -67,6 +67,7 @@ arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
 halts halted_us risk_halted_us leverage_fees_usd slashed_usd decisions
 penalties_to_keepers_usd penalties_to_fund_usd penalties_to_treasury_usd burnt_usd
 rewards rewards_usd rewards_left_usd
+crossed_usd
 """.split()  # noqa: SIM905 — reads as the table does
 
 

@@ -1,0 +1,54 @@
+"""
+Crossing in random runs: judged event by event, audited from the log, and absent where it should be.
+
+A judge that remembers asks, not holds, works out who is held and who meets whom
+(support/crossings.py); the audit of the log does so by its own code.
+"""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.auditor import audited
+from support.effort import cases
+from support.floors import assert_floors
+from support.meeting import meeting
+from support.scenarios import Raw, load
+
+from liqsim.runner import prepare, run_to_log
+from replay.verify import verify
+
+_FLOORS = {
+    "held": 1,
+}
+
+
+@pytest.mark.parametrize("executor", ["engine", "keepers"])
+def test_every_law_holds_after_every_event_of_runs_that_cross(executor: str) -> None:
+    census: Counter[str] = Counter()
+
+    @cases(30)
+    @given(meeting(executor))
+    def every_law_holds(raw: Raw) -> None:
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    assert_floors(census, _FLOORS)
+
+
+def test_the_audit_finds_nothing_in_runs_that_cross(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    census: Counter[str] = Counter()
+
+    @cases(12)
+    @given(st.one_of(meeting("engine"), meeting("keepers")))
+    def nothing_is_found(raw: Raw) -> None:
+        path = tmp_path_factory.mktemp("audit") / "run.duckdb"
+        run_to_log(load(raw), path)
+
+        assert verify(path) == []
+
+    nothing_is_found()

@@ -129,7 +129,8 @@ class TestPenaltyRoutingWithoutKeepers(TestPenaltyRouting):
 
 class TestRisingReward(MitigationContract):
     mitigation = {
-        "kind": "keeper_reward", "law": "waiting", "per_minute_usd": 30, "budget_usd": 40,
+        "kind": "keeper_reward", "law": "waiting", "base_usd": 1, "per_minute_usd": 30,
+        "budget_usd": 40,
     }  # fmt: skip
     inert = {"kind": "keeper_reward", "budget_usd": 0}
     executor = "keepers"
@@ -139,12 +140,13 @@ class TestRisingReward(MitigationContract):
 
 class TestRewardOfViolation(TestRisingReward):
     mitigation = {
-        "kind": "keeper_reward", "law": "violation", "rate": 1, "max_window_usd": 10, "span": "20s",
+        "kind": "keeper_reward", "law": "violation", "base_usd": 1, "rate": 1,
+        "max_window_usd": 10, "span": "20s", "budget_usd": 10_000,
     }  # fmt: skip
 
 
 class TestRewardOfScarcity(TestRisingReward):
     mitigation = {
         "kind": "keeper_reward", "law": "scarcity", "base_usd": 0, "scarce_usd": 20,
-        "reference_usd": 100_000, "distance": Decimal("0.01"), "max_usd": 10,
+        "reference_usd": 100_000, "distance": Decimal("0.01"), "max_usd": 10, "budget_usd": 90,
     }  # fmt: skip

@@ -2501,7 +2501,7 @@ class Auditor:
         assert not self._crossed & self._open.keys()
 
 
-def closing_cash(entries: list[Entry]) -> dict[int, int]:
+def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — one page per kind
     """Return the closing cash of every owner, as account statements add up, page by page."""
     pages: defaultdict[tuple[str, int], int] = defaultdict(int)
     for entry in entries:

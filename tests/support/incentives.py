@@ -200,7 +200,8 @@ class IncentiveJudge:
                 assert done.holds(int(short * 10**10 / done.mark_e8), row.distance_e6, 2)
                 self._census["deep enough"] += 1
         else:
-            raise AssertionError("a reward of scarcity is missing")
+            message = "a reward of scarcity is missing"
+            raise AssertionError(message)
 
 
 def incentivised(random: Random) -> list[dict[str, Any]]:

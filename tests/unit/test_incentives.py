@@ -8,10 +8,20 @@ and the account.
 """
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scenarios import INSTANTLY, Raw, at, keeper, load, prepared_by_hand, small_scenario
+from support.scenarios import (
+    INSTANTLY,
+    Raw,
+    at,
+    keeper,
+    knots,
+    load,
+    prepared_by_hand,
+    small_scenario,
+)
 from support.sinks import ListSink
 
 from liqsim.errors import ScenarioError
@@ -26,7 +36,10 @@ from liqsim.events import (
     TrancheTakenOver,
     UnresolvedReason,
 )
-from liqsim.runner import Simulation
+from liqsim.runner import Simulation, run_to_log
+from liqsim.study.gains import gains
+from replay.log import Log
+from replay.measures import profits
 
 LONG = (10, 100, 100)
 KIT, BURN = 5, 6
@@ -257,6 +270,22 @@ def test_of_another_market_nothing_is_paid() -> None:
     raw["markets"]["BTC"] = raw["markets"]["ETH"]
 
     assert Run(raw).of(TrancheTakenOver) == []
+
+
+def test_what_is_burnt_is_a_gain_of_burn_and_all_gains_add_to_zero(tmp_path: Path) -> None:
+    made = []
+    for name, rows in (("none", []), ("routed", [ROUTED])):
+        raw = offered(*rows, bots={"kit": bot(min_profit_usd=-100)})
+        raw["markets"]["ETH"]["path"] = knots((0, 100), (10, 100), (11, "90.6"), (60, "90.6"))
+        run_to_log(load(raw), tmp_path / name)
+        with Log(tmp_path / name) as log:
+            made.append(profits(log))
+
+    rows = {gain.group: gain.net_usd for gain in gains(*made)}
+    burnt = rows.pop("burn")
+    assert burnt > 0
+    assert rows["treasury"] == -Decimal("8.5") * burnt  # 0.85 are not its own, 0.1 are burnt.
+    assert burnt + sum(rows.values()) == 0
 
 
 # What is refused ----------------------------------------------------------------------------------

@@ -45,6 +45,11 @@ from replay.views import IN_ORDER, MACROS, SHOWN_IN, described, view_sql
 DOCS: Final = Path(__file__).resolve().parent
 
 MEMBERS: Final = {
+    "Share": {
+        "keeper": "That of the keeper who executed.",
+        "fund": "That of the insurance fund.",
+        "burn": "What is burnt: it goes to the owner `burn`, who never pays.",
+    },
     "Action": {
         "cut": "The next slice is smaller than it would have been.",
         "delayed": "The next slice waits, and may be smaller too.",

@@ -1,6 +1,6 @@
 """What the treasury pays on of penalties, and to keepers on top, out of declared budgets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import attrs
@@ -43,10 +43,11 @@ class _Budget:
     left_uusd: int
     paid: list[Payment]
 
-    def pays_uusd(self, seen: Seen, at_us: int) -> int:
+    def pays_uusd(self, seen: Seen, at_us: int, reserved_uusd: int = 0) -> int:
         """Return what it pays at an instant, not before the last payment, for what was seen."""
-        used = used_uusd(self.spec, self.paid, at_us)
-        return payable_uusd(self.spec, owed_uusd(self.spec, seen), used, self.left_uusd)
+        used = used_uusd(self.spec, self.paid, at_us) + reserved_uusd
+        left = self.left_uusd - reserved_uusd
+        return payable_uusd(self.spec, owed_uusd(self.spec, seen), used, left)
 
 
 @attrs.frozen
@@ -62,12 +63,61 @@ class Reward:
     budget: _Budget
     seen: Seen
 
-    def pays_uusd(self, now_us: int, at_us: int) -> int:
+    @property
+    def mitigation_id(self) -> int:
+        """Place of the mitigation in the scenario."""
+        return self.budget.mitigation_id
+
+    def pays_uusd(self, now_us: int, at_us: int, reserved_uusd: int = 0) -> int:
         """Return what it pays at *at_us* if all but the time stays as it is *now_us*."""
         seen = self.seen
         if seen.waited_us is not None:
             seen = attrs.evolve(seen, waited_us=seen.waited_us + at_us - now_us)
-        return self.budget.pays_uusd(seen, at_us)
+        return self.budget.pays_uusd(seen, at_us, reserved_uusd)
+
+
+Counted = Mapping[int, int]
+"""What somebody counts on already of the rewards of mitigations, by number."""
+
+
+@attrs.frozen
+class Promise:
+    """
+    What a keeper is paid for a takeover at this instant, beside what it sells on.
+
+    Attributes:
+        now_us: The instant.
+        last_us: The last instant of the run.
+        penalty_uusd: Its share of the penalty.
+        rewards: Its rewards.
+    """
+
+    now_us: int
+    last_us: int
+    penalty_uusd: int
+    rewards: Sequence[Reward]
+
+    def parts_uusd(self, counted: Counted) -> dict[int, int]:
+        """Return what each reward pays now, by number, after what is *counted* on already."""
+        return {
+            reward.mitigation_id: reward.pays_uusd(
+                self.now_us, self.now_us, counted.get(reward.mitigation_id, 0)
+            )
+            for reward in self.rewards
+        }
+
+    def from_us(self, least_uusd: int, counted: Counted) -> int | None:
+        """Return from when on it is *least_uusd* if only time passes; None if not in this run."""
+
+        def pays(at_us: int) -> int:
+            return self.penalty_uusd + sum(
+                reward.pays_uusd(self.now_us, at_us, counted.get(reward.mitigation_id, 0))
+                for reward in self.rewards
+            )
+
+        if self.now_us >= self.last_us or pays(self.last_us) < least_uusd:
+            return None
+        return first_us(pays, least_uusd, self.now_us, self.last_us)
 
 
 class Incentives:
@@ -221,17 +271,6 @@ class Incentives:
                 **observed,
             )
             self._context.journal.append(event, cause)
-
-    def from_us(self, rewards: Sequence[Reward], least_uusd: int) -> int | None:
-        """Return from when on *rewards* pay *least_uusd* together; None if not before the end."""
-        now, last = self._context.now_us, self._context.scenario.end_us - 1
-
-        def pays(at_us: int) -> int:
-            return sum(reward.pays_uusd(now, at_us) for reward in rewards)
-
-        if now >= last or pays(last) < least_uusd:
-            return None
-        return first_us(pays, least_uusd, now, last)
 
     def _seen(self, spec: KeeperReward, desk: MarketDesk, bucket: int, since_us: int) -> Seen:
         match spec.law:

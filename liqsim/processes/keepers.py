@@ -1,5 +1,6 @@
 """Keeper bots: they watch offers, race to land a call, take over, and sell on."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from liqsim.events import FailedCall, KeeperCallFailed
 from liqsim.mechanics.resale import expected_profit_uusd, resale_order_e8, takeover_cost_uusd
 from liqsim.mechanics.windows import window_left_us
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.incentives import Promise
 from liqsim.processes.resale import Inventory
 from liqsim.rng import Stream, lognormal_us
 from liqsim.scenario.model import Keeper, Latency
@@ -90,12 +92,8 @@ class Seller(Protocol):
         """Return an event that fires when the next mark of a market lands."""
         ...
 
-    def promised_uusd(self, offer: Offer) -> int:
+    def promise(self, offer: Offer) -> Promise:
         """Return what a keeper is paid for taking *offer* over now, beside what it sells on."""
-        ...
-
-    def promised_from_us(self, offer: Offer, least_uusd: int) -> int | None:
-        """Return from when that is *least_uusd* if only time passes; None if not before the end."""
         ...
 
     def hand_over(self, offer: Offer, keeper_id: int, call_cost_uusd: int, sent_at_us: int) -> int:
@@ -178,6 +176,7 @@ class _Bot:
         self._reactions = Stream(context.scenario.seed, f"keeper.{spec.name}", "reaction")
         self._landings = Stream(context.scenario.seed, f"keeper.{spec.name}", "landing")
         self._committed_uusd = 0
+        self._counted_uusd: Counter[int] = Counter()
         self._calls_in_flight = 0
         self._put_off: list[_PutOff] = []
         self._inventory = Inventory(
@@ -210,8 +209,10 @@ class _Bot:
             if not self._down_for_us():
                 break
         need = self._need_uusd(offer)
-        if not self._is_within_reach(offer, attempt):
+        rewards = self._count_on(offer, attempt)
+        if rewards is None:
             return
+        self._counted_uusd.update(rewards)
         self._committed_uusd += need
         self._calls_in_flight += 1
         offer.pursuers += 1
@@ -219,6 +220,7 @@ class _Bot:
         landing = self._delay_us(self._landings, self._spec.landing, offer, attempt)
         yield self._context.wake(landing, Priority.KEEPER)
         self._committed_uusd -= need
+        self._counted_uusd.subtract(rewards)
         self._calls_in_flight -= 1
         offer.pursuers -= 1
         self._land(offer, attempt, sent_at)
@@ -250,22 +252,29 @@ class _Bot:
                 continue
             if until_us not in (None, put_off.until_us):
                 self._put_off.append(put_off)
-            elif self._is_within_reach(put_off.offer, put_off.attempt):
+            elif self._count_on(put_off.offer, put_off.attempt) is not None:
                 self._context.start(self._try_for(put_off.offer, put_off.attempt))
 
-    def _is_within_reach(self, offer: Offer, attempt: int) -> bool:
-        """Return whether the purse can pay for *offer* and it is worth a call; else put it off."""
+    def _count_on(self, offer: Offer, attempt: int) -> dict[int, int] | None:
+        """
+        Return the rewards that a call for *offer* counts on, by mitigation; None if it is put off.
+
+        It is if the purse cannot pay, or if what the treasury would pay now does not make it worth
+        a call; what own calls on their way count on will not be paid twice.
+        """
         until_us = None
         if self._need_uusd(offer) <= self._available_uusd():
             lacking = self._lacking_uusd(offer)
             if lacking is not None:
-                if lacking <= 0 or lacking <= self.seller.promised_uusd(offer):
-                    return True
-                until_us = self.seller.promised_from_us(offer, lacking)
+                promise = self.seller.promise(offer)
+                rewards = promise.parts_uusd(self._counted_uusd)
+                if lacking <= promise.penalty_uusd + sum(rewards.values()):
+                    return rewards
+                until_us = promise.from_us(lacking, self._counted_uusd)
         self._put_off.append(_PutOff(offer, attempt, until_us))
         if until_us is not None:
             self._wake_at(until_us)
-        return False
+        return None
 
     def _down_for_us(self) -> int:
         """Return how long this keeper is still down; 0 when it is up."""

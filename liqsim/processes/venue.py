@@ -54,7 +54,7 @@ from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.fund import Fund
 from liqsim.processes.grace import Graces
 from liqsim.processes.halts import Halts
-from liqsim.processes.incentives import Incentives, Reward
+from liqsim.processes.incentives import Incentives, Promise, Reward
 from liqsim.processes.keepers import Keepers, Offer
 from liqsim.processes.losses import share_loss
 from liqsim.processes.margins import LiveHoldings, Margins
@@ -1007,16 +1007,11 @@ class Venue:
 
     # What keepers count on -----------------------------------------------------------------------
 
-    def promised_uusd(self, offer: Offer) -> int:
+    def promise(self, offer: Offer) -> Promise:
         """Return what a keeper is paid for taking *offer* over now, beside what it sells on."""
-        now = self._context.now_us
-        rewards = sum(reward.pays_uusd(now, now) for reward in self._rewards(offer))
-        return self._penalty_share(offer) + rewards
-
-    def promised_from_us(self, offer: Offer, least_uusd: int) -> int | None:
-        """Return from when that is *least_uusd* if only time passes; None if not before the end."""
-        rewards = self._rewards(offer)
-        return self._incentives.from_us(rewards, least_uusd - self._penalty_share(offer))
+        last_us = self._context.scenario.end_us - 1
+        share = self._penalty_share(offer)
+        return Promise(self._context.now_us, last_us, share, self._rewards(offer))
 
     def _rewards(self, offer: Offer) -> list[Reward]:
         if not self._incentives.has_rewards:

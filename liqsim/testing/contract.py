@@ -31,12 +31,14 @@ from liqsim.events import (
     Event,
     FundDrawn,
     InventorySold,
+    KeeperRewarded,
     LeverageFeePaid,
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
     MarketExtremes,
     OrderFilled,
+    PenaltyRouted,
     PositionDeleveraged,
     StakeSlashed,
     SurplusRouted,
@@ -48,6 +50,7 @@ from liqsim.events import (
 from liqsim.journal import Columns, Record
 from liqsim.runner import Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
+from liqsim.scenario.mitigations import KeeperReward
 from liqsim.testing.strategies import CRASH_S, END_S, Fault, Tables, at, faults, plain, scenarios
 from replay.log import Log
 
@@ -200,6 +203,29 @@ class MitigationContract:
 
         assert told["triggered"] >= self.runs, "hardly anybody was liquidated"
 
+    def test_14_incentives_are_covered(self) -> None:
+        """After every event, they are no more than penalties collected and budgets declared."""
+
+        def are_covered(tables: Tables) -> None:
+            tables["mitigations"] = [dict(self.mitigation)]
+            budget = sum(
+                spec.budget_uusd
+                for spec in _loaded(tables, []).mitigations
+                if isinstance(spec, KeeperReward)
+            )
+            collected = routed = rewards = 0
+            for event in (entry.event for entry in self._events(tables)):
+                if isinstance(event, OrderFilled | TrancheTakenOver):
+                    collected += event.fee_uusd
+                elif isinstance(event, PenaltyRouted):
+                    routed += event.amount_uusd
+                elif isinstance(event, KeeperRewarded):
+                    rewards += event.amount_uusd
+                assert routed <= collected
+                assert rewards <= budget
+
+        self._for_all(are_covered)
+
     def test_15_without_impact_no_price_changes(self) -> None:
         """With zero impact the market price is the reference, with the mitigation or without."""
 
@@ -244,7 +270,9 @@ class MitigationContract:
     ) -> None:
         """Have *check* asked of drawn tables, and of what *others* draw."""
         for row in (self.mitigation, self.inert or {}):
-            _loaded(plain(), [row] if row else [])  # A wrong key is told once, not of every draw.
+            _loaded(
+                plain(self.executor), [row] if row else []
+            )  # A wrong key is told once, not of every draw.
 
         @settings(
             max_examples=self.runs,

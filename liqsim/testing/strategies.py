@@ -96,7 +96,7 @@ def _market(path: Tables, depth_usd: int, half_life: str, permanent: Decimal) ->
     }
 
 
-def plain() -> Tables:
+def plain(executor: str = "engine") -> Tables:
     """Return a scenario in which nothing happens, the same every time."""
     knots = [[at(0), Decimal(_START_PRICE)], [at(END_S), Decimal(_START_PRICE)]]
     path = {"kind": "knots", "step": "1s", "knots": knots, "bridge_volatility": 0}
@@ -105,7 +105,8 @@ def plain() -> Tables:
         "start": START,
         "end": at(END_S),
         "markets": {"ETH": _market(path, 100_000, "5s", Decimal(0))},
-        "venue": {"executor": "engine", "fund": {"initial_usd": 0}, "engine": {}},
+        "venue": {"executor": executor, "fund": {"initial_usd": 0}, "engine": {}}
+        | ({"keepers": _keepers()} if executor == "keepers" else {}),
         "population": {},
     }
 
@@ -148,18 +149,7 @@ def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = T
         "engine": {"reaction": "1s", "retry": "5s"},
     }
     if executor == "keepers":
-        seconds = {"median": "1s", "p99": "3s"}
-        bots = {
-            name: {
-                "reaction": seconds,
-                "landing": seconds,
-                "purse_usd": purse,
-                "call_cost_usd": Decimal("0.5"),
-                "resale_delay": "2s",
-            }
-            for name, purse in (("ann", 30_000), ("bob", 1_000_000))
-        }
-        venue["keepers"] = {"discount": Decimal("0.01"), "bots": bots}
+        venue["keepers"] = _keepers()
     return {
         "name": "drawn",
         "start": START,
@@ -169,6 +159,21 @@ def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = T
         "venue": venue,
         "population": {"cohorts": cohorts},
     }
+
+
+def _keepers() -> Tables:
+    seconds = {"median": "1s", "p99": "3s"}
+    bots = {
+        name: {
+            "reaction": seconds,
+            "landing": seconds,
+            "purse_usd": purse,
+            "call_cost_usd": Decimal("0.5"),
+            "resale_delay": "2s",
+        }
+        for name, purse in (("ann", 30_000), ("bob", 1_000_000))
+    }
+    return {"discount": Decimal("0.01"), "bots": bots}
 
 
 def faults() -> st.SearchStrategy[Fault]:

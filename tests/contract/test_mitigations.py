@@ -156,3 +156,44 @@ class TestSlippageCap(MitigationContract):
     inert = {"kind": "slippage_cap", "max_slippage": 10}
     runs = 3
     unsplittable = "slippage counts from where the first half has left the price"
+
+
+class TestPenaltyRouting(MitigationContract):
+    mitigation = {
+        "kind": "penalty_routing",
+        "keeper": Decimal("0.3"), "fund": Decimal("0.3"), "treasury": 0, "burn": Decimal("0.4"),
+        "remainder": "burn",
+    }  # fmt: skip
+    inert = {"kind": "penalty_routing", "keeper": 0, "fund": 0, "treasury": 1}
+    executor = "keepers"
+    least_decisions = 0  # A payment is an event of its own.
+    runs = 3
+
+
+class TestPenaltyRoutingWithoutKeepers(TestPenaltyRouting):
+    executor = "engine"
+
+
+class TestRisingReward(MitigationContract):
+    mitigation = {
+        "kind": "keeper_reward", "law": "waiting", "base_usd": 1, "per_minute_usd": 30,
+        "budget_usd": 40,
+    }  # fmt: skip
+    inert = {"kind": "keeper_reward", "budget_usd": 0}
+    executor = "keepers"
+    least_decisions = 0  # So is a reward.
+    runs = 3
+
+
+class TestRewardOfViolation(TestRisingReward):
+    mitigation = {
+        "kind": "keeper_reward", "law": "violation", "base_usd": 1, "rate": 1,
+        "max_window_usd": 10, "span": "20s", "budget_usd": 10_000,
+    }  # fmt: skip
+
+
+class TestRewardOfScarcity(TestRisingReward):
+    mitigation = {
+        "kind": "keeper_reward", "law": "scarcity", "base_usd": 0, "scarce_usd": 20,
+        "reference_usd": 100_000, "distance": Decimal("0.01"), "max_usd": 10, "budget_usd": 90,
+    }  # fmt: skip

@@ -44,6 +44,7 @@ from support.scenarios import (
     pooled,
     rationed,
     rebalanced,
+    rewarded,
     scaled,
     small_scenario,
     source,
@@ -359,7 +360,67 @@ def of_both() -> Raw:
     )
 
 
+def of_engine() -> Raw:
+    """Return a crash whose engine collects penalties, all of them the keepers'."""
+    fees = {"liquidation_on_execution": Decimal("0.001")}
+    row = {"kind": "penalty_routing", "keeper": 1, "fund": 0, "treasury": 0}
+    return engine_cascade(venue__fees=fees, mitigations=[row])
+
+
+def shared(**shares: str) -> Raw:
+    """Return shares of a penalty; what they leave is the treasury's."""
+    given = dict.fromkeys(("keeper", "fund", "burn"), Decimal(0))
+    given |= {name: Decimal(share) for name, share in shares.items()}
+    return {"kind": "penalty_routing", **given, "treasury": 1 - sum(given.values())}
+
+
 ROWS: Final[dict[str, Row]] = {
+    **{
+        f"mitigations.[]:penalty_routing.{key}": (rewarded, "mitigations.0", one, other)
+        for key, one, other in (
+            ("keeper", shared(keeper="0.5"), shared(keeper="0.6")),
+            ("fund", shared(fund="0.5"), shared(fund="0.6")),
+            ("treasury", shared(burn="0.3"), shared(burn="0.2")),
+            ("burn", shared(burn="0.5"), shared(burn="0.6")),
+        )
+    },
+    "mitigations.[]:penalty_routing.without_keeper": (
+        of_engine,
+        "mitigations.0.without_keeper",
+        "fund",
+        "treasury",
+    ),
+    "mitigations.[]:keeper_reward.law": (
+        rewarded,
+        "mitigations.1",
+        {"kind": "keeper_reward", "base_usd": 20},
+        {"kind": "keeper_reward", "base_usd": 20, "law": "waiting", "per_minute_usd": 9},
+    ),
+    **{
+        f"mitigations.[]:{kind}.{key}": (
+            lambda: rewarded(markets__BTC=market(path=knots((0, 100), (180, 100)))),
+            f"mitigations.{place}.{key}",
+            one,
+            other,
+        )
+        for kind, place, key, one, other in (
+            ("penalty_routing", 0, "on", True, False),
+            ("penalty_routing", 0, "market", "ETH", "BTC"),
+            ("penalty_routing", 0, "remainder", "fund", "burn"),
+            ("keeper_reward", 1, "on", True, False),
+            ("keeper_reward", 1, "market", "ETH", "BTC"),
+            ("keeper_reward", 1, "base_usd", 1, 2),
+            ("keeper_reward", 1, "budget_usd", 600, 60),
+            ("keeper_reward", 1, "max_usd", 20, 15),
+            ("keeper_reward", 1, "per_minute_usd", 60, 90),
+            ("keeper_reward", 2, "rate", Decimal("0.1"), Decimal("0.2")),
+            ("keeper_reward", 2, "max_window_usd", 30, 20),
+            ("keeper_reward", 2, "span", "20s", "2s"),
+            ("keeper_reward", 3, "scarce_usd", 20, 30),
+            ("keeper_reward", 3, "reference_usd", 20_000, 10_000),
+            ("keeper_reward", 3, "distance", Decimal("0.02"), Decimal("0.01")),
+        )
+    },
     "start": (gbm, "start", at(0), at(1)),
     "end": (engine_cascade, "end", at(180), at(170)),
     "venue.margin.unrealised_profit_haircut": (

@@ -36,6 +36,7 @@ from liqsim.events import (
     FundsWithdrawn,
     InventorySold,
     KeeperCallFailed,
+    KeeperRewarded,
     LeverageFeePaid,
     LiquidationEnded,
     LiquidationOutcome,
@@ -46,6 +47,7 @@ from liqsim.events import (
     MarketExtremes,
     OracleUpdated,
     OrderFilled,
+    PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
@@ -79,6 +81,7 @@ from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook,
 from support.absorbers import Capped, FundJudge
 from support.crossings import CrossingJudge
 from support.halts import HaltJudge
+from support.incentives import Executed, IncentiveJudge
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
 from support.scalings import ScalingJudge
@@ -100,6 +103,16 @@ _WITH_MAKERS: Final = (
     CoinsSettled,
 )
 """What the makers are paid by, or pay for."""
+
+_WITH_PAYMENTS: Final = (
+    SurplusRouted,
+    FundDrawn,
+    DecisionRecorded,
+    CoinsSettled,
+    PenaltyRouted,
+    KeeperRewarded,
+)
+"""What may follow an execution before the treasury has paid for it."""
 
 _BEFORE_CROSSINGS: Final = (
     MaintenanceChanged,
@@ -306,7 +319,10 @@ class Auditor:
             DecisionRecorded: self._decided,
             LeverageFeePaid: self._leverage_fee_paid,
             StakeSlashed: self._stake_slashed,
+            PenaltyRouted: self._penalty_routed,
+            KeeperRewarded: self._keeper_rewarded,
         }
+        self._incentives = IncentiveJudge(prepared, self.census)
         self._pacing = PacingJudge(scenario, self.census)
         self._slicing = SliceJudge(scenario, self)
         self._crossings = CrossingJudge(scenario, self.census, self._meetable)
@@ -423,6 +439,8 @@ class Auditor:
             self._nobody_forgot_to_act_before(entry.sim_time_us)
         self._no_payment_was_due_before(entry.sim_time_us)
         self._scalings.look(entry)
+        if not isinstance(event, _WITH_PAYMENTS):
+            self._incentives.settled()
         if self._shares is not None and type(event) is not self._shares[1]:
             assert not self._shares[2], f"{self._shares[2][0]} is missing before {event}"
             self._shares = None
@@ -1834,6 +1852,7 @@ class Auditor:
         self._arrived(entry, event)
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
         self._executed(entry, event, rates, mark)
+        self._pays_for_it(entry, event, -1)
         tranche.filled += abs(event.quantity_e8)
         self._trade(bucket, MAKERS, event)
         self._pay(bucket, TREASURY, event.fee_uusd)
@@ -1906,6 +1925,8 @@ class Auditor:
         assert price_of_all + event.call_cost_uusd <= self._free(keeper)
         rates = fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6
         self._executed(entry, event, rates, mark)
+        is_keeper = not is_vault and self._venue.desk_in_use is None
+        self._pays_for_it(entry, event, keeper if is_keeper else -1)
         if is_vault:
             tranche.vaulted += abs(event.quantity_e8)
         else:
@@ -1915,6 +1936,51 @@ class Auditor:
         self._most_held[most] = max(self._most_held[most], held) if held else 0
         self._pay(bucket, TREASURY, event.fee_uusd)
         self._pay(keeper, NETWORK, event.call_cost_uusd)
+
+    def _pays_for_it(self, entry: Entry, event: Any, keeper: int) -> None:
+        """Have what the treasury must pay for an execution worked out, before it moves anything."""
+        bucket, market = event.bucket_id, event.market_id
+        is_long, mark = self._units[market][bucket] > 0, self._marks[market][0]
+        asked = Asked(entry.sim_time_us, bucket, market, 0, 0, mark, is_long)
+
+        def holds(size: int, distance_e6: int, ticks: int) -> bool:
+            return self._slicing.holds(asked, distance_e6, size, ticks)
+
+        self._incentives.executed(
+            Executed(
+                entry=entry,
+                market=market,
+                keeper=keeper,
+                since_us=self._open[bucket].triggered_at,
+                below_uusd=max(-self._margin(bucket) * 10**6, Fraction(0)),
+                mark_e8=mark,
+                holds=holds,
+                lacking_uusd=self._lacking(asked, event, keeper),
+            )
+        )
+
+    def _lacking(self, asked: Asked, event: Any, keeper: int) -> Fraction | None:
+        """Return what a takeover lacked to the profit asked for; None where that is not known."""
+        keepers, before = self._venue.keepers, self.entries[-2]
+        if keeper < 0 or keepers is None or before.sim_time_us == asked.at_us:
+            return None  # What happened in this instant may have come after the call was sent.
+        bot, size = keepers.bots[keeper - _FIRST_KEEPER], abs(event.quantity_e8)
+        if bot.min_profit_uusd is None or event.sent_at_us != asked.at_us:
+            return None
+        part = -(-size // bot.resale_parts)
+        fill = self._slicing.fill(asked, part)
+        assert fill is not None
+        assert abs(fill.quantity_e8) == part
+        gain = fill.price_e8 - event.price_e8 if asked.is_long else event.price_e8 - fill.price_e8
+        return bot.min_profit_uusd + bot.call_cost_uusd - Fraction(size * gain, _E16)
+
+    def _penalty_routed(self, entry: Entry, event: PenaltyRouted) -> None:
+        self._incentives.routed(entry, event)
+        self._pay(TREASURY, event.receiver_id, event.amount_uusd)
+
+    def _keeper_rewarded(self, entry: Entry, event: KeeperRewarded) -> None:
+        self._incentives.rewarded(entry, event)
+        self._pay(TREASURY, event.keeper_id, event.amount_uusd)
 
     @staticmethod
     def _discounted(mark: int, discount_e6: int, *, is_long: bool) -> int:
@@ -2675,6 +2741,7 @@ class Auditor:
             assert self._simulation.references[market].prices_e8[step] == price
         self._nobody_else_is_due()
         self._halts.finish()
+        self._incentives.covered()
         self._nobody_forgot_to_act_before(self._end_us)
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
@@ -2776,6 +2843,12 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — a
             case LeverageFeePaid():
                 pages["leverage", event.bucket_id] -= event.amount_uusd
                 pages["leverage", FUND] += event.amount_uusd
+            case PenaltyRouted():
+                pages["penalties", TREASURY] -= event.amount_uusd
+                pages["penalties", event.receiver_id] += event.amount_uusd
+            case KeeperRewarded():
+                pages["rewards", TREASURY] -= event.amount_uusd
+                pages["rewards", event.keeper_id] += event.amount_uusd
             case FundingPaid():
                 pages["funding", event.bucket_id] -= event.amount_uusd
                 pages["funding", MAKERS] += event.amount_uusd

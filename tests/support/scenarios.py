@@ -912,7 +912,7 @@ def rewarded(**overrides: Any) -> Raw:
                 "law": "waiting",
                 "base_usd": 1,
                 "per_minute_usd": 60,
-                "max_usd": 40,
+                "max_usd": 20,
                 "budget_usd": 600,
             },
             {

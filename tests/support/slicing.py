@@ -243,12 +243,12 @@ class SliceJudge:
             return _units(room, asked.mark_e8), seen
         if said is not None:
             depth = said.depth_e8
-            assert self._holds(asked, spec, depth, _TICKS)
-            assert not self._holds(asked, spec, depth + 2, -_TICKS)
+            assert self.holds(asked, spec.distance_e6, depth, _TICKS)
+            assert not self.holds(asked, spec.distance_e6, depth + 2, -_TICKS)
             return depth * spec.share_e6 // 10**6, {}
         # Enough for what is wanted, or the least is.
         needed = -(-asked.wanted_e8 * 10**6 // spec.share_e6)
-        return asked.wanted_e8 if self._holds(asked, spec, needed, _TICKS) else 0, {}
+        return asked.wanted_e8 if self.holds(asked, spec.distance_e6, needed, _TICKS) else 0, {}
 
     def _forced(self, asked: Asked, window_us: int) -> int:
         up: dict[int, TrancheStarted] = {}
@@ -272,7 +272,7 @@ class SliceJudge:
         self, asked: Asked, spec: SlippageCap, said: DecisionRecorded | None
     ) -> tuple[int, int, dict[str, int]]:
         def fits(size: int) -> bool:
-            fill = self._fill(asked, size)
+            fill = self.fill(asked, size)
             if fill is None:
                 return True
             away = abs(Fraction(fill.price_e8, self._price(asked)) - 1)
@@ -287,7 +287,7 @@ class SliceJudge:
         is_enough = size > 0 and size * asked.mark_e8 >= spec.least_uusd * _E16
         return 0 if is_enough else asked.at_us + spec.retry_us, size, {}
 
-    def _fill(self, asked: Asked, size: int) -> Any:
+    def fill(self, asked: Asked, size: int) -> Any:
         desk = self._simulation.context.markets[asked.market]
         order, reference = -size if asked.is_long else size, desk.path.at(asked.at_us)
         return desk.liquidity.fill(desk.state.book, asked.at_us, reference, order, None)
@@ -297,15 +297,15 @@ class SliceJudge:
         moved = desk.liquidity.displacement(desk.state.book, asked.at_us)
         return max(round(desk.path.at(asked.at_us) * math.exp(moved)), 1)
 
-    def _holds(self, asked: Asked, spec: Slices, size: int, ticks: int) -> bool:
+    def holds(self, asked: Asked, distance_e6: int, size: int, ticks: int) -> bool:
         """Return whether so much can be had within the distance, and so many ticks."""
         if not size:
             return True
-        fill = self._fill(asked, size)
+        fill = self.fill(asked, size)
         if fill is None or abs(fill.quantity_e8) < size:
             return False
         away = abs(fill.market_price_e8 - self._price(asked))
-        return away * 10**6 <= self._price(asked) * spec.distance_e6 + ticks * 10**6
+        return away * 10**6 <= self._price(asked) * distance_e6 + ticks * 10**6
 
 
 def _units(uusd: int, mark_e8: int) -> int:

@@ -136,7 +136,7 @@ def test_what_a_crossing_moves() -> None:
 
 def test_balances_after_a_crossing() -> None:
     entries = story(LONG, SHORT, end=at(14))
-    cash = {owner: 0 for owner in (Owner.FUND, Owner.TREASURY, FIRST, FIRST + 1)}
+    cash = dict.fromkeys((Owner.FUND, Owner.TREASURY, FIRST, FIRST + 1), 0)
     # By the fields, not by the transfers: 30 - 1000 + 600 - 1.2 - 16.8 and 18 + 600 - 600 - 18.
     prepared = meeting_by_hand([LONG, SHORT], [held()], end=at(14))
     simulation = Simulation(prepared, audited_sink := _Sink())

@@ -19,6 +19,7 @@ from support.scenarios import (
     panic,
     rationed,
     rebalanced,
+    rewarded,
     scaled,
     tripped,
 )
@@ -29,11 +30,17 @@ from liqsim.events import (
     DecisionRecorded,
     FundingPaid,
     FundsDeposited,
+    KeeperRewarded,
     LeverageFeePaid,
+    OrderFilled,
+    Owner,
+    PenaltyRouted,
     PositionOpened,
+    Share,
     StakeSlashed,
     TradeFilled,
     TradeReason,
+    TrancheTakenOver,
     UnresolvedReason,
 )
 from liqsim.runner import run_to_log
@@ -251,9 +258,31 @@ def test_what_accounts_traded_and_paid_of_their_own_will_adds_up(tmp_path):
     assert all(met[key] >= 1 for key in own), met
 
 
+def _incentives_in(events):
+    shares = Counter()
+    for e in events:
+        if isinstance(e, PenaltyRouted):
+            shares[e.share] += e.amount_uusd
+    fees = sum(e.fee_uusd for e in events if isinstance(e, OrderFilled | TrancheTakenOver))
+    rewards = [e.amount_uusd for e in events if isinstance(e, KeeperRewarded)]
+    is_budget = (isinstance(e, FundsDeposited) and e.owner_id == Owner.TREASURY for e in events)
+    given = sum(e.amount_uusd for e, is_it in zip(events, is_budget, strict=True) if is_it)
+    in_usd = {
+        "penalties_to_keepers_usd": shares[Share.KEEPER],
+        "penalties_to_fund_usd": shares[Share.FUND],
+        "burnt_usd": shares[Share.BURN],
+        "penalties_to_treasury_usd": fees - sum(shares.values()),
+        "rewards_usd": sum(rewards),
+        "rewards_left_usd": given - sum(rewards),
+    }
+    return {key: Decimal(uusd).scaleb(-6) for key, uusd in in_usd.items()} | {
+        "rewards": len(rewards)
+    }
+
+
 def test_what_mitigations_did_adds_up(tmp_path):
     met = Counter()
-    for story in (rationed, scaled, absorbed, tripped):
+    for story in (rationed, scaled, absorbed, tripped, rewarded):
         run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
         with Log(tmp_path / f"{story.__name__}.duckdb") as log:
             told, events = log.outcome(), [entry.event for entry in log.entries()]
@@ -267,6 +296,7 @@ def test_what_mitigations_did_adds_up(tmp_path):
         for kind, key in ((LeverageFeePaid, "leverage_fees_usd"), (StakeSlashed, "slashed_usd")):
             paid = sum(e.amount_uusd for e in events if isinstance(e, kind))
             own[key] = Decimal(paid).scaleb(-6)
+        own |= _incentives_in(events)
         for key, value in own.items():
             assert Decimal(told[key]) == value, (story.__name__, key)
             met[key] += value != 0

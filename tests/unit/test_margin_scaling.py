@@ -115,6 +115,14 @@ def test_concentration_is_the_share_of_the_largest_on_the_side_where_it_is_more(
     assert decided(run) == [(10, share, 2 * share)]
 
 
+def test_makers_are_no_account_and_count_in_open_interest() -> None:
+    rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.25")}
+    run = Run(under(rule), [(4, 100, 100)] * 3)
+
+    # Three of 4 of 12, against makers who are short all of it.
+    assert decided(run) == [(10, 333_333, 1_333_332)]
+
+
 def test_concentration_follows_the_accounts_as_they_are_liquidated() -> None:
     rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.5")}
     path = knots((0, 100), (14, 100), (15, 90), (60, 90))
@@ -357,6 +365,20 @@ def test_wrong_decisions_are_found_out(name: str, tmp_path: Path) -> None:
         run_to_log(load(raw), tmp_path / "run.duckdb")
 
     assert {finding.code for finding in verify(tmp_path / "run.duckdb")} == found
+
+
+@pytest.mark.parametrize("market_side", [1, -1])
+def test_the_audit_finds_nothing_where_rates_follow_concentration(
+    market_side: int, tmp_path: Path
+) -> None:
+    rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.5")}
+    sizes = (10 * market_side, -4 * market_side, 2 * market_side)
+    rows = [(f"a{row}", "ETH", size, 100, 500) for row, size in enumerate(sizes)]
+    run_to_log(load(under(rule, population={"accounts": listed(*rows)})), tmp_path / "run.duckdb")
+
+    assert verify(tmp_path / "run.duckdb") == []
+    with open_log(tmp_path / "run.duckdb") as log:
+        assert log.rows("select count(*) from decision_recorded") == [(1,)]
 
 
 @pytest.mark.parametrize(

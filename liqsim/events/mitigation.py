@@ -70,6 +70,7 @@ class DecisionRecorded:
         wanted_uusd: What would have been paid.
         paid_uusd: Paid already for the same slice.
         concentration_e6: Share of the largest positions of accounts in the market's open interest.
+        correlation_e6: Correlation of its mark with the other markets', zero if it is negative.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -102,6 +103,7 @@ class DecisionRecorded:
     wanted_uusd: int = maybe()
     paid_uusd: int = maybe()
     concentration_e6: int = maybe()
+    correlation_e6: int = maybe()
 
 
 @attrs.frozen

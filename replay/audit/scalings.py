@@ -31,6 +31,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "dynamic_margin": "volatility_e6",
     "open_interest_margin": "open_interest_uusd",
     "concentration_margin": "concentration_e6",
+    "correlation_margin": "correlation_e6",
     "stress_margin": "index_e6",
 }
 
@@ -48,7 +49,7 @@ def look(book: Book, entry: Entry) -> None:
             scaling.next_us += scaling.period_us
             observed = _observed(book, scaling, at_us)
             if observed is not None:
-                slack = scaling.volatility is not None
+                slack = scaling.volatility is not None or scaling.together is not None
                 scaling.open = at_us, range(max(observed - slack, 0), observed + slack + 1)
                 if at_us < entry.sim_time_us:
                     _report_missing(book, scaling)
@@ -126,12 +127,20 @@ def _observed(book: Book, scaling: Scaling, at_us: int) -> int | None:
         return next((index for since, index in reversed(scaling.points) if since <= at_us), None)
     if scaling.volatility is not None:
         return scaling.volatility.seen(mark)
-    # Contracts sum to zero: half of all positions without sign are long.
-    units = book.fold.units_e8.items()
-    held = sum(abs(quantity) for (market, _), quantity in units if market == scaling.market_id)
+    if scaling.together is not None:
+        others = [m for m in range(len(book.terms.markets)) if m != scaling.market_id]
+        marks = tuple(book.mark(market) for market in (scaling.market_id, *others))
+        weights = (_open_e8(book, market) * book.mark(market) for market in others)
+        return scaling.together.seen(marks, tuple(weights))
+    open_e8 = _open_e8(book, scaling.market_id)
     if scaling.kind == "concentration_margin":
-        return _concentration(book, scaling, held // 2) if held else None
-    return held // 2 * mark // _E10 if mark else None
+        return _concentration(book, scaling, open_e8) if open_e8 else None
+    return open_e8 * mark // _E10 if mark else None
+
+
+def _open_e8(book: Book, market: int) -> int:
+    # Contracts sum to zero: half of all positions without sign are long.
+    return sum(abs(held) for (where, _), held in book.fold.units_e8.items() if where == market) // 2
 
 
 def _concentration(book: Book, scaling: Scaling, open_e8: int) -> int:

@@ -34,6 +34,7 @@
 -- wanted_usd         what would have been paid
 -- paid_usd           paid already for the same slice
 -- concentration      share of the largest positions of accounts in the market's open interest
+-- correlation        correlation of its mark with the other markets', zero if it is negative
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
@@ -44,7 +45,7 @@ select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.actio
     d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
     d.divergence, d.ended_at,
     d.open_interest_usd, d.index, d.multiplier, d.from_at,
-    d.wanted_usd, d.paid_usd, d.concentration
+    d.wanted_usd, d.paid_usd, d.concentration, d.correlation
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

@@ -1,9 +1,9 @@
 """
 Margin rates that follow an observation: what is asked for, and the step towards it.
 
-Volatility, open interest, concentration and an index of stress differ in what is observed, and in
-nothing else. Concentration is a concentration ratio, CR_n of industrial economics: the share of the
-n largest.
+Volatility, open interest, concentration, correlation and an index of stress differ in what is
+observed, and in nothing else. Concentration is a concentration ratio, CR_n of industrial economics:
+the share of the n largest.
 Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28, on central
 counterparties): hence the bounds, the ramp and the notice.
 """
@@ -14,6 +14,7 @@ from operator import itemgetter
 
 from liqsim.scenario.mitigations import (
     ConcentrationMargin,
+    CorrelationMargin,
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
@@ -26,7 +27,7 @@ def reference_of(spec: MarginScaling) -> int:
     """Return the observation at which rates are those of the start, in its own unit."""
     if isinstance(spec, OpenInterestMargin):
         return spec.reference_uusd
-    assert isinstance(spec, ConcentrationMargin | DynamicMargin | StressMargin)
+    assert isinstance(spec, ConcentrationMargin | CorrelationMargin | DynamicMargin | StressMargin)
     return spec.reference_e6
 
 

@@ -81,6 +81,7 @@ class DecisionRecorded:
         risk_e6: Chance of a cascade that a model finds in all this.
         book_price_e8: Average price at which the venue's own book would take what is left of the
             slice, rounded against the account; null where it would not take all of it.
+        correlation_e6: Correlation of its mark with the other markets', zero if it is negative.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -118,6 +119,7 @@ class DecisionRecorded:
     ladder_uusd: int = maybe()
     risk_e6: int = maybe()
     book_price_e8: int = maybe()
+    correlation_e6: int = maybe()
 
 
 @attrs.frozen

@@ -16,11 +16,13 @@ from liqsim.mechanics.mitigations.margin_scaling import (
 )
 from liqsim.mechanics.mitigations.predicting import risk_e6
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.correlation import CorrelationOfMarks, open_interest_e8
 from liqsim.processes.predicting import Observatory
 from liqsim.processes.venue import Venue
 from liqsim.processes.volatility import VolatilityOfMark
 from liqsim.scenario.mitigations import (
     ConcentrationMargin,
+    CorrelationMargin,
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
@@ -139,6 +141,8 @@ class Maintenance:
             return _in("open_interest_uusd", self._open_interest_uusd)
         if isinstance(spec, ConcentrationMargin):
             return _in("concentration_e6", lambda: self._concentration_e6(spec.largest))
+        if isinstance(spec, CorrelationMargin):
+            return _in("correlation_e6", CorrelationOfMarks(self._context, self._desk, spec).look)
         assert isinstance(spec, DynamicMargin)
         volatility = VolatilityOfMark(self._desk, spec.period_us, spec.half_life_us)
         return _in("volatility_e6", volatility.look)
@@ -168,10 +172,7 @@ class Maintenance:
         return self._open_e8() * mark // NOTIONAL_DIVISOR if mark else None
 
     def _open_e8(self) -> int:
-        units = self._context.world.ledger.units[self._desk.market_id]
-        # In two parts, as the sum of many need not fit its type.
-        whole, rest = np.divmod(units[units > 0], RATIO_SCALE)
-        return int(whole.sum()) * RATIO_SCALE + int(rest.sum())
+        return open_interest_e8(self._context.world.ledger.units[self._desk.market_id])
 
     def _concentration_e6(self, largest: int) -> int | None:
         units = self._context.world.ledger.units[self._desk.market_id]

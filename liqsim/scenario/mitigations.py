@@ -414,6 +414,24 @@ class ConcentrationMargin(MarginScaling):
 
 
 @attrs.frozen
+class CorrelationMargin(MarginScaling):
+    """
+    Margin rates that follow how much the mark of a market moves with those of the others.
+
+    The others are one basket, by their open interest at the marks; a negative correlation counts as
+    none.
+
+    Attributes:
+        half_life_us: Age at which a pair of returns counts half as much as a new one; before so
+            much time has passed nothing is observed.
+        reference_e6: Correlation at which rates are those of the start.
+    """
+
+    half_life_us: int = duration("half_life", "0.001", default="30m")
+    reference_e6: int = ratio("reference", "0", "1", low_open=True, default=Decimal("0.5"))
+
+
+@attrs.frozen
 class StressMargin(MarginScaling):
     """
     Margin rates that follow an external index of stress, which is known in advance to nobody.
@@ -697,6 +715,7 @@ AnyMitigation = (
     | DynamicMargin
     | OpenInterestMargin
     | ConcentrationMargin
+    | CorrelationMargin
     | StressMargin
     | Predictive
     | LeverageFee
@@ -721,6 +740,7 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     DynamicMargin: "dynamic_margin",
     OpenInterestMargin: "open_interest_margin",
     ConcentrationMargin: "concentration_margin",
+    CorrelationMargin: "correlation_margin",
     StressMargin: "stress_margin",
     Predictive: "predictive",
     LeverageFee: "leverage_fee",

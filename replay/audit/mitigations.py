@@ -17,6 +17,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "dynamic_margin": scalings.scaled,
     "open_interest_margin": scalings.scaled,
     "concentration_margin": scalings.scaled,
+    "correlation_margin": scalings.scaled,
     "stress_margin": scalings.scaled,
     "predictive": scalings.scaled,
     "leverage_fee": scalings.charged,

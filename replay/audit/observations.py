@@ -47,6 +47,50 @@ class Realised:
 
 
 @attrs.define
+class Together:
+    """
+    How much a market's mark moves with those of the others, seen once per period.
+
+    Attributes:
+        period_us: The period.
+        half_life_us: Age at which a pair of returns counts half.
+        last: The marks before, the market's own first.
+        pairs: Own return and that of the others together, by period.
+    """
+
+    period_us: int
+    half_life_us: int
+    last: tuple[int, ...] = ()
+    pairs: list[tuple[float, float]] = attrs.Factory(list)
+
+    def seen(self, marks: tuple[int, ...], weights: tuple[int, ...]) -> int | None:
+        """Return it in 1e-6 after one more look; None while it is unknown."""
+        if all(marks):
+            if self.last and sum(weights):
+                own, *others = map(_log_ratio, marks, self.last)
+                moved = sum(w * r for w, r in zip(weights, others, strict=True)) / sum(weights)
+                self.pairs.append((own, moved))
+            self.last = marks
+        if len(self.pairs) * self.period_us < self.half_life_us:
+            return None
+        ages = range(len(self.pairs) - 1, -1, -1)
+        fade = 2.0 ** (-self.period_us / self.half_life_us)
+        # The first pair stands for all before it.
+        parts = [fade**age * (1.0 if not n else 1.0 - fade) for n, age in enumerate(ages)]
+        own, both, basket = (
+            math.fsum(p * f(a, b) for p, (a, b) in zip(parts, self.pairs, strict=True))
+            for f in (lambda a, _: a * a, lambda a, b: a * b, lambda _, b: b * b)
+        )
+        if not own or not basket:
+            return None
+        return round(min(max(both / math.sqrt(own * basket), 0.0), 1.0) * 1e6)
+
+
+def _log_ratio(now_e8: int, before_e8: int) -> float:
+    return math.log(now_e8) - math.log(before_e8)
+
+
+@attrs.define
 class Scaling:
     """
     A mitigation that scales the margin rates of a market.
@@ -66,6 +110,7 @@ class Scaling:
         largest: How many positions count, if concentration is observed.
         points: (since, index), if an index is observed.
         volatility: If volatility is.
+        together: If correlation is.
         next_us: When the next observation is due.
         model: The model, if it is a chance of a cascade that is observed.
         multiplier_e6: The last that was announced.
@@ -87,6 +132,7 @@ class Scaling:
     largest: int
     points: tuple[tuple[int, int], ...]
     volatility: Realised | None
+    together: Together | None
     next_us: int
     model: Model | None
     multiplier_e6: int = 10**6
@@ -159,8 +205,8 @@ def _realised(row: MitigationTerms) -> Realised:
 
 
 def _scaling(number: int, row: MitigationTerms, market: int, start_unix_us: int) -> Scaling:
+    period, is_together = row.duration("period"), row.kind == "correlation_margin"
     is_open_interest = row.kind == "open_interest_margin"
-    period = row.duration("period")
     return Scaling(
         number=number,
         kind=row.kind,
@@ -176,6 +222,7 @@ def _scaling(number: int, row: MitigationTerms, market: int, start_unix_us: int)
         largest=int(row.values.get("largest", 0)),
         points=row.steps("points", start_unix_us) if row.kind == "stress_margin" else (),
         volatility=_realised(row) if row.kind == "dynamic_margin" else None,
+        together=Together(period, row.duration("half_life")) if is_together else None,
         next_us=period,
         model=Model.of(row.word("content")) if row.kind == "predictive" else None,
     )

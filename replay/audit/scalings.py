@@ -33,6 +33,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "dynamic_margin": "volatility_e6",
     "open_interest_margin": "open_interest_uusd",
     "concentration_margin": "concentration_e6",
+    "correlation_margin": "correlation_e6",
     "stress_margin": "index_e6",
     "predictive": "risk_e6",
 }
@@ -159,14 +160,26 @@ def _observed(book: Book, scaling: Scaling, at_us: int) -> Sequence[int]:
         known = (index for since, index in reversed(scaling.points) if since <= at_us)
         return list(islice(known, 1))
     if scaling.volatility is not None:
-        seen = scaling.volatility.seen(mark)
-        return () if seen is None else range(max(seen - 1, 0), seen + 2)
-    # Contracts sum to zero: half of all positions without sign are long.
-    units = book.fold.units_e8.items()
-    held = sum(abs(quantity) for (market, _), quantity in units if market == scaling.market_id)
+        return _about(scaling.volatility.seen(mark))
+    if scaling.together is not None:
+        others = [m for m in range(len(book.terms.markets)) if m != scaling.market_id]
+        marks = tuple(book.mark(market) for market in (scaling.market_id, *others))
+        weights = (_open_e8(book, market) * book.mark(market) for market in others)
+        return _about(scaling.together.seen(marks, tuple(weights)))
+    open_e8 = _open_e8(book, scaling.market_id)
     if scaling.kind == "concentration_margin":
-        return [_concentration(book, scaling, held // 2)] if held else ()
-    return [held // 2 * mark // _E10] if mark else ()
+        return [_concentration(book, scaling, open_e8)] if open_e8 else ()
+    return [open_e8 * mark // _E10] if mark else ()
+
+
+def _about(seen: int | None) -> Sequence[int]:
+    """Return what may have been seen where a root is known to a millionth."""
+    return () if seen is None else range(max(seen - 1, 0), seen + 2)
+
+
+def _open_e8(book: Book, market: int) -> int:
+    # Contracts sum to zero: half of all positions without sign are long.
+    return sum(abs(held) for (where, _), held in book.fold.units_e8.items() if where == market) // 2
 
 
 def _concentration(book: Book, scaling: Scaling, open_e8: int) -> int:

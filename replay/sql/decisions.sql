@@ -40,6 +40,7 @@
 -- risk               chance of a cascade that a model finds in all this
 -- book_price         average price at which the venue's own book would take what is left of the slice;
 --                    null where it would not take all of it
+-- correlation        correlation of its mark with the other markets', zero if it is negative
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
@@ -51,7 +52,7 @@ select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.actio
     d.divergence, d.ended_at,
     d.open_interest_usd, d.index, d.multiplier, d.from_at,
     d.wanted_usd, d.paid_usd, d.concentration, d.imbalance, d.depth_usd, d.ladder_usd, d.risk,
-    d.book_price
+    d.book_price, d.correlation
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

@@ -74,6 +74,14 @@ class TestConcentrationMargin(MitigationContract):
     inert = {"kind": "concentration_margin", "period": "5s", "reference": 1}
 
 
+class TestCorrelationMargin(MitigationContract):
+    mitigation = {
+        "kind": "correlation_margin", "period": "5s", "half_life": "10s",
+        "reference": Decimal("0.4"), "low": Decimal("0.7"), "notice": "5s",
+    }  # fmt: skip
+    inert = {"kind": "correlation_margin", "period": "5s", "reference": 1}
+
+
 class TestStressMargin(MitigationContract):
     mitigation = {
         "kind": "stress_margin", "period": "5s", "points": [[at(40), 2], [at(120), 1]],

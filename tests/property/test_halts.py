@@ -6,6 +6,7 @@ of every instant (support/halts.py); the audit of the log does so by its own cod
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 import numpy as np
@@ -96,13 +97,14 @@ def test_every_law_holds_after_every_event_of_runs_with_widened_margins(executor
     assert_floors(census, _WIDENED_FLOORS)
 
 
+@pytest.mark.parametrize("drawn", [halting, widening])
 def test_the_audit_finds_nothing_in_runs_with_halts(
-    tmp_path_factory: pytest.TempPathFactory,
+    drawn: Callable[[str], st.SearchStrategy[Raw]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     census: Counter[str] = Counter()
 
     @cases(5)
-    @given(st.one_of(halting("engine"), halting("keepers")))
+    @given(st.one_of(drawn("engine"), drawn("keepers")))
     def nothing_is_found(raw: Raw) -> None:
         path = tmp_path_factory.mktemp("audit") / "run.duckdb"
         run_to_log(load(raw), path)

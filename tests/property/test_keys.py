@@ -24,6 +24,7 @@ from support.scenarios import (
     cohort,
     comeback,
     concentrated,
+    correlated,
     cross_crash,
     crossed,
     desk_takes,
@@ -1256,6 +1257,27 @@ ROWS: Final[dict[str, Row]] = {
             ("high", Decimal("1.1"), 2),
             ("ramp", Decimal("0.1"), Decimal("0.2")),
             ("restore", Decimal("0.01"), Decimal("0.02")),
+            ("grain", Decimal("0.000001"), Decimal("0.5")),
+            ("notice", "1s", "2s"),
+        )
+    },
+    **{
+        f"mitigations.[]:correlation_margin.{key}": (
+            correlated,
+            f"mitigations.0.{key}",
+            one,
+            other,
+        )
+        for key, one, other in (
+            ("on", True, False),
+            ("market", "ETH", "BTC"),
+            ("period", "2s", "3s"),
+            ("half_life", "6s", "12s"),
+            ("reference", Decimal("0.5"), Decimal("0.9")),
+            ("low", 1, Decimal("0.5")),
+            ("high", Decimal("1.1"), Decimal("1.7")),
+            ("ramp", Decimal("0.1"), Decimal("0.2")),
+            ("restore", Decimal("0.05"), Decimal("0.1")),
             ("grain", Decimal("0.000001"), Decimal("0.5")),
             ("notice", "1s", "2s"),
         )

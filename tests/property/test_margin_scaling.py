@@ -15,6 +15,7 @@ from support.scenarios import (
     Raw,
     at,
     concentrations,
+    correlations,
     events_of,
     load,
     scaled,
@@ -73,6 +74,27 @@ def test_every_law_holds_where_rates_follow_concentration() -> None:
     assert_floors(census, floors)
 
 
+def test_every_law_holds_where_rates_follow_correlation() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(16)
+    @given(st.data(), st.one_of(scenarios("engine"), scenarios("keepers")), st.integers(0, 1))
+    def every_law_holds(data: st.DataObject, raw: Raw, most: int) -> None:
+        data.draw(scalings(raw, most))
+        data.draw(correlations(raw))
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    floors = {
+        "CorrelationMargin raised": 40,
+        "CorrelationMargin lowered": 100,
+        "product of several": 50,
+        "triggered by a change of rules": 2,
+    }
+    assert_floors(census, floors)
+
+
 # Absent, inert, and blind to the future -----------------------------------------------------------
 
 _INERT: list[Raw] = [
@@ -80,6 +102,7 @@ _INERT: list[Raw] = [
     {"kind": "open_interest_margin", "period": "2s", "reference_usd": 1, "high": 1},
     {"kind": "stress_margin", "period": "2s"},
     {"kind": "concentration_margin", "period": "2s", "reference": 1},
+    {"kind": "correlation_margin", "period": "2s", "half_life": "6s", "reference": 1},
     {"kind": "leverage_fee", "period": "2s", "rate": 0, "name": "for nothing"},
     {"kind": "leverage_fee", "period": "2s", "leverage": 1_000_000},
 ]

@@ -23,6 +23,7 @@ from liqsim.events import (
 from liqsim.scenario import Scenario
 from liqsim.scenario.mitigations import (
     ConcentrationMargin,
+    CorrelationMargin,
     DynamicMargin,
     LeverageFee,
     MarginScaling,
@@ -46,6 +47,31 @@ def _volatility(marks: list[int], period_us: int, half_life_us: int) -> int | No
     return round(math.sqrt(variance * _YEAR_S / (period_us / 1e6)) * 1e6)
 
 
+def _correlation(looks: list[list[tuple[int, int]]], market: int, spec: Any) -> int | None:
+    """Return the correlation with the other markets in 1e-6, from all that was ever seen."""
+    pairs = []
+    known = [look for look in looks if all(mark for mark, _ in look)]
+    for before, now in pairwise(known):
+        moves = [math.log(b / a) for (a, _), (b, _) in zip(before, now, strict=True)]
+        weights = [mark * size for mark, size in now]
+        weights[market] = 0
+        if any(weights):
+            basket = sum(w * r for w, r in zip(weights, moves, strict=True)) / sum(weights)
+            pairs.append((moves[market], basket))
+    if len(pairs) < spec.half_life_us / spec.period_us:
+        return None
+    keep = 0.5 ** (spec.period_us / spec.half_life_us)
+    weights = [(1 - keep) * keep**age for age in range(len(pairs))][::-1]
+    weights[0] = keep ** (len(pairs) - 1)
+    sums = [
+        math.fsum(w * p[i] * p[j] for w, p in zip(weights, pairs, strict=True))
+        for i, j in ((0, 0), (0, 1), (1, 1))
+    ]
+    if not sums[0] or not sums[2]:
+        return None
+    return round(max(min(sums[1] / math.sqrt(sums[0] * sums[2]), 1), 0) * 1e6)
+
+
 class ScalingJudge:
     """
     Judges one run.
@@ -66,7 +92,8 @@ class ScalingJudge:
             for market, table in enumerate(scenario.markets)
             if isinstance(spec, MarginScaling | LeverageFee) and spec.market in ("", table.name)
         ]
-        # Of each look: when, the mark, and the positions of all owners.
+        # Of each look: when, mark and positions of all owners, and those of every market.
+        self._all: dict[tuple[int, int], list[list[tuple[int, int]]]] = {p: [] for p in pairs}
         self._looks: dict[tuple[int, int], list[tuple[int, int, list[int]]]] = {
             pair: [] for pair in pairs
         }
@@ -100,6 +127,15 @@ class ScalingJudge:
                 at_us = (len(looks) + 1) * spec.period_us
                 units = list(self._books.units[market])
                 looks.append((at_us, self._books.marks[market][0], units))
+                if isinstance(spec, CorrelationMargin):
+                    self._all[number, market].append(
+                        [
+                            (mark, sum(u for u in line if u > 0))
+                            for (mark, _, _), line in zip(
+                                self._books.marks, self._books.units, strict=True
+                            )
+                        ]
+                    )
                 if isinstance(spec, LeverageFee):
                     fees.append((at_us, (number, market)))
         self._turns += sorted(fees)
@@ -195,11 +231,14 @@ class ScalingJudge:
                 case ConcentrationMargin():
                     seen = self._concentration(units, spec.largest)
                     told, reference = event and event.concentration_e6, spec.reference_e6
+                case CorrelationMargin():
+                    seen = _correlation(self._all[number, market][: len(marks)], market, spec)
+                    told, reference = event and event.correlation_e6, spec.reference_e6
                 case StressMargin():
                     seen = {since: index for since, index in spec.points if since <= at_us}
                     seen = seen[max(seen)] if seen else None
                     told, reference = event and event.index_e6, spec.reference_e6
-            slack = isinstance(spec, DynamicMargin)
+            slack = isinstance(spec, DynamicMargin | CorrelationMargin)
             if event is None:
                 near = [] if seen is None else [seen, max(seen - slack, 0), seen + slack]
                 after = [_step(spec, multiplier, Fraction(value, reference)) for value in near]

@@ -844,6 +844,26 @@ def concentrated(**overrides: Any) -> Raw:
     return changed(cross_crash(name="concentrated", mitigations=[rule]), overrides)
 
 
+def correlated(**overrides: Any) -> Raw:
+    """The crash in two markets under margin rates that follow how much these move together."""
+    rule = {
+        "kind": "correlation_margin",
+        "period": "2s",
+        "half_life": "6s",
+        "reference": Decimal("0.5"),
+        "low": Decimal("0.8"),
+        "high": Decimal("1.7"),
+        "ramp": Decimal("0.2"),
+        "restore": Decimal("0.1"),
+        "notice": "3s",
+    }
+    # BTC turns round halfway, so that what moved together does not.
+    path = knots((0, 200), (15, 200), (35, 173), (60, 187), (120, 167))
+    raw = cross_crash(name="correlated", mitigations=[rule])
+    raw["markets"]["BTC"]["path"] = path
+    return changed(raw, overrides)
+
+
 def vaulted(**overrides: Any) -> Raw:
     """A crash in which a vault takes over what the book does not, and sells it on."""
     vault = {
@@ -1047,6 +1067,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "in_coins": in_coins,
     "scaled": scaled,
     "concentrated": concentrated,
+    "correlated": correlated,
     "absorbed": absorbed,
     "rewarded": rewarded,
     "vaulted": vaulted,
@@ -1600,6 +1621,28 @@ def concentrations(draw: st.DrawFn, raw: Raw) -> None:
         "notice": draw(_of("0s", "2s")),
     }
     raw["mitigations"] = [*raw["mitigations"], rule]
+
+
+@st.composite
+def correlations(draw: st.DrawFn, raw: Raw) -> None:
+    """Let margin rates of *raw*, if it has several markets, follow how they move together."""
+    names = list(raw["markets"])
+    rule = {
+        "kind": "correlation_margin",
+        "name": "together",
+        "market": draw(_of("", names[0], names[-1])),
+        "period": draw(_of("1s", "2500ms")),
+        "half_life": draw(_of("2s", "4s", "20s")),
+        "reference": draw(_of(Decimal("0.2"), Decimal("0.5"), 1)),
+        "low": draw(_of(0, Decimal("0.7"), 1)),
+        "high": draw(_of(Decimal("1.2"), Decimal("1.5"))),
+        "ramp": draw(_of(Decimal("0.03"), Decimal("0.3"))),
+        "restore": draw(_of(Decimal("0.05"), Decimal("0.3"))),
+        "grain": draw(_of(Decimal("0.000001"), Decimal("0.07"))),
+        "notice": draw(_of("0s", "2s")),
+    }
+    if len(names) > 1:
+        raw["mitigations"] = [*raw["mitigations"], rule]
 
 
 @st.composite

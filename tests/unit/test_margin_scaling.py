@@ -16,6 +16,7 @@ from support.scenarios import (
     Raw,
     at,
     concentrated,
+    correlated,
     knots,
     listed,
     load,
@@ -38,6 +39,7 @@ from liqsim.events import (
     Standing,
 )
 from liqsim.processes import leverage_fees, maintenance
+from liqsim.processes.correlation import CorrelationOfMarks
 from liqsim.processes.volatility import VolatilityOfMark
 from liqsim.runner import run_to_log
 from replay.measures import measures
@@ -63,7 +65,13 @@ def decided(run: Run) -> list[tuple[float, int, int]]:
     return [
         (
             entry.sim_time_us / 10**6,
-            max(e.volatility_e6, e.open_interest_uusd, e.index_e6, e.concentration_e6),
+            max(
+                e.volatility_e6,
+                e.open_interest_uusd,
+                e.index_e6,
+                e.concentration_e6,
+                e.correlation_e6,
+            ),
             e.multiplier_e6,
         )
         for entry in run.entries
@@ -115,6 +123,14 @@ def test_concentration_is_the_share_of_the_largest_on_the_side_where_it_is_more(
     assert decided(run) == [(10, share, 2 * share)]
 
 
+def test_makers_are_no_account_and_count_in_open_interest() -> None:
+    rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.25")}
+    run = Run(under(rule), [(4, 100, 100)] * 3)
+
+    # Three of 4 of 12, against makers who are short all of it.
+    assert decided(run) == [(10, 333_333, 1_333_332)]
+
+
 def test_concentration_follows_the_accounts_as_they_are_liquidated() -> None:
     rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.5")}
     path = knots((0, 100), (14, 100), (15, 90), (60, 90))
@@ -135,6 +151,53 @@ def test_who_holds_most_of_a_market_is_due_by_that_alone() -> None:
     run = Run(under(rule | {"reference": Decimal("0.049")}), [LONG, (10, 100, 300)])
     (trigger,) = run.of(LiquidationTriggered)
     assert (trigger.bucket_id, trigger.standing) == (FIRST, Standing.RULE_INDUCED)
+
+
+def together(*prices: dict[int, Any], **changes: Any) -> Run:
+    """Run markets of these prices, with 1 ETH, 10 BTC and 11 SOL long, and no leverage."""
+    rule = RULE | {"kind": "correlation_margin", "half_life": "10s", "reference": 1, "low": 0}
+    names = ("ETH", "BTC", "SOL")[: len(prices)]
+    raw = small_scenario(
+        markets={name: market() for name in names}, mitigations=[rule | {"market": "ETH"} | changes]
+    )
+    held = [(1, 100, 100), [None, (10, 100, 1_000)], [None, None, (11, 100, 1_100)]]
+    return Run(raw, held[: len(prices)], *prices)
+
+
+def test_correlation_is_that_of_returns_seen_once_per_period() -> None:
+    a_tenth_more_twice = {0: 100, 15: 110, 25: 121}
+    run = together(a_tenth_more_twice, {0: 100, 15: 110, 25: 100, 35: 110})
+
+    # With a = ln 1.1 and pairs (a, a), (a, -a), (0, a), each half as much a period later: at 20 s
+    # 1; at 30 s the products cancel, and the multiplier goes from 1 to 0; then they stay.
+    assert decided(run) == [(30, 0, 0)]
+    assert run.of(DecisionRecorded)[0].action is Action.LOWERED
+
+
+def test_the_others_are_a_basket_by_open_interest_at_the_mark() -> None:
+    btc, sol = {0: 100, 15: 110, 25: 121}, {0: 100, 15: Decimal(1000) / 11}
+    run = together({0: 100, 15: 110, 25: 121}, btc, sol)
+
+    # With a = ln 1.1: at 20 s 1,100 of BTC gain a and 1,000 of SOL lose it, b = a / 21; at 30 s
+    # 1,210 of 2,210 gain it, b = 0.547511 a. Correlation (b + b') / root(2 (b b + b' b')).
+    ((at_s, seen, multiplier), *more) = decided(run)
+    assert (at_s, more) == (30, [])
+    assert seen == pytest.approx(765_717, abs=2)
+    assert multiplier == seen
+
+
+def test_nothing_is_seen_before_a_half_life_nor_where_nothing_moves() -> None:
+    both = {0: 100, 15: 110, 45: 100}
+    late = together(both, both, half_life="25s", reference=Decimal("0.5"))
+    still = together(both, {0: 100}, reference=Decimal("0.5"))
+
+    # The pairs of 20, 30 and 40 s are 30 s; the first is known by then.
+    assert decided(late) == [(40, 1_000_000, 2_000_000)]
+    assert decided(still) == []
+
+
+def test_a_lone_market_moves_with_nothing() -> None:
+    assert decided(together({0: 100, 15: 110, 25: 100})) == []
 
 
 def test_an_index_is_a_step_function_known_from_its_first_point() -> None:
@@ -330,6 +393,10 @@ WRONG: Final = {
         _wrong(maintenance, "concentration_e6", lambda right, *_: right and right + 1),
         {"decision"},
     ),
+    "another correlation": (
+        _wrong(CorrelationOfMarks, "look", lambda right, *_: right and max(right - 2, 0)),
+        {"decision"},
+    ),
     "a sum for a product": (
         _wrong(maintenance, "product_e6", lambda right, *_: right + 1),
         {"maintenance_schedule"},
@@ -352,11 +419,35 @@ WRONG: Final = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_decisions_are_found_out(name: str, tmp_path: Path) -> None:
     wrong, found = WRONG[name]
-    raw = concentrated() if "makers" in name else scaled()
+    kinds = {"the makers counted too": concentrated, "another correlation": correlated}
+    raw = kinds.get(name, scaled)()
     with wrong():
         run_to_log(load(raw), tmp_path / "run.duckdb")
 
     assert {finding.code for finding in verify(tmp_path / "run.duckdb")} == found
+
+
+def test_the_audit_finds_nothing_where_rates_follow_correlation(tmp_path: Path) -> None:
+    run_to_log(load(correlated()), tmp_path / "run.duckdb")
+
+    assert verify(tmp_path / "run.duckdb") == []
+    with open_log(tmp_path / "run.duckdb") as log:
+        rows = log.rows("select count(*) from decision_recorded where correlation >= 0")
+    assert rows[0][0] > 10
+
+
+@pytest.mark.parametrize("market_side", [1, -1])
+def test_the_audit_finds_nothing_where_rates_follow_concentration(
+    market_side: int, tmp_path: Path
+) -> None:
+    rule = RULE | {"kind": "concentration_margin", "reference": Decimal("0.5")}
+    sizes = (10 * market_side, -4 * market_side, 2 * market_side)
+    rows = [(f"a{row}", "ETH", size, 100, 500) for row, size in enumerate(sizes)]
+    run_to_log(load(under(rule, population={"accounts": listed(*rows)})), tmp_path / "run.duckdb")
+
+    assert verify(tmp_path / "run.duckdb") == []
+    with open_log(tmp_path / "run.duckdb") as log:
+        assert log.rows("select count(*) from decision_recorded") == [(1,)]
 
 
 @pytest.mark.parametrize(

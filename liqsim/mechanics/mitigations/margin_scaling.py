@@ -1,9 +1,9 @@
 """
 Margin rates that follow an observation: what is asked for, and the step towards it.
 
-Volatility, open interest, concentration, an index of stress and the chance of a cascade differ in
-what is observed, and in nothing else. Concentration is a concentration ratio, CR_n of industrial
-economics: the share of the n largest.
+Volatility, open interest, concentration, correlation, an index of stress and the chance of a
+cascade differ in what is observed, and in nothing else. Concentration is a concentration ratio,
+CR_n of industrial economics: the share of the n largest.
 Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28, on central
 counterparties): hence the bounds, the ramp and the notice.
 """
@@ -14,6 +14,7 @@ from operator import itemgetter
 
 from liqsim.scenario.mitigations import (
     ConcentrationMargin,
+    CorrelationMargin,
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
@@ -27,7 +28,8 @@ def reference_of(spec: MarginScaling) -> int:
     """Return the observation at which rates are those of the start, in its own unit."""
     if isinstance(spec, OpenInterestMargin):
         return spec.reference_uusd
-    assert isinstance(spec, ConcentrationMargin | DynamicMargin | StressMargin | Predictive)
+    known = ConcentrationMargin | CorrelationMargin | DynamicMargin | StressMargin | Predictive
+    assert isinstance(spec, known)
     return spec.reference_e6
 
 

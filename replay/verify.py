@@ -36,6 +36,7 @@ from replay.audit.scalings import all_looked
 from replay.audit.structure import Structure
 from replay.audit.triggers import Triggers
 from replay.fold import Fold
+from replay.sights import Sight
 from replay.terms import MitigationTerms, Terms, read_terms
 
 __all__ = ["CODES", "Finding", "Progress", "verify", "verify_open"]
@@ -118,7 +119,7 @@ def _read_terms(log: LogReader, findings: Findings) -> Terms | None:
 def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold: Fold) -> Book:
     owners, paths, histories = log.owners, log.reference_prices(), log.historical_prices()
     given = histories or paths
-    return Book(
+    book = Book(
         terms=terms,
         causes=causes,
         findings=findings,
@@ -159,6 +160,9 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             findings=findings,
         ),
     )
+    if any(scaling.model is not None for scaling in book.watched.scalings):
+        book.sight = Sight(terms, book.buckets, fold, book.depths, book.paths)
+    return book
 
 
 def _purses(log: LogReader, terms: Terms) -> dict[int, list[int]]:

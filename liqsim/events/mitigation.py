@@ -51,7 +51,7 @@ class DecisionRecorded:
             of the rule.
         forced_uusd: Forced flow of the market in the window: for `slices` and `delays`, slices
             settled, less what of them was cancelled, and those that are up, at the marks at which
-            they were put up; for a breaker, what was filled and taken over.
+            they were put up; for a breaker and for `predictive`, what was filled and taken over.
         traded_uusd: What was traded in the book of the market over the window.
         level_number: Level of the breaker, from 1.
         seen_market_id: The market that was observed.
@@ -68,6 +68,13 @@ class DecisionRecorded:
         from_at_us: The multiple holds from then on.
         wanted_uusd: What would have been paid.
         paid_uusd: Paid already for the same slice.
+        imbalance_e6: What was bought in the book of the market over the window less what was sold,
+            without sign, as a share of both.
+        depth_uusd: What the venue's own book would take at the mark, within the distance, on the
+            side where that is less.
+        ladder_uusd: Positions that would be due if the mark moved by the distance, at the mark, to
+            the side where that is more.
+        risk_e6: Chance of a cascade that a model finds in all this.
     """
 
     TAG: ClassVar[str] = "decision_recorded"
@@ -99,6 +106,10 @@ class DecisionRecorded:
     from_at_us: int = maybe(2**62)
     wanted_uusd: int = maybe()
     paid_uusd: int = maybe()
+    imbalance_e6: int = maybe()
+    depth_uusd: int = maybe()
+    ladder_uusd: int = maybe()
+    risk_e6: int = maybe()
 
 
 @attrs.frozen

@@ -3,21 +3,28 @@
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import numpy as np
 
 from liqsim.events import NO_CAUSE, Action, DecisionRecorded, MaintenanceChanged
 from liqsim.mechanics.mitigations.margin_scaling import index_at, next_multiplier_e6
+from liqsim.mechanics.mitigations.predicting import risk_e6
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.predicting import Observatory
 from liqsim.processes.venue import Venue
 from liqsim.processes.volatility import VolatilityOfMark
 from liqsim.scenario.mitigations import (
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
+    Predictive,
     StressMargin,
     product_e6,
 )
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+
+_Seen = tuple[int, dict[str, Any]]
+"""What the rates follow, and all that was observed, as a decision records it."""
 
 _SCHEDULE = -1
 """The part of the product that is the schedule's; others are numbers of mitigations."""
@@ -80,14 +87,14 @@ class Maintenance:
 
     def _scaled(self, number: int, spec: MarginScaling) -> Process:
         context, multiplier = self._context, RATIO_SCALE
-        name, observe = self._observer(spec)
+        observe = self._observer(spec)
         while True:
             yield context.wake(spec.period_us, Priority.RULES)
-            observed = observe()
-            if observed is None:
+            seen = observe()
+            if seen is None:
                 continue
+            observed, shown = seen
             before, multiplier = multiplier, next_multiplier_e6(spec, multiplier, observed)
-            seen: dict[str, Any] = {name: observed}
             if multiplier != before:
                 decision = DecisionRecorded(
                     mitigation_id=number,
@@ -95,18 +102,41 @@ class Maintenance:
                     market_id=self._desk.market_id,
                     multiplier_e6=multiplier,
                     from_at_us=context.now_us + spec.notice_us,
-                    **seen,
+                    **shown,
                 )
                 self.announce(decision)
 
-    def _observer(self, spec: MarginScaling) -> tuple[str, Callable[[], int | None]]:
-        """Return where an observation is recorded, and what makes it; None is nothing to see."""
+    def _observer(self, spec: MarginScaling) -> Callable[[], _Seen | None]:
+        """Return what makes an observation and the columns that record it; None is nothing."""
+        if isinstance(spec, Predictive):
+            return self._risk(spec)
         if isinstance(spec, StressMargin):
-            return "index_e6", lambda: index_at(spec, self._context.now_us)
+            return _in("index_e6", lambda: index_at(spec, self._context.now_us))
         if isinstance(spec, OpenInterestMargin):
-            return "open_interest_uusd", self._open_interest_uusd
+            return _in("open_interest_uusd", self._open_interest_uusd)
         assert isinstance(spec, DynamicMargin)
-        return "volatility_e6", VolatilityOfMark(self._desk, spec.period_us, spec.half_life_us).look
+        volatility = VolatilityOfMark(self._desk, spec.period_us, spec.half_life_us)
+        return _in("volatility_e6", volatility.look)
+
+    def _risk(self, spec: Predictive) -> Callable[[], _Seen | None]:
+        model = spec.frozen_model
+        observatory = Observatory(
+            self._context,
+            self._desk,
+            self._venue.margins,
+            self._open_interest_uusd,
+            model.window_us,
+            model.distance_e6,
+        )
+
+        def look() -> _Seen | None:
+            seen = observatory.look()
+            if seen is None:
+                return None
+            risk = risk_e6(model, seen)
+            return risk, attrs.asdict(seen) | {"risk_e6": risk}
+
+        return look
 
     def _open_interest_uusd(self) -> int | None:
         mark = self._desk.state.mark_e8
@@ -115,3 +145,13 @@ class Maintenance:
         whole, rest = np.divmod(units[units > 0], RATIO_SCALE)
         open_e8 = int(whole.sum()) * RATIO_SCALE + int(rest.sum())
         return open_e8 * mark // NOTIONAL_DIVISOR if mark else None
+
+
+def _in(column: str, observe: Callable[[], int | None]) -> Callable[[], _Seen | None]:
+    """Return an observer whose observation is recorded in one column."""
+
+    def look() -> _Seen | None:
+        observed = observe()
+        return None if observed is None else (observed, {column: observed})
+
+    return look

@@ -42,6 +42,10 @@ _ROOM_ERROR: Final = 2.0 * MARGIN_ERROR
 """More than what float margins err by, per market, as a share of cash and legs."""
 
 
+Moved = tuple[MarketDesk, int]
+"""A market, and what its price is taken to be."""
+
+
 class Holdings(Protocol):
     """Cash, units and entry prices of members, as the world has them of owners."""
 
@@ -245,13 +249,21 @@ class Margins:
         return self._margin(bucket, 0, _START_RULE)
 
     def _margin(
-        self, bucket: int, buffer_e6: int, rule_of: Callable[[MarketDesk], MarginRule]
+        self,
+        bucket: int,
+        buffer_e6: int,
+        rule_of: Callable[[MarketDesk], MarginRule],
+        moved: Moved | None = None,
     ) -> int:
         legs = []
         for desk in self.legs(bucket):
             of = self._pieces(desk, bucket, rule_of(desk), buffer_e6)
-            legs.append((of, self._mark(desk.state)))
+            legs.append((of, self._price(desk, moved)))
         return scaled_margin(self._holdings.cash_view[bucket], legs)
+
+    def _price(self, desk: MarketDesk, moved: Moved | None) -> int:
+        """Return the price of a market that counts, if that of one were another."""
+        return moved[1] if moved is not None and moved[0] is desk else self._mark(desk.state)
 
     def pieces(self, desk: MarketDesk, bucket: int) -> Pieces:
         """Return what one of its legs adds to its margin."""
@@ -493,6 +505,40 @@ class Margins:
     def _notional(self, bucket: int) -> int:
         return sum(self.notional_of_leg(desk, bucket) for desk in self.legs(bucket))
 
+    def ladder_e8(self, desk: MarketDesk, distance_e6: int) -> int:
+        """
+        Return the units in a market of all buckets that would be due if its mark moved so far.
+
+        Down or up, whichever makes more due; the other marks stand. Who is due already is in it.
+        """
+        held = self._holdings.units[desk.market_id]
+        buckets = np.flatnonzero(held[self._context.first_bucket :]) + self._context.first_bucket
+        if not self._are_marks_complete():
+            buckets = buckets[self._home[buckets] != CROSS]
+        mark = self._mark(desk.state)
+        lower = mark * (RATIO_SCALE - distance_e6) // RATIO_SCALE
+        higher = mark * (RATIO_SCALE + distance_e6) // RATIO_SCALE
+        return max(self._due_at(desk, price, buckets) for price in (lower, higher))
+
+    def _due_at(self, desk: MarketDesk, price_e8: int, buckets: Ints) -> int:
+        """Return the units in a market of *buckets* that would be due at a price of it."""
+        moved = desk, price_e8
+        margin, _, error = self._margins_of(buckets, 0, _RULE, moved)
+        # Half as much again as floats err by; what is nearer than that, integers decide.
+        is_due, is_near = margin < -2.0 - 1.5 * error, np.abs(margin) <= 2.0 + 1.5 * error
+        if self._has_coins:
+            with_coins = np.logical_or.reduce(
+                [self._with_coins(other, buckets) for other in self._context.markets]
+            )
+            is_due, is_near = is_due & ~with_coins, is_near | with_coins
+        units = self._holdings.unit_views[desk.market_id]
+        sure = self._holdings.units[desk.market_id, buckets[is_due]]
+        total = _sum_of(np.abs(sure))
+        for bucket in buckets[is_near].tolist():
+            if self.is_due(self._margin(bucket, 0, _RULE, moved)):
+                total += abs(units[bucket])
+        return total
+
     def _radii_to_due(self, buckets: Ints) -> Floats:
         margin, value, _ = self._margins_of(buckets, 0, _RULE)
         radius = safe_radius(margin, value)
@@ -507,7 +553,11 @@ class Margins:
         return radius
 
     def _margins_of(
-        self, buckets: Ints, buffer_e6: int, rule_of: Callable[[MarketDesk], MarginRule]
+        self,
+        buckets: Ints,
+        buffer_e6: int,
+        rule_of: Callable[[MarketDesk], MarginRule],
+        moved_to: Moved | None = None,
     ) -> tuple[Floats, Floats, Floats]:
         """
         Return margins, how much the legs may move in them, and their error, in micro-USD.
@@ -521,7 +571,7 @@ class Margins:
         for desk in self._context.markets:
             units = holdings.units[desk.market_id, buckets]
             entries = holdings.entry_e8[desk.market_id, buckets]
-            factor = self._mark(desk.state) / NOTIONAL_DIVISOR
+            factor = self._price(desk, moved_to) / NOTIONAL_DIVISOR
             found = pieces_of(units, entries, rule_of(desk), buffer_e6)
             rises = [slopes * factor for slopes, _ in found]
             shares = [rise + constants for rise, (_, constants) in zip(rises, found, strict=True)]
@@ -535,3 +585,9 @@ class Margins:
                 gross += np.abs(units) * (entries / NOTIONAL_DIVISOR) * (haircut_e6 / RATIO_SCALE)
         error = gross * (2.0 * MARGIN_ERROR * raised)
         return margin, moved + error, error
+
+
+def _sum_of(units: Ints) -> int:
+    """Return the sum of many units without sign, which need not fit their type."""
+    whole, rest = np.divmod(units, RATIO_SCALE)
+    return int(whole.sum()) * RATIO_SCALE + int(rest.sum())

@@ -7,9 +7,12 @@ import attrs
 
 from liqsim.scenario.account_file import read_account_file
 from liqsim.scenario.bar_file import BarFile, read_bar_file
+from liqsim.scenario.convert import Path as Place
 from liqsim.scenario.convert import Problem
 from liqsim.scenario.datafile import FileRefusedError
+from liqsim.scenario.mitigations import AnyMitigation, Predictive
 from liqsim.scenario.model import FilePath, Market, Scenario
+from liqsim.scenario.model_file import read_model, sha256_of
 
 
 def with_files(scenario: Scenario, folder: Path) -> tuple[Scenario, list[Problem]]:
@@ -38,7 +41,14 @@ def with_files(scenario: Scenario, folder: Path) -> tuple[Scenario, list[Problem
         else:
             found = attrs.evolve(population.accounts, sha256=sha256, holdings=holdings)
             population = attrs.evolve(population, accounts=found)
-    return attrs.evolve(scenario, markets=markets, population=population), problems
+    mitigations = tuple(
+        _with_model(("mitigations", row), spec, folder, problems)
+        for row, spec in enumerate(scenario.mitigations)
+    )
+    found_all = attrs.evolve(
+        scenario, markets=markets, population=population, mitigations=mitigations
+    )
+    return found_all, problems
 
 
 def names_files(scenario: Scenario) -> bool:
@@ -46,6 +56,20 @@ def names_files(scenario: Scenario) -> bool:
     paths = (market.path for market in scenario.markets)
     is_path = any(isinstance(path, FilePath) for path in paths)
     return is_path or scenario.population.accounts is not None
+
+
+def _with_model(
+    path: Place, spec: AnyMitigation, folder: Path, problems: list[Problem]
+) -> AnyMitigation:
+    if not isinstance(spec, Predictive) or not spec.is_on:
+        return spec
+    try:
+        content, trained = read_model(folder, spec.model, spec.content, spec.sha256)
+    except FileRefusedError as error:
+        problems += _problems((*path, "model"), error)
+        return spec
+    sha256 = sha256_of(content)
+    return attrs.evolve(spec, content=content, sha256=sha256, trained=trained)
 
 
 def _with_bars(
@@ -68,5 +92,5 @@ def _with_bars(
     return attrs.evolve(market, path=found)
 
 
-def _problems(path: tuple[str, ...], error: FileRefusedError) -> list[Problem]:
+def _problems(path: Place, error: FileRefusedError) -> list[Problem]:
     return [(path, text) for text in error.texts]

@@ -19,6 +19,7 @@ from liqsim.scenario.fields import (
     text,
     usd,
 )
+from liqsim.scenario.trained import TrainedModel
 from liqsim.units import RATIO_SCALE, ceil_div
 
 _INDEX = Scalar("index", Form.SCALED, Decimal(0), Decimal(1_000_000), scale=RATIO_SCALE)
@@ -335,6 +336,33 @@ class StressMargin(MarginScaling):
 
 
 @attrs.frozen
+class Predictive(MarginScaling):
+    """
+    Margin rates that follow the chance of a cascade, as a model trained on other runs sees it.
+
+    Attributes:
+        model: Name of the model's file, relative to the scenario's folder.
+        sha256: Hash of the file's bytes; filled in when the scenario is loaded.
+        content: What the file holds; filled in when the scenario is loaded, and the file is not
+            read where it is.
+        reference_e6: Chance at which rates are those of the start.
+        trained: The model.
+    """
+
+    model: str = text("model", default="")
+    sha256: str = text("sha256", default="")
+    content: str = text("content", default="")
+    reference_e6: int = ratio("reference", "0", "1", low_open=True, default=Decimal("0.2"))
+    trained: TrainedModel | None = None
+
+    @property
+    def frozen_model(self) -> TrainedModel:
+        """The model, which every loaded scenario has."""
+        assert self.trained is not None
+        return self.trained
+
+
+@attrs.frozen
 class LeverageFee(Mitigation):
     """
     A fee, now and then, on positions of accounts with high leverage, into the insurance fund.
@@ -454,6 +482,7 @@ AnyMitigation = (
     | DynamicMargin
     | OpenInterestMargin
     | StressMargin
+    | Predictive
     | LeverageFee
     | FundLimits
     | Staking
@@ -472,6 +501,7 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     DynamicMargin: "dynamic_margin",
     OpenInterestMargin: "open_interest_margin",
     StressMargin: "stress_margin",
+    Predictive: "predictive",
     LeverageFee: "leverage_fee",
     FundLimits: "fund_limits",
     Staking: "staking",

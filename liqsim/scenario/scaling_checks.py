@@ -5,7 +5,13 @@ from decimal import Decimal
 from typing import Final
 
 from liqsim.scenario.convert import Path, Problem
-from liqsim.scenario.mitigations import LeverageFee, MarginScaling, StressMargin, product_e6
+from liqsim.scenario.mitigations import (
+    LeverageFee,
+    MarginScaling,
+    Predictive,
+    StressMargin,
+    product_e6,
+)
 from liqsim.scenario.model import Market, Scenario
 from liqsim.scenario.values import duration_text
 from liqsim.units import RATIO_SCALE, ceil_div
@@ -29,8 +35,25 @@ def scaling_checks(scenario: Scenario) -> Iterator[Problem]:
             for place in range(1, len(instants)):
                 if instants[place] <= instants[place - 1]:
                     yield (*path, "points", place, 0), "must be above the one before it"
+        if why := seen_by_model(spec, scenario.seed):
+            yield ("seed",), why
     for market in scenario.markets:
         yield from _highest(scenario, market)
+
+
+def seen_by_model(spec: object, seed: int) -> str:
+    """
+    Return why a run of *seed* must not have a mitigation; empty if it may.
+
+    Draws are keyed by the seed: under one seed another scenario still meets the same noise.
+    """
+    if not isinstance(spec, Predictive) or spec.trained is None or seed not in spec.trained.seeds:
+        return ""
+    low, high = min(spec.trained.seeds), max(spec.trained.seeds)
+    return (
+        f"must be none of the {len(spec.trained.seeds)} seeds, from {low} to {high}, that the "
+        f"model of {spec.label!r} was trained or measured on"
+    )
 
 
 def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ import attrs
 
 from liqsim.api import Scenario, load_scenario, read_baseline, run_to_log
 from liqsim.errors import ScenarioError, StudyError
+from liqsim.scenario.scaling_checks import seen_by_model
 from liqsim.study.gains import Gain, gains
 from liqsim.study.variants import Variant
 from replay.log import Log
@@ -117,6 +118,7 @@ def check(study: Study) -> bool:
         if scenario.baseline:
             message = f"baseline = {scenario.baseline}: the first variant is the others' baseline"
             raise StudyError(message)
+        _check_seeds(study, variant, scenario)
         first = first or scenario
         what = _other_shocks(first, scenario)
         if what and (study.same_shocks or scenario.path_mode == "purged" or what == "path_mode"):
@@ -127,6 +129,16 @@ def check(study: Study) -> bool:
             raise StudyError(message)
     assert first is not None
     return first.path_mode == "purged"
+
+
+def _check_seeds(study: Study, variant: Variant, scenario: Scenario) -> None:
+    """Check that no model of a variant has seen any of the seeds; the first has been loaded."""
+    for seed in study.seeds[1:]:
+        for spec in scenario.mitigations:
+            if seed is not None and (why := seen_by_model(spec, seed)):
+                error = ScenarioError(f"{study.file}: seed = {seed} {why}")
+                error.add_note(f"in the variant {variant.name!r}")
+                raise error
 
 
 def _other_shocks(one: Scenario, other: Scenario) -> str:

@@ -38,6 +38,7 @@ from replay.audit.limits import Pacing
 from replay.audit.observations import Watched
 from replay.fold import FUND, USD, Fold, Move
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
+from replay.sights import Sight
 from replay.terms import ArrivalTerms, KeeperTerms, MitigationTerms, Terms, TraderTerms
 
 IntArray = npt.NDArray[np.int64]
@@ -382,6 +383,7 @@ class Book:
         breakers: What breakers saw and stopped.
         graces: Grace periods and what they follow.
         watched: What mitigations observe period by period.
+        sight: What models of cascades are asked about; None where there is none.
     """
 
     terms: Terms
@@ -443,6 +445,7 @@ class Book:
     breakers: Breakers = attrs.Factory(Breakers)
     graces: Graces = attrs.Factory(Graces)
     watched: Watched = attrs.Factory(Watched)
+    sight: Sight | None = None
 
     def position(self, market: int, owner: int) -> int:
         """Return folded units."""

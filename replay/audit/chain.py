@@ -16,6 +16,7 @@ from liqsim.eventlog.reader import Columns, IntArray, LogReader
 from liqsim.events import Event
 from liqsim.events.schema import EventClass, columns_of
 from replay.audit.findings import Findings
+from replay.sights import Model
 from replay.terms import Terms
 
 BATCH_SIZE: Final = 65_536
@@ -91,6 +92,7 @@ def check_manifest(log: LogReader, terms: Terms | None, findings: Findings) -> N
             ("markets", list(log.markets.values()), [market.name for market in terms.markets]),
         ):
             findings.expect("manifest", None, name, actual, right)
+        _check_models(terms, findings)
     given = _check_prices(log, terms, findings)
     # The stored digest goes in, so that changed prices are not reported twice.
     genesis = genesis_digest(log, given)
@@ -102,6 +104,17 @@ def check_manifest(log: LogReader, terms: Terms | None, findings: Findings) -> N
         run_id = hashlib.sha256(identity).hexdigest()[:16]
         findings.expect("manifest", None, "run_id", manifest.run_id, run_id)
     _check_status(log, findings)
+
+
+def _check_models(terms: Terms, findings: Findings) -> None:
+    """Check that models are those of their hashes, and have not seen the run."""
+    for row in terms.mitigations:
+        if row.kind == "predictive":
+            model = Model.of(row.word("content"))
+            findings.expect("manifest", None, "sha256", row.word("sha256"), model.sha256)
+            if terms.seed in model.seeds:
+                message = f"the model of {row.name!r} was trained on seed {terms.seed}, the run's"
+                findings.add("manifest", None, message)
 
 
 def _check_prices(log: LogReader, terms: Terms | None, findings: Findings) -> str:

@@ -212,8 +212,8 @@ _LAWS: Final[dict[str, _Law]] = {"slices": _slices, "delays": _delays, "slippage
 _NO_JUDGES: Final = frozenset(
     {
         "rate_limit", "breaker", "divergence_pause", "grace", "dynamic_margin",
-        "open_interest_margin", "stress_margin", "leverage_fee", "fund_limits", "staking",
-        "backstop",
+        "open_interest_margin", "stress_margin", "predictive", "leverage_fee",
+        "fund_limits", "staking", "backstop",
     }
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "dynamic_margin": scalings.scaled,
     "open_interest_margin": scalings.scaled,
     "stress_margin": scalings.scaled,
+    "predictive": scalings.scaled,
     "leverage_fee": scalings.charged,
 }
 _HELD_LATER: Final = "fund_limits"

@@ -2,11 +2,13 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
 from liqsim.events import LeverageFeePaid
+from replay.sights import Model, Seen
 from replay.terms import MitigationTerms
 
 _YEAR_US: Final = 8_766 * 3_600_000_000
@@ -64,8 +66,10 @@ class Scaling:
         points: (since, index), if an index is observed.
         volatility: If volatility is.
         next_us: When the next observation is due.
+        model: The model, if it is a chance of a cascade that is observed.
         multiplier_e6: The last that was announced.
         open: The observation of now, which may be any of some, until a decision tells of it.
+        seen: What a model was asked about now, which may be any of some.
     """
 
     number: int
@@ -82,8 +86,10 @@ class Scaling:
     points: tuple[tuple[int, int], ...]
     volatility: Realised | None
     next_us: int
+    model: Model | None
     multiplier_e6: int = 10**6
-    open: tuple[int, range] | None = None
+    open: tuple[int, Sequence[int]] | None = None
+    seen: list[Seen] = attrs.Factory(list)
 
 
 @attrs.define
@@ -139,7 +145,7 @@ def watched_of(rows: tuple[MitigationTerms, ...], market_count: int, start_unix_
     watched = Watched()
     for number, row in enumerate(rows):
         for market in range(market_count) if row.market_id is None else (row.market_id,):
-            if row.kind.endswith("_margin"):
+            if row.kind.endswith("_margin") or row.kind == "predictive":
                 watched.scalings.append(_scaling(number, row, market, start_unix_us))
             elif row.kind == "leverage_fee":
                 watched.fees.append(_fee(number, row, market))
@@ -168,6 +174,7 @@ def _scaling(number: int, row: MitigationTerms, market: int, start_unix_us: int)
         points=row.steps("points", start_unix_us) if row.kind == "stress_margin" else (),
         volatility=_realised(row) if row.kind == "dynamic_margin" else None,
         next_us=period,
+        model=Model.of(row.word("content")) if row.kind == "predictive" else None,
     )
 
 

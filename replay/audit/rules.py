@@ -133,6 +133,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     moves = book.fold.apply(entry)
     if book.pacing.judges:
         book.flows.note(entry)
+    if book.sight is not None:
+        book.sight.note(entry, moves)
     book.check_balances(entry.seq, moves)
     triggers.after(book, entry, moves)
     book.contributions.after(entry)

@@ -6,7 +6,8 @@ both rest on a root of squares, known to a rounding, an observation may be one m
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -23,6 +24,7 @@ from replay.audit.book import Book
 from replay.audit.findings import event_text
 from replay.audit.losses import room
 from replay.audit.observations import Fee, Scaling
+from replay.sights import COLUMNS, seen_in
 
 _E10: Final = 10**10
 _E6: Final = 10**6
@@ -30,6 +32,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "dynamic_margin": "volatility_e6",
     "open_interest_margin": "open_interest_uusd",
     "stress_margin": "index_e6",
+    "predictive": "risk_e6",
 }
 
 
@@ -41,15 +44,23 @@ def look(book: Book, entry: Entry) -> None:
     for scaling in book.watched.scalings:
         if scaling.open is not None and scaling.open[0] < entry.sim_time_us:
             _report_missing(book, scaling)
-        while scaling.next_us <= entry.sim_time_us:
+        while scaling.next_us <= entry.sim_time_us and not _is_earlier(scaling, entry):
             at_us = scaling.next_us
             scaling.next_us += scaling.period_us
             observed = _observed(book, scaling, at_us)
-            if observed is not None:
-                slack = scaling.volatility is not None
-                scaling.open = at_us, range(max(observed - slack, 0), observed + slack + 1)
+            if observed:
+                scaling.open = at_us, observed
                 if at_us < entry.sim_time_us:
                     _report_missing(book, scaling)
+
+
+def _is_earlier(scaling: Scaling, entry: Entry) -> bool:
+    """Return whether an event of the instant of a look at book and accounts comes before it."""
+    if scaling.model is None or scaling.next_us < entry.sim_time_us:
+        return False
+    e = entry.event
+    is_charge = isinstance(e, DecisionRecorded) and e.action is Action.CHARGED
+    return is_charge or isinstance(e, DepthChanged | LeverageFeePaid)
 
 
 def all_looked(book: Book) -> None:
@@ -67,8 +78,11 @@ def scaled(book: Book, entry: Entry, e: DecisionRecorded) -> None:
         book.findings.add("decision", entry.seq, "nothing had to be decided")
         return
     column = _COLUMNS[scaling.kind]
-    observed = getattr(e, column)
-    if observed not in scaling.open[1]:
+    observed, columns = getattr(e, column), {column}
+    if scaling.model is not None:
+        columns |= set(COLUMNS)
+        observed = _check_seen(book, entry, scaling, e)
+    elif observed not in scaling.open[1]:
         nearest = scaling.open[1][len(scaling.open[1]) // 2]
         book.expect("decision", entry, column, observed, nearest)
     before, scaling.open = scaling.multiplier_e6, None
@@ -82,8 +96,21 @@ def scaled(book: Book, entry: Entry, e: DecisionRecorded) -> None:
         multiplier_e6=multiplier,
         from_at_us=entry.sim_time_us + scaling.notice_us,
     )
-    _compare(book, entry, e, right, (column,))
+    _compare(book, entry, e, right, columns)
     scaling.multiplier_e6 = e.multiplier_e6
+
+
+def _check_seen(book: Book, entry: Entry, scaling: Scaling, e: DecisionRecorded) -> int:
+    """Check what a model was asked about and its answer, and return the answer to that."""
+    assert scaling.model is not None
+    told, (likeliest, least, most) = seen_in(e), scaling.seen
+    depth = min(max(told.depth_uusd, least.depth_uusd), most.depth_uusd)
+    right = attrs.evolve(likeliest, depth_uusd=depth)
+    for name in COLUMNS:
+        book.expect("decision", entry, name, getattr(told, name), getattr(right, name))
+    risk = scaling.model.risk_e6(told)
+    book.expect("decision", entry, "risk_e6", e.risk_e6, risk)
+    return risk
 
 
 def _of(e: DecisionRecorded) -> tuple[int, int]:
@@ -118,16 +145,24 @@ def _next(scaling: Scaling, observed: int) -> int:
     return max(target, scaling.multiplier_e6 - scaling.restore_e6)
 
 
-def _observed(book: Book, scaling: Scaling, at_us: int) -> int | None:
+def _observed(book: Book, scaling: Scaling, at_us: int) -> Sequence[int]:
+    """Return what may have been observed; empty if there was nothing to see."""
     mark = book.mark(scaling.market_id)
+    if scaling.model is not None:
+        assert book.sight is not None
+        reach = scaling.model.window_us, scaling.model.distance_e6
+        scaling.seen = book.sight.look(scaling.market_id, at_us, *reach)
+        return [scaling.model.risk_e6(seen) for seen in scaling.seen]
     if scaling.kind == "stress_margin":
-        return next((index for since, index in reversed(scaling.points) if since <= at_us), None)
+        known = (index for since, index in reversed(scaling.points) if since <= at_us)
+        return list(islice(known, 1))
     if scaling.volatility is not None:
-        return scaling.volatility.seen(mark)
+        seen = scaling.volatility.seen(mark)
+        return () if seen is None else range(max(seen - 1, 0), seen + 2)
     # Contracts sum to zero: half of all positions without sign are long.
     units = book.fold.units_e8.items()
     held = sum(abs(quantity) for (market, _), quantity in units if market == scaling.market_id)
-    return held // 2 * mark // _E10 if mark else None
+    return [held // 2 * mark // _E10] if mark else ()
 
 
 # Fees ---------------------------------------------------------------------------------------------

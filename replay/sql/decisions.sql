@@ -33,6 +33,10 @@
 -- from_at            the multiple holds from then on
 -- wanted_usd         what would have been paid
 -- paid_usd           paid already for the same slice
+-- imbalance          bought less sold in the book of the market over the window, as a share of both
+-- depth_usd          what the book would take within the distance, on the thinner side, at the mark
+-- ladder_usd         what would be due if the mark moved by the distance, to the worse side
+-- risk               chance of a cascade that a model finds in all this
 create or replace temp view decisions as
 select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.action,
     a.name as market, d.bucket_id, o.name as bucket, o.cohort, d.wanted, d.used_usd, d.size,
@@ -41,7 +45,7 @@ select d.seq, d.sim_time, d.mitigation_id, m.name as mitigation, m.kind, d.actio
     d.level_number, s.name as seen_market, d.fall, d.rise, d.volatility, d.drawdown,
     d.divergence, d.ended_at,
     d.open_interest_usd, d.index, d.multiplier, d.from_at,
-    d.wanted_usd, d.paid_usd
+    d.wanted_usd, d.paid_usd, d.imbalance, d.depth_usd, d.ladder_usd, d.risk
 from decision_recorded as d
 left join mitigations as m on m.mitigation_id = d.mitigation_id
 left join owners as o on o.owner_id = d.bucket_id

@@ -1,7 +1,8 @@
 """
 Margin rates that follow an observation: what is asked for, and the step towards it.
 
-Volatility, open interest and an index of stress differ in what is observed, and in nothing else.
+Volatility, open interest, an index of stress and the chance of a cascade differ in what is
+observed, and in nothing else.
 Margin that rises with volatility is procyclical (EMIR RTS 153/2013, article 28, on central
 counterparties): hence the bounds, the ramp and the notice.
 """
@@ -13,6 +14,7 @@ from liqsim.scenario.mitigations import (
     DynamicMargin,
     MarginScaling,
     OpenInterestMargin,
+    Predictive,
     StressMargin,
 )
 from liqsim.units import RATIO_SCALE, ceil_div
@@ -22,7 +24,7 @@ def reference_of(spec: MarginScaling) -> int:
     """Return the observation at which rates are those of the start, in its own unit."""
     if isinstance(spec, OpenInterestMargin):
         return spec.reference_uusd
-    assert isinstance(spec, DynamicMargin | StressMargin)
+    assert isinstance(spec, DynamicMargin | StressMargin | Predictive)
     return spec.reference_e6
 
 

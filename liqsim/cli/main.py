@@ -14,6 +14,7 @@ from liqsim.cli.running import resume, run
 from liqsim.cli.shipped import scenarios
 from liqsim.cli.stressing import stress
 from liqsim.cli.sweeping import sweep
+from liqsim.cli.training import train_model
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,3 +65,4 @@ for command in (
     scenarios,
 ):
     app.command(cls=QueryCommand if command is query else None)(reported(command))
+app.command("train")(reported(train_model))

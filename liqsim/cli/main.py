@@ -15,6 +15,7 @@ from liqsim.cli.shipped import scenarios
 from liqsim.cli.stressing import stress
 from liqsim.cli.surfacing import surface
 from liqsim.cli.sweeping import sweep
+from liqsim.cli.training import train_model
 
 app = typer.Typer(
     cls=Commands,
@@ -67,3 +68,4 @@ for command in (
     scenarios,
 ):
     app.command(cls=QueryCommand if command is query else None)(reported(command))
+app.command("train")(reported(train_model))

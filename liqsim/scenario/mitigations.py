@@ -20,7 +20,7 @@ from liqsim.scenario.fields import (
     text,
     usd,
 )
-from liqsim.scenario.model_file import TrainedModel
+from liqsim.scenario.trained import TrainedModel
 from liqsim.units import RATIO_SCALE, ceil_div
 
 _INDEX = Scalar("index", Form.SCALED, Decimal(0), Decimal(1_000_000), scale=RATIO_SCALE)

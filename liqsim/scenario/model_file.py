@@ -8,17 +8,14 @@ scenario, so that a log says all that a run was decided by. Nothing here needs w
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
-import attrs
-
 from liqsim.scenario.datafile import fail
+from liqsim.scenario.trained import FEATURES, TrainedModel, Weight
 from liqsim.units import RATIO_SCALE, YEAR_US
 
 FORMAT: Final = "liqsim-predictive-1"
-FEATURES: Final = ("imbalance", "forced", "interest", "ladder", "volatility")
-"""What a model weighs, in order; see `liqsim.mechanics.mitigations.predicting`."""
 POSITIVES_MIN: Final = 20
 """Fewer looks before a cascade, in training or held out, and a model is guesswork."""
 DRAWN: Final = ("gbm",)
@@ -28,44 +25,6 @@ _WEIGHT_MAX_E6: Final = 10**12
 _FEATURE_MAX_E6: Final = 10**15
 _SEED_MAX: Final = 2**62
 _BYTES_MAX: Final = 100_000
-
-
-@attrs.frozen
-class Weight:
-    """
-    What a model makes of one feature: weight x (feature - mean) / deviation.
-
-    Attributes:
-        name: The feature.
-        mean_e6: Its mean where the model was trained, in 1e-6.
-        deviation_e6: Its standard deviation there, likewise.
-        weight_e6: Log odds per deviation, likewise.
-    """
-
-    name: str
-    mean_e6: int
-    deviation_e6: int
-    weight_e6: int
-
-
-@attrs.frozen
-class TrainedModel:
-    """
-    A logistic regression on what a venue observes.
-
-    Attributes:
-        window_us: How far flows and volatility look back.
-        distance_e6: How far from the price depth and ladder reach, as a share of it.
-        intercept_e6: Log odds at the mean of all features, in 1e-6.
-        weights: One per feature, in the order of `FEATURES`.
-        seeds: Seeds of the runs that it was trained on, or its quality measured on.
-    """
-
-    window_us: int
-    distance_e6: int
-    intercept_e6: int
-    weights: tuple[Weight, ...]
-    seeds: frozenset[int]
 
 
 def canonical(model: Mapping[str, Any]) -> str:
@@ -114,10 +73,15 @@ def read_model(folder: Path, name: str, content: str, sha256: str) -> tuple[str,
 def _text(folder: Path, name: str) -> str:
     if not name:
         fail("must name the file of a model: liqsim train writes one")
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+        fail("must be a name relative to the folder of the scenario")
+    path = folder / name
     try:
-        data = (folder / name).read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
-        fail("there is no such file: liqsim train writes one")
+        fail(f"is not there: there is no file {path}; liqsim train writes one")
+    except IsADirectoryError:
+        fail(f"must be a file; {path} is a directory")
     except (OSError, ValueError) as error:
         fail(f"cannot be read: {getattr(error, 'strerror', None) or error}")
     if len(data) > _BYTES_MAX:

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from support.models import model_text
+
 from liqsim.testing import MitigationContract
 from liqsim.testing.strategies import at
 
@@ -87,6 +89,19 @@ class TestStressMargin(MitigationContract):
         "kind": "stress_margin", "period": "5s", "points": [[at(40), 2], [at(120), 1]],
     }  # fmt: skip
     inert = {"kind": "stress_margin", "period": "5s"}
+
+
+class TestPredictive(MitigationContract):
+    mitigation = {
+        "kind": "predictive",
+        "model": "by_hand.json",
+        "content": model_text(intercept=-4, ladder=2, forced=1, imbalance=Decimal("0.5")),
+        "period": "5s",
+        "notice": "5s",
+    }  # fmt: skip
+    inert = {
+        "kind": "predictive", "model": "calm.json", "content": model_text(ladder=1), "high": 1,
+    }  # fmt: skip
 
 
 class TestLeverageFee(MitigationContract):

@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 
 import attrs
 import pytest
+from support.models import model_text
 from support.scenarios import (
     Raw,
     absorbed,
@@ -30,6 +31,7 @@ from support.scenarios import (
     desk_takes,
     engine_cascade,
     events_of,
+    foreseen,
     forewarned,
     funded,
     in_coins,
@@ -71,6 +73,8 @@ EXEMPT: Final = {
     "baseline": "names the prices that are given with it; tests/cli/test_baseline.py",
     "markets.*.path:file.timestamps": "says how a file is read; one reading covers the run",
     "markets.*.path:file.sha256": "refuses any other file; tests/cli/test_bad_files.py",
+    "mitigations.[]:predictive.model": "names the file of what `content` is",
+    "mitigations.[]:predictive.sha256": "refuses any other file; tests/unit/test_predicting.py",
     "population.accounts.due_at_start": "refuses or not; tests/unit/test_account_file.py",
     "population.accounts.sha256": "refuses any other file; tests/cli/test_bad_files.py",
     "basis.*": "says what a parameter rests on, and is echoed with the outcome",
@@ -1230,6 +1234,22 @@ ROWS: Final[dict[str, Row]] = {
             ("restore", Decimal("0.01"), Decimal("0.02")),
             ("grain", Decimal("0.000001"), 2),
             ("notice", "1s", "2s"),
+        )
+    },
+    **{
+        f"mitigations.[]:predictive.{key}": (foreseen, f"mitigations.0.{key}", one, other)
+        for key, one, other in (
+            ("on", True, False),
+            ("market", "ETH", "BTC"),
+            ("period", "4s", "5s"),
+            ("low", Decimal("0.9"), 1),
+            ("high", Decimal("1.1"), Decimal("1.3")),
+            ("ramp", Decimal("0.1"), Decimal("0.03")),
+            ("restore", Decimal("0.01"), Decimal("0.02")),
+            ("grain", Decimal("0.000001"), Decimal("0.5")),
+            ("notice", "1s", "2s"),
+            ("reference", Decimal("0.1"), Decimal("0.3")),
+            ("content", model_text(intercept=-3), model_text(intercept=-2)),
         )
     },
     "mitigations.[]:dynamic_margin.half_life": (scaled, "mitigations.0.half_life", "6s", "9s"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.auditor import audited
 from support.effort import cases
 from support.floors import assert_floors
+from support.models import model_text
 from support.scenarios import (
     HANDMADE,
     Raw,
@@ -30,7 +31,7 @@ from liqsim.runner import prepare
 def test_every_law_holds_after_every_event_of_random_runs() -> None:
     census: Counter[str] = Counter()
 
-    @cases(24)
+    @cases(36)
     @given(st.data(), st.one_of(scenarios("engine"), scenarios("keepers")), st.integers(1, 2))
     def every_law_holds(data: st.DataObject, raw: Raw, most: int) -> None:
         data.draw(scalings(raw, most))
@@ -45,6 +46,9 @@ def test_every_law_holds_after_every_event_of_random_runs() -> None:
         "OpenInterestMargin lowered": 8,
         "StressMargin raised": 8,
         "StressMargin lowered": 8,
+        "Predictive raised": 8,
+        "Predictive lowered": 8,
+        "Predictive at its highest": 2,
         "product of several": 20,
         "fees charged": 10,
         "fee cut to what can be paid": 10,
@@ -98,6 +102,14 @@ def test_every_law_holds_where_rates_follow_correlation() -> None:
 # Absent, inert, and blind to the future -----------------------------------------------------------
 
 _INERT: list[Raw] = [
+    {
+        "kind": "predictive",
+        "period": "2s",
+        "model": "calm.json",
+        "content": model_text(intercept=-4, ladder=1),
+        "reference": 1,
+        "name": "never",
+    },
     {"kind": "dynamic_margin", "period": "2s", "low": 1, "high": 1},
     {"kind": "open_interest_margin", "period": "2s", "reference_usd": 1, "high": 1},
     {"kind": "stress_margin", "period": "2s"},

@@ -1255,6 +1255,20 @@ class Auditor:
         """Mark, its event and its instant, by market."""
         return self._marks
 
+    @property
+    def simulation(self) -> Simulation:
+        """The run."""
+        return self._simulation
+
+    def is_due_at(self, owner: int, market: int, price: int) -> bool:
+        """Return whether an account would be due if one mark were another; no other owner is."""
+        marks = [mark for mark, _, _ in self._marks]
+        if owner < self._first_bucket or (self._is_cross(owner) and not all(marks)):
+            return False
+        marks[market] = price
+        margin = self._scaled(self._cash[owner], self._held(owner), marks)
+        return self._is_due(Fraction(margin))
+
     def standing(self, market: int) -> list[int]:
         """Return who has a position in a market and is in no liquidation."""
         return self._standing(market)

@@ -28,8 +28,10 @@ from liqsim.scenario.mitigations import (
     LeverageFee,
     MarginScaling,
     OpenInterestMargin,
+    Predictive,
     StressMargin,
 )
+from support.predictions import seen_by
 
 _YEAR_S = 365.25 * 86_400
 
@@ -97,6 +99,8 @@ class ScalingJudge:
         self._looks: dict[tuple[int, int], list[tuple[int, int, list[int]]]] = {
             pair: [] for pair in pairs
         }
+        # What a model was asked about, and its answer.
+        self._seen: dict[tuple[int, int], list[dict[str, int] | None]] = {p: [] for p in pairs}
         self._decided: dict[tuple[int, int], list[Entry]] = {p: [] for p in pairs}
         self._changed: list[tuple[int, Entry]] = []
         self._turns: list[tuple[int, tuple[int, int]]] = []
@@ -105,6 +109,7 @@ class ScalingJudge:
     def look(self, entry: Entry) -> None:
         """Look at everything that was to be looked at before *entry*."""
         self._look_until(entry.sim_time_us)
+        self._ask_until(entry.sim_time_us, is_early=_comes_first(entry.event))
         if isinstance(entry.event, DepthChanged) and self._turns:
             return
         assert not self._payers or isinstance(entry.event, LeverageFeePaid), self._payers
@@ -139,6 +144,15 @@ class ScalingJudge:
                 if isinstance(spec, LeverageFee):
                     fees.append((at_us, (number, market)))
         self._turns += sorted(fees)
+
+    def _ask_until(self, until_us: int, *, is_early: bool) -> None:
+        """Ask models what they see; in an instant, depth and fees change before they look."""
+        for (number, market), seen in self._seen.items():
+            spec = self._scenario.mitigations[number]
+            if not isinstance(spec, Predictive):
+                continue
+            while (at_us := (len(seen) + 1) * spec.period_us) <= until_us - is_early:
+                seen.append(seen_by(spec, self._books, market, at_us))
 
     def decided(self, entry: Entry, event: DecisionRecorded) -> None:
         """Take in a decision."""
@@ -193,6 +207,7 @@ class ScalingJudge:
     def finish(self, end_us: int, spans: list[Any]) -> None:
         """Work out every decision and change of rates, breakers' *spans* included, and compare."""
         self._look_until(end_us - 1)
+        self._ask_until(end_us - 1, is_early=False)
         while self._turns:
             assert not self._fee(self._turns[0][1])
             self._turns.pop(0)
@@ -218,7 +233,7 @@ class ScalingJudge:
         recorded = {e.sim_time_us: e.event for e in self._decided[number, market]}
         assert len(recorded) == len(self._decided[number, market])
         multiplier, marks = Fraction(1), []
-        for at_us, mark, units in self._looks[number, market]:
+        for place, (at_us, mark, units) in enumerate(self._looks[number, market]):
             marks.append(mark)
             event: Any = recorded.pop(at_us, None)
             match spec:
@@ -238,6 +253,13 @@ class ScalingJudge:
                     seen = {since: index for since, index in spec.points if since <= at_us}
                     seen = seen[max(seen)] if seen else None
                     told, reference = event and event.index_e6, spec.reference_e6
+                case Predictive():
+                    asked = self._seen[number, market][place]
+                    seen = asked and asked["risk_e6"]
+                    told, reference = event and event.risk_e6, spec.reference_e6
+                    assert event is None or asked == {
+                        name: getattr(event, name) for name in asked or {}
+                    }
             slack = isinstance(spec, DynamicMargin | CorrelationMargin)
             if event is None:
                 near = [] if seen is None else [seen, max(seen - slack, 0), seen + slack]
@@ -252,6 +274,7 @@ class ScalingJudge:
             assert stepped != multiplier
             assert event.from_at_us == at_us + spec.notice_us
             self._census[f"{type(spec).__name__} {event.action.name.lower()}"] += 1
+            self._census[f"{type(spec).__name__} at its highest"] += stepped * 10**6 == spec.high_e6
             multiplier = stepped
         assert not recorded
 
@@ -307,3 +330,9 @@ def _step(spec: MarginScaling, before: Fraction, asked: Fraction) -> Fraction:
     low, high, ramp, restore, grain = (Fraction(value, 10**6) for value in bounds)
     target = sorted((low, -(-asked / grain // 1) * grain, high))[1]
     return sorted((before - restore, target, before + ramp))[1]
+
+
+def _comes_first(event: Any) -> bool:
+    """Return whether an event is of those that come before a look in its instant."""
+    is_charge = isinstance(event, DecisionRecorded) and event.action is Action.CHARGED
+    return is_charge or isinstance(event, DepthChanged | LeverageFeePaid)

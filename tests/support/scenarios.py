@@ -24,6 +24,7 @@ from liqsim.runner import Actor, Prepared, Simulation, prepare
 from liqsim.scenario import Scenario, scenario_from_dict
 from support.effort import apart
 from support.files import FILES, data_file
+from support.models import model_text
 from support.sinks import ListSink
 from support.slicing import slowed
 
@@ -864,6 +865,22 @@ def correlated(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def foreseen(**overrides: Any) -> Raw:
+    """The crash under margin rates that follow what a model expects of it."""
+    rule = {
+        "kind": "predictive",
+        "model": "by_hand.json",
+        "content": model_text(intercept=-4, ladder=2, forced=1, imbalance=Decimal("0.5")),
+        "period": "2s",
+        "high": Decimal("1.5"),
+        "low": Decimal("0.9"),
+        "ramp": Decimal("0.1"),
+        "restore": Decimal("0.03"),
+        "notice": "3s",
+    }
+    return changed(cross_crash(name="foreseen", mitigations=[rule]), overrides)
+
+
 def vaulted(**overrides: Any) -> Raw:
     """A crash in which a vault takes over what the book does not, and sells it on."""
     vault = {
@@ -1068,6 +1085,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "scaled": scaled,
     "concentrated": concentrated,
     "correlated": correlated,
+    "foreseen": foreseen,
     "absorbed": absorbed,
     "rewarded": rewarded,
     "vaulted": vaulted,
@@ -1563,7 +1581,7 @@ def scalings(draw: st.DrawFn, raw: Raw, most: int) -> None:
     names = list(raw["markets"])
     rules = []
     for _ in range(most):
-        kind = draw(_of("dynamic_margin", "open_interest_margin", "stress_margin"))
+        kind = draw(_of("dynamic_margin", "open_interest_margin", "stress_margin", "predictive"))
         rule = {
             "kind": kind,
             "name": f"rule {len(rules)}",
@@ -1580,6 +1598,8 @@ def scalings(draw: st.DrawFn, raw: Raw, most: int) -> None:
             rule |= {"half_life": draw(_of("2s", "30s")), "reference": draw(_of(4, 90))}
         elif kind == "open_interest_margin":
             rule |= {"reference_usd": draw(_of(40_000, 90_000))}
+        elif kind == "predictive":
+            rule |= draw(_models()) | {"reference": draw(_of(Decimal("0.1"), Decimal("0.5")))}
         else:
             index = st.sampled_from((Decimal("0.4"), Decimal("1.2"), 3))
             rule |= {"points": [[at(s), draw(index)] for s in (0, 9, 30, 50)][draw(_of(0, 1)) :]}
@@ -1643,6 +1663,25 @@ def correlations(draw: st.DrawFn, raw: Raw) -> None:
     }
     if len(names) > 1:
         raw["mitigations"] = [*raw["mitigations"], rule]
+
+
+@st.composite
+def _models(draw: st.DrawFn) -> Raw:
+    """Draw a model of cascades: features weigh for risk, or against it, or nothing."""
+    weights = {
+        "imbalance": draw(_of(0, 1, -1)),
+        "forced": draw(_of(0, 2)),
+        "interest": draw(_of(0, Decimal("0.3"))),
+        "ladder": draw(_of(1, 3)),
+        "volatility": draw(_of(0, Decimal("0.05"))),
+    }
+    content = model_text(
+        intercept=draw(_of(-5, -2)),
+        window_s=draw(_of(3, 20)),
+        distance=draw(_of(Decimal("0.01"), Decimal("0.05"))),
+        **weights,
+    )
+    return {"model": "drawn.json", "content": content}
 
 
 @st.composite

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from liqsim.scenario.model_file import TrainedModel
+from liqsim.scenario.trained import TrainedModel
 from liqsim.units import BOUND, RATIO_SCALE, YEAR_US
 
 _RATIO_MAX_E6: Final = 10_000 * RATIO_SCALE
@@ -48,7 +48,7 @@ class Observation:
 
     @property
     def features(self) -> tuple[int, ...]:
-        """The features, in the order of `liqsim.scenario.model_file.FEATURES`, in 1e-6."""
+        """The features, in the order of `liqsim.scenario.trained.FEATURES`, in 1e-6."""
         return (
             self.imbalance_e6,
             root_of_ratio_e6(self.forced_uusd, self.depth_uusd),

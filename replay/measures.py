@@ -35,6 +35,7 @@ class Measure:
 _PAYERS: Final[Mapping[str, str]] = {
     "collateral": "collateral",
     "fund": "the fund",
+    "slashed": "slashed stakes",
     "haircut": "cut profits",
     "socialised": "solvent accounts",
     "nobody": "nobody",
@@ -164,6 +165,11 @@ class Profit:
         has_arrived: Whether it is an account that opened during the run.
         is_liquidated: Whether it was triggered at least once.
         usd: Its profit, exact.
+        cohort: Cohort of an account; None for others and for accounts of a file.
+        owes_usd: What it has less than nothing at the end.
+        covered_usd: What others paid because its liquidations lost more than it had: the fund,
+            stakes, cut profits, solvent accounts.
+        paid_usd: What it paid for others in that way.
     """
 
     kind: str
@@ -171,6 +177,10 @@ class Profit:
     has_arrived: bool
     is_liquidated: bool
     usd: Decimal
+    cohort: str | None = None
+    owes_usd: Decimal = Decimal(0)
+    covered_usd: Decimal = Decimal(0)
+    paid_usd: Decimal = Decimal(0)
 
 
 def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -206,8 +216,28 @@ def profits(log: LogReader) -> list[Profit]:
     """Return what every owner but `outside` has made; together nothing."""
     install_views(log)
     rows = log.rows(
-        "select kind, owner, coalesce(has_arrived, false), is_liquidated, profit_usd "
-        "from owner_profits order by owner_id"
+        """
+        with covered as (
+            select t.bucket_id, sum(p.amount_usd) as amount_usd
+            from loss_payers as p
+            join liquidation_triggered as t on t.seq = p.liquidation_seq
+            where p.payer in ('fund', 'slashed', 'haircut', 'socialised')
+            group by t.bucket_id
+        ),
+        paid as (
+            select owner_id, sum(amount_usd) as amount_usd
+            from loss_payers
+            where payer in ('haircut', 'socialised')
+            group by owner_id
+        )
+        select o.kind, o.owner, coalesce(o.has_arrived, false), o.is_liquidated, o.profit_usd,
+            o.cohort, case when o.kind = 'bucket' then greatest(-o.equity_usd, 0) else 0 end,
+            coalesce(c.amount_usd, 0), coalesce(p.amount_usd, 0)
+        from owner_profits as o
+        left join covered as c on c.bucket_id = o.owner_id
+        left join paid as p on p.owner_id = o.owner_id
+        order by o.owner_id
+        """
     )
     return [Profit(*row) for row in rows]
 

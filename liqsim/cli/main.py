@@ -8,6 +8,7 @@ import typer
 from liqsim.cli.auditing import outcome, verify
 from liqsim.cli.comparing import compare
 from liqsim.cli.policy import Commands, reported
+from liqsim.cli.pricing import marginal
 from liqsim.cli.querying import QueryCommand, export, query
 from liqsim.cli.replaying import replay
 from liqsim.cli.running import resume, run
@@ -59,6 +60,7 @@ for command in (
     stress,
     sweep,
     surface,
+    marginal,
     resume,
     outcome,
     verify,

@@ -20,6 +20,8 @@ FEW: Final = 20
 _TAIL_OF: Final = 20
 """The worst one in so many seeds, rounded up, are those whose mean is the tail mean."""
 
+_TWO: Final = 2
+"""One seed says nothing of others."""
 _SEED: Final = 20_120
 _NORMAL_QUANTILE: Final = 1.959963984540054
 """Of (1 + `LEVEL`) / 2."""
@@ -30,7 +32,7 @@ _Floats = npt.NDArray[np.float64]
 @attrs.frozen
 class Estimate:
     """
-    A difference to the first variant, with its interval at `LEVEL`.
+    A figure over seeds, with its interval at `LEVEL`.
 
     Attributes:
         value: On the seeds at hand.
@@ -95,6 +97,14 @@ def summary(
 def tail_mean(values: Sequence[float]) -> float:
     """Return the mean of the highest twentieth of *values*, rounded up."""
     return float(_tail_mean(np.array(values, dtype=np.float64)))
+
+
+def mean_estimate(values: Sequence[float]) -> Estimate | None:
+    """Return the mean of *values*, one per seed, with its interval; None for a single seed."""
+    if len(values) < _TWO:
+        return None
+    known = np.array(values, dtype=np.float64)
+    return _estimate(known, known, lambda x, _: np.mean(x, axis=-1))
 
 
 def share_interval(share: float, runs: int) -> tuple[float, float]:

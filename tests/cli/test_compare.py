@@ -5,13 +5,19 @@ from concurrent.futures.process import BrokenProcessPool
 from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from support.scenarios import engine_cascade, keeper_race
+from support.scenarios import HANDMADE, engine_cascade, keeper_race
 
+from liqsim.cli.comparing import _shown
+from liqsim.mitigations import Mitigation, register_mitigation
+from liqsim.scenario.fields import text
+from liqsim.scenario.mitigations import MITIGATIONS, OTHERS
 from liqsim.study import runs as studies
+from liqsim.study.gains import Gain
 from replay.measures import MEASURES
 
 SMALL = "small: venue.tranches.share=0.2, venue.tranches.spacing=5s"
@@ -222,6 +228,10 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
         (("--with", "none", "--keep", "nowhere/deep"), "nowhere/deep: No such file or directory"),
         (("--with", "none", "-o", "nowhere/runs.parquet"), "nowhere"),
         (("--with", "none", "-o", "runs.csv"), "runs.csv: must end in .parquet"),
+        (("--with", "none", "--measure", "pain"), "--measure pain: must be one of amplification"),
+        (("--with", "none", "--json", "--markdown"), "--json and --markdown contradict"),
+        (("--with", "none", "--with", "breaker, each"), "each must stand alone: --with each"),
+        (("--with", "each", "--with", "each"), "two variants are named 'rate_limit'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_runs(stranger, cascade, words, message):
@@ -278,3 +288,127 @@ def test_a_run_that_is_killed_is_no_bug_of_ours(stranger, cascade, monkeypatch):
 
     assert answer.exit_code == 2
     assert "error: a run was killed" in answer.stderr
+
+
+def table_of(answer):
+    """Return the rows of a table in Markdown by their first cell, and what stands under it."""
+    assert answer.exit_code == 0, answer.stderr
+    table, _, notes = answer.stdout.partition("\n\n")
+    header, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
+    )
+    return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}, notes
+
+
+@attrs.frozen
+class Needy(Mitigation):
+    """
+    A rule that cannot be without a file.
+
+    Attributes:
+        model: Which.
+    """
+
+    model: str = text("model")
+
+    def judge(self, _seen):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("name", ["engine_cascade", "keeper_race", "in_coins"])
+def test_every_kind_stands_beside_what_is_named(stranger, name):
+    file = stranger.write_scenario("any.toml", HANDMADE[name]())
+    words = ("--with", "none", "--with", "generation_1", "--with", "each", "--markdown")
+    words += ("--measure", "liquidated_usd", "--measure", "mitigation_acts")
+    register_mitigation("needy", Needy)
+    try:
+        answer = stranger.says("compare", file, *words, "--jobs", 1)
+    finally:
+        OTHERS.pop("needy")
+    rows, notes = table_of(answer)
+
+    left_out = {line.split(": ")[0].removeprefix("Left out, ") for line in notes.splitlines()[1:]}
+    assert "Left out, needy: mitigations.0.model" in notes
+    assert left_out <= {"needy", "dynamic_margin", "open_interest_margin", "stress_margin"}
+    assert [*rows] == [
+        "none", "generation_1", *(k for k in MITIGATIONS.values() if k not in left_out)
+    ]  # fmt: skip
+    assert {tuple(row) for row in rows.values()} == {("liquidated, USD", "acts of mitigations")}
+    first, *_ = notes.splitlines()
+    same = first.removeprefix("Nothing happened otherwise than in none: ").rstrip(".").split(", ")
+    acts = {kind: int(row["acts of mitigations"].replace(",", "")) for kind, row in rows.items()}
+    assert acts["none"] == acts["generation_1"] == 0
+    # No trace is left by who did nothing; who did something, did it to somebody.
+    assert set(same) >= {kind for kind, count in acts.items() if not count} - {
+        "none", "generation_1"
+    }  # fmt: skip
+    assert len(same) >= 4
+    assert sum(count > 0 for count in acts.values()) >= 4
+    assert (
+        rows["breaker" if "breaker" in same else same[0]]["liquidated, USD"]
+        == (rows["none"]["liquidated, USD"])
+    )
+
+
+def test_each_as_the_first_stands_behind_none_and_not_for_what_is_named(stranger, cascade):
+    words = ("--with", "each", "--with", "breaker", "--measure", "fees_usd", "--markdown")
+    rows, _ = table_of(stranger.says("compare", cascade, *words, "--jobs", 1))
+
+    assert next(iter(rows)) == "none"
+    assert list(rows)[-1] == "breaker"
+    assert len(rows) == len(set(rows)) >= len(MITIGATIONS) - 2
+
+
+def test_a_vault_that_never_acts_changes_nothing_and_one_that_does_does(stranger, cascade):
+    vaults = [f"mitigations=[{{kind='backstop',purse_usd={purse}}}]" for purse in (0, 100_000)]
+    words = [word for vault in vaults for word in ("--with", vault)]
+    none, idle, busy = compared(stranger, cascade, "--with", "none", *words, "--keep", ".")
+
+    assert (none["is_same"], idle["is_same"], busy["is_same"]) == (True, True, False)
+    assert idle["events"] == none["events"] + 1  # What the vault was given.
+    assert idle["measures"]["mitigation_acts"] == 0 < busy["measures"]["mitigation_acts"]
+    taken = rows("cascade_3.duckdb", "select count(*) from tranche_taken_over")
+    assert busy["measures"]["mitigation_acts"] >= taken[0][0] > 0
+
+
+def test_only_the_measures_that_were_asked_for_are_shown(stranger, cascade, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ("--with", "none", "--with", SMALL, "--measure", "fees_usd", "--jobs", 1)
+    lines = stranger.says("compare", cascade, *words).stdout.splitlines()
+
+    table = lines[lines.index("") + 1 :]
+    assert table[2].startswith("fees paid, USD ")
+    assert table[3].startswith("Zero or not defined in all: rule-induced share")
+    seeds = (*words[:-2], "--jobs", 1, "--seeds", 2, "--markdown")
+    found, notes = table_of(stranger.says("compare", cascade, *seeds))
+    several = compared(stranger, cascade, *words[:4], "--seeds", 2)
+    assert [row["fees paid, USD"] for row in found.values()] == [
+        f"{variant['summaries']['fees_usd']['median']:,.2f}" for variant in several
+    ]
+    assert notes.startswith("Medians over 2 seeds.")
+
+
+def test_dust_of_rounding_has_no_row_but_is_in_the_sum():
+    cent, dust = Decimal("0.01"), Decimal("0.009999")
+    found = [
+        Gain("makers", 1, 1, 0, cent, Decimal(0), cent),
+        Gain("fund", 1, 0, 1, Decimal(0), -dust, -dust),
+        Gain("treasury", 1, 0, 1, Decimal(0), dust - cent, dust - cent),
+    ]
+
+    assert [row[0] for row in _shown(found)] == ["makers", "all"]
+    assert _shown(found)[-1][-1] == "0.00"
+
+
+def test_what_deleveraging_spared_is_no_slippage(stranger):
+    raw = HANDMADE["squeeze"]()
+    (found,) = compared(
+        stranger, stranger.write_scenario("s.toml", raw), "--with", "as_is", "--keep", "."
+    )
+
+    routes = dict(rows("s_1.duckdb", "select 'deleveraged', count(*) from position_deleveraged"))
+    assert routes["deleveraged"] > 0
+    measures = found["measures"]
+    assert Decimal(measures["slippage_usd"]) > 0
+    assert Decimal(measures["deleveraging_spared_usd"]) > 0
+    assert Decimal(measures["takeover_discount_usd"]) == 0

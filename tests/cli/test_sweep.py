@@ -140,12 +140,65 @@ def test_the_questions_of_the_docs_have_answers(swept):
     heat, sizing = filter(str.strip, block.split(";"))
 
     assert len(rows(swept, heat)) == 2
-    ((size,),) = rows(swept, sizing)
-    low, high = (
-        float(draw)
-        for (draw,) in rows(swept, "select fund_drawdown_usd from runs where point = 3 order by 1")
+    ((size, is_lower_bound),) = rows(swept, sizing)
+    draws = rows(swept, "select fund_drawdown_usd from runs where point = 3 order by 1")
+    assert (size, is_lower_bound) == (draws[1][0], False)
+
+
+@pytest.fixture
+def draws(swept):
+    """Give a sweep whose first point has draws of 1 to 10 USD."""
+    with duckdb.connect(swept) as connection:
+        connection.execute(
+            "create table ten as select * replace (s as seed, s + 1 as fund_drawdown_usd, "
+            "5 as fund_lowest_usd) from runs, range(0, 10) as t(s) where point = 0 and seed = 0"
+        )
+        connection.execute("delete from runs where point = 0")
+        connection.execute("insert into runs by name select * exclude (s) from ten")
+    return swept
+
+
+@pytest.mark.parametrize(
+    ("confidence", "fund"),
+    [("0.95", 10), ("0.9", 9), ("0.7", 7), ("0.71", 8), ("0.7::double", 7), ("1e-9", 1), ("1", 10)],
+)
+def test_a_fund_is_sized_at_a_draw_that_suffices(draws, confidence, fund):
+    found = rows(draws, f"select fund_usd, runs from fund_size({confidence}) where point = 0")
+
+    assert found == [(fund, 10)]
+    within = rows(
+        draws, f"select avg((fund_drawdown_usd <= {fund})::int) from runs where point = 0"
     )
-    assert float(size) == pytest.approx(low + 0.95 * (high - low), abs=1e-5)
+    assert within[0][0] >= float(confidence.partition(":")[0])
+
+
+@pytest.mark.parametrize("confidence", ["0", "-0.5", "1.01", "95", "'nan'::double", "null"])
+def test_a_confidence_that_is_none_is_refused(draws, confidence):
+    with pytest.raises(duckdb.Error, match="confidence must be above 0 and at most 1"):
+        rows(draws, f"from fund_size({confidence})")
+
+
+def test_a_fund_that_ran_empty_may_have_needed_more(draws):
+    with duckdb.connect(draws) as connection:
+        connection.execute("update runs set fund_lowest_usd = 0 where point = 0 and seed = 7")
+
+    # The draw of 8 was cut off by the fund: nothing is known of quantiles from there on.
+    for confidence, is_lower_bound in (("0.7", False), ("0.8", True), ("0.9", True)):
+        sql = f"select is_lower_bound from fund_size({confidence}) where point = 0"
+        assert rows(draws, sql) == [(is_lower_bound,)]
+
+
+def test_a_sweep_with_other_measures_is_refused(stranger, cascade, swept):
+    with duckdb.connect(swept) as connection:
+        for view in ("points", "fund_sizing"):
+            connection.execute(f"drop view {view}")
+        connection.execute("create table less as select * exclude (slippage_usd) from runs")
+        connection.execute("drop table runs")
+        connection.execute("alter table less rename to runs")
+    answer = stranger.says("sweep", cascade, *GRID, "--seeds", 2, "-o", swept)
+
+    assert answer.exit_code == 2
+    assert "s.duckdb: is a sweep of a version with other measures" in answer.stderr
 
 
 def test_shocks_and_depth_make_a_grid(stranger, cascade):

@@ -1,0 +1,169 @@
+"""
+What one more dollar of a cohort's positions costs others: its share in a cascade, priced.
+
+A cohort's notional is moved a little, at the same leverage and with the same draws; what all other
+accounts lose more by that, per dollar moved, is what a dollar of it costs them. What the cohort's
+accounts owe beyond their own collateral is told apart: it is theirs, whoever is left with it.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from liqsim.api import Scenario, load_scenario
+from liqsim.errors import StudyError
+from liqsim.study.runs import Found, Study, check, completed
+from liqsim.study.variants import Variant
+from liqsim.units import USD_SCALE
+
+PER_BP: Final = 10_000
+
+Progress = Callable[[int, int], None]
+
+
+@attrs.frozen
+class Plan:
+    """
+    What is to be run: the scenario, and it with each cohort moved, over seeds.
+
+    Attributes:
+        file: The scenario.
+        settings: Keys set in it.
+        cohorts: Which cohorts are moved; empty for every one.
+        by: Share of a cohort's notional that is added, or taken away if negative.
+        seeds: How many seeds.
+    """
+
+    file: Path
+    settings: tuple[str, ...]
+    cohorts: tuple[str, ...]
+    by: Decimal
+    seeds: int
+
+
+@attrs.frozen
+class Cost:
+    """
+    What a cohort's positions cost, per dollar of notional.
+
+    Attributes:
+        cohort: Which.
+        accounts: How many accounts it has.
+        notional_usd: Their notional at entry.
+        leverage: Its median leverage.
+        others: What all other accounts lose, per seed; negative is a gain.
+        debts: What its own accounts owe beyond their collateral, per seed.
+    """
+
+    cohort: str
+    accounts: int
+    notional_usd: Decimal
+    leverage: float
+    others: tuple[float, ...]
+    debts: tuple[float, ...]
+
+    @property
+    def both(self) -> tuple[float, ...]:
+        """What the cohort would have to pay so that nobody else does, per seed."""
+        return tuple(map(sum, zip(self.others, self.debts, strict=True)))
+
+    @property
+    def fee(self) -> float:
+        """The mean of `both`, at least 0."""
+        return max(mean_of(self.both), 0.0)
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Return the mean over seeds."""
+    return sum(values) / len(values)
+
+
+def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
+    """
+    Return what each cohort costs.
+
+    Raises:
+        StudyError: The scenario has no such cohort, or no cohort; or *by* is 0 or -1 and below.
+        ScenarioError: The scenario, or it with a cohort moved, is refused.
+    """
+    if not plan.by or plan.by <= -1 or not plan.by.is_finite():
+        message = f"--by {plan.by}: must be above -1, and not 0"
+        raise StudyError(message)
+    scenario = load_scenario(plan.file, overrides=plan.settings, seed=0)
+    moved = _moved(plan, scenario)
+    variants = [Variant("base")]
+    variants += [
+        Variant(name, (f"population.cohorts.{name}.notional_usd={after}",))
+        for name, (_, after) in moved.items()
+    ]
+    seeds = tuple(range(plan.seeds))
+    study = Study(plan.file, plan.settings, tuple(variants), seeds, with_owners=True)
+    shares_references = check(study)
+    lost: dict[tuple[int, int], Found] = {}
+    progress(0, study.size)
+    with completed(study, jobs=jobs, shares_references=shares_references) as runs:
+        for done, (key, found) in enumerate(runs, start=1):
+            lost[key] = found
+            progress(done, study.size)
+    cohorts = {cohort.name: cohort for cohort in scenario.population.cohorts}
+    found_costs = []
+    for column, (name, (before, after)) in enumerate(moved.items(), start=1):
+        more = float(after - before)
+        pairs = [
+            (_losses(lost[row, column], name), _losses(lost[row, 0], name))
+            for row in range(plan.seeds)
+        ]
+        cohort = cohorts[name]
+        found_costs.append(
+            Cost(
+                name,
+                cohort.accounts,
+                before,
+                cohort.leverage.median,
+                others=tuple(float(here[0] - base[0]) / more for here, base in pairs),
+                debts=tuple(float(here[1] - base[1]) / more for here, base in pairs),
+            )
+        )
+    return found_costs
+
+
+def _moved(plan: Plan, scenario: Scenario) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return the notional of each cohort before and after its move, in USD."""
+    known = {cohort.name: cohort.notional_uusd for cohort in scenario.population.cohorts}
+    if not known:
+        message = f"{plan.file}: has no cohort: accounts of a file cannot be moved"
+        raise StudyError(message)
+    for name in plan.cohorts:
+        if name not in known:
+            message = f"--cohort {name}: must be one of {', '.join(known)}"
+            raise StudyError(message)
+    factor = 1 + plan.by
+    return {
+        name: (
+            Decimal(known[name]) / USD_SCALE,
+            (Decimal(known[name]) * factor).quantize(Decimal(1)) / USD_SCALE,
+        )
+        for name in dict.fromkeys(plan.cohorts or known)
+    }
+
+
+def _losses(found: Found, cohort: str) -> tuple[Decimal, Decimal]:
+    """
+    Return what accounts outside *cohort* lost, and what its own accounts owe.
+
+    Whoever owes more than it had has a debt: what others covered of it and what is still owed. A
+    debt counts once, with the account that made it; so what an account paid for others' is taken
+    out of its loss, and what others covered of its own is put in.
+    """
+    others = debts = Decimal(0)
+    for profit in found.profits:
+        if profit.kind != "bucket":
+            continue
+        if profit.cohort == cohort:
+            debts += profit.owes_usd + profit.covered_usd
+        else:
+            others += profit.covered_usd - profit.paid_usd - profit.usd
+    return others, debts

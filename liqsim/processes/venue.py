@@ -526,8 +526,12 @@ class Venue:
             tranche.seq,
         )
         # Nobody is bankrupt at the mark: what rounding took, if anything, is no matter of the fund.
-        self._route_surplus(tranche.seq, tranche.bucket_id, one, seq)
-        self._route_surplus(theirs.seq, theirs.bucket_id, two, seq)
+        both = (tranche, one), (theirs, two)
+        for mine, settled in both:
+            self._route_surplus(mine.seq, mine.bucket_id, settled, seq)
+        for mine, settled in both:
+            market, fee = desk.market_id, settled.fee_uusd
+            self._incentives.route(mine.seq, mine.bucket_id, market, fee, None, seq)
 
     def _execute(self, tranche: Tranche) -> "Generator[simpy.Event, Any, tuple[int, int, int]]":
         """Have a slice executed; return (filled, taken over, deleveraged)."""

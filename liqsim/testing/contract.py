@@ -43,6 +43,7 @@ from liqsim.events import (
     StakeSlashed,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -215,8 +216,8 @@ class MitigationContract:
             )
             collected = routed = rewards = 0
             for event in (entry.event for entry in self._events(tables)):
-                if isinstance(event, OrderFilled | TrancheTakenOver):
-                    collected += event.fee_uusd
+                if isinstance(event, OrderFilled | TrancheTakenOver | TranchesCrossed):
+                    collected += event.fee_uusd + getattr(event, "other_fee_uusd", 0)
                 elif isinstance(event, PenaltyRouted):
                     routed += event.amount_uusd
                 elif isinstance(event, KeeperRewarded):

@@ -126,7 +126,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
         FundDrawn,
     ),
     LeverageFeePaid: (DecisionRecorded,),
-    PenaltyRouted: (OrderFilled, TrancheTakenOver),
+    PenaltyRouted: (OrderFilled, TrancheTakenOver, TranchesCrossed),
     KeeperRewarded: (TrancheTakenOver,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
@@ -249,7 +249,7 @@ class Causes:
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
                 is_right = self._liquidation_of(cause) == event.liquidation_seq
                 what = "of another liquidation"
-            case SurplusRouted() if isinstance(named, TranchesCrossed):
+            case SurplusRouted() | PenaltyRouted() if isinstance(named, TranchesCrossed):
                 is_right = event.tranche_seq in (named.tranche_seq, named.other_tranche_seq)
                 what = "of other tranches"
             case _:

@@ -21,6 +21,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from liqsim.events.mitigation import NOT_OBSERVED
+from replay.audit import incentives
 from replay.audit.book import Book
 from replay.audit.findings import e8
 from replay.audit.holds import Hold, Meeting
@@ -138,6 +139,7 @@ def tranches_crossed(book: Book, entry: Entry, e: TranchesCrossed) -> None:
         )
         book.check_reduces(entry, market, bucket, units)
         settle(book, entry, taken, book.terms.takeover_fee_e6, may_draw=False)
+        incentives.executed(book, entry, taken)
         tranche = book.open_tranche(entry, seq)
         if tranche is not None:
             book.check_within_slice(entry, tranche, units)

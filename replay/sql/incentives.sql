@@ -42,6 +42,7 @@ select p.seq, p.sim_time, p.kind, p.mitigation_id, m.name as mitigation, 3 as fr
     p.whole_usd, p.tranche_seq, t.liquidation_seq, p.bucket_id, b.name as bucket,
     a.name as market, p.waited_us, p.violation_usd, p.depth, p.used_usd, p.budget_usd, p.cause_seq,
     case when k.seq is not null then 'tranche_taken_over'
+        when x.seq is not null then 'tranches_crossed'
         when o.seq is not null then 'order_filled' end as cause
 from paid as p
 left join mitigations as m on m.mitigation_id = p.mitigation_id
@@ -51,4 +52,5 @@ left join owners as r on r.owner_id = p.to_id
 left join owners as b on b.owner_id = p.bucket_id
 left join assets as a on a.market_id = t.market_id
 left join tranche_taken_over as k on k.seq = p.cause_seq
+left join tranches_crossed as x on x.seq = p.cause_seq
 left join order_filled as o on o.seq = p.cause_seq

@@ -1669,6 +1669,11 @@ class Auditor:
                 self._owed.append((SurplusRouted, bucket, gain - fee, entry.seq))
             tranche.crossed += size
             assert tranche.left >= 0
+        slices = [
+            (event.tranche_seq, event.bucket_id, event.fee_uusd),
+            (event.other_tranche_seq, other, event.other_fee_uusd),
+        ]
+        self._pays_for_it(entry, event, -1, slices)
         self._trade(event.bucket_id, other, event)
         self._pay(event.bucket_id, TREASURY, event.fee_uusd)
         self._pay(other, TREASURY, event.other_fee_uusd)
@@ -1951,7 +1956,13 @@ class Auditor:
         self._pay(bucket, TREASURY, event.fee_uusd)
         self._pay(keeper, NETWORK, event.call_cost_uusd)
 
-    def _pays_for_it(self, entry: Entry, event: Any, keeper: int) -> None:
+    def _pays_for_it(
+        self,
+        entry: Entry,
+        event: Any,
+        keeper: int,
+        slices: list[tuple[int, int, int]] | None = None,
+    ) -> None:
         """Have what the treasury must pay for an execution worked out, before it moves anything."""
         bucket, market = event.bucket_id, event.market_id
         is_long, mark = self._units[market][bucket] > 0, self._marks[market][0]
@@ -1970,7 +1981,8 @@ class Auditor:
                 mark_e8=mark,
                 holds=holds,
                 lacking_uusd=self._lacking(asked, event, keeper),
-            )
+            ),
+            slices or [(event.tranche_seq, bucket, event.fee_uusd)],
         )
 
     def _lacking(self, asked: Asked, event: Any, keeper: int) -> Fraction | None:

@@ -1,7 +1,7 @@
 """Who is paid for a liquidation, judged by rules written from their description."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
@@ -57,11 +57,15 @@ class IncentiveJudge:
         self._last: Executed | None = None
         self._got = 0
 
-    def executed(self, done: Executed) -> None:
-        """Note an execution, right before it is applied."""
-        self._last, event = done, done.entry.event
-        self._penalties, self._rewards, self._got = [], [], 0
-        fee = event.fee_uusd
+    def executed(self, done: Executed, slices: Sequence[Sequence[int]]) -> None:
+        """Note an execution of *slices*, right before it is applied: (tranche, account, penalty)."""
+        self._last, self._penalties, self._rewards, self._got = done, [], [], 0
+        for tranche_seq, bucket, fee in slices:
+            self._penalised(done, tranche_seq, bucket, fee)
+        if done.keeper >= 0:
+            self._rewards = [number for number, _ in self._of(KeeperReward, done.market)]
+
+    def _penalised(self, done: Executed, tranche_seq: int, bucket: int, fee: int) -> None:
         for number, row in self._of(PenaltyRouting, done.market):
             shares = {
                 name: int(Fraction(getattr(row, f"{name}_e6"), 10**6) * fee)
@@ -74,16 +78,12 @@ class IncentiveJudge:
                 shares[row.without_keeper] += shares.pop("keeper")
                 self._census["penalty without a keeper"] += fee > 0
             to = {"keeper": done.keeper, "fund": FUND, "burn": self._burn}
-            self._penalties = [
-                PenaltyRouted(
-                    number, event.tranche_seq, event.bucket_id, share, to[name], fee, shares[name]
-                )
+            self._penalties += [
+                PenaltyRouted(number, tranche_seq, bucket, share, to[name], fee, shares[name])
                 for share in Share
                 if shares.get(name := share.name.lower())
             ]
             self._census["penalty with a rest"] += rounding > 0
-        if done.keeper >= 0:
-            self._rewards = [number for number, _ in self._of(KeeperReward, done.market)]
 
     def routed(self, entry: Entry, event: PenaltyRouted) -> None:
         """Judge a share of a penalty."""

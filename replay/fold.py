@@ -40,9 +40,9 @@ from liqsim.events import (
     StakeSlashed,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
-    TranchesCrossed,
     TrancheTakenOver,
 )
 

@@ -81,7 +81,9 @@ def size_e8(book: Book, entry: Entry, e: TrancheStarted, wanted: int) -> int:
     """Return the units that a slice must have to be crossed."""
     meeting, bucket = book.holds.meeting, e.bucket_id
     if meeting is not None:
-        account, size, _ = meeting.other = meeting.left.popleft() if meeting.left else (-1, 0, False)
+        account, size, _ = meeting.other = (
+            meeting.left.popleft() if meeting.left else (-1, 0, False)
+        )
         book.expect("crossed", entry, "bucket_id", bucket, account)
         book.expect("crossed", entry, "sim_time_us", entry.sim_time_us, meeting.at_us)
         meeting.other_seq = entry.seq
@@ -179,8 +181,7 @@ def _is_due(book: Book, market: int, bucket: int) -> bool:
     position, mark = book.position(market, bucket), book.mark(market)
     if market not in book.holds.rules or not position:
         return False
-    limit = book.limit_price(market, bucket, abs(position), 0)
-    return mark >= limit if position > 0 else mark <= limit
+    return book.equity_behind(market, bucket, mark) >= cost_of(-position, mark)
 
 
 def _waiting(book: Book, market: int, bucket: int, now: int) -> list[tuple[int, int]]:

@@ -70,7 +70,7 @@ class Holds:
 
 def holds_of(rows: tuple[MitigationTerms, ...], markets: int) -> Holds:
     """Return whom the mitigations of a run hold, in so many markets: nobody yet."""
-    rules = {}
+    rules: dict[int, tuple[int, int]] = {}
     for number, row in enumerate(rows):
         if row.kind == "crossing" and row.duration("hold"):
             everywhere = range(markets) if row.market_id is None else (row.market_id,)

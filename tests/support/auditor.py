@@ -1474,9 +1474,10 @@ class Auditor:
             down_until += [span.until for span in self._halts.spans]
             down_until += self._halts.graces_until(market, at)
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
-            held_until = self._crossings.until(bucket, market)
+            # It may have been held with another leg, and have this one first now.
+            hold_ends = self._crossings.until(bucket, market), self._crossings.held_until(bucket)
             is_met = is_crossed and self._meets
-            assert is_met or at in (*free, self._pacing.until(bucket, market), held_until)
+            assert is_met or at in (*free, self._pacing.until(bucket, market), *hold_ends)
         if not is_crossed:
             self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
@@ -1541,8 +1542,9 @@ class Auditor:
         liquidation, held = self._open.get(bucket), self._units[market][bucket]
         if liquidation is None or not held or not self._is_due(self._restored_margin(bucket)):
             return 0
-        mark, limit = self._marks[market][0], self._limit(market, bucket, abs(held), can_pay=0)
-        if self._is_stale(bucket, self._now) or ((mark < limit) if held > 0 else (mark > limit)):
+        mark, _, _ = self._marks[market]
+        is_bankrupt = self._backing(market, bucket, mark) * _E16 + held * mark < 0
+        if is_bankrupt or self._is_stale(bucket, self._now):
             return 0
         size = self._slice(liquidation, market, mark)
         return size if held > 0 else -size
@@ -2396,7 +2398,11 @@ class Auditor:
         liquidation.tranche = None
         liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq
         self._settled_at[event.bucket_id] = entry.sim_time_us
-        if self._venue.engine and not tranche.crossed and self._order != (tranche.seq, entry.sim_time_us):
+        if (
+            self._venue.engine
+            and not tranche.crossed
+            and self._order != (tranche.seq, entry.sim_time_us)
+        ):
             # Perhaps after an order that got nothing, of which no event tells.
             at = entry.sim_time_us
             self._maybe_free_at.append(at + self._order_us(at))
@@ -2547,7 +2553,7 @@ class Auditor:
         assert not self._crossed & self._open.keys()
 
 
-def closing_cash(entries: list[Entry]) -> dict[int, int]:
+def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — one case per kind
     """Return the closing cash of every owner, as account statements add up, page by page."""
     pages: defaultdict[tuple[str, int], int] = defaultdict(int)
     for entry in entries:

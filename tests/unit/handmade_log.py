@@ -611,7 +611,9 @@ def keeper_story() -> Story:
         us("7.3"),
     )
     s.add("7.5", "ben1", taken, "takeover_ben")
-    s.add("7.5", "ben1", TrancheSettled(s.names["ben1"], ben, 0, e8("0.5"), 0, 0, 0), "ben1_settled")
+    s.add(
+        "7.5", "ben1", TrancheSettled(s.names["ben1"], ben, 0, e8("0.5"), 0, 0, 0), "ben1_settled"
+    )
     bought = InventorySold(
         kay,
         1,

@@ -474,9 +474,8 @@ class Venue:
 
     def _is_bankrupt(self, desk: MarketDesk, bucket: int) -> bool:
         """Return whether a leg closed at the mark would leave a hole, which others must pay."""
-        position = self._margins.position(desk, bucket)
-        limit = self.limit_e8(desk, bucket, abs(position), payable_uusd=0)
-        return desk.state.mark_e8 < limit if position > 0 else desk.state.mark_e8 > limit
+        position, mark = self._margins.position(desk, bucket), desk.state.mark_e8
+        return self._margins.backing_uusd(desk, bucket, mark) < taker_cost_uusd(-position, mark)
 
     def _cross(
         self,

@@ -183,8 +183,7 @@ def _is_due(book: Book, market: int, bucket: int) -> bool:
     position, mark = book.position(market, bucket), book.mark(market)
     if market not in book.holds.rules or not position:
         return False
-    limit = book.limit_price(market, bucket, abs(position), 0)
-    return mark >= limit if position > 0 else mark <= limit
+    return book.equity_behind(market, bucket, mark) >= cost_of(-position, mark)
 
 
 def _waiting(book: Book, market: int, bucket: int, now: int) -> list[tuple[int, int]]:

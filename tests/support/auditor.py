@@ -1548,9 +1548,10 @@ class Auditor:
             down_until += [span.until for span in halts]
             down_until += self._halts.graces_until(market, at)
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
-            held_until = self._crossings.until(bucket, market)
+            # It may have been held with another leg, and have this one first now.
+            hold_ends = self._crossings.until(bucket, market), self._crossings.held_until(bucket)
             is_met = is_crossed and self._meets
-            assert is_met or at in (*free, self._pacing.until(bucket, market), held_until)
+            assert is_met or at in (*free, self._pacing.until(bucket, market), *hold_ends)
         if not is_crossed:
             self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
@@ -1617,8 +1618,9 @@ class Auditor:
         liquidation, held = self._open.get(bucket), self._units[market][bucket]
         if liquidation is None or not held or not self._is_due(self._restored_margin(bucket)):
             return 0
-        mark, limit = self._marks[market][0], self._limit(market, bucket, abs(held), can_pay=0)
-        if self._is_stale(bucket, self._now) or ((mark < limit) if held > 0 else (mark > limit)):
+        mark, _, _ = self._marks[market]
+        is_bankrupt = self._backing(market, bucket, mark) * _E16 + held * mark < 0
+        if is_bankrupt or self._is_stale(bucket, self._now):
             return 0
         size = self._slice(liquidation, market, mark)
         return size if held > 0 else -size

@@ -58,7 +58,7 @@ class IncentiveJudge:
         self._got = 0
 
     def executed(self, done: Executed, slices: Sequence[Sequence[int]]) -> None:
-        """Note an execution of *slices*, right before it is applied: (tranche, account, penalty)."""
+        """Note an execution, right before it is applied: *slices*, accounts and penalties."""
         self._last, self._penalties, self._rewards, self._got = done, [], [], 0
         for tranche_seq, bucket, fee in slices:
             self._penalised(done, tranche_seq, bucket, fee)

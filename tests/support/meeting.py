@@ -50,7 +50,7 @@ def _meeting(draw: st.DrawFn, executor: str) -> Raw:
                 knot[1] = round(start + (Decimal(knot[1]) - start) / 8, 8)
             market["shocks"] = []
         if market["liquidity"]["kind"] == "ladder":
-            market["liquidity"] = {"kind": "power_book", "depth_usd": 20_000}
+            market["liquidity"] = {"kind": "power_book", "depth_usd": 20_000, "half_life": "9s"}
         if market.get("contract") == "inverse":
             market["contract"] = "linear"
             for table in raw["population"]["cohorts"].values():

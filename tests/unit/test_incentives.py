@@ -279,7 +279,7 @@ def test_what_is_burnt_is_a_gain_of_burn_and_all_gains_add_to_zero(tmp_path: Pat
         raw["markets"]["ETH"]["path"] = knots((0, 100), (10, 100), (11, "90.6"), (60, "90.6"))
         run_to_log(load(raw), tmp_path / name)
         with Log(tmp_path / name) as log:
-            made.append(profits(log))
+            made.append(profits(log.reader))
 
     rows = {gain.group: gain.net_usd for gain in gains(*made)}
     burnt = rows.pop("burn")

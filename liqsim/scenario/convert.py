@@ -139,27 +139,38 @@ def _class_reader(converter: Converter, cls: type, start_us: int) -> Callable[[A
             overrides[attribute.name] = override(omit=True)
     structure: Callable[[Any, Any], Any] = make_dict_structure_fn(cls, converter, **overrides)
 
+    selected = _selected(cls)
+
     def read_table(raw: Any, _: Any) -> Any:
         given = _table(raw)
-        return structure({**defaults, **given, **_unread(cls, given, defaults)}, cls)
+        return structure({**defaults, **given, **_unread(selected, given, defaults)}, cls)
 
     return read_table
 
 
-def _unread(cls: type, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, _Unread]:
-    """Return the keys of *given* that another word of the key which selects them would read."""
-    found = {}
+def _selected(cls: type) -> dict[str, tuple[Scalar, tuple[str, ...]]]:
+    """Return which keys are read only beside some words, what those words stand for, and they."""
     scalars = {key_of(a): a.metadata.get("scalar") for a in attrs.fields(cls)}
-    for attribute in attrs.fields(cls):
-        key = key_of(attribute)
-        selector, words = attribute.metadata.get("read_by", ("", ()))
-        if key is None or key not in given or not words:
-            continue
-        word = given.get(selector, defaults.get(selector))
-        if word in scalars[selector].choices and word not in words:
+    return {
+        str(key_of(a)): (scalars[a.metadata["read_by"][0]], a.metadata["read_by"][1])
+        for a in attrs.fields(cls)
+        if "read_by" in a.metadata
+    }
+
+
+def _unread(
+    selected: Mapping[str, tuple[Scalar, tuple[str, ...]]],
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> dict[str, _Unread]:
+    """Return the keys of *given* that nothing reads beside the others."""
+    found = {}
+    for key, (selector, words) in selected.items():
+        word = given.get(selector.key, defaults.get(selector.key))
+        if key in given and word in selector.choices and word not in words:
             others = ", ".join(f'"{other}"' for other in words)
             reads = "reads" if len(words) == 1 else "read"
-            text = f'has no effect: {selector} is "{word}", and only {others} {reads} it'
+            text = f'has no effect: {selector.key} is "{word}", and only {others} {reads} it'
             found[key] = _Unread(text)
     return found
 
@@ -187,13 +198,11 @@ def _class_writer(converter: Converter, cls: type, start_us: int) -> Callable[[A
     )
     word = kind_of(cls) if issubclass(cls, Mitigation) else KINDS.get(cls)
     kind = {} if word is None else {"kind": word}
-    selected = {
-        key_of(a): a.metadata["read_by"] for a in attrs.fields(cls) if "read_by" in a.metadata
-    }
+    selected = _selected(cls)
 
     def write_table(value: Any) -> dict[str, Any]:
         table = unstructure(value)
-        unread = {key for key, (by, words) in selected.items() if table[by] not in words}
+        unread = {key for key, (by, words) in selected.items() if table[by.key] not in words}
         return kind | {
             key: item for key, item in table.items() if item is not None and key not in unread
         }

@@ -37,31 +37,37 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
     """
     del verbose  # Asked for by the policy on errors.
     with Log(log_path) as log:
-        status, count = log.manifest.status, log.reader.last_seq + 1
+        status, error, count = log.manifest.status, log.manifest.error, log.reader.last_seq + 1
         with share_done("auditing", is_shown=not as_json) as report:
             findings = log.verify(report)
     if as_json:
         described = {
             "log": str(log_path),
             "status": status,
+            "error": error,
             "event_count": count,
             "is_clean": not findings,
             "findings": [attrs.asdict(finding) for finding in findings],
         }
         typer.echo(json.dumps(described))
     else:
-        _print_findings(findings, status, count)
+        _print_findings(findings, status, error, count)
     if findings:
         raise typer.Exit(FINDINGS)
 
 
-def _print_findings(findings: list[Finding], status: str, event_count: int) -> None:
+def _print_findings(
+    findings: list[Finding], status: str, error: str | None, event_count: int
+) -> None:
     for finding in findings:
         place = "log" if finding.seq is None else f"seq {finding.seq}"
         typer.echo(f"{place}  {finding.code}  {finding.message}")
     # Nobody writes it, or it could not have been opened: a run that is "running" was cut off.
     word = {"running": "interrupted"}.get(status, status)
     state = word if word == "sealed" else f"{word}; `liqsim resume` finishes it"
+    if status == "failed" and error is not None and not error.startswith("KeyboardInterrupt"):
+        # Done again it ends the same way, unless what ended it has been mended.
+        state = f"failed: {error}; once that is mended, `liqsim resume` finishes it"
     if not findings:
         typer.echo(f"clean: {event_count:,} events ({state})")
         return

@@ -37,5 +37,9 @@ class BoundError(LiqsimError):
     """A posting or an event field left its range. Stops the run: the log ends as failed."""
 
 
+class MitigationError(LiqsimError):
+    """A mitigation of a third party raised, or answered nonsense. The log ends as failed."""
+
+
 class StudyError(LiqsimError):
     """A comparison is refused before anything is run: a variant, or how many runs."""

@@ -38,7 +38,7 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
     """
     del verbose  # Asked for by the policy on errors.
     with Log(log_path) as log:
-        status, count = log.manifest.status, log.reader.last_seq + 1
+        status, error, count = log.manifest.status, log.manifest.error, log.reader.last_seq + 1
         with share_done("auditing", is_shown=not as_json) as report:
             audit = log.audit(report)
     findings = audit.in_order()
@@ -46,6 +46,7 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
         described = {
             "log": str(log_path),
             "status": status,
+            "error": error,
             "event_count": count,
             "is_clean": not findings,
             "findings": [attrs.asdict(finding) for finding in findings],
@@ -53,7 +54,7 @@ def verify(log_path: LogPath, *, as_json: AsJson = False, verbose: Verbose = 0) 
         }
         typer.echo(json.dumps(described))
     else:
-        _print_findings(findings, status, count)
+        _print_findings(findings, status, error, count)
         _print_unchecked(audit.unchecked)
     if findings:
         raise typer.Exit(FINDINGS)
@@ -64,13 +65,18 @@ def _print_unchecked(unchecked: Mapping[str, int]) -> None:
         typer.echo(f"{counted(count, 'decision')} of {kind} not worked out: it is not installed")
 
 
-def _print_findings(findings: list[Finding], status: str, event_count: int) -> None:
+def _print_findings(
+    findings: list[Finding], status: str, error: str | None, event_count: int
+) -> None:
     for finding in findings:
         place = "log" if finding.seq is None else f"seq {finding.seq}"
         typer.echo(f"{place}  {finding.code}  {finding.message}")
     # Nobody writes it, or it could not have been opened: a run that is "running" was cut off.
     word = {"running": "interrupted"}.get(status, status)
     state = word if word == "sealed" else f"{word}; `liqsim resume` finishes it"
+    if status == "failed" and error is not None and not error.startswith("KeyboardInterrupt"):
+        # Done again it ends the same way, unless what ended it has been mended.
+        state = f"failed: {error}; once that is mended, `liqsim resume` finishes it"
     if not findings:
         typer.echo(f"clean: {event_count:,} events ({state})")
         return

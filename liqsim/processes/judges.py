@@ -5,6 +5,7 @@ from typing import Final, cast
 
 import attrs
 
+from liqsim.errors import MitigationError
 from liqsim.mechanics.liquidity import Fill, displaced_price_e8
 from liqsim.mechanics.mitigations.delays import pause_us
 from liqsim.mechanics.mitigations.pacing import Ask, Judge, OwnJudge, Verdict
@@ -16,9 +17,19 @@ from liqsim.mechanics.mitigations.slippage import (
 )
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.processes.flows import Flows
-from liqsim.scenario.mitigations import OTHERS, Delays, Mitigation, Slices, SlippageCap
+from liqsim.scenario.mitigations import (
+    OTHERS,
+    Delays,
+    Mitigation,
+    Slices,
+    SlippageCap,
+    kind_of,
+)
+from liqsim.scenario.values import instant_of
+from liqsim.units import BOUND
 
 _JUDGED: Final = (Slices, Delays, SlippageCap)
+_LATEST_US: Final = 2**62
 
 
 def is_judge(spec: Mitigation) -> bool:
@@ -57,8 +68,45 @@ class Foreign:
         self._flows = flows
 
     def judge(self, ask: Ask) -> Verdict:
-        """Return what it says."""
-        return self._spec.judge(ask, _Sight(ask, self._context, self._flows))
+        """
+        Return what it says.
+
+        Raises:
+            MitigationError: It raised, or no mitigation can have meant what it says. The run ends,
+                and what it logged is kept.
+        """
+        try:
+            verdict = self._spec.judge(ask, _Sight(ask, self._context, self._flows))
+        except Exception as error:
+            problem = f"raised {type(error).__name__}: {error}"
+            raise MitigationError(self._told(ask, problem)) from error
+        if not _is_sensible(verdict, ask.now_us):
+            problem = (
+                f"answered {verdict!r}: it must be a Verdict with a size_e8 that is a whole number "
+                "above 0 or None, or one that waits, and whole numbers or None besides"
+            )
+            raise MitigationError(self._told(ask, problem))
+        return verdict
+
+    def _told(self, ask: Ask, problem: str) -> str:
+        """Return a problem, of which mitigation it is, and where and when it came up."""
+        scenario, spec = self._context.scenario, cast("Mitigation", self._spec)
+        market, at = scenario.markets[ask.market_id].name, scenario.start_unix_us + ask.now_us
+        return (
+            f"the mitigation {spec.label!r} of kind {kind_of(type(spec))!r}, asked in {market} at "
+            f"{instant_of(at):%Y-%m-%dT%H:%M:%S.%fZ}, {problem}"
+        )
+
+
+def _is_sensible(verdict: Verdict, now_us: int) -> bool:
+    """Return whether an answer is one, and fits the columns of the log."""
+    if not isinstance(verdict, Verdict):
+        return False
+    size, until = verdict.size_e8, verdict.until_us
+    seen = size, verdict.depth_e8, verdict.forced_uusd, verdict.traded_uusd
+    fit = all(value is None or (type(value) is int and 0 <= value < BOUND) for value in seen)
+    is_instant = type(until) is int and until < _LATEST_US
+    return fit and is_instant and (size != 0 or until > now_us)
 
 
 @attrs.frozen

@@ -4,7 +4,6 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from liqsim.errors import BoundError
 from liqsim.events import Action, DecisionRecorded
 from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.mechanics.mitigations.pacing import Answer, Ask, Judge, Pacer, Verdict
@@ -129,7 +128,6 @@ class Pacing:
         until, size = ask.now_us, ask.wanted_e8
         for rule in _of(self._judges, ask.market_id):
             verdict = rule.decides.judge(ask)
-            self._check(rule.mitigation_id, verdict)
             if verdict.until_us > ask.now_us:
                 until = max(until, verdict.until_us)
                 self._record_verdict(rule.mitigation_id, ask, verdict, Action.DELAYED, cause)
@@ -137,18 +135,6 @@ class Pacing:
                 size = min(size, verdict.size_e8)
                 self._record_verdict(rule.mitigation_id, ask, verdict, Action.CUT, cause)
         return until, size
-
-    def _check(self, mitigation_id: int, verdict: Verdict) -> None:
-        """Refuse what no mitigation can have meant: the run ends, and what it logged is kept."""
-        size, until = getattr(verdict, "size_e8", None), getattr(verdict, "until_us", None)
-        is_size = size is None or (type(size) is int and size > 0)
-        if type(until) is not int or not (is_size or until > self._context.now_us):
-            label = self._context.scenario.mitigations[mitigation_id].label
-            message = (
-                f"the mitigation {label!r} answered {verdict!r}: it must be a Verdict with a "
-                "size_e8 that is a whole number above 0 or None, or one that waits"
-            )
-            raise BoundError(message)
 
     def _record_verdict(
         self, mitigation_id: int, ask: Ask, verdict: Verdict, action: Action, cause: int

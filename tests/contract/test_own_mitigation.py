@@ -1,5 +1,7 @@
 """A mitigation of a third party: registered, run, audited, and held against the contract."""
 
+import json
+from collections.abc import Iterator
 from decimal import Decimal
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -9,10 +11,11 @@ from unittest.mock import patch
 import attrs
 import duckdb
 import pytest
-from support.scenarios import engine_cascade, events_of, load
+from support.scenarios import Raw, engine_cascade, events_of, load
+from typer.testing import CliRunner
 
-from liqsim.api import run_to_log
-from liqsim.errors import BoundError, ScenarioError
+from liqsim.cli import app
+from liqsim.errors import MitigationError, ScenarioError
 from liqsim.events import Action, DecisionRecorded
 from liqsim.mitigations import (
     Ask,
@@ -23,8 +26,10 @@ from liqsim.mitigations import (
     ratio,
     register_mitigation,
 )
+from liqsim.runner import run_to_log
 from liqsim.scenario.mitigations import OTHERS
 from liqsim.scenario.plugins import load_plugins
+from liqsim.scenario.values import instant_of
 from liqsim.study.variants import read_variant
 from liqsim.testing import MitigationContract
 from replay.log import Log
@@ -126,30 +131,115 @@ def test_slices_are_no_larger_than_it_says() -> None:
 
 @attrs.frozen
 class Senseless(Mitigation):
-    """Answers what it is given."""
+    """Lets everything pass at first, and then does what it is told."""
 
-    def judge(self, _ask: Ask, _sight: Sight) -> Any:
-        return ANSWERS[self.market]
-
-
-ANSWERS: dict[str, Any] = {}
+    def judge(self, ask: Ask, sight: Sight) -> Any:
+        answer = ANSWERS[0] if ask.now_us >= LATE_US else _halves
+        return answer(ask, sight) if callable(answer) else answer
 
 
-@pytest.mark.parametrize(
-    "answer", [None, Verdict(size_e8=0), Verdict(size_e8=1.5), Verdict(until_us=3.5)], ids=repr
-)
-def test_an_answer_that_means_nothing_ends_the_run_by_name(answer: Any, tmp_path: Path) -> None:
-    ANSWERS[""] = answer
-    try:
-        register_mitigation("senseless", Senseless)
-        scenario = load(engine_cascade(mitigations=[{"kind": "senseless"}]))
-        with pytest.raises(BoundError, match="'senseless' answered"):
-            run_to_log(scenario, tmp_path / "log.duckdb")
-    finally:
-        OTHERS.pop("senseless", None)
+LATE_US = 70 * 10**6
+"""By then some slices have been put up in the cascade, and some have not."""
 
-    with Log(tmp_path / "log.duckdb") as log:
+ANSWERS: list[Any] = []
+
+
+def _halves(ask: Ask, _sight: Sight) -> Verdict:
+    return Verdict(size_e8=max(ask.wanted_e8 // 2, 1))
+
+
+def _raises(ask: Ask, _sight: Sight) -> Verdict:
+    message = f"no idea about account {ask.bucket_id}"
+    raise KeyError(message)
+
+
+def _looks_where_nothing_is(_ask: Ask, sight: Sight) -> Verdict:
+    return Verdict(depth_e8=sight.depth("1%"))  # type: ignore[attr-defined]
+
+
+NONSENSE = {
+    "nothing": (None, "answered None"),
+    "no units": (Verdict(size_e8=0), "answered Verdict"),
+    "less than none": (Verdict(size_e8=-1, until_us=LATE_US * 2), "answered Verdict"),
+    "a broken size": (Verdict(size_e8=1.5), "answered Verdict"),  # type: ignore[arg-type]
+    "a yes": (Verdict(size_e8=True), "answered Verdict"),
+    "a broken instant": (Verdict(until_us=3.5), "answered Verdict"),  # type: ignore[arg-type]
+    "an instant beyond time": (Verdict(until_us=2**62), "answered Verdict"),
+    "a depth below none": (Verdict(size_e8=5, depth_e8=-7), "answered Verdict"),
+    "a flow beyond the ledger": (Verdict(size_e8=5, forced_uusd=10**18), "answered Verdict"),
+    "a trade in words": (Verdict(size_e8=5, traded_uusd="much"), "answered"),  # type: ignore[arg-type]
+    "an error": (_raises, "raised KeyError: 'no idea about account "),
+    "an error where it looks": (_looks_where_nothing_is, "raised AttributeError: "),
+}
+
+
+@pytest.fixture
+def senseless() -> Iterator[Raw]:
+    """Yield a scenario with a mitigation that makes no sense after a time, under its own name."""
+    register_mitigation("senseless", Senseless)
+    yield engine_cascade(mitigations=[{"kind": "senseless", "name": "mine"}])
+    OTHERS.pop("senseless", None)
+    ANSWERS.clear()
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_ends_the_run_by_name(name: str, senseless: Raw) -> None:
+    answer, problem = NONSENSE[name]
+    ANSWERS[:] = [answer]
+
+    with pytest.raises(MitigationError) as caught:
+        events_of(senseless)
+
+    told = str(caught.value)
+    assert told.startswith("the mitigation 'mine' of kind 'senseless', asked in ETH at 2026-01-01T")
+    assert f"Z, {problem}" in told
+
+
+@pytest.mark.parametrize("name", ["an error", "a depth below none"])
+def test_nothing_that_was_logged_before_nonsense_is_lost(
+    name: str, senseless: Raw, tmp_path: Path
+) -> None:
+    scenario, path = load(senseless), tmp_path / "log.duckdb"
+    ANSWERS[:] = [_halves]
+    sound = events_of(senseless)
+    ANSWERS[:] = [NONSENSE[name][0]]
+
+    with pytest.raises(MitigationError) as caught:
+        run_to_log(scenario, path)
+
+    told = str(caught.value)
+    with Log(path) as log:
         assert log.outcome()["status"] == "failed"
+        logged = list(log.entries())
+    assert any(isinstance(entry.event, DecisionRecorded) for entry in logged)
+    assert logged == sound[: len(logged)]
+    # It was asked for what would have come next, at the instant that the error tells.
+    asked_us = sound[len(logged)].sim_time_us
+    assert f"{instant_of(scenario.start_unix_us + asked_us):%H:%M:%S.%fZ}" in told
+    said = CliRunner().invoke(app, ["verify", str(path)])
+    assert said.exit_code == 0
+    count = f"{len(logged):,} events"
+    assert said.stdout.startswith(f"clean: {count} (failed: MitigationError: {told}; ")
+    as_json = CliRunner().invoke(app, ["verify", "--json", str(path)])
+    assert json.loads(as_json.stdout)["error"] == f"MitigationError: {told}"
+
+
+def test_a_mitigation_that_is_mended_lets_its_run_be_finished(
+    senseless: Raw, tmp_path: Path
+) -> None:
+    scenario, path = load(senseless), tmp_path / "log.duckdb"
+    ANSWERS[:] = [_raises]
+    with pytest.raises(MitigationError):
+        run_to_log(scenario, path)
+    with pytest.raises(MitigationError):  # As it is, it ends the same way again.
+        run_to_log(scenario, path, resume=True)
+
+    ANSWERS[:] = [Verdict()]
+    run_to_log(scenario, path, resume=True)
+
+    with Log(path) as log:
+        assert log.outcome()["status"] == "sealed"
+        assert log.verify() == []
 
 
 def test_what_is_no_mitigation_is_refused() -> None:

@@ -39,6 +39,11 @@ class TestDivergencePause(MitigationContract):
     unsplittable = "what the first half sells may halt the second"
 
 
+class TestGrace(MitigationContract):
+    mitigation = {"kind": "grace", "span": "6s"}
+    inert = {"kind": "grace", "span": "6s"}  # Nothing is halted, and no fault is drawn.
+
+
 class TestDynamicMargin(MitigationContract):
     mitigation = {
         "kind": "dynamic_margin", "period": "5s", "reference": 5, "high": 2, "notice": "5s",
@@ -162,6 +167,19 @@ class TestSlicesOfASchedule(MitigationContract):
     inert = {"kind": "slices", "law": "obizhaeva_wang", "least_usd": 10**11, "interval": "0s"}
     executor = "keepers"
     runs = 3
+
+
+class TestSlicesByParticipation(MitigationContract):
+    mitigation = {
+        "kind": "slices",
+        "law": "participation",
+        "least_usd": 10,
+        "background_usd_per_hour": 1_000_000,
+        "interval": "2s",
+    }
+    inert = {"kind": "slices", "law": "participation", "least_usd": 10**11, "interval": "0s"}
+    runs = 3
+    unsplittable = "least_usd is per slice: two halves have two"
 
 
 class TestDelays(MitigationContract):

@@ -1,0 +1,170 @@
+"""
+Four to eight mitigations at once, at random, of every kind that has a contract of its own.
+
+The rows are those of `test_mitigations.py`: whoever adds a kind there adds it here. Each crash is
+run under the auditor that follows the live ledger, and to a log that must be clean; and what the
+contract says of one mitigation alone must hold of all of them together.
+"""
+
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.auditor import audited
+from support.effort import apart, cases
+from support.floors import assert_floors
+from support.scenarios import Raw, events_of, load
+from support.scenarios import scenarios as any_scenarios
+
+from liqsim.api import run_to_log
+from liqsim.errors import ScenarioError
+from liqsim.events import Entry, MarketExtremes
+from liqsim.runner import Prepared, prepare
+from liqsim.scenario.mitigations import MITIGATIONS
+from liqsim.testing import MitigationContract, faults, scenarios
+from liqsim.testing.contract import _bent
+from replay.log import Log
+
+_RUNS: Final = 40
+
+CLASSES: Final[list[type[MitigationContract]]] = [
+    held
+    for held in vars(import_module("contract.test_mitigations")).values()
+    if isinstance(held, type)
+    and issubclass(held, MitigationContract)
+    and held is not MitigationContract
+]
+"""Each has a row that binds in the crashes drawn."""
+
+_LEAST_PRESENT: Final = 6
+_LEAST_ACTED: Final = 3
+LEAST_ACTED: Final[dict[str, int]] = {}
+"""In how many crashes a kind must have acted, where that is another number."""
+
+
+def kinds_of(classes: list[type[MitigationContract]]) -> list[str]:
+    """Return the kind of each."""
+    return [str(held.mitigation["kind"]) for held in classes]
+
+
+@st.composite
+def combined(
+    draw: st.DrawFn, base: st.SearchStrategy[Raw]
+) -> tuple[Raw, list[type[MitigationContract]]]:
+    """Draw a crash, and four to eight classes whose rows are in it, some in one market alone."""
+    raw = draw(base)
+    random = Random(draw(st.integers(0, 2**32)))
+    classes = random.sample(CLASSES, random.randint(4, 8))
+    market = next(iter(raw["markets"]))
+    raw["mitigations"] = [
+        dict(held.mitigation) | {"name": f"m{n}", "market": random.choice(("", "", "", market))}
+        for n, held in enumerate(classes)
+    ]
+    return raw, classes
+
+
+def crashes(executor: str) -> st.SearchStrategy[Raw]:
+    """Return crashes of the contract suite in which something breaks, or nothing."""
+
+    def broken(drawn: tuple[Raw, Any]) -> Raw:
+        drawn[1](drawn[0])
+        return drawn[0]
+
+    crash = scenarios(executor)
+    return st.one_of(crash, st.tuples(crash, faults()).map(broken))
+
+
+def acted(prepared: Prepared, entries: list[Entry]) -> set[int]:
+    """Return the numbers of the mitigations that decided something, or whose owners did."""
+    found = {e.event.mitigation_id for e in entries if hasattr(e.event, "mitigation_id")}
+    owners = dict(enumerate((p.mitigation_id for p in prepared.purses), prepared.first_purse))
+    for entry in entries:
+        for field in ("keeper_id", "staker_id"):
+            found.add(owners.get(getattr(entry.event, field, -1), -1))
+    return found - {-1}
+
+
+def test_every_kind_takes_part() -> None:
+    assert set(kinds_of(CLASSES)) == set(MITIGATIONS.values())
+
+
+def test_every_law_holds_of_any_mitigations_together() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(_RUNS)
+    @given(
+        apart(
+            combined(
+                st.one_of(
+                    crashes("engine"),
+                    crashes("keepers"),
+                    any_scenarios("engine"),
+                    any_scenarios("keepers"),
+                )
+            )
+        )
+    )
+    def every_law_holds(drawn: tuple[Raw, list[type[MitigationContract]]]) -> None:
+        raw, classes = drawn
+        try:
+            prepared = prepare(load(raw))
+        except ScenarioError:
+            census["refused"] += 1  # Rates that would not stay below one, for instance.
+            return
+        entries = audited(prepared).entries
+        with TemporaryDirectory() as folder:
+            run_to_log(load(raw), Path(folder) / "log.duckdb")
+            with Log(Path(folder) / "log.duckdb") as log:
+                assert log.verify() == []
+                assert log.reader.last_seq + 1 == len(entries)
+        census["runs"] += 1
+        kinds, numbers = kinds_of(classes), acted(prepared, entries)
+        census.update(f"present: {kind}" for kind in set(kinds))
+        census.update(f"acted: {kind}" for kind in {kinds[number] for number in numbers})
+        census["four or more act"] += len(numbers) >= 4
+
+    every_law_holds()
+
+    floors = {"runs": _RUNS * 2 // 3, "four or more act": _RUNS // 3}
+    floors |= {f"present: {kind}": _LEAST_PRESENT for kind in MITIGATIONS.values()}
+    floors |= {
+        f"acted: {kind}": LEAST_ACTED.get(kind, _LEAST_ACTED) for kind in MITIGATIONS.values()
+    }
+    assert_floors(census, floors)
+
+
+def test_what_holds_of_each_holds_of_all_together() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(12)
+    @given(apart(combined(st.one_of(scenarios("engine"), scenarios("keepers")))))
+    def laws_of_the_contract_hold(drawn: tuple[Raw, list[type[MitigationContract]]]) -> None:
+        raw, _ = drawn
+        try:
+            entries = events_of(raw)
+        except ScenarioError:
+            census["refused"] += 1
+            return
+        census["runs"] += 1
+        off = raw | {"mitigations": [row | {"on": False} for row in raw["mitigations"]]}
+        none = events_of(raw | {"mitigations": []})
+        assert events_of(off) == none
+        census["make a difference"] += entries != none
+        later = events_of(_bent(raw, 60))
+        before = [entry for entry in entries if entry.sim_time_us < 60_000_000]
+        assert [entry for entry in later if entry.sim_time_us < 60_000_000] == before
+        for market in raw["markets"].values():
+            market["liquidity"] = {"kind": "no_impact"}
+        for entry in events_of(raw):
+            if isinstance(entry.event, MarketExtremes):
+                assert entry.event.lowest_market_e8 == entry.event.lowest_reference_e8
+                assert entry.event.highest_market_e8 == entry.event.highest_reference_e8
+
+    laws_of_the_contract_hold()
+
+    assert_floors(census, {"runs": 8, "make a difference": 8})

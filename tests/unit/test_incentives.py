@@ -225,43 +225,43 @@ def test_a_keeper_is_paid_what_is_left_of_a_budget() -> None:
 
 
 def test_a_keeper_waits_until_a_span_has_room_again() -> None:
-    row = reward(base_usd=2, max_window_usd=Decimal("3.5"), span="7s")
+    row = reward(base_usd=2, max_window_usd=Decimal("3.5"), span="6700ms")
 
     run = Run(offered(row), *THREE, prices=ONE_BY_ONE)
 
     # 1.5 are not enough for the second, who has to wait until the first payment leaves the span.
-    assert run.when(TrancheTakenOver) == [10_000_000, 17_000_000, 24_000_000]
+    assert run.when(TrancheTakenOver) == [10_000_000, 16_700_000, 23_400_000]
 
 
 @pytest.mark.parametrize("late", ["ann", "bob"])
 def test_who_waits_for_one_reward_calls_together(late: str) -> None:
-    bots = {name: bot() for name in ("ann", "bob")}
+    bots = {name: bot(call_cost_usd=Decimal("2.05")) for name in ("ann", "bob")}
     bots[late]["downtime"] = [[at(9), at(13)]]
 
     run = Run(offered(rising(), bots=bots))
 
-    # Both are there at 30 s, and both call, whoever was the first to put the offer off.
-    assert run.when(TrancheTakenOver) == run.when(KeeperCallFailed) == [30_000_000]
+    # At 30.5 s, between two marks, both call, whoever was the first to put the offer off.
+    assert run.when(TrancheTakenOver) == run.when(KeeperCallFailed) == [30_500_000]
     assert run.the(TrancheTakenOver).keeper_id == KIT
 
 
 def test_of_two_who_wait_the_one_with_the_cheaper_call_is_first() -> None:
-    bots = {"ann": bot(), "bob": bot(call_cost_usd=1)}
+    bots = {"ann": bot(), "bob": bot(call_cost_usd=Decimal("1.05"))}
 
     run = Run(offered(rising(), bots=bots))
 
-    assert run.when(TrancheTakenOver) == [20_000_000]
+    assert run.when(TrancheTakenOver) == [20_500_000]
     assert run.the(TrancheTakenOver).keeper_id == KIT + 1
     assert run.of(KeeperCallFailed) == []
 
 
 def test_several_rewards_add_up() -> None:
-    rows = [rising(name="one"), reward(name="two", base_usd=Decimal("1.5"))]
+    rows = [rising(name="one"), reward(name="two", base_usd=Decimal("1.45"))]
 
     run = Run(offered(*rows))
 
-    assert run.when(TrancheTakenOver) == [15_000_000]
-    assert [e.event.amount_uusd for e in run.of(KeeperRewarded)] == [uusd("0.5"), uusd("1.5")]
+    assert run.when(TrancheTakenOver) == [15_500_000]
+    assert [e.event.amount_uusd for e in run.of(KeeperRewarded)] == [uusd("0.55"), uusd("1.45")]
 
 
 def test_of_another_market_nothing_is_paid() -> None:

@@ -16,10 +16,12 @@ from support.scenarios import (
     INSTANTLY,
     Raw,
     at,
+    events_of,
     keeper,
     knots,
     load,
     prepared_by_hand,
+    rewarded,
     small_scenario,
 )
 from support.sinks import ListSink
@@ -253,6 +255,13 @@ def test_of_two_who_wait_the_one_with_the_cheaper_call_is_first() -> None:
     assert run.when(TrancheTakenOver) == [20_500_000]
     assert run.the(TrancheTakenOver).keeper_id == KIT + 1
     assert run.of(KeeperCallFailed) == []
+
+
+@pytest.mark.parametrize("row", rewarded()["mitigations"][1:], ids=lambda row: row["law"])
+def test_without_a_budget_it_is_as_if_it_were_not_there(row: Raw) -> None:
+    absent = rewarded(mitigations=[])
+    assert events_of(rewarded(mitigations=[row | {"budget_usd": 0}])) == events_of(absent)
+    assert events_of(rewarded(mitigations=[row])) != events_of(absent)
 
 
 def test_several_rewards_add_up() -> None:

@@ -281,6 +281,41 @@ def test_of_another_market_nothing_is_paid() -> None:
     assert Run(raw).of(TrancheTakenOver) == []
 
 
+def test_every_payment_is_a_row_of_a_view(tmp_path: Path) -> None:
+    raw = offered(ROUTED, rising(budget_usd=50))
+    raw["markets"]["ETH"]["path"] = knots((0, 100), (10, 100), (11, "90.6"), (60, "90.6"))
+    run_to_log(load(raw), tmp_path / "log")
+    with Log(tmp_path / "log") as log:
+        rows = log.sql(
+            "select kind, mitigation, payer, receiver, receiver_kind, amount_usd, whole_usd, "
+            "budget_usd, waited_us, cause from incentives order by seq"
+        ).fetchall()
+        moved = log.sql(
+            "select movement, amount_usd from purses where keeper = 'kit' order by seq"
+        ).fetchall()
+        profit = log.sql("select incentives_usd, profit_usd from keepers").fetchall()
+        fund = log.sql("select movement, amount_usd from fund order by seq").fetchall()
+
+    share = ("penalty", "penalty_routing", "treasury")
+    whole, none = Decimal("4.53"), (None, None, "tranche_taken_over")
+    owed, budget = Decimal("0.8675"), (Decimal("49.1325"), 8_675_000, "tranche_taken_over")
+    assert rows == [
+        (*share, "kit", "keeper", Decimal("1.1325"), whole, *none),
+        (*share, "fund", "fund", Decimal("2.265"), whole, *none),
+        (*share, "burn", "burn", Decimal("0.453"), whole, *none),
+        ("reward", "keeper_reward", "treasury", "kit", "keeper", owed, owed, *budget),
+    ]
+    assert moved == [
+        ("deposit", 10_000),
+        ("takeover", -908),
+        ("penalty", Decimal("1.1325")),
+        ("reward", Decimal("0.8675")),
+        ("sale", 906),
+    ]
+    assert profit == [(2, 0)]
+    assert fund == [("surplus", Decimal("1.47")), ("penalty", Decimal("2.265"))]
+
+
 def test_what_is_burnt_is_a_gain_of_burn_and_all_gains_add_to_zero(tmp_path: Path) -> None:
     made = []
     for name, rows in (("none", []), ("routed", [ROUTED])):

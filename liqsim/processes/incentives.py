@@ -146,7 +146,8 @@ class Incentives:
         self._budgets = [
             _Budget(number, market_id, spec, spec.budget_uusd, [])
             for number, market_id, spec in rows
-            if isinstance(spec, KeeperReward)
+            # Without a budget it pays nothing, and has nobody look again.
+            if isinstance(spec, KeeperReward) and spec.budget_uusd
         ]
         purses = enumerate(purses_of(context.scenario.mitigations), first_purse)
         self._burn_id = next((owner for owner, purse in purses if purse.kind == "burn"), -1)

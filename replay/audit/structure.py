@@ -116,7 +116,7 @@ class Structure:
                 self._expect_in(cls, columns, name, "bucket")
             elif name in ("keeper_id", "backer_id", "staker_id"):
                 self._expect_in(cls, columns, name, name.removesuffix("_id"))
-            elif name == "owner_id":
+            elif name in ("owner_id", "receiver_id"):
                 self._expect_in(cls, columns, name, "")
         if "market_id" not in columns:
             return

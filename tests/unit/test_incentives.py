@@ -16,10 +16,12 @@ from support.scenarios import (
     INSTANTLY,
     Raw,
     at,
+    events_of,
     keeper,
     knots,
     load,
     prepared_by_hand,
+    rewarded,
     small_scenario,
 )
 from support.sinks import ListSink
@@ -225,43 +227,50 @@ def test_a_keeper_is_paid_what_is_left_of_a_budget() -> None:
 
 
 def test_a_keeper_waits_until_a_span_has_room_again() -> None:
-    row = reward(base_usd=2, max_window_usd=Decimal("3.5"), span="7s")
+    row = reward(base_usd=2, max_window_usd=Decimal("3.5"), span="6700ms")
 
     run = Run(offered(row), *THREE, prices=ONE_BY_ONE)
 
     # 1.5 are not enough for the second, who has to wait until the first payment leaves the span.
-    assert run.when(TrancheTakenOver) == [10_000_000, 17_000_000, 24_000_000]
+    assert run.when(TrancheTakenOver) == [10_000_000, 16_700_000, 23_400_000]
 
 
 @pytest.mark.parametrize("late", ["ann", "bob"])
 def test_who_waits_for_one_reward_calls_together(late: str) -> None:
-    bots = {name: bot() for name in ("ann", "bob")}
+    bots = {name: bot(call_cost_usd=Decimal("2.05")) for name in ("ann", "bob")}
     bots[late]["downtime"] = [[at(9), at(13)]]
 
     run = Run(offered(rising(), bots=bots))
 
-    # Both are there at 30 s, and both call, whoever was the first to put the offer off.
-    assert run.when(TrancheTakenOver) == run.when(KeeperCallFailed) == [30_000_000]
+    # At 30.5 s, between two marks, both call, whoever was the first to put the offer off.
+    assert run.when(TrancheTakenOver) == run.when(KeeperCallFailed) == [30_500_000]
     assert run.the(TrancheTakenOver).keeper_id == KIT
 
 
 def test_of_two_who_wait_the_one_with_the_cheaper_call_is_first() -> None:
-    bots = {"ann": bot(), "bob": bot(call_cost_usd=1)}
+    bots = {"ann": bot(), "bob": bot(call_cost_usd=Decimal("1.05"))}
 
     run = Run(offered(rising(), bots=bots))
 
-    assert run.when(TrancheTakenOver) == [20_000_000]
+    assert run.when(TrancheTakenOver) == [20_500_000]
     assert run.the(TrancheTakenOver).keeper_id == KIT + 1
     assert run.of(KeeperCallFailed) == []
 
 
+@pytest.mark.parametrize("row", rewarded()["mitigations"][1:], ids=lambda row: row["law"])
+def test_without_a_budget_it_is_as_if_it_were_not_there(row: Raw) -> None:
+    absent = rewarded(mitigations=[])
+    assert events_of(rewarded(mitigations=[row | {"budget_usd": 0}])) == events_of(absent)
+    assert events_of(rewarded(mitigations=[row])) != events_of(absent)
+
+
 def test_several_rewards_add_up() -> None:
-    rows = [rising(name="one"), reward(name="two", base_usd=Decimal("1.5"))]
+    rows = [rising(name="one"), reward(name="two", base_usd=Decimal("1.45"))]
 
     run = Run(offered(*rows))
 
-    assert run.when(TrancheTakenOver) == [15_000_000]
-    assert [e.event.amount_uusd for e in run.of(KeeperRewarded)] == [uusd("0.5"), uusd("1.5")]
+    assert run.when(TrancheTakenOver) == [15_500_000]
+    assert [e.event.amount_uusd for e in run.of(KeeperRewarded)] == [uusd("0.55"), uusd("1.45")]
 
 
 def test_of_another_market_nothing_is_paid() -> None:
@@ -270,6 +279,41 @@ def test_of_another_market_nothing_is_paid() -> None:
     raw["markets"]["BTC"] = raw["markets"]["ETH"]
 
     assert Run(raw).of(TrancheTakenOver) == []
+
+
+def test_every_payment_is_a_row_of_a_view(tmp_path: Path) -> None:
+    raw = offered(ROUTED, rising(budget_usd=50))
+    raw["markets"]["ETH"]["path"] = knots((0, 100), (10, 100), (11, "90.6"), (60, "90.6"))
+    run_to_log(load(raw), tmp_path / "log")
+    with Log(tmp_path / "log") as log:
+        rows = log.sql(
+            "select kind, mitigation, payer, receiver, receiver_kind, amount_usd, whole_usd, "
+            "budget_usd, waited_us, cause from incentives order by seq"
+        ).fetchall()
+        moved = log.sql(
+            "select movement, amount_usd from purses where keeper = 'kit' order by seq"
+        ).fetchall()
+        profit = log.sql("select incentives_usd, profit_usd from keepers").fetchall()
+        fund = log.sql("select movement, amount_usd from fund order by seq").fetchall()
+
+    share = ("penalty", "penalty_routing", "treasury")
+    whole, none = Decimal("4.53"), (None, None, "tranche_taken_over")
+    owed, budget = Decimal("0.8675"), (Decimal("49.1325"), 8_675_000, "tranche_taken_over")
+    assert rows == [
+        (*share, "kit", "keeper", Decimal("1.1325"), whole, *none),
+        (*share, "fund", "fund", Decimal("2.265"), whole, *none),
+        (*share, "burn", "burn", Decimal("0.453"), whole, *none),
+        ("reward", "keeper_reward", "treasury", "kit", "keeper", owed, owed, *budget),
+    ]
+    assert moved == [
+        ("deposit", 10_000),
+        ("takeover", -908),
+        ("penalty", Decimal("1.1325")),
+        ("reward", Decimal("0.8675")),
+        ("sale", 906),
+    ]
+    assert profit == [(2, 0)]
+    assert fund == [("surplus", Decimal("1.47")), ("penalty", Decimal("2.265"))]
 
 
 def test_what_is_burnt_is_a_gain_of_burn_and_all_gains_add_to_zero(tmp_path: Path) -> None:

@@ -19,16 +19,19 @@ from liqsim.events import (
     DepthChanged,
     FundsDeposited,
     InventorySold,
+    KeeperRewarded,
     LiquidationEnded,
     LiquidationTriggered,
     MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
     Owner,
+    PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
     ProfitCut,
     ShadowUpdated,
+    Share,
     SurplusRouted,
     TradeFilled,
     TranchesCrossed,
@@ -560,6 +563,8 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "coins_settled": ("account_id",),
         "stake_slashed": ("staker_id", "bucket_id"),
         "leverage_fee_paid": ("bucket_id",),
+        "penalty_routed": ("receiver_id",),
+        "keeper_rewarded": ("keeper_id",),
     }
 
 
@@ -573,6 +578,14 @@ BY_HAND = [
             (Owner.MAKERS, None): -70,
             (Owner.TREASURY, None): 3,
         },
+    ),
+    (
+        PenaltyRouted(0, 0, BUCKET, Share.BURN, OTHER, 9, 4),
+        {(Owner.TREASURY, None): -4, (OTHER, None): 4},
+    ),
+    (
+        KeeperRewarded(0, 0, BUCKET, OTHER, 9, 0, 4, 5),
+        {(Owner.TREASURY, None): -4, (OTHER, None): 4},
     ),
     (
         TrancheTakenOver(0, BUCKET, OTHER, 2, 5, 1, 70, 3, 2, 0),

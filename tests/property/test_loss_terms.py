@@ -628,6 +628,8 @@ def test_losses_of_holes_that_others_fill_are_the_reckoned_ones(tmp_path: Path) 
         "desk_takes",
         "comeback",
         "mingled",
+        "indexed",
+        "pooled",
     ],
 )
 def test_losses_and_capital_of_handmade_runs_are_the_reckoned_ones(

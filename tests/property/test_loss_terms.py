@@ -530,7 +530,9 @@ def _check_capital(log: Log, own: Reckoning) -> None:
     of_keepers = log.sql("select keeper_id, sum(profit_usd) from keepers group by all").fetchall()
     made_by = {row[0]: row[6] for row in accounts}
     assert dict(of_keepers) == {k: made_by[k] for k, kind in own.kind.items() if kind == "keeper"}
-    moved = log.sql("select sum(amount_usd) from fund where movement in ('surplus', 'draw')")
+    moved = log.sql(
+        "select sum(amount_usd) from fund where movement in ('surplus', 'index residue', 'draw')"
+    )
     assert made_by[FUND] == (moved.fetchall()[0][0] or 0)
 
 
@@ -628,6 +630,8 @@ def test_losses_of_holes_that_others_fill_are_the_reckoned_ones(tmp_path: Path) 
         "desk_takes",
         "comeback",
         "mingled",
+        "indexed",
+        "pooled",
     ],
 )
 def test_losses_and_capital_of_handmade_runs_are_the_reckoned_ones(

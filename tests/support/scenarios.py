@@ -494,8 +494,12 @@ def shared_losses(**overrides: Any) -> Raw:
 
 def indexed(**overrides: Any) -> Raw:
     """Holes that are put on the funding index, for the side that gained to pay."""
-    layers = {"profit_haircut": "none", "socialise": "funding_index"}
-    return changed(shared_losses(name="indexed", venue__waterfall=layers), overrides)
+    raw = shared_losses(
+        name="indexed",
+        venue__waterfall__profit_haircut="none",
+        venue__waterfall__socialise="funding_index",
+    )
+    return changed(raw, overrides)
 
 
 def tightened(**overrides: Any) -> Raw:

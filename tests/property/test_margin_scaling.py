@@ -70,10 +70,10 @@ def test_every_law_holds_where_rates_follow_concentration() -> None:
     every_law_holds()
 
     floors = {
-        "ConcentrationMargin raised": 90,
-        "ConcentrationMargin lowered": 60,
+        "ConcentrationMargin raised": 30,
+        "ConcentrationMargin lowered": 12,
         "product of several": 20,
-        "triggered by a change of rules": 10,
+        "triggered by a change of rules": 6,
     }
     assert_floors(census, floors)
 
@@ -91,10 +91,9 @@ def test_every_law_holds_where_rates_follow_correlation() -> None:
     every_law_holds()
 
     floors = {
-        "CorrelationMargin raised": 40,
-        "CorrelationMargin lowered": 100,
-        "product of several": 50,
-        "triggered by a change of rules": 2,
+        "CorrelationMargin raised": 15,
+        "CorrelationMargin lowered": 60,
+        "product of several": 15,
     }
     assert_floors(census, floors)
 

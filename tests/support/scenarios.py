@@ -1636,7 +1636,7 @@ def concentrations(draw: st.DrawFn, raw: Raw) -> None:
         "market": draw(_of("", names[0])),
         "period": draw(_of("1s", "2500ms")),
         "largest": draw(_of(1, 2, 40)),
-        "reference": draw(_of(Decimal("0.3"), Decimal("0.6"), 1)),
+        "reference": draw(_of(Decimal("0.4"), Decimal("0.7"), 1)),
         "low": draw(_of(0, Decimal("0.4"))),
         "high": draw(_of(Decimal("1.2"), Decimal("1.5"))),
         "ramp": draw(_of(Decimal("0.03"), Decimal("0.3"))),

@@ -56,6 +56,15 @@ REFUSED_FILES = {
         {"venue__keepers": {"discount": 0, "bots": {"crowd_00029": keeper()}}},
         ["venue.keepers.bots.crowd_00029", "an account of population.cohorts.crowd"],
     ),
+    "a halt seen from nowhere": (
+        {
+            "population__cohorts__crowd__traders": {
+                "reaction": {"median": "0s", "p99": "0s"},
+                "anticipate": {"share": 1, "from": 0},
+            }
+        },
+        ["population.cohorts.crowd.traders.anticipate.from = 0", "must be above 0"],
+    ),
     "contribution after the end": (
         {
             "venue__fund__backers": {"parent": {"purse_usd": 1}},

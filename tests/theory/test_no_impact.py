@@ -11,10 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scenarios import (
+    absorbed,
+    engine_cascade,
+    events_of,
+    forewarned,
+    rationed,
+    scaled,
+    tripped,
+    vaulted,
+)
 from support.single import START, account, frictionless
 
 from liqsim.api import run_to_log
+from liqsim.events import InventorySold, MarketExtremes, OrderFilled, TradeFilled
 from liqsim.scenario import scenario_from_dict
+from liqsim.scenario.mitigations import MITIGATIONS
 from replay.log import Log
 
 TIERS = [(Fraction(0), Fraction(1, 100)), (Fraction(5), Fraction(3, 100))]
@@ -148,3 +160,47 @@ def test_no_bad_debt_if_the_market_falls_less_than_the_buffer(fall: str, tmp_pat
     assert fills >= 30
     assert within, "the case must be one in which the buffer was enough"
     assert (outcome["bad_debt_usd"], outcome["deleveraged_usd"]) == ("0.000000", "0.000000")
+
+
+KINDS = sorted(MITIGATIONS.values())
+BINDING = {
+    "rate_limit": rationed,
+    "staking": absorbed,
+    "fund_limits": absorbed,
+    "backstop": vaulted,
+    "dynamic_margin": scaled,
+    "open_interest_margin": scaled,
+    "stress_margin": scaled,
+    "leverage_fee": scaled,
+    "breaker": forewarned,
+    "grace": tripped,
+}
+"""Scenarios in which rows of a kind bind."""
+TIGHT: dict[str, dict[str, Any]] = {
+    "delays": {"per_million": "1h"},
+    "divergence_pause": {"above": Decimal("0.0001"), "duration": "2s", "cool_down": "2s"},
+}
+"""Parameters with which a kind binds by itself."""
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "all of them"])
+def test_without_impact_no_mitigation_moves_a_market_price(kind: str) -> None:
+    raw = BINDING.get(kind, engine_cascade)()
+    kinds = KINDS if kind == "all of them" else [kind]
+    plain = [{"kind": word, "name": f"plain {word}"} | TIGHT.get(word, {}) for word in kinds]
+    rows = [*raw.get("mitigations", ()), *plain]
+    raw["mitigations"] = []
+    for table in raw["markets"].values():
+        table["liquidity"] = {"kind": "no_impact"}
+
+    absent, there = (events_of(raw | {"mitigations": listed}) for listed in ([], rows))
+
+    for entries in (absent, there):
+        for event in (entry.event for entry in entries):
+            if isinstance(event, OrderFilled | TradeFilled | InventorySold):
+                assert event.market_price_e8 == event.reference_price_e8
+    assert [e.event for e in there if isinstance(e.event, MarketExtremes)] == [
+        e.event for e in absent if isinstance(e.event, MarketExtremes)
+    ]
+    # A book without impact takes any order: there is no slippage for a cap to keep down.
+    assert there != absent or kind not in {*BINDING, *TIGHT, "slices", "all of them"}

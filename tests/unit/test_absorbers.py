@@ -34,6 +34,7 @@ from liqsim.events import (
     Entry,
     FundDrawn,
     InventorySold,
+    MarketExtremes,
     OrderFilled,
     PositionDeleveraged,
     ProfitCut,
@@ -366,25 +367,47 @@ def test_a_cap_spreads_what_is_deleveraged_over_more_accounts() -> None:
 # What a larger fund does --------------------------------------------------------------------------
 
 
-def first_and_total(fund_usd: int) -> tuple[int, int]:
+def squeezed(fund_usd: int, seed: int = 1) -> tuple[int, int, int]:
     """
-    Return when a squeeze first deleverages, and how much in all, in 1e-6 USD.
+    Return when a squeeze first deleverages, how much in all, in 1e-6 USD, and its highest price.
 
     Under a limit per slice that is small beside it a fund is read only as "can pay this draw": two
     runs go alike until the smaller one cannot.
     """
-    raw = squeeze(venue__fund__initial_usd=fund_usd, mitigations=[limits(max_draw_usd=200)])
-    found = [e for e in events_of(raw) if isinstance(e.event, PositionDeleveraged)]
-    return found[0].sim_time_us, sum(abs(e.event.cost_uusd) for e in found)
+    limit = limits(max_draw_usd=200)
+    entries = events_of(squeeze(venue__fund__initial_usd=fund_usd, seed=seed, mitigations=[limit]))
+    found = [e for e in entries if isinstance(e.event, PositionDeleveraged)]
+    peak = max(e.event.highest_market_e8 for e in entries if isinstance(e.event, MarketExtremes))
+    return found[0].sim_time_us, sum(abs(e.event.cost_uusd) for e in found), peak
 
 
 def test_a_larger_fund_puts_the_first_deleveraging_off_but_not_the_sum_of_all() -> None:
-    firsts, totals = zip(*(first_and_total(fund) for fund in (0, 25, 100, 200, 600)), strict=True)
+    firsts, totals, _ = zip(*(squeezed(fund) for fund in (0, 25, 100, 200, 600)), strict=True)
 
     assert list(firsts) == sorted(firsts)
     assert firsts[0] < firsts[-1]
     # What the fund pays for at first drives the price on, and more is deleveraged later.
     assert totals[0] < totals[1] < totals[2] > totals[4]
+
+
+def test_a_larger_fund_brings_no_first_deleveraging_forward() -> None:
+    put_off = 0
+    for seed in range(2, 12):
+        firsts = [squeezed(fund, seed)[0] for fund in (0, 100, 400, 1_000)]
+
+        assert firsts == sorted(firsts), seed
+        put_off += firsts[0] < firsts[-1]
+
+    assert put_off >= 6
+
+
+def test_a_larger_fund_can_drive_the_price_further() -> None:
+    # In a squeeze the way down is up. The fund lets orders go on to worse prices than without it,
+    # where others would have been deleveraged: mostly it ends lower, here it ends higher.
+    peaks = [squeezed(fund, seed=12)[2] for fund in (200, 400, 1_000)]
+
+    assert peaks[0] > peaks[1] < peaks[2]
+    assert peaks[2] > peaks[0]
 
 
 # Nothing ------------------------------------------------------------------------------------------

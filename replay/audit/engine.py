@@ -32,8 +32,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
 
 def _is_held(book: Book, bucket: int, at_us: int) -> bool:
     """Return whether a mitigation has a bucket wait."""
-    waiting = book.pacing.grants.get(bucket)
-    is_paced = waiting is not None and waiting.at_us > at_us
+    is_paced = book.pacing.waits_until(bucket) > at_us
     is_halted = any(book.breakers.is_halted(leg, at_us) for leg in book.legs(bucket))
     return is_paced or is_halted or grace.lasts(book, bucket, at_us)
 

@@ -30,7 +30,7 @@ from liqsim.testing import MitigationContract, faults, scenarios
 from liqsim.testing.contract import _bent
 from replay.log import Log
 
-_RUNS: Final = 40
+_RUNS: Final = 32
 
 CLASSES: Final[list[type[MitigationContract]]] = [
     held

@@ -183,7 +183,7 @@ class TestSlicesByParticipation(MitigationContract):
     mitigation = {
         "kind": "slices",
         "law": "participation",
-        "least_usd": 10,
+        "least_usd": 1_000,
         "background_usd_per_hour": 1_000_000,
         "interval": "2s",
     }

@@ -101,3 +101,12 @@ def test_a_mitigation_that_breaks_its_terms_is_found_out(
     found = {finding.code for finding in verify(tmp_path / "run.duckdb")}
     # Whom nobody told that it waits is unresolved for no reason.
     assert found & {"decision", "tranche_spacing", "unresolved_state"}
+
+
+@pytest.mark.parametrize("row", [_FIXED | {"interval": "6s"}, _DELAYS | {"max": "8s"}])
+def test_who_waits_for_a_mitigation_has_no_turn_to_lose(tmp_path: Path, row: Raw) -> None:
+    """An engine that sends one order at a time serves others while the first one waits."""
+    raw = engine_cascade(venue__engine__orders_per_second=2) | {"mitigations": [row]}
+    run_to_log(load(raw), tmp_path / "run.duckdb")
+
+    assert verify(tmp_path / "run.duckdb") == []

@@ -146,7 +146,7 @@ class EventLogWriter:
             raise LogError(message)
         draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
         try:
-            with duckdb.connect(draft) as connection:
+            with _connected(draft) as connection:
                 _write_header(connection, header)
                 connection.execute("checkpoint")
             os.link(draft, path)  # Unlike a rename, it refuses to replace an existing log.
@@ -158,7 +158,7 @@ class EventLogWriter:
             raise LogError(message) from error
         finally:
             draft.unlink(missing_ok=True)
-        return cls(duckdb.connect(path), header, [])
+        return cls(_connected(path), header, [])
 
     @classmethod
     def reopen(cls, path: Path, header: Header) -> "EventLogWriter":
@@ -172,7 +172,7 @@ class EventLogWriter:
             ResumeError: The log is sealed, or was not made from this header.
         """
         try:
-            connection = duckdb.connect(path)
+            connection = _connected(path)
             stored = connection.execute("select status, genesis_digest from runs").fetchone()
         except duckdb.Error as error:
             message = f"{path} cannot be opened for writing: {_first_line(error)}"
@@ -545,6 +545,13 @@ def _insert(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str,
 
 def _tag(cls: type[Event]) -> str:
     return cls.TAG
+
+
+def _connected(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a log for writing, without the bar that DuckDB shows on stdout when it is slow."""
+    connection = duckdb.connect(path)
+    connection.execute("set enable_progress_bar = false")
+    return connection
 
 
 def _first_line(error: Exception) -> str:

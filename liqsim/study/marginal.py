@@ -89,7 +89,7 @@ def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
         StudyError: The scenario has no such cohort, or no cohort; or *by* is 0 or -1 and below.
         ScenarioError: The scenario, or it with a cohort moved, is refused.
     """
-    if not plan.by or plan.by <= -1 or not plan.by.is_finite():
+    if not plan.by.is_finite() or not plan.by or plan.by <= -1:
         message = f"--by {plan.by}: must be above -1, and not 0"
         raise StudyError(message)
     scenario = load_scenario(plan.file, overrides=plan.settings, seed=0)

@@ -183,6 +183,7 @@ def run_sweep(sweep: Sweep, out: Path, *, jobs: int | None, progress: Progress) 
     shares_references = check(study)  # Every point is loaded before there is a file.
     try:
         store = duckdb.connect(str(out))
+        store.execute("set enable_progress_bar = false")  # It would go to stdout.
     except duckdb.Error as error:
         message = f"{out}: cannot be opened as a sweep: {str(error).splitlines()[0]}"
         raise StudyError(message) from None

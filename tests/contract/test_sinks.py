@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import attrs
+import duckdb
 import numpy as np
 import pytest
 from support.scenarios import engine_cascade, load, small_scenario
@@ -307,3 +308,18 @@ def test_a_run_that_leaves_a_range_ends_as_failed_and_keeps_what_came_before(
         assert log.manifest.status == "failed"
         assert log.verify() == []
     assert _read(path) == undisturbed.entries[: saboteur.seq]
+
+
+def test_no_bar_is_shown_where_a_slow_write_would_print_one(tmp_path, monkeypatch):
+    connect = duckdb.connect
+
+    def as_a_shell(path):
+        connection = connect(path)
+        connection.execute("set enable_progress_bar = true")  # As DuckDB has it under python -c.
+        return connection
+
+    monkeypatch.setattr(duckdb, "connect", as_a_shell)
+    writer = _writer(tmp_path / "log.duckdb")
+
+    asked = writer._connection.execute("select current_setting('enable_progress_bar')")
+    assert asked.fetchall() == [(False,)]

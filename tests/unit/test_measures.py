@@ -84,7 +84,7 @@ def test_what_is_missing_is_covered_or_owed(
 def test_a_story_is_that_of_its_events_whatever_their_numbers(tmp_path: Path) -> None:
     raw = vaulted()
     rows = raw["mitigations"]
-    idle = [row | {"purse_usd": 0} if row["kind"] == "backstop" else row for row in rows]
+    idle = [row | {"position_limit_usd": 0} if row["kind"] == "backstop" else row for row in rows]
     told = {}
     for name, mitigations in (("none", []), ("idle", idle), ("busy", rows)):
         path = tmp_path / f"{name}.duckdb"

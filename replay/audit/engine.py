@@ -32,10 +32,9 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
 
 def _is_held(book: Book, bucket: int, at_us: int) -> bool:
     """Return whether a mitigation has a bucket wait."""
-    waiting = book.pacing.grants.get(bucket)
-    is_paced = waiting is not None and waiting.at_us > at_us
+    until_us = book.pacing.waits_until(bucket)
     is_halted = any(book.breakers.is_halted(leg, at_us) for leg in book.legs(bucket))
-    return is_paced or is_halted or grace.lasts(book, bucket, at_us)
+    return until_us > at_us or is_halted or grace.lasts(book, bucket, at_us)
 
 
 def order_filled(book: Book, entry: Entry, e: OrderFilled) -> None:

@@ -1,10 +1,19 @@
 """Mitigations that judge the instant, on one account by hand: sizes and times to the unit."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scenarios import Raw, cohort, events_of, knots, load, small_scenario
+from support.scenarios import (
+    Raw,
+    cohort,
+    engine_cascade,
+    events_of,
+    knots,
+    load,
+    small_scenario,
+)
 
 from liqsim.errors import ScenarioError
 from liqsim.events import (
@@ -16,6 +25,8 @@ from liqsim.events import (
     UnresolvedReason,
 )
 from liqsim.events.mitigation import NOT_OBSERVED
+from liqsim.runner import run_to_log
+from replay.verify import verify
 
 SECOND = 10**6
 UNIT = 10**8
@@ -74,6 +85,17 @@ def test_slices_of_obizhaeva_and_wang() -> None:
     assert slices(fall(law)) == [
         (10, first), (14, inner), (18, inner), (22, inner), (26, last),
     ]  # fmt: skip
+
+
+def test_the_audit_knows_that_another_goes_first_while_a_slice_waits(tmp_path: Path) -> None:
+    # One order in two seconds: who waits for its next slice keeps nobody from the turnstile.
+    raw = engine_cascade(
+        venue__engine={"reaction": "1s", "orders_per_second": Decimal("0.5")},
+        mitigations=[row("time_weighted", parts=3, interval="9s")],
+    )
+    run_to_log(load(raw), tmp_path / "log.duckdb")
+
+    assert verify(tmp_path / "log.duckdb") == []
 
 
 def test_a_share_of_what_the_book_holds_near_the_market_price() -> None:

@@ -31,6 +31,7 @@ from liqsim.events import (
     ShadowUpdated,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheTakenOver,
 )
 from liqsim.events.schema import columns_of
@@ -542,6 +543,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "position_opened": ("bucket_id",),
         "order_filled": ("bucket_id",),
         "tranche_taken_over": ("keeper_id", "bucket_id"),
+        "tranches_crossed": ("counterparty_id", "bucket_id"),
         "keeper_call_failed": ("keeper_id",),
         "inventory_sold": ("keeper_id",),
         "surplus_routed": ("bucket_id",),
@@ -580,6 +582,16 @@ BY_HAND = [
             (OTHER, None): 68,
             (Owner.TREASURY, None): 3,
             (Owner.NETWORK, None): 2,
+        },
+    ),
+    (
+        TranchesCrossed(0, 0, BUCKET, 1, OTHER, 2, 5, 1, 70, 3, 2, 0),
+        {
+            (BUCKET, 2): 5,
+            (OTHER, 2): -5,
+            (BUCKET, None): -73,
+            (OTHER, None): 68,
+            (Owner.TREASURY, None): 5,
         },
     ),
     (

@@ -43,7 +43,7 @@ CLASSES: Final[list[type[MitigationContract]]] = [
 
 _LEAST_PRESENT: Final = 5
 _LEAST_ACTED: Final = 3
-LEAST_ACTED: Final[dict[str, int]] = {"slippage_cap": 2, "staking": 2}
+LEAST_ACTED: Final[dict[str, int]] = {"rate_limit": 1}
 """In how many crashes a kind must have acted, where that is another number."""
 
 

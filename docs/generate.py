@@ -57,11 +57,13 @@ MEMBERS: Final = {
             "The insurance fund may pay less than it has: before `tranche_started` that moved the "
             "limit price, before or instead of `fund_drawn` it kept a shortfall from being paid."
         ),
+        "held": "The next slice waits for due positions of the other side.",
     },
     "Executor": {
         "engine": "The venue's own engine.",
         "keepers": "Keeper bots.",
         "desk": "The venue's desk, and its engine for what the desk cannot take.",
+        "crossing": "The mitigation `crossing`: due positions of the other side.",
     },
     "TradeReason": {
         "reduced": "Near its liquidation, part of the position was traded away.",

@@ -40,6 +40,7 @@ from liqsim.events import (
     StakeSlashed,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -117,6 +118,15 @@ def _taken_over(e: TrancheTakenOver) -> tuple[Move, ...]:
     )
 
 
+def _crossed(e: TranchesCrossed) -> tuple[Move, ...]:
+    return (
+        *_trade(e.bucket_id, e.counterparty_id, e.market_id, e.quantity_e8, e.price_e8),
+        (e.bucket_id, USD, -e.fee_uusd),
+        (e.counterparty_id, USD, -e.other_fee_uusd),
+        (TREASURY, USD, e.fee_uusd + e.other_fee_uusd),
+    )
+
+
 def _call_failed(e: KeeperCallFailed) -> tuple[Move, ...]:
     return (e.keeper_id, USD, -e.call_cost_uusd), (NETWORK, USD, e.call_cost_uusd)
 
@@ -179,6 +189,7 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     PositionOpened: _opened,
     OrderFilled: _filled,
     TrancheTakenOver: _taken_over,
+    TranchesCrossed: _crossed,
     KeeperCallFailed: _call_failed,
     InventorySold: _sold,
     SurplusRouted: _surplus,

@@ -235,6 +235,10 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
     "slashed_usd": ("usd", "Stakes that were slashed for holes."),
     "decisions": ("count", "Decisions of mitigations that made a difference."),
+    "crossed_usd": (
+        "usd",
+        "Of liquidated_usd, due longs and shorts that were met with each other; both count.",
+    ),
 }
 """Every key, its type, its meaning; those of markets are followed by _ and the market's name."""
 
@@ -379,6 +383,7 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
             (sum(value_usd) filter (where route = 'deleveraged'))::decimal(38, 6)
                 as deleveraged_usd,
             count(*) filter (where route = 'deleveraged') as adl_events,
+            (sum(value_usd) filter (where route = 'crossed'))::decimal(38, 6) as crossed_usd,
             (select sum(amount_usd) from bad_debt_recorded) as bad_debt_usd,
             (select sum(amount_usd) from stake_slashed) as slashed_usd,
             (select sum(amount_usd) from profit_cut) as haircut_usd,

@@ -24,6 +24,7 @@ from replay.audit.contributions import Contributions
 from replay.audit.depth import MarketDepth
 from replay.audit.findings import CODES, Finding, Findings
 from replay.audit.graces import graces_of
+from replay.audit.holds import holds_of
 from replay.audit.judges import is_judge
 from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
@@ -146,6 +147,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         },
         arriving=arriving(owners, terms.traders, findings),
         pacing=pacing_of(terms.mitigations, is_judge),
+        holds=holds_of(terms.mitigations, len(terms.markets)),
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
         watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),

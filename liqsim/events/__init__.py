@@ -19,6 +19,7 @@ from liqsim.events.liquidation import (
     OrderFilled,
     ShadowCrossed,
     Standing,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -67,6 +68,7 @@ Event = (
     | TrancheStarted
     | OrderFilled
     | TrancheTakenOver
+    | TranchesCrossed
     | KeeperCallFailed
     | InventorySold
     | SurplusRouted
@@ -160,6 +162,7 @@ __all__ = [
     "TrancheSettled",
     "TrancheStarted",
     "TrancheTakenOver",
+    "TranchesCrossed",
     "Transfer",
     "UnresolvedReason",
     "UpdateReason",

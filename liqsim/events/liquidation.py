@@ -27,6 +27,7 @@ class Executor(IntEnum):
     ENGINE = 0
     KEEPERS = 1
     DESK = 2
+    CROSSING = 3
 
 
 class FailedCall(IntEnum):
@@ -245,6 +246,48 @@ class TrancheTakenOver:
 
 
 @attrs.frozen
+class TranchesCrossed:
+    """
+    Slices of a due long and a due short were met with each other, at the mark, outside any book.
+
+    Attributes:
+        mitigation_id: Place of the mitigation in the scenario, from 0.
+        tranche_seq: The tranche of the bucket that asked.
+        bucket_id: That bucket, as an owner.
+        other_tranche_seq: The tranche of the bucket that was held.
+        counterparty_id: That bucket, as an owner.
+        market_id: Which market.
+        quantity_e8: The order of the bucket that asked: negative sells to the other.
+        price_e8: The mark price.
+        cost_uusd: What the bucket that asked paid to the other: quantity times price, rounded up.
+        fee_uusd: Fee taken from what the bucket that asked had left.
+        other_fee_uusd: Fee taken from what the other had left.
+        held_since_at_us: When the other's slice could first have been put up.
+    """
+
+    TAG: ClassVar[str] = "tranches_crossed"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (
+        Transfer("counterparty_id", "bucket_id", "quantity_e8", market="market_id"),
+        Transfer("bucket_id", "counterparty_id", "cost_uusd"),
+        Transfer("bucket_id", Owner.TREASURY, "fee_uusd"),
+        Transfer("counterparty_id", Owner.TREASURY, "other_fee_uusd"),
+    )
+
+    mitigation_id: int = identifier()
+    tranche_seq: int = sequence()
+    bucket_id: int = identifier()
+    other_tranche_seq: int = sequence()
+    counterparty_id: int = identifier()
+    market_id: int = identifier()
+    quantity_e8: int = signed()
+    price_e8: int = price()
+    cost_uusd: int = signed()
+    fee_uusd: int = amount()
+    other_fee_uusd: int = amount()
+    held_since_at_us: int = instant()
+
+
+@attrs.frozen
 class KeeperCallFailed:
     """
     A keeper's call landed and got nothing; its cost was paid all the same.
@@ -304,7 +347,7 @@ class InventorySold:
 @attrs.frozen
 class TrancheSettled:
     """
-    A tranche came to its end; the four parts sum to the slice.
+    A tranche came to its end; the five parts sum to the slice.
 
     Attributes:
         tranche_seq: The tranche.
@@ -313,6 +356,7 @@ class TrancheSettled:
         taken_over_e8: Units taken over by a keeper.
         deleveraged_e8: Units closed against other accounts.
         cancelled_e8: Units not executed.
+        crossed_e8: Units met with due positions of the other side.
     """
 
     TAG: ClassVar[str] = "tranche_settled"
@@ -324,6 +368,7 @@ class TrancheSettled:
     taken_over_e8: int = amount()
     deleveraged_e8: int = amount()
     cancelled_e8: int = amount()
+    crossed_e8: int = amount()
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ class Action(IntEnum):
     LOWERED = 5
     CHARGED = 6
     CAPPED = 7
+    HELD = 8
 
 
 def maybe(high: int = BOUND - 1) -> Any:

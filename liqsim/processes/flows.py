@@ -3,6 +3,7 @@
 import attrs
 
 from liqsim.events import (
+    Executor,
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
@@ -32,6 +33,8 @@ class _Progress:
 class Flows:
     """
     Sums of what is traded and liquidated, and where each liquidation stands.
+
+    Slices that are crossed are none of it.
 
     Args:
         context: The run.
@@ -75,6 +78,8 @@ class Flows:
         self._progress[event.bucket_id] = _Progress(at_us)
 
     def _note_slice(self, event: TrancheStarted, seq: int, at_us: int) -> None:
+        if event.executor is Executor.CROSSING:
+            return  # It weighs on no book, nor on whoever takes over.
         self._open[seq] = event
         self._up_uusd[event.market_id] += _worth_uusd(abs(event.quantity_e8), event.mark_price_e8)
         slices = self._progress[event.bucket_id].slices
@@ -82,7 +87,9 @@ class Flows:
         slices[event.market_id] = count + 1, at_us
 
     def _note_settlement(self, event: TrancheSettled, _seq: int, at_us: int) -> None:
-        start = self._open.pop(event.tranche_seq)
+        start = self._open.pop(event.tranche_seq, None)
+        if start is None:
+            return
         size, mark = abs(start.quantity_e8), start.mark_price_e8
         self._up_uusd[start.market_id] -= _worth_uusd(size, mark)
         done = _worth_uusd(size - event.cancelled_e8, mark)

@@ -23,6 +23,7 @@ from liqsim.events import (
     PositionDeleveraged,
     Standing,
     SurplusRouted,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -33,6 +34,7 @@ from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE
+from liqsim.mechanics.mitigations.crossing import matches_e8
 from liqsim.mechanics.mitigations.pacing import Ask
 from liqsim.mechanics.radius import Ints
 from liqsim.mechanics.tranches import takeover_price_e8, tranche_size_e8
@@ -45,6 +47,7 @@ from liqsim.mechanics.waterfall import (
 )
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
+from liqsim.processes.crossing import Crossings
 from liqsim.processes.engine import Engine, Tranche
 from liqsim.processes.fund import Fund
 from liqsim.processes.grace import Graces
@@ -72,6 +75,8 @@ class Liquidation:
         bucket_id: The bucket.
         desk: The market whose mark triggered it.
         at_trigger_e8: Units without sign of each leg at the trigger, by market.
+        cause: Its last settlement, before the first its trigger.
+        tranches: Slices that it has put up.
         waits_for: What it waits for.
     """
 
@@ -79,6 +84,8 @@ class Liquidation:
     bucket_id: int
     desk: MarketDesk
     at_trigger_e8: dict[int, int]
+    cause: int
+    tranches: int = 0
     waits_for: UnresolvedReason = UnresolvedReason.RUN_ENDED
 
 
@@ -128,6 +135,7 @@ class Venue:
         self._margins = Margins(context, LiveHoldings.of(context.world), attrgetter("mark_e8"))
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
+        self._crossings = Crossings(context)
         self._halts = Halts(context)
         self._graces = Graces(context)
         if keepers is not None:
@@ -320,7 +328,7 @@ class Venue:
         sizes = {
             leg.market_id: abs(self._margins.position(leg, bucket)) for leg in margins.legs(bucket)
         }
-        self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes)))
+        self._context.start(self._liquidate(Liquidation(seq, bucket, desk, sizes, seq)))
 
     def _displacement_in_mark(self, desk: MarketDesk) -> tuple[int, ...]:
         """Return the displacement that the mark shows, by whose flow made it."""
@@ -341,26 +349,26 @@ class Venue:
             liquidation.waits_for = UnresolvedReason.SPACING
         self._liquidations[bucket] = liquidation
         yield self._context.wake(max(reaction, spacing), Priority.LIQUIDATION)
-        cause, number = liquidation.seq, 0
         while not self._is_over(bucket):
-            place = yield from self._find_place(liquidation, cause, number + 1)
+            place = yield from self._find_place(liquidation)
             if place is None:
                 continue  # The wait may have changed what there is to do.
-            number += 1
-            tranche = self._put_up(liquidation, *place, cause, number)
+            self._crossings.forget(bucket)
+            tranche = self._put_up(liquidation, *place, Executor[self._spec.executor.upper()])
             liquidation.waits_for = UnresolvedReason.RUN_ENDED
             filled, taken_over, deleveraged = yield from self._execute(tranche)
             cancelled = tranche.size_e8 - filled - taken_over - deleveraged
-            cause = self._settle(tranche, filled, taken_over, deleveraged, cancelled)
+            self._settle(liquidation, tranche, filled, taken_over, deleveraged, cancelled)
             if not self._is_over(bucket):
                 pause = self._pause_us(liquidation, tranche.desk, cancelled)
                 yield self._context.wake(pause, Priority.LIQUIDATION)
         self._pass_on(bucket)
         self._pacing.forget(bucket)
-        self._end(liquidation, cause)
+        self._crossings.forget(bucket)
+        self._end(liquidation)
 
     def _find_place(
-        self, liquidation: Liquidation, cause: int, number: int
+        self, liquidation: Liquidation
     ) -> "Generator[simpy.Event, Any, tuple[MarketDesk, int] | None]":
         """Return the leg and the units of the next slice if it may be put up now; else wait."""
         context, bucket = self._context, liquidation.bucket_id
@@ -373,11 +381,13 @@ class Venue:
             # Nobody's balances move before everyone is judged at all marks of the instant.
             yield context.wake(0, Priority.LIQUIDATION)
             return None
-        stopped = self._stopped_us(liquidation, cause)
+        stopped = self._stopped_us(liquidation)
         if stopped:
             self._pass_on(bucket)
             liquidation.waits_for = UnresolvedReason.HALTED
             yield context.wake(stopped, Priority.LIQUIDATION)
+            return None
+        if context.scenario.mitigations and (yield from self._meet(liquidation)):
             return None
         if self._engine is not None and not self._engine.has_turn(bucket):
             yield self._engine.turn(bucket)
@@ -385,14 +395,98 @@ class Venue:
         desk = self._next_leg(liquidation)
         size = self._tranche_size(liquidation, desk)
         if context.scenario.mitigations:
-            ask = self._ask(liquidation, desk, size, number)
-            at_us, size = self._pacing.grant(ask, cause)
+            ask = self._ask(liquidation, desk, size)
+            at_us, size = self._pacing.grant(ask, liquidation.cause)
             if at_us > context.now_us:
                 self._pass_on(bucket)
                 liquidation.waits_for = UnresolvedReason.PACED
                 yield context.wake(at_us - context.now_us, Priority.LIQUIDATION)
                 return None
         return desk, size
+
+    def _meet(self, liquidation: Liquidation) -> "Generator[simpy.Event, Any, bool]":
+        """Cross the next slice with those held on the other side, or hold it; return if either."""
+        bucket, desk = liquidation.bucket_id, self._next_leg(liquidation)
+        if self._crossings.rule_of(desk) is None or self._is_bankrupt(desk, bucket):
+            return False
+        ask = self._ask(liquidation, desk, self._tranche_size(liquidation, desk))
+        self._crossings.asked(ask)
+        waiting = [
+            (other, self._tranche_size(self._liquidations[other], desk))
+            for other in self._crossings.waiting(ask)
+            if not self._is_over(other) and not self.is_stale(other)
+            if not self._is_bankrupt(desk, other)
+        ]
+        parts = matches_e8(ask.wanted_e8, waiting)
+        freed = None if parts else self._crossings.hold(ask, liquidation.cause)
+        if not parts and freed is None:
+            return False
+        self._pass_on(bucket)
+        self._pacing.forget(bucket)
+        if freed is None:
+            self._cross(liquidation, ask, waiting, parts)
+        else:
+            liquidation.waits_for = UnresolvedReason.PACED
+            yield freed
+        if not self._is_over(bucket):
+            yield self._context.wake(self._spacing_left_us(bucket), Priority.LIQUIDATION)
+        return True
+
+    def _is_bankrupt(self, desk: MarketDesk, bucket: int) -> bool:
+        """Return whether a leg closed at the mark would leave a hole, which others must pay."""
+        position, mark = self._margins.position(desk, bucket), desk.state.mark_e8
+        return self._margins.backing_uusd(desk, bucket, mark) < taker_cost_uusd(-position, mark)
+
+    def _cross(
+        self,
+        liquidation: Liquidation,
+        ask: Ask,
+        waiting: list[tuple[int, int]],
+        parts: list[tuple[int, int]],
+    ) -> None:
+        """Put the slice of *ask* up with *parts* of those *waiting*, and settle all of them."""
+        desk, size = self._context.markets[ask.market_id], sum(part for _, part in parts)
+        tranche = self._put_up(liquidation, desk, size, Executor.CROSSING)
+        for (bucket, part), (_, whole) in zip(parts, waiting, strict=False):
+            other = self._liquidations[bucket]
+            theirs = self._put_up(other, desk, part, Executor.CROSSING)
+            self._exchange(tranche, theirs)
+            self._crossings.crossed(bucket, is_whole=part == whole)
+            self._settle(other, theirs, crossed=part)
+            self._pause_us(other, desk, 0)
+        self._crossings.crossed(ask.bucket_id, is_whole=size == ask.wanted_e8)
+        self._settle(liquidation, tranche, crossed=size)
+        self._pause_us(liquidation, desk, 0)
+
+    def _exchange(self, tranche: Tranche, theirs: Tranche) -> None:
+        """Record that one slice meets the whole of another at the mark, and what that leaves."""
+        desk, mark, size = tranche.desk, tranche.desk.state.mark_e8, theirs.size_e8
+        quantity = -size if tranche.is_long else size
+        cost = taker_cost_uusd(quantity, mark)
+        number = self._crossings.rule_of(desk)
+        assert number is not None
+        one = self.settlement(desk, tranche.bucket_id, quantity, cost, mark, self._takeover_fees)
+        two = self.settlement(desk, theirs.bucket_id, -quantity, -cost, mark, self._takeover_fees)
+        seq = self._context.journal.append(
+            TranchesCrossed(
+                mitigation_id=number,
+                tranche_seq=tranche.seq,
+                bucket_id=tranche.bucket_id,
+                other_tranche_seq=theirs.seq,
+                counterparty_id=theirs.bucket_id,
+                market_id=desk.market_id,
+                quantity_e8=quantity,
+                price_e8=mark,
+                cost_uusd=cost,
+                fee_uusd=one.fee_uusd,
+                other_fee_uusd=two.fee_uusd,
+                held_since_at_us=self._crossings.since_us(theirs.bucket_id),
+            ),
+            tranche.seq,
+        )
+        # Nobody is bankrupt at the mark: what rounding took, if anything, is no matter of the fund.
+        self._route_surplus(tranche.seq, tranche.bucket_id, one, seq)
+        self._route_surplus(theirs.seq, theirs.bucket_id, two, seq)
 
     def _execute(self, tranche: Tranche) -> "Generator[simpy.Event, Any, tuple[int, int, int]]":
         """Have a slice executed; return (filled, taken over, deleveraged)."""
@@ -421,14 +515,14 @@ class Venue:
             liquidation.waits_for = UnresolvedReason.NO_DEPTH
         return pause
 
-    def _ask(self, liquidation: Liquidation, desk: MarketDesk, size: int, number: int) -> Ask:
+    def _ask(self, liquidation: Liquidation, desk: MarketDesk, size: int) -> Ask:
         bucket = liquidation.bucket_id
         return Ask(
             now_us=self._context.now_us,
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,
             market_id=desk.market_id,
-            tranche_number=number,
+            tranche_number=liquidation.tranches + 1,
             at_trigger_e8=self._coins.size_e8(
                 desk, bucket, liquidation.at_trigger_e8[desk.market_id]
             ),
@@ -476,12 +570,13 @@ class Venue:
     def _is_halted(self, desk: MarketDesk) -> bool:
         return self._context.now_us < desk.state.halted_until_us
 
-    def _stopped_us(self, liquidation: Liquidation, cause: int) -> int:
+    def _stopped_us(self, liquidation: Liquidation) -> int:
         """Return how long a halt, or the grace after it, stops the leg that comes next."""
         if not self._context.scenario.mitigations:
             return 0
         bucket, leg = liquidation.bucket_id, self._next_leg(liquidation)
-        return self._halt_left_us(liquidation) or self._graces.left_us(bucket, leg, cause)
+        halted = self._halt_left_us(liquidation)
+        return halted or self._graces.left_us(bucket, leg, liquidation.cause)
 
     def _halt_left_us(self, liquidation: Liquidation) -> int:
         """Return how long the leg that comes next is still halted; 0 if it is not."""
@@ -535,9 +630,10 @@ class Venue:
         )
 
     def _put_up(
-        self, liquidation: Liquidation, desk: MarketDesk, size: int, cause: int, number: int
+        self, liquidation: Liquidation, desk: MarketDesk, size: int, executor: Executor
     ) -> Tranche:
-        bucket = liquidation.bucket_id
+        bucket, cause = liquidation.bucket_id, liquidation.cause
+        liquidation.tranches += 1
         self._coins.slice_put_up(desk, bucket, size)
         self._fund.slice_put_up(bucket)
         limit = self.limit_e8(desk, bucket, size)
@@ -548,11 +644,11 @@ class Venue:
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,
             market_id=desk.market_id,
-            tranche_number=number,
+            tranche_number=liquidation.tranches,
             quantity_e8=-size if self._margins.position(desk, bucket) > 0 else size,
             mark_price_e8=desk.state.mark_e8,
             limit_price_e8=limit,
-            executor=Executor[self._spec.executor.upper()],
+            executor=executor,
         )
         seq = self._context.journal.append(event, cause)
         return Tranche(seq, bucket, desk, size, limit, is_long=event.quantity_e8 < 0)
@@ -572,14 +668,21 @@ class Venue:
         )
 
     def _settle(
-        self, tranche: Tranche, filled: int, taken_over: int, deleveraged: int, cancelled: int
-    ) -> int:
+        self,
+        liquidation: Liquidation,
+        tranche: Tranche,
+        filled: int = 0,
+        taken_over: int = 0,
+        deleveraged: int = 0,
+        cancelled: int = 0,
+        crossed: int = 0,
+    ) -> None:
         journal, bucket = self._context.journal, tranche.bucket_id
         if not self._margins.legs(bucket):
             self._coins.pay_debt(tranche.seq, tranche.desk, bucket, tranche.seq)
             self._fill_hole(tranche)
         self._settled_at_us[bucket] = self._context.now_us
-        return journal.append(
+        liquidation.cause = journal.append(
             TrancheSettled(
                 tranche_seq=tranche.seq,
                 bucket_id=bucket,
@@ -587,6 +690,7 @@ class Venue:
                 taken_over_e8=taken_over,
                 deleveraged_e8=deleveraged,
                 cancelled_e8=cancelled,
+                crossed_e8=crossed,
             ),
             tranche.seq,
         )
@@ -606,7 +710,7 @@ class Venue:
             event = BadDebtRecorded(tranche.seq, bucket, debt)
             self._context.journal.append(event, tranche.seq)
 
-    def _end(self, liquidation: Liquidation, cause: int) -> None:
+    def _end(self, liquidation: Liquidation) -> None:
         bucket, desk = liquidation.bucket_id, liquidation.desk
         is_closed = not self._margins.legs(bucket)
         del self._liquidations[bucket]
@@ -619,7 +723,7 @@ class Venue:
                 quantity_e8=self._margins.position(desk, bucket),
                 cash_uusd=self._ledger.cash_view[bucket],
             ),
-            cause,
+            liquidation.cause,
         )
         self._watch(bucket)
         if self._follower is not None:
@@ -658,12 +762,17 @@ class Venue:
         self, tranche_seq: int, desk: MarketDesk, bucket: int, settlement: Settlement, cause: int
     ) -> None:
         """Record what the fund paid or gained by one execution, and what is settled in coins."""
-        if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
-            surplus = SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd)
-            self._context.journal.append(surplus, cause)
+        self._route_surplus(tranche_seq, bucket, settlement, cause)
         shortfall = settlement.shortfall_uusd
         self._fund.draw(tranche_seq, bucket, desk.market_id, shortfall, cause)
         self._coins.settle(tranche_seq, desk, bucket, cause)
+
+    def _route_surplus(
+        self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int
+    ) -> None:
+        if settlement.surplus_uusd and self._spec.waterfall.surplus_to == "fund":
+            surplus = SurplusRouted(tranche_seq, bucket, settlement.surplus_uusd)
+            self._context.journal.append(surplus, cause)
 
     def deleverage(self, tranche: Tranche, size_e8: int) -> int:
         """Close up to *size_e8* against winners at bankruptcy; return how much."""

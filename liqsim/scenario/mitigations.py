@@ -143,6 +143,19 @@ class SlippageCap(Mitigation):
     retry_us: int = duration("retry", "0.001", default="5s")
 
 
+@attrs.frozen
+class Crossing(Mitigation):
+    """
+    Due positions of a market, long against short, are met with each other at the mark.
+
+    Attributes:
+        hold_us: The longest that a slice waits for the other side, from when it could first have
+            been put up; 0 has nobody wait, so that nobody is met.
+    """
+
+    hold_us: int = duration("hold", default="5s")
+
+
 OBSERVABLES: Final = ("fall", "rise", "volatility", "flow", "drawdown", "divergence")
 """What a condition may look at."""
 
@@ -448,6 +461,7 @@ AnyMitigation = (
     | Slices
     | Delays
     | SlippageCap
+    | Crossing
     | Breaker
     | DivergencePause
     | Grace
@@ -466,6 +480,7 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     Slices: "slices",
     Delays: "delays",
     SlippageCap: "slippage_cap",
+    Crossing: "crossing",
     Breaker: "breaker",
     DivergencePause: "divergence_pause",
     Grace: "grace",

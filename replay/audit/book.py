@@ -34,6 +34,7 @@ from replay.audit.depth import MarketDepth
 from replay.audit.findings import Findings, amount_of, e8, usd
 from replay.audit.flows import Flows
 from replay.audit.graces import Graces
+from replay.audit.holds import Holds
 from replay.audit.limits import Pacing
 from replay.audit.observations import Watched
 from replay.fold import FUND, USD, Fold, Move
@@ -56,6 +57,7 @@ class TrancheProgress:
         filled_e8: Units filled.
         taken_over_e8: Units taken over.
         deleveraged_e8: Units deleveraged.
+        crossed_e8: Units crossed.
         asked: Vaults that were asked to take some of it over, and when.
         cut: Accounts that were deleveraged for it.
     """
@@ -64,13 +66,14 @@ class TrancheProgress:
     filled_e8: int = 0
     taken_over_e8: int = 0
     deleveraged_e8: int = 0
+    crossed_e8: int = 0
     asked: set[tuple[int, int]] = attrs.Factory(set)
     cut: set[int] = attrs.Factory(set)
 
     @property
     def done_e8(self) -> int:
         """Units executed by any route."""
-        return self.filled_e8 + self.taken_over_e8 + self.deleveraged_e8
+        return self.filled_e8 + self.taken_over_e8 + self.deleveraged_e8 + self.crossed_e8
 
 
 @attrs.define
@@ -378,6 +381,7 @@ class Book:
         vaults: Terms of vaults of last resort by owner id, in their order.
         caps: Decisions on what the fund may pay, until what they change comes.
         pacing: What mitigations that pace have booked.
+        holds: Who waits to be crossed.
         flows: What they look at.
         breakers: What breakers saw and stopped.
         graces: Grace periods and what they follow.
@@ -439,6 +443,7 @@ class Book:
     vaults: Mapping[int, MitigationTerms] = attrs.Factory(dict)
     caps: list[DecisionRecorded] = attrs.Factory(list)
     pacing: Pacing = attrs.Factory(Pacing)
+    holds: Holds = attrs.Factory(Holds)
     flows: Flows = attrs.Factory(Flows)
     breakers: Breakers = attrs.Factory(Breakers)
     graces: Graces = attrs.Factory(Graces)

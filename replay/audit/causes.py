@@ -45,6 +45,7 @@ from liqsim.events import (
     StakeSlashed,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -71,7 +72,7 @@ _UNNAMED: Final = (
 
 _JUDGES: Final = (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet)
 """What makes a venue judge the accounts in a market."""
-_EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged)
+_EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged, TranchesCrossed)
 _FILLS: Final = (OrderFilled, InventorySold, TradeFilled)
 _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundsDeposited: (*_JUDGES, LiquidationEnded),
@@ -89,6 +90,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     TrancheStarted: (LiquidationTriggered, TrancheSettled),
     OrderFilled: (TrancheStarted,),
     TrancheTakenOver: (TrancheStarted,),
+    TranchesCrossed: (TrancheStarted,),
     KeeperCallFailed: (TrancheStarted,),
     InventorySold: (TrancheTakenOver,),
     PositionDeleveraged: (TrancheStarted,),
@@ -236,6 +238,9 @@ class Causes:
             case TrancheStarted() | LiquidationEnded() | LiquidationUnresolved():
                 is_right = self._liquidation_of(cause) == event.liquidation_seq
                 what = "of another liquidation"
+            case SurplusRouted() if isinstance(named, TranchesCrossed):
+                is_right = event.tranche_seq in (named.tranche_seq, named.other_tranche_seq)
+                what = "of other tranches"
             case _:
                 is_right = _tranche_of(cause) == event.tranche_seq
                 what = "of another tranche"
@@ -249,9 +254,10 @@ class Causes:
 
     def _check_references(self, entry: Entry) -> None:
         event: Any = entry.event
-        for name, kind in (
-            ("tranche_seq", TrancheStarted),
-            ("liquidation_seq", LiquidationTriggered),
+        for name, kind, whose in (
+            ("tranche_seq", TrancheStarted, "bucket_id"),
+            ("other_tranche_seq", TrancheStarted, "counterparty_id"),
+            ("liquidation_seq", LiquidationTriggered, "bucket_id"),
         ):
             number = getattr(event, name, None)
             if number is None or (number == NO_CAUSE and isinstance(event, ShadowCrossed)):
@@ -261,7 +267,7 @@ class Causes:
             if named is None:
                 message = f"{what} is no earlier {kind.TAG}"
                 self.findings.add("reference_kind", entry.seq, message)
-            elif getattr(event, "bucket_id", named.bucket_id) != named.bucket_id:
+            elif getattr(event, whose, named.bucket_id) != named.bucket_id:
                 self.findings.add("reference_kind", entry.seq, f"{what} is of another bucket")
 
 

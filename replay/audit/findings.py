@@ -69,6 +69,8 @@ CODES: Final = {
     "lifecycle": "A liquidation or tranche starts or goes on where it cannot.",
     "desk": "The desk takes over another part of a slice than it can, or nothing.",
     "backstop": "A vault takes over another part of a slice than it can, or nothing.",
+    "hold": "A slice was held that may not be, or was put up while it had to be held.",
+    "crossed": "Slices of both sides were not crossed as recomputed, or not at all, or not due.",
     "executor": "A tranche is executed by another executor than the venue's.",
     "tranche_size": "A tranche is not the least of position, share and caps, or on a wrong side.",
     "decision": "A mitigation's decision is not the one recomputed, or is missing.",

@@ -6,6 +6,7 @@ import attrs
 
 from liqsim.events import (
     Entry,
+    Executor,
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
@@ -51,16 +52,15 @@ class Flows:
                 self.traded[e.market_id].append((now, abs(e.cost_uusd)))
             case LiquidationTriggered():
                 self.since_us[e.bucket_id], self.slices[e.bucket_id] = now, {}
-            case TrancheStarted():
+            case TrancheStarted() if e.executor is not Executor.CROSSING:
                 self.up[entry.seq] = e
                 legs = self.slices.setdefault(e.bucket_id, {})
                 legs.setdefault(e.market_id, []).append(now)
-            case TrancheSettled():
+            case TrancheSettled() if e.tranche_seq in self.up:
                 self.since_us[e.bucket_id] = now
-                start = self.up.pop(e.tranche_seq, None)
-                if start is not None:
-                    worth = _worth(start, e.cancelled_e8)
-                    self.settled[start.market_id].append((now, worth))
+                start = self.up.pop(e.tranche_seq)
+                worth = _worth(start, e.cancelled_e8)
+                self.settled[start.market_id].append((now, worth))
             case _:
                 pass
 

@@ -18,6 +18,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     TradeFilled,
+    TranchesCrossed,
     TrancheStarted,
     TrancheTakenOver,
 )
@@ -107,7 +108,7 @@ def before(book: Book, entry: Entry) -> None:
     if breakers.moved and now > breakers.moved_at_us:
         finish(book)
     match entry.event:
-        case TrancheStarted() | OrderFilled() | TrancheTakenOver() as e:
+        case TrancheStarted() | OrderFilled() | TrancheTakenOver() | TranchesCrossed() as e:
             if breakers.is_halted(e.market_id, now):
                 until_us = breakers.halted_until_us[e.market_id]
                 message = f"liquidations in market {e.market_id} are halted until {until_us} us"

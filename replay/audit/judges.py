@@ -213,7 +213,7 @@ _NO_JUDGES: Final = frozenset(
     {
         "rate_limit", "breaker", "divergence_pause", "grace", "dynamic_margin",
         "open_interest_margin", "stress_margin", "leverage_fee", "fund_limits", "staking",
-        "backstop",
+        "backstop", "crossing",
     }
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from liqsim.events import Entry, TrancheStarted
+from liqsim.events import DecisionRecorded, Entry, TrancheStarted
 from replay.audit.book import Book, LiquidationProgress
 from replay.audit.coins import slice_size_e8
 from replay.margin import E22_PER_UUSD, maintenance_e22
@@ -30,7 +30,10 @@ def slice_e8(
 
 
 def check_leg(
-    book: Book, entry: Entry, e: TrancheStarted, liquidation: LiquidationProgress
+    book: Book,
+    entry: Entry,
+    e: TrancheStarted | DecisionRecorded,
+    liquidation: LiquidationProgress,
 ) -> None:
     """Check that no other leg stands clearly before the one chosen."""
     legs = book.legs(e.bucket_id)

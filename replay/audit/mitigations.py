@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from liqsim.events import DecisionRecorded, Entry
-from replay.audit import grace, halts, pacing, scalings
+from replay.audit import crossing, grace, halts, pacing, scalings
 from replay.audit.book import Book
 from replay.audit.judges import is_judge
 
 _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = {
+    "crossing": crossing.decision_recorded,
     "rate_limit": pacing.decision_recorded,
     "breaker": halts.decision_recorded,
     "divergence_pause": halts.decision_recorded,

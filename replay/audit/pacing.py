@@ -12,6 +12,7 @@ import attrs
 
 from liqsim.events import Action, DecisionRecorded, Entry, TrancheStarted
 from liqsim.events.mitigation import NOT_OBSERVED
+from replay.audit import crossing
 from replay.audit.book import Book
 from replay.audit.judges import (
     check_depth,
@@ -106,6 +107,7 @@ def _begin(book: Book, entry: Entry, e: DecisionRecorded) -> bool:
         return False
     mark = book.mark(e.market_id)
     wanted = slice_e8(book, e.market_id, e.bucket_id, liquidation, mark)
+    crossing.passed(book, entry, e.market_id, e.bucket_id)
     _open(book, entry, e.market_id, e.bucket_id, wanted)
     return True
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from liqsim.events import (
+    Action,
     BadDebtRecorded,
     BookSampled,
     CoinsSettled,
@@ -38,6 +39,7 @@ from liqsim.events import (
     StakeSlashed,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -45,6 +47,7 @@ from liqsim.events import (
 from replay.audit import (
     coins,
     collateral,
+    crossing,
     desk,
     executions,
     fund,
@@ -82,6 +85,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TrancheStarted: tranches.tranche_started,
     OrderFilled: executions.order_filled,
     TrancheTakenOver: keepers.tranche_taken_over,
+    TranchesCrossed: crossing.tranches_crossed,
     KeeperCallFailed: keepers.call_failed,
     InventorySold: executions.inventory_sold,
     PositionDeleveraged: waterfall.position_deleveraged,
@@ -154,7 +158,7 @@ def _check_left_over(book: Book, entry: Entry, kind: type[Event]) -> None:
         traders.leaver_stayed(book, entry)
     if book.paid_in is not None and kind is not TradeFilled:
         collateral.opening_missing(book, entry)
-    if kind is not DecisionRecorded:
+    if not isinstance(entry.event, DecisionRecorded) or entry.event.action is Action.HELD:
         pacing.check_left(book, entry)
     if book.caps and kind not in _CAPPED:
         fund.check_caps(book, entry, ())

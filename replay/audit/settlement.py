@@ -31,9 +31,14 @@ _CODES: Final[dict[type[Event], str]] = {
 
 
 def settle(
-    book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver, fee_on_execution_e6: int
+    book: Book,
+    entry: Entry,
+    e: OrderFilled | TrancheTakenOver,
+    fee_on_execution_e6: int,
+    *,
+    may_draw: bool = True,
 ) -> None:
-    """Check the fee of an execution, and note what surplus or draw must follow it."""
+    """Check the fee of an execution, and note what surplus or, if it may, draw must follow it."""
     position = book.position(e.market_id, e.bucket_id)
     if not position:
         return  # Reported as fill_size.
@@ -53,6 +58,8 @@ def settle(
     draw = min(-gain, book.payable(e.market_id, e.bucket_id))
     if surplus > 0:
         book.owed.append(Owed(entry.seq, SurplusRouted, surplus))
+    if not may_draw:
+        return
     if gain < 0:
         for decision in fund.capped_draw(book, e.market_id, e.bucket_id, -gain):
             book.owed.append(Owed(entry.seq, DecisionRecorded, 0, decision))

@@ -1,7 +1,7 @@
 """Tranches: when they may start, how large they may be, at what limit, and what became of them."""
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
-from replay.audit import coins, desk, engine, fund, grace, keepers, pacing, vaults
+from replay.audit import coins, crossing, desk, engine, fund, grace, keepers, pacing, vaults
 from replay.audit.book import Book, LiquidationProgress, TrancheProgress
 from replay.audit.findings import e8, usd
 from replay.audit.legs import check_leg, slice_e8
@@ -14,21 +14,24 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
     book.check_fresh(entry, e.bucket_id)
     grace.tranche_started(book, entry, e)
-    executor = Executor[book.terms.executor.upper()]
-    book.expect("executor", entry, "executor", e.executor.name, executor.name)
-    if executor is Executor.KEEPERS:
-        keepers.offered(book, entry, e)
-    desk.tranche_started(book, entry, e)
+    executor, is_crossed = Executor[book.terms.executor.upper()], e.executor is Executor.CROSSING
+    if not is_crossed:
+        book.expect("executor", entry, "executor", e.executor.name, executor.name)
+        if executor is Executor.KEEPERS:
+            keepers.offered(book, entry, e)
+        desk.tranche_started(book, entry, e)
     liquidation = book.liquidations.get(e.liquidation_seq)
     if liquidation is None:
         if book.causes.event(e.liquidation_seq, LiquidationTriggered) is not None:
             message = f"liquidation {e.liquidation_seq} has ended"
             book.findings.add("lifecycle", entry.seq, message)
         return
-    engine.tranche_started(book, entry, e)
+    if not is_crossed:
+        engine.tranche_started(book, entry, e)
     _check_turn(book, entry, e, liquidation)
+    if not crossing.is_met(book, e):  # Who is met is held with the leg that stood first then.
+        check_leg(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
-    check_leg(book, entry, e, liquidation)
     fund.check_limit_caps(book, entry, e)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq
@@ -46,9 +49,10 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         ("filled_e8", e.filled_e8, tranche.filled_e8),
         ("taken_over_e8", e.taken_over_e8, tranche.taken_over_e8),
         ("deleveraged_e8", e.deleveraged_e8, tranche.deleveraged_e8),
+        ("crossed_e8", e.crossed_e8, tranche.crossed_e8),
     ):
         book.expect("tranche_parts", entry, what, actual, right)
-    total = e.filled_e8 + e.taken_over_e8 + e.deleveraged_e8 + e.cancelled_e8
+    total = e.filled_e8 + e.taken_over_e8 + e.deleveraged_e8 + e.cancelled_e8 + e.crossed_e8
     book.expect(
         "tranche_parts",
         entry,
@@ -57,6 +61,7 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         abs(tranche.start.quantity_e8),
     )
     keepers.settled(book, entry, e)
+    crossing.settled(book, entry, tranche.start, e.tranche_seq)
     is_stopped = book.is_stale(e.bucket_id, entry.sim_time_us) or book.is_restored(e.bucket_id)
     if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stopped:
         vaults.check_done(book, entry, tranche)
@@ -99,7 +104,12 @@ def _check_size(
 ) -> None:
     position = book.position(e.market_id, e.bucket_id)
     most = slice_e8(book, e.market_id, e.bucket_id, liquidation, e.mark_price_e8)
-    most = pacing.size_e8(book, entry, e, most)
+    if e.executor is Executor.CROSSING:
+        most = crossing.size_e8(book, entry, e, most)
+    else:
+        crossing.passed(book, entry, e.market_id, e.bucket_id)
+        book.holds.of.pop(e.bucket_id, None)
+        most = pacing.size_e8(book, entry, e, most)
     if abs(e.quantity_e8) != most or e.quantity_e8 * position >= 0:
         message = f"the slice is {e8(e.quantity_e8)} of {e8(position)}, must be {e8(most)} of it"
         book.findings.add("tranche_size", entry.seq, message)

@@ -5,7 +5,7 @@
 -- sim_time         when
 -- cause_seq        the event that brought it about
 -- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
---                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account),
+--                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account), crossed,
 --                  deleveraged (itself, for a bankrupt account), surplus, fund draw, funding, leverage fee, hole
 --                  paid (its own, by another account or a staker), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
@@ -68,6 +68,16 @@ said as (
     from tranche_taken_over as t
     left join owners as o on o.owner_id = t.keeper_id
     union all
+    select x.bucket_id, x.seq, x.sim_time, x.cause_seq, 'crossed', x.market_id, x.price, x.fee_usd,
+        null, 'with ' || o.name || ', held since ' || x.held_since_at
+    from tranches_crossed as x
+    left join owners as o on o.owner_id = x.counterparty_id
+    union all
+    select x.counterparty_id, x.seq, x.sim_time, x.cause_seq, 'crossed', x.market_id, x.price,
+        x.other_fee_usd, null, 'with ' || o.name || ', held since ' || x.held_since_at
+    from tranches_crossed as x
+    left join owners as o on o.owner_id = x.bucket_id
+    union all
     select d.bucket_id, d.seq, d.sim_time, d.cause_seq, 'closed against', d.market_id, d.price,
         null, null, o.name || ', rank ' || d.rank_number
     from position_deleveraged as d
@@ -128,6 +138,7 @@ said as (
             ', ', case when filled > 0 then 'filled ' || filled end,
             case when taken_over > 0 then 'taken over ' || taken_over end,
             case when deleveraged > 0 then 'deleveraged ' || deleveraged end,
+            case when crossed > 0 then 'crossed ' || crossed end,
             case when cancelled > 0 then 'cancelled ' || cancelled end
         )
     from tranche_settled as s

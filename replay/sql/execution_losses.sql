@@ -5,15 +5,15 @@
 -- liquidation_seq   its liquidation (the trigger)
 -- bucket_id         the bucket liquidated
 -- market_id         which market
--- route             filled, taken_over, deleveraged, or converted: coins of the account that were
---                   exchanged for USD, or bought, to settle what executions had left
+-- route             filled, taken_over, deleveraged, crossed, or converted: coins of the account
+--                   that were exchanged for USD, or bought, to settle what executions had left
 -- quantity          units, signed as the bucket's order: negative sells a long; converted, coins
 -- bankruptcy_price  that of the trigger; of a leg in another market its mark price at the trigger
 -- crossing_price    shadow mark when the balances of the trigger were first due at the shadow marks;
 --                   mark_price where they never were
 -- mark_price        mark price at the trigger
--- landing_price     market price right before the fill; of a takeover or a deleveraging the mark
---                   price then
+-- landing_price     market price right before the fill; of a takeover, a deleveraging or a crossing
+--                   the mark price then
 -- cushion_usd       bankruptcy - crossing: negative is what it still had when it was first due
 -- displacement_usd  crossing - trigger: what displacement in the mark cost, or, negative, gained
 -- delay_usd         trigger - landing
@@ -65,7 +65,7 @@ landed as (
     union all
     select seq, price from converted
     union all
-    select e.seq, u.price
+    select distinct e.seq, u.price
     from executions as e
     asof join marks as u on u.market_id = e.market_id and e.seq > u.seq
     where e.route <> 'filled'

@@ -33,6 +33,7 @@ select m.seq, m.sim_time, m.movement, m.amount_usd,
     m.tranche_seq, m.cause_seq,
     case when f.seq is not null then 'order_filled'
         when k.seq is not null then 'tranche_taken_over'
+        when x.seq is not null then 'tranches_crossed'
         when d.seq is not null then 'position_deleveraged'
         when t.seq is not null then 'tranche_started'
         when w.seq is not null then 'fund_drawn'
@@ -41,6 +42,7 @@ select m.seq, m.sim_time, m.movement, m.amount_usd,
 from movements as m
 left join order_filled as f on f.seq = m.cause_seq
 left join tranche_taken_over as k on k.seq = m.cause_seq
+left join tranches_crossed as x on x.seq = m.cause_seq
 left join position_deleveraged as d on d.seq = m.cause_seq
 left join tranche_started as t on t.seq = m.cause_seq
 left join fund_drawn as w on w.seq = m.cause_seq

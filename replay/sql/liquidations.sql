@@ -17,6 +17,7 @@
 -- filled              units filled in the book
 -- taken_over          units taken over by keepers
 -- deleveraged         units closed against other accounts
+-- crossed             units met with due positions of the other side
 -- cancelled           units put up and not executed
 -- liquidated_usd      |quantity| x price over all executions, exact
 -- average_price       liquidated_usd per unit, rounded to 1e-8; null without executions
@@ -37,8 +38,8 @@ create or replace temp view liquidations as
 with slices as (
     select liquidation_seq, min(started_at) as first_tranche_at, count(*) as tranches,
         sum(filled) as filled, sum(taken_over) as taken_over, sum(deleveraged) as deleveraged,
-        sum(cancelled) as cancelled,
-        min(settled_at) filter (where filled + taken_over + deleveraged > 0) as moved_at,
+        sum(crossed) as crossed, sum(cancelled) as cancelled,
+        min(settled_at) filter (where filled + taken_over + deleveraged + crossed > 0) as moved_at,
         sum(surplus_usd) as surplus_usd, sum(fund_draw_usd) as fund_draw_usd,
         sum(slashed_usd) as slashed_usd, sum(haircut_usd) as haircut_usd, sum(socialised_usd) as socialised_usd,
         sum(bad_debt_usd) as bad_debt_usd
@@ -58,6 +59,7 @@ select l.seq as liquidation_seq, l.sim_time as triggered_at, l.bucket_id, o.name
     coalesce(s.filled, 0)::decimal(38, 8) as filled,
     coalesce(s.taken_over, 0)::decimal(38, 8) as taken_over,
     coalesce(s.deleveraged, 0)::decimal(38, 8) as deleveraged,
+    coalesce(s.crossed, 0)::decimal(38, 8) as crossed,
     coalesce(s.cancelled, 0)::decimal(38, 8) as cancelled,
     coalesce(x.value_usd, 0)::decimal(38, 16) as liquidated_usd,
     (x.value_usd / nullif(x.units, 0))::decimal(18, 8) as average_price,

@@ -8,14 +8,15 @@
 -- bucket_id         the bucket
 -- market            name of the market
 -- tranche_number    count within the liquidation
--- executor          engine, keepers or desk
+-- executor          engine, keepers, desk or crossing
 -- quantity          the slice, signed as an order: negative sells a long
 -- mark_price        mark price at the start
 -- limit_price       worst price of its execution
 -- filled            units filled in the book
 -- taken_over        units taken over by a keeper
 -- deleveraged       units closed against other accounts
--- cancelled         units not executed; the four are null while it is open
+-- crossed           units met with due positions of the other side
+-- cancelled         units not executed; the five are null while it is open
 -- executions        executions by any route
 -- liquidated_usd    |quantity| x price over them, exact
 -- average_price     liquidated_usd per unit, rounded to 1e-8; null without executions
@@ -53,7 +54,7 @@ debts as (
 calls as (select tranche_seq, count(*) as failed from keeper_call_failed group by tranche_seq)
 select t.seq as tranche_seq, t.liquidation_seq, t.sim_time as started_at,
     s.sim_time as settled_at, s.seq as settled_seq, t.bucket_id, a.name as market,
-    t.tranche_number, t.executor, t.quantity, t.mark_price, t.limit_price, s.filled, s.taken_over, s.deleveraged, s.cancelled,
+    t.tranche_number, t.executor, t.quantity, t.mark_price, t.limit_price, s.filled, s.taken_over, s.deleveraged, s.crossed, s.cancelled,
     coalesce(e.executions, 0) as executions,
     coalesce(e.value_usd, 0)::decimal(38, 16) as liquidated_usd,
     (e.value_usd / nullif(e.units, 0))::decimal(18, 8) as average_price,

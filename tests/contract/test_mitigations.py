@@ -19,6 +19,16 @@ class TestRateLimitPerFixedSpan(MitigationContract):
     executor = "keepers"
 
 
+class TestCrossing(MitigationContract):
+    mitigation = {"kind": "crossing", "hold": "6s"}
+    inert = {"kind": "crossing", "hold": "0s"}
+    runs = 3
+
+
+class TestCrossingWithKeepers(TestCrossing):
+    executor = "keepers"
+
+
 class TestBreaker(MitigationContract):
     mitigation = {
         "kind": "breaker",

@@ -63,7 +63,7 @@ def test_every_claim_has_a_fault() -> None:
         "theory", "book", "tamper", "crash", "bad_input", "bars", "spacing", "engine", "keepers",
         "outcome", "genealogy", "ladder", "purged", "classes", "losses", "margin", "marks",
         "desk", "funding", "traders", "compare", "coins", "slices", "inert", "decisions",
-        "halts", "parameters", "absorb",
+        "halts", "parameters", "absorb", "crossing",
     }  # fmt: skip
     # Speed is measured in bench/, not asserted by a test, so it has nothing to turn red.
 

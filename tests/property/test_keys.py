@@ -24,6 +24,7 @@ from support.scenarios import (
     cohort,
     comeback,
     cross_crash,
+    crossed,
     desk_takes,
     engine_cascade,
     events_of,
@@ -969,6 +970,10 @@ ROWS: Final[dict[str, Row]] = {
         )
     },
     **{
+        f"mitigations.[]:crossing.{key}": (crossed, f"mitigations.0.{key}", one, other)
+        for key, one, other in (("on", True, False), ("hold", "20s", "5s"))
+    },
+    **{
         f"mitigations.[]:delays.{key}": (
             lambda: engine_cascade(mitigations=[{"kind": "delays", "per_million": "1h"}]),
             f"mitigations.0.{key}",
@@ -1000,6 +1005,7 @@ ROWS: Final[dict[str, Row]] = {
         )
         for kind, row in (
             ("slices", {"kind": "slices", "law": "time_weighted", "least_usd": 1}),
+            ("crossing", {"kind": "crossing"}),
             ("delays", {"kind": "delays", "per_million": "1h"}),
             ("slippage_cap", {"kind": "slippage_cap", "max_slippage": Decimal("0.0005")}),
         )

@@ -55,6 +55,7 @@ from liqsim.events import (
     SurplusRouted,
     TradeFilled,
     TradeReason,
+    TranchesCrossed,
     TrancheSettled,
     TrancheStarted,
     TrancheTakenOver,
@@ -63,9 +64,17 @@ from liqsim.events import (
 )
 from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
-from liqsim.scenario.mitigations import Backstop, FundLimits, LeverageFee, MarginScaling, Staking
+from liqsim.scenario.mitigations import (
+    Backstop,
+    Crossing,
+    FundLimits,
+    LeverageFee,
+    MarginScaling,
+    Staking,
+)
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.absorbers import Capped, FundJudge
+from support.crossings import CrossingJudge
 from support.halts import HaltJudge
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
@@ -127,6 +136,7 @@ class _Tranche:
     taken: int = 0
     vaulted: int = 0
     deleveraged: int = 0
+    crossed: int = 0
     deleverage_price: int = 0
     queue: list[tuple[int, int]] | None = None
     units: int = 0
@@ -135,7 +145,8 @@ class _Tranche:
 
     @property
     def left(self) -> int:
-        return abs(self.order) - self.filled - self.taken - self.vaulted - self.deleveraged
+        done = self.filled + self.taken + self.vaulted + self.deleveraged + self.crossed
+        return abs(self.order) - done
 
 
 @attrs.define
@@ -262,6 +273,7 @@ class Auditor:
             TrancheStarted: self._started,
             OrderFilled: self._filled,
             TrancheTakenOver: self._taken_over,
+            TranchesCrossed: self._tranches_crossed,
             KeeperCallFailed: self._call_failed,
             InventorySold: self._sold,
             SurplusRouted: self._surplus,
@@ -285,6 +297,9 @@ class Auditor:
         }
         self._pacing = PacingJudge(scenario, self.census)
         self._slicing = SliceJudge(scenario, self)
+        self._crossings = CrossingJudge(scenario, self.census, self._meetable)
+        self._meets: list[tuple[int, int, bool]] = []
+        self._asker = NO_CAUSE
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -405,7 +420,8 @@ class Auditor:
         self._rules[type(event)](entry, event)
         if is_mitigated:
             self._halts.after(entry)
-        self._desk_due = isinstance(event, TrancheStarted) and self._desk_share(event)[0] > 0
+        is_slice = isinstance(event, TrancheStarted) and event.executor is not Executor.CROSSING
+        self._desk_due = is_slice and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
 
     def _price_in_book(self, market: int, at: int) -> int:
@@ -1420,6 +1436,7 @@ class Auditor:
             entry.sim_time_us,
         )
         self._open[bucket] = self._by_seq[entry.seq] = liquidation
+        self._crossings.triggers[bucket] = entry.seq
         if margin == 0:
             self.census["triggered at zero"] += 1
         self.census["triggered long" if event.quantity_e8 > 0 else "triggered short"] += 1
@@ -1431,10 +1448,13 @@ class Auditor:
         mark, _, _ = self._marks[market]
         venue, at = self._venue, entry.sim_time_us
         assert event.liquidation_seq == liquidation.seq
-        self._leg_chosen(entry, liquidation, market)
+        if not self._meets:  # Who is met is held with the leg that stood first then.
+            self._leg_chosen(entry, liquidation, market)
         assert liquidation.tranche is None
         executor = venue.keepers if venue.executor == "keepers" else venue.engine
-        assert event.executor is Executor[venue.executor.upper()]
+        is_crossed = event.executor is Executor.CROSSING
+        assert is_crossed or event.executor is Executor[venue.executor.upper()]
+        assert is_crossed or not self._meets
         assert executor is not None
         cause = liquidation.settled_seq if liquidation.count else liquidation.seq
         assert entry.cause_seq == cause
@@ -1454,8 +1474,12 @@ class Auditor:
             down_until += [span.until for span in self._halts.spans]
             down_until += self._halts.graces_until(market, at)
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
-            assert at in (*free, self._pacing.until(bucket, market))
-        self._ordered(entry, entry.seq, earliest)
+            # It may have been held with another leg, and have this one first now.
+            hold_ends = self._crossings.until(bucket, market), self._crossings.held_until(bucket)
+            is_met = is_crossed and self._meets
+            assert is_met or at in (*free, self._pacing.until(bucket, market), *hold_ends)
+        if not is_crossed:
+            self._ordered(entry, entry.seq, earliest)
         assert not self._is_stale(bucket, at)
         assert self._is_due(self._restored_margin(bucket))
         by_maintenance = self._margin(bucket, venue.tranches.restore_buffer_e6)
@@ -1469,10 +1493,16 @@ class Auditor:
         cap = max(venue.tranches.max_uusd * _E16 // mark, 1)
         size = self._slice(liquidation, market, mark)
         self.census["dust taken along"] += min(share, cap) < size
-        asked = self._asked(entry, liquidation, market, size)
-        whole_slice, size = size, min(size, self._slicing.started(asked))
-        size = self._pacing.size(at, bucket, market, size, mark)
-        self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
+        whole_slice = size
+        if is_crossed:
+            size = self._crossing_size(entry, event)
+        else:
+            asked = self._asked(entry, liquidation, market, size)
+            self._crossings.passes(at, market, bucket)
+            self._crossings.put_up(bucket)
+            size = min(size, self._slicing.started(asked))
+            size = self._pacing.size(at, bucket, market, size, mark)
+            self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
@@ -1507,6 +1537,70 @@ class Auditor:
         size = min(whole, share, max(tranches.max_uusd * _E16 // mark, 1))
         return whole if (whole - size) * mark < tranches.min_uusd * _E16 else size
 
+    def _meetable(self, market: int, bucket: int) -> int:
+        """Return the units of the slice in hand that can be crossed, signed as the position."""
+        liquidation, held = self._open.get(bucket), self._units[market][bucket]
+        if liquidation is None or not held or not self._is_due(self._restored_margin(bucket)):
+            return 0
+        mark, _, _ = self._marks[market]
+        is_bankrupt = self._backing(market, bucket, mark) * _E16 + held * mark < 0
+        if is_bankrupt or self._is_stale(bucket, self._now):
+            return 0
+        size = self._slice(liquidation, market, mark)
+        return size if held > 0 else -size
+
+    def _crossing_size(self, entry: Entry, event: TrancheStarted) -> int:
+        """Return the units of a slice that is crossed: of the one that asks, or of one it meets."""
+        market, bucket = event.market_id, event.bucket_id
+        if self._meets:
+            other, size, _ = self._meets[0]
+            assert bucket == other
+            assert entry.seq > self._asker
+            return size
+        assert self._pacing.until(bucket, market) in (None, self._now)
+        self._meets = self._crossings.meets(entry.sim_time_us, market, bucket)
+        self._asker = entry.seq
+        self._pacing.forget(bucket)
+        self._slicing.forget(bucket)
+        return sum(size for _, size, _ in self._meets)
+
+    def _tranches_crossed(self, entry: Entry, event: TranchesCrossed) -> None:
+        market, at, fees = event.market_id, entry.sim_time_us, self._venue.fees
+        (other, size, is_whole), self._meets = self._meets[0], self._meets[1:]
+        mark, _, _ = self._marks[market]
+        number, _ = self._crossings.rules[market]
+        since = self._crossings.since(other, market)
+        sign = -1 if self._units[market][event.bucket_id] > 0 else 1
+        assert entry.cause_seq == event.tranche_seq == self._asker
+        assert entry.seq == event.other_tranche_seq + 1
+        assert (event.mitigation_id, event.counterparty_id) == (number, other)
+        assert (event.quantity_e8, event.price_e8) == (sign * size, mark)
+        assert event.held_since_at_us == since
+        paid, rates = event.cost_uusd, fees.liquidation_on_mark_e6
+        rates += fees.liquidation_on_execution_e6
+        full = -(-size * mark * rates // (_E16 * 10**6))
+        for bucket, seq, quantity, cost, fee in (
+            (event.bucket_id, event.tranche_seq, event.quantity_e8, paid, event.fee_uusd),
+            (other, event.other_tranche_seq, -event.quantity_e8, -paid, event.other_fee_uusd),
+        ):
+            liquidation, tranche = self._tranches[seq]
+            position, cash = self._units[market][bucket], self._backing(market, bucket, mark)
+            assert liquidation.tranche is tranche
+            assert quantity * tranche.order > 0 > quantity * position
+            gain = Fraction(-cash * quantity, position) // 1 - cost
+            assert gain >= -2, "neither is bankrupt"
+            assert fee == min(full, max(gain, 0))
+            is_last = len(self._legs(bucket)) == 1
+            if gain > fee and is_last and self._venue.waterfall.surplus_to == "fund":
+                self._owed.append((SurplusRouted, bucket, gain - fee, entry.seq))
+            tranche.crossed += size
+            assert tranche.left >= 0
+        self._trade(event.bucket_id, other, event)
+        self._pay(event.bucket_id, TREASURY, event.fee_uusd)
+        self._pay(other, TREASURY, event.other_fee_uusd)
+        self.census["held one crossed in part"] += not is_whole
+        self._crossings.met(at, market, other, is_whole=is_whole)
+
     def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
         spec = self._prepared.scenario.mitigations[event.mitigation_id]
         if isinstance(spec, MarginScaling | LeverageFee):
@@ -1527,11 +1621,26 @@ class Auditor:
         assert entry.cause_seq == cause
         if self._halts.decides(event):
             return
+        if isinstance(spec, Crossing):
+            self._slice_held(entry, event)
+            return
+        self._crossings.passes(entry.sim_time_us, market, bucket)
         asked = self._asked(entry, liquidation, market, self._slice(liquidation, market, mark))
         if self._slicing.is_mine(event.mitigation_id):
             self._slicing.decided(asked, event)
         else:
             self._pacing.decided(entry.sim_time_us, self._slicing.left(asked), mark, event)
+
+    def _slice_held(self, entry: Entry, event: DecisionRecorded) -> None:
+        bucket, market, at = event.bucket_id, event.market_id, entry.sim_time_us
+        self._leg_chosen(entry, self._open[bucket], market)
+        assert not self._halts.is_halted(market, at)
+        assert not self._halts.in_grace(market, at)
+        assert at >= self._settled_at.get(bucket, -(10**12)) + self._venue.tranches.spacing_us
+        assert self._pacing.until(bucket, market) in (None, at)
+        self._crossings.decided(at, event)
+        self._pacing.forget(bucket)
+        self._slicing.forget(bucket)
 
     def _asked(self, entry: Entry, liquidation: _Liquidation, market: int, wanted: int) -> Asked:
         bucket, (mark, _, _) = liquidation.bucket, self._marks[market]
@@ -2283,11 +2392,17 @@ class Auditor:
         )
         if event.cancelled_e8 and self._venue.executor != "keepers" and not is_stopped:
             self._no_vault_could(tranche, bucket)
-        assert sum(parts) + event.cancelled_e8 == abs(tranche.order)
+        assert event.crossed_e8 == tranche.crossed
+        assert sum(parts) + event.cancelled_e8 + event.crossed_e8 == abs(tranche.order)
+        assert tranche.seq != self._asker or not self._meets, "somebody was not met"
         liquidation.tranche = None
         liquidation.settled_at, liquidation.settled_seq = entry.sim_time_us, entry.seq
         self._settled_at[event.bucket_id] = entry.sim_time_us
-        if self._venue.engine and self._order != (tranche.seq, entry.sim_time_us):
+        if (
+            self._venue.engine
+            and not tranche.crossed
+            and self._order != (tranche.seq, entry.sim_time_us)
+        ):
             # Perhaps after an order that got nothing, of which no event tells.
             at = entry.sim_time_us
             self._maybe_free_at.append(at + self._order_us(at))
@@ -2303,6 +2418,7 @@ class Auditor:
     def _ended(self, entry: Entry, event: LiquidationEnded) -> None:
         bucket = event.bucket_id
         liquidation = self._open.pop(bucket)
+        self._crossings.put_up(bucket)
         self._released.add(bucket)  # Watched again, before or after the look of this instant.
         assert liquidation.tranche is None
         assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
@@ -2352,7 +2468,10 @@ class Auditor:
                 )
             case UnresolvedReason.PACED:
                 until = self._pacing.until(event.bucket_id) or 0
-                assert max(until, self._slicing.waits_until(event.bucket_id)) >= self._end_us
+                held_until = self._crossings.held_until(event.bucket_id)
+                self.census["held at the end"] += held_until >= self._end_us
+                until = max(until, self._slicing.waits_until(event.bucket_id), held_until)
+                assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
                 assert 0 < self._venue.mark_max_age_us < entry.sim_time_us - mark_at
 
@@ -2399,8 +2518,8 @@ class Auditor:
             if not self._legs(bucket):
                 assert self._cash[bucket] >= 0 or self._cash[bucket] == -self._bad_debt[bucket]
         # A loss nobody paid needs an execution beyond bankruptcy; deleveraging trades at it, and
-        # leaves at most what rounding took from its parts.
-        parts = self.census[PositionDeleveraged.TAG]
+        # leaves at most what rounding took from its parts; crossing leaves as much on both sides.
+        parts = self.census[PositionDeleveraged.TAG] + 4 * self.census[TranchesCrossed.TAG]
         is_drained = self.census["funding in a liquidation"] > 0
         # Coins are sold at the mark, which may be beyond it too.
         has_sold_coins = self.census["debt paid in coins"] > 0
@@ -2434,7 +2553,7 @@ class Auditor:
         assert not self._crossed & self._open.keys()
 
 
-def closing_cash(entries: list[Entry]) -> dict[int, int]:
+def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — one case per kind
     """Return the closing cash of every owner, as account statements add up, page by page."""
     pages: defaultdict[tuple[str, int], int] = defaultdict(int)
     for entry in entries:
@@ -2452,6 +2571,10 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
                 _page(pages, "fills", event, event.keeper_id, MAKERS)
             case TrancheTakenOver():
                 _page(pages, "takeovers", event, event.bucket_id, event.keeper_id)
+            case TranchesCrossed():
+                _page(pages, "crossings", event, event.bucket_id, event.counterparty_id)
+                pages["fees", event.counterparty_id] -= event.other_fee_uusd
+                pages["fees", TREASURY] += event.other_fee_uusd
             case PositionDeleveraged():
                 _page(pages, "deleveraging", event, event.bucket_id, event.counterparty_id)
             case SurplusRouted():
@@ -2478,7 +2601,7 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:
             case CoinsSettled():
                 pages["coins", event.account_id] += event.amount_uusd
                 pages["coins", MAKERS] -= event.amount_uusd
-        if isinstance(event, OrderFilled | TrancheTakenOver | TradeFilled):
+        if isinstance(event, OrderFilled | TrancheTakenOver | TradeFilled | TranchesCrossed):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd
         if isinstance(event, TrancheTakenOver | KeeperCallFailed):

@@ -25,6 +25,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     TradeFilled,
+    TranchesCrossed,
     TrancheStarted,
     TrancheTakenOver,
 )
@@ -137,7 +138,7 @@ class HaltJudge:
         if at > self._at:
             self._nobody_should_have_halted()
             self._at = at
-        if isinstance(event, TrancheStarted | OrderFilled | TrancheTakenOver):
+        if isinstance(event, TrancheStarted | OrderFilled | TrancheTakenOver | TranchesCrossed):
             assert not self.is_halted(event.market_id, at), f"{event} in a halt"
         if isinstance(event, TrancheStarted):
             assert not self.in_grace(event.market_id, at), f"{event} in a grace period"

@@ -74,6 +74,10 @@ class PacingJudge:
                 self._put_up[number].append((at, value))
                 assert self._used(number, at) <= spec.max_uusd
 
+    def forget(self, bucket: int) -> None:
+        """Take note that an account waits for nothing any more: its slice is held, or crossed."""
+        self._said.pop(bucket, None)
+
     def _of(self, bucket: int, market: int | None) -> list[tuple[int, DecisionRecorded]]:
         said = self._said.get(bucket, [])
         return [row for row in said if market in (None, row[1].market_id)]

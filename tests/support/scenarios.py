@@ -842,6 +842,21 @@ def queued(**overrides: Any) -> Raw:
     return engine_cascade(mitigations=[limit], **overrides)
 
 
+def crossed(**overrides: Any) -> Raw:
+    """Maintenance rises, for both sides: due longs and shorts are held for each other, and met."""
+    raw = engine_cascade(
+        name="crossed",
+        markets__ETH__path=knots((0, 100), (20, 100), (40, 97), (60, 103), (180, 99)),
+        markets__ETH__maintenance_changes=[
+            {"at": at(second), "multiplier": multiplier}
+            for second, multiplier in ((30, 2), (50, Decimal("2.5")), (80, 3), (120, 4))
+        ],
+        mitigations=[{"kind": "crossing", "hold": "20s"}],
+        population__cohorts__crowd__long_share=Decimal("0.5"),
+    )
+    return changed(raw, overrides)
+
+
 def tripped(**overrides: Any) -> Raw:
     """The crash of the keepers at a venue whose breakers trip, and are followed by a grace."""
     fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
@@ -900,6 +915,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "vaulted": vaulted,
     "rationed": rationed,
     "queued": queued,
+    "crossed": crossed,
     "tripped": tripped,
     "locked": locked,
 }

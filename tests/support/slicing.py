@@ -17,6 +17,7 @@ from liqsim.events import (
     Action,
     DecisionRecorded,
     Entry,
+    Executor,
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
@@ -112,6 +113,10 @@ class SliceJudge:
         """Return until when an account waits."""
         return self._waits.get(bucket, 0)
 
+    def forget(self, bucket: int) -> None:
+        """Take note that an account waits for nothing any more: its slice is held, or crossed."""
+        self._waits.pop(bucket, None)
+
     def decided(self, asked: Asked, event: DecisionRecorded) -> None:
         """Judge a decision."""
         market, spec = self._specs[event.mitigation_id]
@@ -180,7 +185,14 @@ class SliceJudge:
         """Return what is looked at of all events before the present one."""
         new = self._past.entries[self._read : -1]
         self._read += len(new)
-        self._kept += [entry for entry in new if isinstance(entry.event, _LOOKED_AT)]
+        self._kept += [
+            entry
+            for entry in new
+            if isinstance(entry.event, _LOOKED_AT)
+            # What is crossed meets no book.
+            and getattr(entry.event, "executor", None) is not Executor.CROSSING
+            and not getattr(entry.event, "crossed_e8", 0)
+        ]
         return self._kept
 
     def _slices(

@@ -386,7 +386,7 @@ class EngineStory(Story):
         """Settle a tranche at its start."""
         start_us, _, started = self.rows[self.names[tranche]]
         event = TrancheSettled(
-            self.names[tranche], started.bucket_id, e8(filled), 0, e8(deleveraged), e8(cancelled)
+            self.names[tranche], started.bucket_id, e8(filled), 0, e8(deleveraged), e8(cancelled), 0
         )
         return self.add(Decimal(start_us) / 10**6, tranche, event, f"{tranche}_settled")
 
@@ -561,7 +561,7 @@ def keeper_story() -> Story:
     )
     s.add("5.5", "ana1", taken, "takeover")
     s.add("5.5", "takeover", SurplusRouted(s.names["ana1"], ana, usd("0.2375")), "surplus")
-    s.add("5.5", "ana1", TrancheSettled(s.names["ana1"], ana, 0, e8(5), 0, 0), "ana1_settled")
+    s.add("5.5", "ana1", TrancheSettled(s.names["ana1"], ana, 0, e8(5), 0, 0, 0), "ana1_settled")
     failed = KeeperCallFailed(s.names["ana1"], kay, FailedCall.LOST_RACE, usd("0.3"), us("5.3"))
     s.add("5.6", "ana1", failed, "failed")
     rise = mark_set(0, e8(95), UpdateReason.DEVIATION, us("5.9"), us("5.95"))
@@ -611,7 +611,9 @@ def keeper_story() -> Story:
         us("7.3"),
     )
     s.add("7.5", "ben1", taken, "takeover_ben")
-    s.add("7.5", "ben1", TrancheSettled(s.names["ben1"], ben, 0, e8("0.5"), 0, 0), "ben1_settled")
+    s.add(
+        "7.5", "ben1", TrancheSettled(s.names["ben1"], ben, 0, e8("0.5"), 0, 0, 0), "ben1_settled"
+    )
     bought = InventorySold(
         kay,
         1,

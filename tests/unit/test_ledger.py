@@ -31,6 +31,7 @@ from liqsim.events import (
     ShadowUpdated,
     SurplusRouted,
     TradeFilled,
+    TranchesCrossed,
     TrancheTakenOver,
 )
 from liqsim.events.schema import columns_of
@@ -144,7 +145,9 @@ def test_every_kind_moves_something(cls):
             random_event(cls, Random(1), top=10),
             **{name: BUCKET + place for place, name in enumerate(owner_fields(cls.TRANSFERS))},
         )
-        ledger.posting_of(cls)(attrs.evolve(event, **{transfer.amount: 5}), 0, 0)
+        amounts = dict.fromkeys((other.amount for other in cls.TRANSFERS), 0)
+        amounts[transfer.amount] = 5  # Alone: two transfers may pay one owner.
+        ledger.posting_of(cls)(attrs.evolve(event, **amounts), 0, 0)
 
         assert 5 in {abs(balance) for balance in balances_of(ledger).values()}
 
@@ -542,6 +545,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "position_opened": ("bucket_id",),
         "order_filled": ("bucket_id",),
         "tranche_taken_over": ("keeper_id", "bucket_id"),
+        "tranches_crossed": ("counterparty_id", "bucket_id"),
         "keeper_call_failed": ("keeper_id",),
         "inventory_sold": ("keeper_id",),
         "surplus_routed": ("bucket_id",),
@@ -580,6 +584,16 @@ BY_HAND = [
             (OTHER, None): 68,
             (Owner.TREASURY, None): 3,
             (Owner.NETWORK, None): 2,
+        },
+    ),
+    (
+        TranchesCrossed(0, 0, BUCKET, 1, OTHER, 2, 5, 1, 70, 3, 2, 0),
+        {
+            (BUCKET, 2): 5,
+            (OTHER, 2): -5,
+            (BUCKET, None): -73,
+            (OTHER, None): 68,
+            (Owner.TREASURY, None): 5,
         },
     ),
     (

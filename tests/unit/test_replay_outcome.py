@@ -63,6 +63,7 @@ unresolved_run_ended unresolved_paced
 topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd funding_usd
 arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
 halts halted_us risk_halted_us leverage_fees_usd slashed_usd decisions
+crossed_usd
 """.split()  # noqa: SIM905 — reads as the table does
 
 

@@ -878,6 +878,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked.add("decision")  # It takes a mitigation: test_audit_of_wrong_judges.py.
     provoked.add("halted")  # It takes a halt: test_halts.py.
     provoked |= {"slashing", "backstop"}  # They take a purse: test_audit_of_absorbers.py.
+    provoked |= {"hold", "crossed"}  # They take both sides: test_crossing.py.
 
     assert set(CODES) == provoked
 

@@ -1,0 +1,114 @@
+"""Crossing: due slices are held for a time, so that those of the other side can meet them."""
+
+import attrs
+import simpy
+
+from liqsim.events import Action, DecisionRecorded
+from liqsim.mechanics.mitigations.pacing import Ask
+from liqsim.processes.context import Context, MarketDesk, Priority
+from liqsim.scenario.mitigations import Crossing
+
+
+@attrs.define(eq=False)
+class _Hold:
+    """
+    How long a slice may be held.
+
+    Attributes:
+        market_id: The market of its leg.
+        is_long: Whether the position is long.
+        since_us: When it could first have been put up.
+        until_us: Until when it may be held.
+        liquidation_seq: The trigger.
+        freed: Fires when it is held no longer; None while it is not held.
+    """
+
+    market_id: int
+    is_long: bool
+    since_us: int
+    until_us: int
+    liquidation_seq: int
+    freed: simpy.Event | None = None
+
+
+class Crossings:
+    """
+    Who is held for whom.
+
+    Args:
+        context: The run.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._rules = {
+            market_id: (number, spec.hold_us)
+            for number, spec in enumerate(context.scenario.mitigations)
+            for market_id, market in enumerate(context.scenario.markets)
+            if isinstance(spec, Crossing) and spec.market in ("", market.name)
+        }
+        self._holds: dict[int, _Hold] = {}
+
+    def rule_of(self, desk: MarketDesk) -> int | None:
+        """Return the number of the mitigation that crosses slices of a market; None if none."""
+        rule = self._rules.get(desk.market_id)
+        return None if rule is None else rule[0]
+
+    def asked(self, ask: Ask) -> None:
+        """Take note that a slice could be put up: the first time, the time it may wait begins."""
+        hold = self._holds.get(ask.bucket_id)
+        if hold is None or hold.market_id != ask.market_id:
+            until = ask.now_us + self._rules[ask.market_id][1]
+            self._holds[ask.bucket_id] = _Hold(
+                ask.market_id, ask.is_long, ask.now_us, until, ask.liquidation_seq
+            )
+
+    def since_us(self, bucket: int) -> int:
+        """Return when the slice of a bucket could first have been put up."""
+        return self._holds[bucket].since_us
+
+    def waiting(self, ask: Ask) -> list[int]:
+        """Return the buckets whose slices are held on the other side, the earliest first."""
+        found = [
+            (hold.since_us, hold.liquidation_seq, bucket)
+            for bucket, hold in self._holds.items()
+            if hold.freed is not None
+            and (hold.market_id, hold.is_long) == (ask.market_id, not ask.is_long)
+            and ask.now_us < hold.until_us
+        ]
+        return [bucket for *_, bucket in sorted(found)]
+
+    def hold(self, ask: Ask, cause: int) -> simpy.Event | None:
+        """Hold a slice, and return what fires when it is free; None if it has waited enough."""
+        hold, context = self._holds[ask.bucket_id], self._context
+        if ask.now_us >= hold.until_us:
+            return None
+        decision = DecisionRecorded(
+            mitigation_id=self._rules[ask.market_id][0],
+            action=Action.HELD,
+            market_id=ask.market_id,
+            bucket_id=ask.bucket_id,
+            wanted_e8=ask.wanted_e8,
+            until_at_us=hold.until_us,
+        )
+        context.journal.append(decision, cause)
+        freed = hold.freed = context.env.event()
+        context.call(hold.until_us - ask.now_us, Priority.LIQUIDATION, self._free, hold, freed)
+        return freed
+
+    def _free(self, hold: _Hold, freed: simpy.Event) -> None:
+        if hold.freed is freed:
+            hold.freed = None
+            freed.succeed()
+
+    def crossed(self, bucket: int, *, is_whole: bool) -> None:
+        """Take note that a slice was crossed: what is left of it goes on waiting."""
+        hold = self._holds[bucket]
+        if hold.freed is not None:
+            self._free(hold, hold.freed)
+        if is_whole:
+            self.forget(bucket)
+
+    def forget(self, bucket: int) -> None:
+        """Take note that the slice of a bucket is no more: the next may wait anew."""
+        self._holds.pop(bucket, None)

@@ -297,7 +297,7 @@ ENGINE = {
             ),
             _instead_of_the_crossing(s),
         ),
-        {"not_due", "limit_price"},
+        {"not_due", "limit_price", "lifecycle"},
     ),
     "second trigger of a bucket": (
         lambda s: s.insert("shadow", "11.2", s.names["low_mark"], s["gus"]),

@@ -154,6 +154,7 @@ class TestPool(MitigationContract):
         "resale_delay": "5s",
     }
     inert = {"kind": "pool", "deposits": [{"amount_usd": 0}]}
+    unsplittable = "a book may take half at a better price than the pool, and not the whole"
 
 
 class TestPoolWhereKeepersExecute(MitigationContract):
@@ -234,6 +235,7 @@ class TestRisingReward(MitigationContract):
     executor = "keepers"
     least_decisions = 0  # So is a reward.
     runs = 3
+    unsplittable = "a reward is of a takeover: two halves are two"
 
 
 class TestRewardOfViolation(TestRisingReward):

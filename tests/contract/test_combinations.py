@@ -30,7 +30,7 @@ from liqsim.testing import MitigationContract, faults, scenarios
 from liqsim.testing.contract import _bent
 from replay.log import Log
 
-_RUNS: Final = 32
+_RUNS: Final = 40
 
 CLASSES: Final[list[type[MitigationContract]]] = [
     held
@@ -43,7 +43,7 @@ CLASSES: Final[list[type[MitigationContract]]] = [
 
 _LEAST_PRESENT: Final = 5
 _LEAST_ACTED: Final = 3
-LEAST_ACTED: Final[dict[str, int]] = {"rate_limit": 1}
+LEAST_ACTED: Final[dict[str, int]] = {"rate_limit": 1, "slippage_cap": 1, "backstop": 1}
 """In how many crashes a kind must have acted, where that is another number."""
 
 
@@ -59,16 +59,22 @@ def combined(
     """Draw a crash, and four to eight classes whose rows are in it, some in one market alone."""
     raw = draw(base)
     random = Random(draw(st.integers(0, 2**32)))
-    kinds = random.sample(sorted(set(kinds_of(CLASSES))), random.randint(4, 8))
-    classes = [
-        random.choice([held for held in CLASSES if held.mitigation["kind"] == kind])
-        for kind in kinds
-    ]
-    market = next(iter(raw["markets"]))
-    raw["mitigations"] = [
-        dict(held.mitigation) | {"name": f"m{n}", "market": random.choice(("", "", "", market))}
-        for n, held in enumerate(classes)
-    ]
+    kinds = random.sample(sorted(set(kinds_of(CLASSES))), len(set(kinds_of(CLASSES))))
+    if raw["venue"].get("executor") == "keepers" and random.random() < 0.6:
+        kinds.insert(0, kinds.pop(kinds.index("keeper_reward")))  # It is refused everywhere else.
+    most, market = random.randint(4, 8), next(iter(raw["markets"]))
+    classes: list[type[MitigationContract]] = []
+    for kind in kinds:
+        held = random.choice([held for held in CLASSES if held.mitigation["kind"] == kind])
+        where = {"name": f"m{len(classes)}", "market": random.choice(("", "", "", market))}
+        rows = [*(raw["mitigations"] if classes else []), dict(held.mitigation) | where]
+        try:
+            load(raw | {"mitigations": rows})
+        except ScenarioError:
+            continue  # Rates that would not stay below one, or nobody to reward, for instance.
+        raw["mitigations"], classes = rows, [*classes, held]
+        if len(classes) == most:
+            break
     return raw, classes
 
 
@@ -115,18 +121,13 @@ def test_every_law_holds_of_any_mitigations_together() -> None:
     )
     def every_law_holds(drawn: tuple[Raw, list[type[MitigationContract]]]) -> None:
         raw, classes = drawn
-        try:
-            prepared = prepare(load(raw))
-        except ScenarioError:
-            census["refused"] += 1  # Rates that would not stay below one, for instance.
-            return
+        prepared = prepare(load(raw))
         entries = audited(prepared).entries
         with TemporaryDirectory() as folder:
             run_to_log(load(raw), Path(folder) / "log.duckdb")
             with Log(Path(folder) / "log.duckdb") as log:
                 assert log.verify() == []
                 assert log.reader.last_seq + 1 == len(entries)
-        census["runs"] += 1
         kinds, numbers = kinds_of(classes), acted(prepared, entries)
         census.update(f"present: {kind}" for kind in set(kinds))
         census.update(f"acted: {kind}" for kind in {kinds[number] for number in numbers})
@@ -134,7 +135,7 @@ def test_every_law_holds_of_any_mitigations_together() -> None:
 
     every_law_holds()
 
-    floors = {"runs": _RUNS * 2 // 3, "four or more act": _RUNS // 3}
+    floors = {"four or more act": _RUNS // 3}
     floors |= {f"present: {kind}": _LEAST_PRESENT for kind in MITIGATIONS.values()}
     floors |= {
         f"acted: {kind}": LEAST_ACTED.get(kind, _LEAST_ACTED) for kind in MITIGATIONS.values()
@@ -149,12 +150,7 @@ def test_what_holds_of_each_holds_of_all_together() -> None:
     @given(apart(combined(st.one_of(scenarios("engine"), scenarios("keepers")))))
     def laws_of_the_contract_hold(drawn: tuple[Raw, list[type[MitigationContract]]]) -> None:
         raw, _ = drawn
-        try:
-            entries = events_of(raw)
-        except ScenarioError:
-            census["refused"] += 1
-            return
-        census["runs"] += 1
+        entries = events_of(raw)
         off = raw | {"mitigations": [row | {"on": False} for row in raw["mitigations"]]}
         none = events_of(raw | {"mitigations": []})
         assert events_of(off) == none
@@ -171,4 +167,4 @@ def test_what_holds_of_each_holds_of_all_together() -> None:
 
     laws_of_the_contract_hold()
 
-    assert_floors(census, {"runs": 8, "make a difference": 8})
+    assert_floors(census, {"make a difference": 8})

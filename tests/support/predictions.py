@@ -6,7 +6,7 @@ It reads all events of the window at every look, and the margin of every account
 
 import json
 import math
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -108,5 +108,5 @@ def _risk_e6(model: dict[str, Any], seen: dict[str, int]) -> int:
         away = features[row["name"]] - row["mean_e6"]
         odds += math.floor(Fraction(row["weight_e6"] * away, row["deviation_e6"]))
     odds = max(min(odds, 40 * 10**6), -40 * 10**6)
-    # A float is near enough to tell a millionth, unless it is on the edge of one.
-    return math.floor(10**6 / (1 + math.exp(-odds / 10**6)))
+    with localcontext(prec=60):  # To a float the chance is 1 where odds are high.
+        return math.floor(10**6 / (1 + (Decimal(-odds) / 10**6).exp()))

@@ -174,7 +174,7 @@ class Venue:
             assert desk_id is not None
             self._desk = Inventory(context, desk_id, self._spec.desk_in_use, self.next_mark)
         self._absorbers = self._open_absorbers(first_purse)
-        self._went_ahead: dict[int, set[int]] = {}
+        self._went_ahead: dict[int, list[int]] = {}
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -1080,7 +1080,7 @@ class Venue:
             )
             self._context.journal.append(decision, tranche.seq)
             self._stock(one.inventory, tranche, size, price)
-            self._went_ahead.setdefault(tranche.seq, set()).add(one.inventory.owner_id)
+            self._went_ahead.setdefault(tranche.seq, []).append(one.inventory.owner_id)
             left -= size
         return size_e8 - left
 

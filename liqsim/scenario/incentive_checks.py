@@ -1,24 +1,12 @@
 """What the loader refuses in mitigations that say who is paid for liquidating."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final
 
 from liqsim.scenario.convert import Path, Problem
 from liqsim.scenario.mitigations import KeeperReward, PenaltyRouting
 from liqsim.scenario.model import Scenario
 from liqsim.units import RATIO_SCALE
-
-_LAWS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "waiting": (("per_minute_usd", "per_minute_uusd"),),
-    "violation": (("rate", "rate_e6"),),
-    "scarcity": (
-        ("scarce_usd", "scarce_uusd"),
-        ("reference_usd", "reference_uusd"),
-        ("distance", "distance_e6"),
-    ),
-}
-"""The keys that belong to each law, with their attributes."""
 
 
 def incentive_checks(scenario: Scenario) -> Iterator[Problem]:
@@ -61,13 +49,6 @@ def _routing(path: Path, spec: PenaltyRouting) -> Iterator[Problem]:
 
 
 def _reward(path: Path, spec: KeeperReward) -> Iterator[Problem]:
-    for law, keys in _LAWS.items():
-        for key, attribute in keys:
-            is_given = getattr(spec, attribute) is not None
-            if law == spec.law and not is_given:
-                yield (*path, key), f'needed with law = "{law}"'
-            elif law != spec.law and is_given:
-                yield (*path, key), f'must be left out: it belongs to law = "{law}"'
     if spec.max_window_uusd is None and spec.span_us is not None:
         yield (*path, "span"), "must be left out without max_window_usd"
     if spec.max_window_uusd is not None and spec.span_us is None:

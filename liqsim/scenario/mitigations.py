@@ -682,7 +682,7 @@ class KeeperReward(Mitigation):
         max_uusd: The most for one takeover.
         max_window_uusd: The most in any span; None is no such bound.
         span_us: The span; needed, and allowed, with `max_window_usd` alone.
-        per_minute_uusd: For `waiting`, where it is needed: for each minute since the trigger.
+        per_minute_uusd: For `waiting`: for each minute since the trigger.
         rate_e6: For `violation`: share of what the margin is below zero.
         scarce_uusd: For `scarcity`: what is owed on top where the book holds nothing.
         reference_uusd: For `scarcity`: with so much in the book, at the mark, or more, it is
@@ -696,11 +696,21 @@ class KeeperReward(Mitigation):
     max_uusd: int = usd("max_usd", default=Decimal(999_999_999_999))
     max_window_uusd: int | None = usd("max_window_usd", default=None)
     span_us: int | None = duration("span", "0.001", default=None)
-    per_minute_uusd: int | None = usd("per_minute_usd", default=None)
-    rate_e6: int | None = ratio("rate", "0", "1000", default=None)
-    scarce_uusd: int | None = usd("scarce_usd", default=None)
-    reference_uusd: int | None = usd("reference_usd", "0.01", default=None)
-    distance_e6: int | None = ratio("distance", "0", "1", low_open=True, default=None)
+    per_minute_uusd: int = read_by(
+        "law", "waiting", field=usd("per_minute_usd", default=Decimal(10))
+    )
+    rate_e6: int = read_by(
+        "law", "violation", field=ratio("rate", "0", "1000", default=Decimal("0.05"))
+    )
+    scarce_uusd: int = read_by("law", "scarcity", field=usd("scarce_usd", default=Decimal(100)))
+    reference_uusd: int = read_by(
+        "law", "scarcity", field=usd("reference_usd", "0.01", default=Decimal(1_000_000))
+    )
+    distance_e6: int = read_by(
+        "law",
+        "scarcity",
+        field=ratio("distance", "0", "1", low_open=True, default=Decimal("0.01")),
+    )
 
 
 AnyMitigation = (

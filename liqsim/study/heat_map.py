@@ -66,7 +66,7 @@ def scale_of(values: Sequence[float], *, is_share: bool) -> tuple[float, float]:
     >>> scale_of([], is_share=False), scale_of([0, 0], is_share=True), scale_of([7], is_share=False)
     ((0.0, 1.0), (0.0, 1.0), (0.0, 7.0))
     """
-    low, high = min([0.0, *values]), max([0.0, *values])
+    low, high = float(min([0.0, *values])), float(max([0.0, *values]))
     if is_share or low == high:
         return low, low + 1.0
     return low, high

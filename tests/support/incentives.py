@@ -148,14 +148,10 @@ class IncentiveJudge:
         seen: dict[str, int] = {}
         more = Fraction(0)
         if row.law == "waiting":
-            assert row.per_minute_uusd is not None
             more, seen = Fraction(row.per_minute_uusd * waited, 60 * 10**6), {"waited_us": waited}
         elif row.law == "violation":
-            assert row.rate_e6 is not None
             more, seen = Fraction(row.rate_e6 * below, 10**6), {"violation_uusd": below}
         elif row.law == "scarcity":
-            assert row.scarce_uusd is not None
-            assert row.reference_uusd is not None
             worth = depth_e8 * done.mark_e8 // 10**10
             lacks = max(row.reference_uusd - worth, 0)
             more, seen = (
@@ -193,8 +189,6 @@ class IncentiveJudge:
             self._census["nothing left to pay"] += due.owed_uusd > 0
         elif self._reward(number, row, 10**18).amount_uusd == 0:
             # Where an empty book would be paid for, this one must hold what leaves nothing owed.
-            assert row.scarce_uusd is not None
-            assert row.reference_uusd is not None
             if self._reward(number, row, 0).amount_uusd:
                 short = row.reference_uusd * (1 - Fraction(1, max(row.scarce_uusd, 1)))
                 assert done.holds(int(short * 10**10 / done.mark_e8), row.distance_e6, 2)

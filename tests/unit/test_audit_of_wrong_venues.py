@@ -174,7 +174,7 @@ def the_least_profit_is_ignored() -> tuple[Raw, Any]:
     raw = keeper_race()
     for bot in raw["venue"]["keepers"]["bots"].values():
         bot["min_profit_usd"] = 30
-    return raw, patch.object(keepers._Bot, "_is_worth", lambda *_: True)
+    return raw, patch.object(keepers._Bot, "_lacking_uusd", lambda *_: -keepers.BOUND)
 
 
 def downtime_is_ignored() -> tuple[Raw, Any]:

@@ -38,6 +38,11 @@ def test_the_cases_are_those_that_are_known() -> None:
     assert {(kind, key) for kind, key, *_ in CASES} >= {
         ("slices", "amount_usd"),
         ("slices", "half_life"),
+        ("keeper_reward", "per_minute_usd"),
+        ("keeper_reward", "rate"),
+        ("keeper_reward", "scarce_usd"),
+        ("keeper_reward", "reference_usd"),
+        ("keeper_reward", "distance"),
         ("breaker", "factor"),
         ("breaker", "notice"),
     }
@@ -50,7 +55,8 @@ def test_the_cases_are_those_that_are_known() -> None:
 def test_a_key_is_taken_where_it_is_read_and_refused_elsewhere(
     kind: str, key: str, selector: str, word: str, value: Any, *, is_read: bool
 ) -> None:
-    raw = small_scenario(mitigations=[{"kind": kind, selector: word, key: value}])
+    # Off, as a kind may need what this scenario has not.
+    raw = small_scenario(mitigations=[{"kind": kind, selector: word, key: value, "on": False}])
     if is_read:
         load(raw)
         return

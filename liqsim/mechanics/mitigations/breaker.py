@@ -49,11 +49,11 @@ def closeness_e6(level: Stage, observed: Mapping[str, int], *, is_long: bool) ->
     >>> from liqsim.scenario.mitigations import Condition
     >>> two = Condition("fall", 10, 100_000), Condition("flow", 10, 5)
     >>> saw = {"fall": 80_000, "flow": 3}
-    >>> closeness_e6(Stage(two, "any", 1), saw, is_long=True)
+    >>> closeness_e6(Stage(two, "any", 1, None), saw, is_long=True)
     800000
-    >>> closeness_e6(Stage(two, "all", 1), saw, is_long=True)
+    >>> closeness_e6(Stage(two, "all", 1, None), saw, is_long=True)
     600000
-    >>> closeness_e6(Stage(two, "any", 1), saw, is_long=False)
+    >>> closeness_e6(Stage(two, "any", 1, None), saw, is_long=False)
     600000
     """
     shares = [

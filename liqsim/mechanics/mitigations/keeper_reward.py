@@ -47,29 +47,26 @@ def owed_uusd(spec: KeeperReward, seen: Seen) -> int:
     """
     Return what the law asks for, rounded down.
 
-    >>> spec = KeeperReward("", "", True, "waiting", 5, 10**9, 10**9, per_minute_uusd=60)
+    >>> keys = {"max_window_uusd": None, "span_us": None, "per_minute_uusd": 60, "rate_e6": 100_000}
+    >>> keys |= {"scarce_uusd": 90, "reference_uusd": 3_000_000, "distance_e6": 1}
+    >>> spec = KeeperReward("", "", True, "waiting", 5, 10**9, 10**9, **keys)
     >>> owed_uusd(spec, Seen(waited_us=2_500_000))
     7
-    >>> spec = KeeperReward("", "", True, "violation", 5, 10**9, 10**9, rate_e6=100_000)
+    >>> spec = KeeperReward("", "", True, "violation", 5, 10**9, 10**9, **keys)
     >>> owed_uusd(spec, Seen(violation_uusd=79))
     12
-    >>> scarce = {"scarce_uusd": 90, "reference_uusd": 3_000_000, "distance_e6": 1}
-    >>> spec = KeeperReward("", "", True, "scarcity", 5, 10**9, 10**9, **scarce)
+    >>> spec = KeeperReward("", "", True, "scarcity", 5, 10**9, 10**9, **keys)
     >>> [owed_uusd(spec, Seen(depth_e8=n * 10**8, mark_e8=10**8)) for n in (0, 1, 3, 4)]
     [95, 65, 5, 5]
     """
     more = 0
     if spec.law == "waiting":
-        assert spec.per_minute_uusd is not None
         assert seen.waited_us is not None
         more = spec.per_minute_uusd * seen.waited_us // _MINUTE_US
     elif spec.law == "violation":
-        assert spec.rate_e6 is not None
         assert seen.violation_uusd is not None
         more = seen.violation_uusd * spec.rate_e6 // RATIO_SCALE
     elif spec.law == "scarcity":
-        assert spec.scarce_uusd is not None
-        assert spec.reference_uusd is not None
         assert seen.depth_e8 is not None
         depth = seen.depth_e8 * seen.mark_e8 // NOTIONAL_DIVISOR
         missing = max(spec.reference_uusd - depth, 0)
@@ -81,7 +78,7 @@ def used_uusd(spec: KeeperReward, payments: Iterable[Payment], at_us: int) -> in
     """
     Return what of *payments*, none of them after *at_us*, falls into the span that ends there.
 
-    >>> spec = KeeperReward("", "", True, "fixed", 5, 10**9, 10**9, 100, 10)
+    >>> spec = KeeperReward("", "", True, "fixed", 5, 10**9, 10**9, 100, 10, 0, 0, 0, 1, 1)
     >>> used_uusd(spec, [Payment(3, 40), Payment(9, 50)], 13)
     50
     """
@@ -100,7 +97,7 @@ def payable_uusd(spec: KeeperReward, owed: int, used: int, budget: int) -> int:
         used: What was paid in the span.
         budget: What the budget has left.
 
-    >>> spec = KeeperReward("", "", True, "fixed", 50, 10**9, 40, 100, 10)
+    >>> spec = KeeperReward("", "", True, "fixed", 50, 10**9, 40, 100, 10, 0, 0, 0, 1, 1)
     >>> payable_uusd(spec, 50, 0, 10**9), payable_uusd(spec, 50, 70, 10**9)
     (40, 30)
     >>> payable_uusd(spec, 50, 0, 7), payable_uusd(spec, 50, 120, 7)

@@ -304,7 +304,7 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
         6, tripped, instead(Levels, "open_at", _always_open), "decision",
     ),
     "a halt is longer than its terms": (
-        6, tripped, changing(Levels, "halt", lambda until_us: until_us + 1), "decision",
+        6, tripped, changing(Levels, "trip", lambda until_us: until_us + 1), "decision",
     ),
     "the fund pays on credit": (
         7, engine_cascade, _on_credit_in_secret, "fund_negative",

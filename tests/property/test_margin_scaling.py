@@ -107,13 +107,15 @@ _INERT: list[Raw] = [
         "model": "calm.json",
         "content": model_text(intercept=-4, ladder=1),
         "reference": 1,
+        "high": Decimal("1.05"),  # As of others: together they could take rates too far.
         "name": "never",
     },
     {"kind": "dynamic_margin", "period": "2s", "low": 1, "high": 1},
     {"kind": "open_interest_margin", "period": "2s", "reference_usd": 1, "high": 1},
     {"kind": "stress_margin", "period": "2s"},
-    {"kind": "concentration_margin", "period": "2s", "reference": 1},
-    {"kind": "correlation_margin", "period": "2s", "half_life": "6s", "reference": 1},
+    {"kind": "concentration_margin", "period": "2s", "reference": 1, "high": Decimal("1.05")},
+    {"kind": "correlation_margin", "period": "2s", "half_life": "6s", "reference": 1}
+    | {"high": Decimal("1.05")},
     {"kind": "leverage_fee", "period": "2s", "rate": 0, "name": "for nothing"},
     {"kind": "leverage_fee", "period": "2s", "leverage": 1_000_000},
 ]

@@ -139,8 +139,11 @@ def _larger(right: Any, self: Any, ask: Ask, cause: int) -> tuple[int, int]:
     return at_us, min(size + 1, ask.wanted_e8)
 
 
-def _lost_on_the_way(right: Any, self: Any, tranche: Any, filled: int, *parts: int) -> int:
-    return right(self, tranche, max(filled - 1, 0), *parts)  # type: ignore[no-any-return]
+def _lost_on_the_way(
+    right: Any, self: Any, whose: Any, slice_: Any, *parts: int, **kw: int
+) -> None:
+    filled, *others = parts or (0,)
+    right(self, whose, slice_, max(filled - 1, 0), *others, **kw)
 
 
 def _always_open(_right: Any, self: Levels, _now_us: int) -> list[int]:

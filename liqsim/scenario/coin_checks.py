@@ -20,6 +20,9 @@ def market_checks(path: Path, market: Market, scenario: Scenario) -> Iterator[Pr
     if scenario.venue.waterfall.profit_haircut != "none":
         bound = f'must be "none": {market.name} is inverse, and its profit is paid in coins'
         yield (*_WATERFALL, "profit_haircut"), bound
+    if scenario.venue.waterfall.socialise == "funding_index":
+        bound = f"must be another: {market.name} is inverse, and a unit of it is no dollar"
+        yield (*_WATERFALL, "socialise"), bound
 
 
 def cohort_checks(path: Path, cohort: Cohort, markets: Mapping[str, Market]) -> Iterator[Problem]:

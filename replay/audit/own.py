@@ -55,10 +55,16 @@ def check(book: Book, entry: Entry, ask: Judging, e: DecisionRecorded) -> None:
     answers = _answers(book, entry, ask, e.mitigation_id, e.depth_e8)
     if answers is None:
         return
-    low, high = answers
-    for what in ("action", *_FIGURES):
-        actual, ends = getattr(e, what), sorted((getattr(low, what), getattr(high, what)))
-        if not ends[0] <= actual <= ends[1]:
+    alike = [answer for answer in answers if answer.action is e.action]
+    if not alike:
+        book.expect("decision", entry, "action", e.action, answers[0].action)
+        return
+    for what in _FIGURES:
+        actual, ends = getattr(e, what), sorted(getattr(answer, what) for answer in alike)
+        is_right = ends[0] <= actual <= ends[-1]
+        if len(alike) < len(answers):  # A depth between the two made it: what it tells is known.
+            is_right = (actual == NOT_OBSERVED) is (ends[0] == NOT_OBSERVED)
+        if not is_right:
             book.expect("decision", entry, what, actual, ends[0])
 
 

@@ -17,6 +17,7 @@ from liqsim.events import (
     DecisionRecorded,
     Entry,
     FundDrawn,
+    PenaltyRouted,
     SurplusRouted,
     TrancheStarted,
     TrancheTakenOver,
@@ -30,7 +31,9 @@ from replay.terms import MitigationTerms
 _TOLERANCE: Final = 1e-9
 _AVERAGING: Final = 1e-3
 """Relative error of a slippage that is averaged over points of the walk."""
-_OF_A_TAKEOVER: Final = (DecisionRecorded, SurplusRouted, FundDrawn, CoinsSettled)
+_OF_A_TAKEOVER: Final = (
+    DecisionRecorded, SurplusRouted, FundDrawn, CoinsSettled, PenaltyRouted,
+)  # fmt: skip
 """What may come between two takeovers ahead of the book."""
 
 

@@ -74,7 +74,9 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
     )
     keepers.settled(book, entry, e)
     crossing.settled(book, entry, tranche.start, e.tranche_seq)
-    is_stopped = book.is_stale(e.bucket_id, entry.sim_time_us) or book.is_restored(e.bucket_id)
+    now, market = entry.sim_time_us, tranche.start.market_id
+    is_stopped = book.is_stale(e.bucket_id, now) or book.is_restored(e.bucket_id)
+    is_stopped |= book.breakers.is_halted(market, now)  # Nobody is asked inside a halt.
     if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stopped:
         vaults.check_done(book, entry, tranche)
     bucket = tranche.start.bucket_id
@@ -90,7 +92,6 @@ def tranche_settled(book: Book, entry: Entry, e: TrancheSettled) -> None:
         pause = book.terms.spacing_us
         # What an old mark stopped waits for the next one, not for depth, and what a halt did for
         # its end.
-        now, market = entry.sim_time_us, tranche.start.market_id
         is_stopped = book.is_stale(bucket, now) or book.breakers.is_halted(market, now)
         if e.cancelled_e8 and book.terms.executor != "keepers" and not is_stopped:
             pause = max(pause, book.terms.retry_us)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 import pytest
-from support.scenarios import Raw, absorbed, engine_cascade, load, pooled, vaulted
+from support.scenarios import Raw, absorbed, engine_cascade, load, own_marks, pooled, vaulted
 
 from liqsim.mechanics import waterfall
 from liqsim.mechanics.desk import free_capital_uusd
@@ -17,6 +17,7 @@ from liqsim.mechanics.mitigations.staking import Slash, decide_slashing
 from liqsim.mechanics.tranches import takeover_price_e8
 from liqsim.processes import fund, resale, staking, venue
 from liqsim.runner import run_to_log
+from replay.log import Log
 from replay.verify import verify
 
 Patch = tuple[Any, str, Any]
@@ -128,3 +129,48 @@ def test_nothing_is_found_otherwise(base: Callable[[], Raw], tmp_path: Path) -> 
     run_to_log(load(base()), tmp_path / "log.duckdb")
 
     assert verify(tmp_path / "log.duckdb") == []
+
+
+# What is right is found right ---------------------------------------------------------------------
+
+
+def _pool(name: str, amount_usd: int, **keys: Any) -> Raw:
+    return {
+        "kind": "pool", "name": name, "deposits": [{"amount_usd": amount_usd}], "discount": 0,
+        "resale_delay": "2s",
+    } | keys  # fmt: skip
+
+
+def test_two_pools_take_over_though_a_penalty_is_shared_in_between(tmp_path: Path) -> None:
+    rows = [_pool("small", 5_000), _pool("large", 400_000), {"kind": "penalty_routing"}]
+    path = tmp_path / "run.duckdb"
+    raw = engine_cascade(mitigations=rows)
+    raw["venue"]["fees"] = {"liquidation_on_execution": Decimal("0.004")}
+    run_to_log(load(raw), path)
+
+    with Log(path) as log:
+        assert log.verify() == []
+        assert log.outcome()["penalties_to_fund_usd"] > "0"
+        ((both,),) = log.sql(
+            "select count(*) from (select tranche_seq from tranche_taken_over "
+            "group by all having count(distinct keeper_id) = 2)"
+        ).fetchall()
+    assert both > 0, "no slice was taken over by both"
+
+
+def test_no_vault_is_asked_for_what_a_halt_has_cut_off(tmp_path: Path) -> None:
+    halt = {
+        "kind": "breaker", "duration": "4s", "cool_down": "6s",
+        "when": [{"observable": "flow", "window": "20s", "above": 3_000}],
+    }  # fmt: skip
+    vault = {"kind": "backstop", "purse_usd": 3_000, "resale_delay": "4s"}
+    path = tmp_path / "run.duckdb"
+    run_to_log(load(own_marks(mitigations=[vault, halt])), path)
+
+    with Log(path) as log:
+        assert log.verify() == []
+        ((cut,),) = log.sql(
+            "select count(*) from tranche_settled as s join halts as h on "
+            "s.sim_time between h.halted_at and h.until_at where cancelled > 0 and filled > 0"
+        ).fetchall()
+    assert cut > 0, "no halt came between the orders of a slice"

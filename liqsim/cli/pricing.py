@@ -15,6 +15,7 @@ from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width, usd
 from liqsim.errors import StudyError
 from liqsim.study.marginal import PER_BP, Cost, Plan, costs, mean_of
+from liqsim.study.runs import SEEDS_MAX
 from liqsim.study.statistics import FEW, mean_estimate
 
 
@@ -44,7 +45,8 @@ def marginal(
         ),
     ] = "0.1",
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1)
+        int,
+        typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX),
     ] = 1,
     overrides: Annotated[
         list[str] | None,

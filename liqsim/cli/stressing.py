@@ -18,7 +18,7 @@ from liqsim.cli.options import AsJson, NoBar
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, usd
 from liqsim.errors import StudyError
-from liqsim.study.runs import Found
+from liqsim.study.runs import SEEDS_MAX, Found
 from liqsim.study.statistics import FEW, share_interval, tail_mean
 from liqsim.study.stress import (
     Stress,
@@ -82,7 +82,8 @@ def stress(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1)
+        int,
+        typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX),
     ] = 20,
     reverse: Annotated[
         float | None,

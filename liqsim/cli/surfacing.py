@@ -14,6 +14,7 @@ from liqsim.cli.sweeping import refuse_no_sweep
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import StudyError
 from liqsim.study.heat_map import HeatMap, draw, figure_text, refuse_undrawable
+from liqsim.study.runs import SEEDS_MAX
 from liqsim.study.surface import (
     CHANCES,
     Surface,
@@ -39,7 +40,7 @@ def surface(
     ],
     *,
     shocks: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--shock",
             metavar="MARKET=F1,F2,…[/DURATION]",
@@ -58,12 +59,13 @@ def surface(
         ),
     ],
     depth: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="R1,R2,…",
             help="What every book's depth is multiplied by from then on, each 0.000001 to 1.",
+            show_default="1",
         ),
-    ] = "1",
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +73,10 @@ def surface(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1)
+        int,
+        typer.Option(
+            metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX
+        ),
     ] = 1,
     measure: Annotated[
         str,
@@ -116,7 +121,10 @@ def surface(
     if plot is not None:
         refuse_undrawable(plot)
         refuse_unusable(plot)
-    moves, ratios = read_shocks(shocks), read_depths(depth)
+    moves, ratios = (
+        read_shocks(_once("--shock", shocks)),
+        read_depths(_once("--depth", depth or ["1"])),
+    )
     with scenario_file(scenario_name) as file:
         planned = Surface(file, tuple(overrides or ()), moves, ratios, moment_of(at), seeds)
         try:
@@ -140,6 +148,13 @@ def surface(
         typer.echo(line)
     points = counted(len(moves) * len(ratios), "point")
     typer.echo(f"\n{points}; {counted(made, 'run')} made now, in {out}")
+
+
+def _once(option: str, given: list[str]) -> str:
+    if len(given) > 1:
+        message = f"{option} {given[1]}: is given twice; several values are parted by commas"
+        raise StudyError(message)
+    return given[0]
 
 
 def _heat_map(planned: Surface, measure: str, name: str, out: Path) -> HeatMap:

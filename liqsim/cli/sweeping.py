@@ -12,6 +12,7 @@ from liqsim.cli.options import Quiet
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import StudyError
+from liqsim.study.runs import SEEDS_MAX
 from liqsim.study.sweep import Sweep, read_axes, run_sweep
 
 
@@ -44,7 +45,10 @@ def sweep(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1)
+        int,
+        typer.Option(
+            metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX
+        ),
     ] = 1,
     overrides: Annotated[
         list[str] | None,

@@ -19,6 +19,9 @@ from liqsim.study.runs import Found, Study, check, completed
 from liqsim.study.variants import Variant
 from liqsim.units import USD_SCALE
 
+_MOST: Final = 10**12
+"""The most that a cohort is enlarged by, as a multiple of it."""
+
 PER_BP: Final = 10_000
 
 Progress = Callable[[int, int], None]
@@ -89,8 +92,8 @@ def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
         StudyError: The scenario has no such cohort, or no cohort; or *by* is 0 or -1 and below.
         ScenarioError: The scenario, or it with a cohort moved, is refused.
     """
-    if not plan.by.is_finite() or not plan.by or plan.by <= -1:
-        message = f"--by {plan.by}: must be above -1, and not 0"
+    if not plan.by.is_finite() or not plan.by or not -1 < plan.by <= _MOST:
+        message = f"--by {plan.by}: must be above -1, to {_MOST}, and not 0"
         raise StudyError(message)
     scenario = load_scenario(plan.file, overrides=plan.settings, seed=0)
     moved = _moved(plan, scenario)

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -352,6 +352,10 @@ def _at_once(task: _Task) -> Future[Found]:
     return future
 
 
+SEEDS_MAX: Final = 100_000
+"""Every run of a study is planned before the first one."""
+
+
 def seeds_of(count: int | None, seed: int | None) -> tuple[int | None, ...]:
     """
     Return the seeds 0 to *count* - 1, or the one *seed*, which None leaves to the scenario.
@@ -364,8 +368,8 @@ def seeds_of(count: int | None, seed: int | None) -> tuple[int | None, ...]:
     if seed is not None:
         message = "--seeds runs the seeds 0 to N - 1, and --seed one: give one of them"
         raise StudyError(message)
-    if count < 1:
-        message = f"--seeds {count}: must be at least 1"
+    if not 1 <= count <= SEEDS_MAX:
+        message = f"--seeds {count}: must be from 1 to {SEEDS_MAX}"
         raise StudyError(message)
     return tuple(range(count))
 

@@ -108,7 +108,7 @@ def read_depth(text: str) -> Decimal:
         value = Decimal(text.strip())
     except InvalidOperation:
         value = Decimal(0)
-    if not THINNEST <= value <= 1:
+    if not value.is_finite() or not THINNEST <= value <= 1:
         message = f"--depth {text.strip()}: must be a number from {THINNEST} to 1"
         raise StudyError(message)
     return value

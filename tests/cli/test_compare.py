@@ -225,7 +225,7 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
             ("--with", "none", "--set", "path_mode=purged", "--set", f"baseline='{'ab' * 32}'"),
             "the first variant is the others' baseline",
         ),
-        (("--with", "none", "--seeds", 0), "--seeds 0: must be at least 1"),
+        (("--with", "none", "--seeds", 0), "--seeds 0: must be from 1 to 100000"),
         (("--with", "none", "--seeds", 2, "--seed", 1), "give one of them"),
         (("--with", "none", "--keep", "nowhere/deep"), "nowhere/deep: No such file or directory"),
         (("--with", "none", "-o", "nowhere/runs.parquet"), "nowhere"),

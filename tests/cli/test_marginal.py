@@ -124,9 +124,10 @@ def test_less_of_a_cohort_is_as_good_as_more(stranger):
     ("words", "message"),
     [
         (("--cohort", "brave"), "--cohort brave: must be one of bold, calm"),
-        (("--by", "0"), "--by 0: must be above -1, and not 0"),
-        (("--by", "-1"), "--by -1: must be above -1, and not 0"),
-        (("--by", "nan"), "--by nan: must be above -1, and not 0"),
+        (("--by", "0"), "--by 0: must be above -1, to 1000000000000, and not 0"),
+        (("--by", "-1"), "--by -1: must be above -1, to 1000000000000, and not 0"),
+        (("--by", "nan"), "--by NaN: must be above -1, to 1000000000000, and not 0"),
+        (("--by", "1e30"), "--by 1E+30: must be above -1, to 1000000000000, and not 0"),
         (("--by", "much"), "--by much: must be a number above -1, and not 0"),
         (("--by", "1e9"), "population.cohorts.bold.notional_usd"),
         (("--set", "seed=3"), "seed=3: the seeds are given already"),

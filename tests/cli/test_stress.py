@@ -110,6 +110,7 @@ def test_where_no_shock_is_needed_none_is_named(stranger):
         (("--shock", "ETH=-1/1m"), "fraction = -1 must be above -1"),
         (("--depth", "0"), "--depth 0: must be a number from 0.000001 to 1"),
         (("--depth", "thin"), "--depth thin: must be a number from 0.000001 to 1"),
+        (("--depth", "nan"), "--depth nan: must be a number from 0.000001 to 1"),
         (("--shock", "ETH=-0.3/1m", "--reverse", "nan"), "--reverse nan: must be an amount of USD"),
         (
             ("--shock", "ETH=-0.3/10m"),

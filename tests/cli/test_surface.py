@@ -115,6 +115,8 @@ def test_any_figures_can_be_drawn(tmp_path, cells, is_share):
         (("--shock", "ETH=-0.1/10m"), "must be over when the run ends"),
         (("--shock", "ETH=-0.1", "--depth", "1,2"), "--depth 2: must be a number from 0.000001"),
         (("--shock", "ETH=-0.1", "--depth", "1,1.0"), "--depth '1,1.0': has 1 twice"),
+        (("--shock", "ETH=-0.1", "--shock", "ETH=0"), "--shock ETH=0: is given twice"),
+        (("--shock", "ETH=-0.1", "--depth", "1", "--depth", "0.5"), "--depth 0.5: is given twice"),
         (("--shock", "ETH=-0.1", "--measure", "pain"), "--measure pain: must be one of p_bad_debt"),
         (("--shock", "ETH=-0.1", "--plot", "s.gif"), "s.gif: must end in .png, .svg, .pdf"),
         (("--shock", "ETH=-0.1", "--plot", "no/s.png"), "no/s.png: there is no folder no"),

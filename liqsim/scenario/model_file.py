@@ -79,7 +79,7 @@ def _text(folder: Path, name: str) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        fail(f"is not there: there is no file {path}; liqsim train writes one")
+        fail(f"is not there: there is no file {path}; it must be where the scenario is")
     except IsADirectoryError:
         fail(f"must be a file; {path} is a directory")
     except (OSError, ValueError) as error:

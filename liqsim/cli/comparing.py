@@ -244,7 +244,7 @@ def _notes(
 _Table = tuple[list[str], list[list[str]]]
 _NARROW: Final = 2
 """So many variants always stand in one table."""
-_DUST_USD: Final = 0.01
+_DUST_USD: Final = Decimal("0.01")
 """A table leaves out what is less: --json has it."""
 _ANY: Final = 5e-324
 _NO_CENTS: Final = 1_000

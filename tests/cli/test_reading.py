@@ -256,7 +256,7 @@ def test_sql_may_begin_with_a_comment(stranger, log):
 
     typo = stranger.says("query", log, "--formt", "csv", "select 1")
     assert typo.exit_code == 2
-    assert "No such option: --formt" in typo.stderr
+    assert "no such option: --formt" in typo.stderr
 
 
 def test_json_has_a_short_name(stranger, log):

@@ -58,7 +58,7 @@ class Stranger:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)

@@ -170,6 +170,7 @@ class Profit:
         covered_usd: What others paid because its liquidations lost more than it had: the fund,
             stakes, cut profits, solvent accounts.
         paid_usd: What it paid for others in that way.
+        opened_usd: Notional of what it opened at the start, or when it arrived.
     """
 
     kind: str
@@ -181,6 +182,7 @@ class Profit:
     owes_usd: Decimal = Decimal(0)
     covered_usd: Decimal = Decimal(0)
     paid_usd: Decimal = Decimal(0)
+    opened_usd: Decimal = Decimal(0)
 
 
 def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -229,13 +231,23 @@ def profits(log: LogReader) -> list[Profit]:
             from loss_payers
             where payer in ('haircut', 'socialised')
             group by owner_id
+        ),
+        opened as (
+            select bucket_id, sum(value_usd) as amount_usd
+            from (
+                select bucket_id, value_usd from openings
+                union all
+                select bucket_id, value_usd from trades where reason = 'arrived'
+            )
+            group by bucket_id
         )
         select o.kind, o.owner, coalesce(o.has_arrived, false), o.is_liquidated, o.profit_usd,
             o.cohort, case when o.kind = 'bucket' then greatest(-o.equity_usd, 0) else 0 end,
-            coalesce(c.amount_usd, 0), coalesce(p.amount_usd, 0)
+            coalesce(c.amount_usd, 0), coalesce(p.amount_usd, 0), coalesce(n.amount_usd, 0)
         from owner_profits as o
         left join covered as c on c.bucket_id = o.owner_id
         left join paid as p on p.owner_id = o.owner_id
+        left join opened as n on n.bucket_id = o.owner_id
         order by o.owner_id
         """
     )

@@ -95,8 +95,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "takeover_discount_usd": Measure(
         "usd",
         "discount of takeovers, USD",
-        "Mark price to price over what keepers, desk and vaults took over; below zero they paid "
-        "more than the mark.",
+        "Mark price to price over what keepers, desk, vaults and pools took over; below zero they "
+        "paid more than the mark.",
     ),
     "deleveraging_spared_usd": Measure(
         "usd",
@@ -132,8 +132,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "mitigation_acts": Measure(
         "count",
         "acts of mitigations",
-        "Decisions of mitigations that made a difference, and what the owners that they bring in "
-        "(vaults, stakers) took part in: 0 if no rule ever bound.",
+        "Decisions of mitigations that made a difference, shares of penalties paid on, rewards of "
+        "keepers, slices met with each other, and what else the owners that mitigations bring in "
+        "(vaults, pools, stakers, burn) took part in: 0 if no rule ever bound.",
     ),
     "makers_profit_usd": Measure(
         "usd", "makers' profit, USD", "As in the outcome.", is_worse_high=False
@@ -148,6 +149,8 @@ _ALWAYS: Final = (
     "('outside', 'makers', 'fund', 'treasury', 'network', 'keeper', 'bucket', 'backer', 'desk')"
 )
 """Kinds of owners that no mitigation brings in."""
+_GIVEN: Final = _ALWAYS.replace("'treasury', ", "")
+"""Of these, those given nothing for a mitigation: the treasury is given the budgets of rewards."""
 _NO_OWNERS: Final = ("market_id", "seen_market_id", "mitigation_id")
 """Columns of events that end in _id and name no owner."""
 
@@ -259,7 +262,8 @@ def story(log: LogReader) -> str:
     Return a digest of what happened, the same for logs with the same events.
 
     Numbers of events and of owners do not count: a vault that never acts moves both. Nor do the
-    decisions of mitigations, and what owners that they bring in are given at the start.
+    decisions of mitigations, and what they have owners given at the start: those that they bring
+    in, and the treasury for rewards.
     """
     parts = []
     for cls in EVENT_CLASSES:
@@ -271,7 +275,7 @@ def story(log: LogReader) -> str:
                 cells.append(f"names[{column.name} + 1]")
             elif not column.name.endswith("_seq"):
                 cells.append(column.name)
-        kinds = f"where kinds[owner_id + 1] in {_ALWAYS}" if cls is FundsDeposited else ""
+        kinds = f"where kinds[owner_id + 1] in {_GIVEN}" if cls is FundsDeposited else ""
         parts += log.rows(
             f"select count(*), sum(hash({', '.join(cells)}))::varchar from {cls.TAG}, "
             "(select list(name order by owner_id) as names, list(kind order by owner_id) as kinds "
@@ -310,9 +314,18 @@ def _more(log: LogReader) -> dict[str, Any]:
                 )
             ) as hedges_broken_usd,
             (select count(*) from decision_recorded) + (
-                select count(distinct seq) from postings
-                where owner_id in (select owner_id from owners where kind not in {_ALWAYS})
-                and seq not in (select seq from funds_deposited)
+                select count(distinct seq)
+                from (
+                    select seq from postings
+                    where owner_id in (select owner_id from owners where kind not in {_ALWAYS})
+                    and seq not in (select seq from funds_deposited)
+                    union all
+                    select seq from keeper_rewarded
+                    union all
+                    select seq from penalty_routed
+                    union all
+                    select seq from tranches_crossed
+                )
             ) as mitigation_acts
         """
     )

@@ -118,7 +118,8 @@ def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
             base, here = (_losses(lost[row, number], name) for number in (0, column))
             more = here.opened_usd - base.opened_usd
             if not more or (more > 0) != (plan.by > 0):
-                message = f"--by {plan.by}: with seed {seed} the cohort {name} opened {more:+.6f} USD more"
+                opened = f"the cohort {name} opened {more:+.6f} USD more"
+                message = f"--by {plan.by}: with seed {seed} {opened}"
                 raise StudyError(message)
             others.append(float((here.others_usd - base.others_usd) / more))
             debts.append(float((here.debts_usd - base.debts_usd) / more))

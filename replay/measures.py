@@ -95,8 +95,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "takeover_discount_usd": Measure(
         "usd",
         "discount of takeovers, USD",
-        "Mark price to price over what keepers, desk and vaults took over; below zero they paid "
-        "more than the mark.",
+        "Mark price to price over what keepers, desk, vaults and pools took over; below zero they "
+        "paid more than the mark.",
     ),
     "deleveraging_spared_usd": Measure(
         "usd",
@@ -132,8 +132,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "mitigation_acts": Measure(
         "count",
         "acts of mitigations",
-        "Decisions of mitigations that made a difference, and what the owners that they bring in "
-        "(vaults, stakers) took part in: 0 if no rule ever bound.",
+        "Decisions of mitigations that made a difference, shares of penalties paid on, rewards of "
+        "keepers, slices met with each other, and what else the owners that mitigations bring in "
+        "(vaults, pools, stakers, burn) took part in: 0 if no rule ever bound.",
     ),
     "makers_profit_usd": Measure(
         "usd", "makers' profit, USD", "As in the outcome.", is_worse_high=False
@@ -148,6 +149,8 @@ _ALWAYS: Final = (
     "('outside', 'makers', 'fund', 'treasury', 'network', 'keeper', 'bucket', 'backer', 'desk')"
 )
 """Kinds of owners that no mitigation brings in."""
+_GIVEN: Final = _ALWAYS.replace("'treasury', ", "")
+"""Of these, those given nothing for a mitigation: the treasury is given the budgets of rewards."""
 _NO_OWNERS: Final = ("market_id", "seen_market_id", "mitigation_id")
 """Columns of events that end in _id and name no owner."""
 
@@ -170,6 +173,7 @@ class Profit:
         covered_usd: What others paid because its liquidations lost more than it had: the fund,
             stakes, cut profits, solvent accounts.
         paid_usd: What it paid for others in that way.
+        opened_usd: Notional of what it opened at the start, or when it arrived.
     """
 
     kind: str
@@ -181,6 +185,7 @@ class Profit:
     owes_usd: Decimal = Decimal(0)
     covered_usd: Decimal = Decimal(0)
     paid_usd: Decimal = Decimal(0)
+    opened_usd: Decimal = Decimal(0)
 
 
 def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -229,13 +234,23 @@ def profits(log: LogReader) -> list[Profit]:
             from loss_payers
             where payer in ('haircut', 'socialised')
             group by owner_id
+        ),
+        opened as (
+            select bucket_id, sum(value_usd) as amount_usd
+            from (
+                select bucket_id, value_usd from openings
+                union all
+                select bucket_id, value_usd from trades where reason = 'arrived'
+            )
+            group by bucket_id
         )
         select o.kind, o.owner, coalesce(o.has_arrived, false), o.is_liquidated, o.profit_usd,
             o.cohort, case when o.kind = 'bucket' then greatest(-o.equity_usd, 0) else 0 end,
-            coalesce(c.amount_usd, 0), coalesce(p.amount_usd, 0)
+            coalesce(c.amount_usd, 0), coalesce(p.amount_usd, 0), coalesce(n.amount_usd, 0)
         from owner_profits as o
         left join covered as c on c.bucket_id = o.owner_id
         left join paid as p on p.owner_id = o.owner_id
+        left join opened as n on n.bucket_id = o.owner_id
         order by o.owner_id
         """
     )
@@ -247,7 +262,8 @@ def story(log: LogReader) -> str:
     Return a digest of what happened, the same for logs with the same events.
 
     Numbers of events and of owners do not count: a vault that never acts moves both. Nor do the
-    decisions of mitigations, and what owners that they bring in are given at the start.
+    decisions of mitigations, and what they have owners given at the start: those that they bring
+    in, and the treasury for rewards.
     """
     parts = []
     for cls in EVENT_CLASSES:
@@ -259,7 +275,7 @@ def story(log: LogReader) -> str:
                 cells.append(f"names[{column.name} + 1]")
             elif not column.name.endswith("_seq"):
                 cells.append(column.name)
-        kinds = f"where kinds[owner_id + 1] in {_ALWAYS}" if cls is FundsDeposited else ""
+        kinds = f"where kinds[owner_id + 1] in {_GIVEN}" if cls is FundsDeposited else ""
         parts += log.rows(
             f"select count(*), sum(hash({', '.join(cells)}))::varchar from {cls.TAG}, "
             "(select list(name order by owner_id) as names, list(kind order by owner_id) as kinds "
@@ -298,9 +314,18 @@ def _more(log: LogReader) -> dict[str, Any]:
                 )
             ) as hedges_broken_usd,
             (select count(*) from decision_recorded) + (
-                select count(distinct seq) from postings
-                where owner_id in (select owner_id from owners where kind not in {_ALWAYS})
-                and seq not in (select seq from funds_deposited)
+                select count(distinct seq)
+                from (
+                    select seq from postings
+                    where owner_id in (select owner_id from owners where kind not in {_ALWAYS})
+                    and seq not in (select seq from funds_deposited)
+                    union all
+                    select seq from keeper_rewarded
+                    union all
+                    select seq from penalty_routed
+                    union all
+                    select seq from tranches_crossed
+                )
             ) as mitigation_acts
         """
     )

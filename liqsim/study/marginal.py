@@ -2,8 +2,9 @@
 What one more dollar of a cohort's positions costs others: its share in a cascade, priced.
 
 A cohort's notional is moved a little, at the same leverage and with the same draws; what all other
-accounts lose more by that, per dollar moved, is what a dollar of it costs them. What the cohort's
-accounts owe beyond their own collateral is told apart: it is theirs, whoever is left with it.
+accounts lose more by that, per dollar that it opens more, is what a dollar of it costs them; who
+arrives in it during the run opens more as well. What the cohort's accounts owe beyond their own
+collateral is told apart: it is theirs, whoever is left with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +90,8 @@ def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
     Return what each cohort costs.
 
     Raises:
-        StudyError: The scenario has no such cohort, or no cohort; or *by* is 0 or -1 and below.
+        StudyError: The scenario has no such cohort, or no cohort; *by* is 0 or -1 and below; or a
+            cohort opened nothing more by it.
         ScenarioError: The scenario, or it with a cohort moved, is refused.
     """
     if not plan.by.is_finite() or not plan.by or not -1 < plan.by <= _MOST:
@@ -113,12 +115,17 @@ def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
             progress(done, study.size)
     cohorts = {cohort.name: cohort for cohort in scenario.population.cohorts}
     found_costs = []
-    for column, (name, (before, after)) in enumerate(moved.items(), start=1):
-        more = float(after - before)
-        pairs = [
-            (_losses(lost[row, column], name), _losses(lost[row, 0], name))
-            for row in range(plan.seeds)
-        ]
+    for column, (name, (before, _)) in enumerate(moved.items(), start=1):
+        others, debts = [], []
+        for row, seed in enumerate(seeds):
+            base, here = (_losses(lost[row, number], name) for number in (0, column))
+            more = here.opened_usd - base.opened_usd
+            if not more or (more > 0) != (plan.by > 0):
+                opened = f"the cohort {name} opened {more:+.6f} USD more"
+                message = f"--by {plan.by}: with seed {seed} {opened}"
+                raise StudyError(message)
+            others.append(float((here.others_usd - base.others_usd) / more))
+            debts.append(float((here.debts_usd - base.debts_usd) / more))
         cohort = cohorts[name]
         found_costs.append(
             Cost(
@@ -126,8 +133,8 @@ def costs(plan: Plan, *, jobs: int, progress: Progress) -> list[Cost]:
                 cohort.accounts,
                 before,
                 cohort.leverage.median,
-                others=tuple(float(here[0] - base[0]) / more for here, base in pairs),
-                debts=tuple(float(here[1] - base[1]) / more for here, base in pairs),
+                others=tuple(others),
+                debts=tuple(debts),
             )
         )
     return found_costs
@@ -153,20 +160,30 @@ def _moved(plan: Plan, scenario: Scenario) -> dict[str, tuple[Decimal, Decimal]]
     }
 
 
-def _losses(found: Found, cohort: str) -> tuple[Decimal, Decimal]:
+@attrs.frozen
+class _Sums:
+    """What accounts outside a cohort lost, what its own owe, and the notional that it opened."""
+
+    others_usd: Decimal
+    debts_usd: Decimal
+    opened_usd: Decimal
+
+
+def _losses(found: Found, cohort: str) -> _Sums:
     """
-    Return what accounts outside *cohort* lost, and what its own accounts owe.
+    Return what a run cost the accounts outside *cohort*, what its own owe, and what it opened.
 
     Whoever owes more than it had has a debt: what others covered of it and what is still owed. A
     debt counts once, with the account that made it; so what an account paid for others' is taken
     out of its loss, and what others covered of its own is put in.
     """
-    others = debts = Decimal(0)
+    others = debts = opened = Decimal(0)
     for profit in found.profits:
         if profit.kind != "bucket":
             continue
         if profit.cohort == cohort:
             debts += profit.owes_usd + profit.covered_usd
+            opened += profit.opened_usd
         else:
             others += profit.covered_usd - profit.paid_usd - profit.usd
-    return others, debts
+    return _Sums(others, debts, opened)

@@ -25,7 +25,7 @@ from liqsim.study.variants import Variant, parts_of
 from replay.measures import MEASURES
 from replay.outcome import KEYS, keys_of
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the file's tables, but for the columns of `runs`."""
 
 _TYPES: Final = {
@@ -50,6 +50,17 @@ TAIL_OF: Final = (
     "list_avg(list_slice(list_reverse_sort(list({0}::double)), 1, (count(*) + 19) // 20))"
 )
 """The mean of a column's highest twentieth, rounded up, as an aggregate in SQL."""
+
+_CAPPED: Final = (
+    "(fund_lowest_usd <= 0 or deleveraged_usd > 0 or unpaid_usd > 0 or slashed_usd > 0 "
+    "or haircut_usd > 0 or socialised_usd > 0)"
+)
+"""
+Whether a run's draw was cut off by the fund, as a condition in SQL.
+
+A fund that was too small need not have been empty: an order's limit and rounding leave it some, and
+others pay. Whoever pays beside it says that it might have been asked for more.
+"""
 
 Progress = Callable[[int, int], None]
 
@@ -278,7 +289,7 @@ def _views(axes: str) -> Iterator[str]:
             quantile_cont(fund_drawdown_usd::double, 0.95) as draw_95_usd,
             quantile_cont(fund_drawdown_usd::double, 0.99) as draw_99_usd,
             max(fund_drawdown_usd)::double as draw_max_usd,
-            avg((fund_lowest_usd <= 0)::int) as p_empty
+            avg({_CAPPED}::int) as p_capped
         from runs
         group by point, {axes}
         order by point
@@ -295,7 +306,7 @@ def _views(axes: str) -> Iterator[str]:
                         then greatest(ceil(confidence::decimal(9, 8) * count(*)), 1)::bigint
                         else error('fund_size: confidence must be above 0 and at most 1') end
                 ] as fund_usd,
-                min(fund_drawdown_usd) filter (where fund_lowest_usd <= 0) as least_capped_usd
+                min(fund_drawdown_usd) filter (where {_CAPPED}) as least_capped_usd
             from runs
             group by point, {axes}
         )

@@ -57,6 +57,42 @@ def test_a_cohort_pays_for_its_own_debts_apart_from_what_it_costs_others(strange
     assert found["calm"]["others_bp"] == pytest.approx(0, abs=0.01)
 
 
+def joined(**law):
+    """Return the same with four accounts that join the bold one, each as large, before the gap."""
+    rate = {"per_hour": 50_000, "max_per_hour": 50_000, "accounts_max": 4}
+    arrivals = rate | {"windows": [[at(2), at(8)]]} | law
+    raw = gap(
+        population__cohorts__bold__traders={
+            "reaction": {"median": "1s", "p99": "1s"},
+            "arrivals": arrivals,
+        }
+    )
+    raw["population"]["cohorts"]["bold"]["accounts"] = 1
+    return raw
+
+
+def test_who_arrives_is_moved_as_well_and_counts(stranger):
+    raw = joined()
+    found = priced(stranger, raw, "--cohort", "bold")["bold"]
+
+    log = stranger.says("run", "any.toml", "--out", "a.duckdb", "--json").json
+    assert (log["arrived_accounts"], log["arrived_liquidated"]) == (4, 4)
+    assert log["arrived_usd"] == "40000.000000"
+    # Each of the five owes 500 bp of its notional, as the one does without the others.
+    assert found["debts_bp"] == pytest.approx(500, abs=0.01)
+    assert found["fee_bp"] == pytest.approx(500, abs=0.01)
+
+
+def test_a_cohort_that_opens_no_more_has_no_price(stranger):
+    file = stranger.write_scenario("gap.toml", gap())
+    answer = stranger.says("marginal", file, "--by", "1e-11", "--jobs", 1)
+
+    assert answer.exit_code == 2
+    assert (
+        "error: --by 1E-11: with seed 0 the cohort bold opened +0.000000 USD more" in answer.stderr
+    )
+
+
 def two_sorts(**changes):
     """Return the crash of an engine with a geared cohort and another beside it."""
     raw = engine_cascade(**changes)

@@ -151,7 +151,9 @@ def draws(swept):
     with duckdb.connect(swept) as connection:
         connection.execute(
             "create table ten as select * replace (s as seed, s + 1 as fund_drawdown_usd, "
-            "5 as fund_lowest_usd) from runs, range(0, 10) as t(s) where point = 0 and seed = 0"
+            "5 as fund_lowest_usd, 0 as deleveraged_usd, 0 as unpaid_usd, 0 as slashed_usd, "
+            "0 as haircut_usd, 0 as socialised_usd) "
+            "from runs, range(0, 10) as t(s) where point = 0 and seed = 0"
         )
         connection.execute("delete from runs where point = 0")
         connection.execute("insert into runs by name select * exclude (s) from ten")
@@ -178,14 +180,26 @@ def test_a_confidence_that_is_none_is_refused(draws, confidence):
         rows(draws, f"from fund_size({confidence})")
 
 
-def test_a_fund_that_ran_empty_may_have_needed_more(draws):
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "fund_lowest_usd = 0",
+        "deleveraged_usd = 1",
+        "unpaid_usd = 1",
+        "slashed_usd = 1",
+        "haircut_usd = 1",
+        "socialised_usd = 1",
+    ],
+)
+def test_a_fund_beside_which_others_paid_may_have_needed_more(draws, setting):
     with duckdb.connect(draws) as connection:
-        connection.execute("update runs set fund_lowest_usd = 0 where point = 0 and seed = 7")
+        connection.execute(f"update runs set {setting} where point = 0 and seed = 7")
 
     # The draw of 8 was cut off by the fund: nothing is known of quantiles from there on.
     for confidence, is_lower_bound in (("0.7", False), ("0.8", True), ("0.9", True)):
         sql = f"select is_lower_bound from fund_size({confidence}) where point = 0"
         assert rows(draws, sql) == [(is_lower_bound,)]
+    assert rows(draws, "select p_capped from fund_sizing where point = 0") == [(0.1,)]
 
 
 def test_a_sweep_with_other_measures_is_refused(stranger, cascade, swept):

@@ -4,13 +4,15 @@ C4: the fund that minimises r K + k E[(D - K)+] is the 1 - r/k quantile of its l
 Chitra (arXiv 2512.01112) sizes an insurance fund so: a dollar in it costs r a year, a dollar that
 it lacks costs k. For an exponential draw of mean m: K = m ln(k / r), cost r m (1 + ln(k / r)).
 
-The view `fund_sizing` of a sweep, and the query that docs/compare.md gives beside it, are held to
-the published figures on exponential draws; and, on crashes through the shipped runner, to what is
-lost with the fund that they name and with any other. There is no impact and no deleveraging, so
-that a smaller fund changes nothing but who pays: what it lacks is bad debt, to the last unit.
+`fund_size(confidence)` of a sweep, asked as docs/compare.md does, is held to the published figures
+on exponential draws; it and the view `fund_sizing` are held, on crashes through the shipped runner,
+to what is lost with the fund that they name and with any other. There is no impact and no
+deleveraging, so that a smaller fund changes nothing but who pays: what it lacks is bad debt, to the
+last unit. Where the deleveraged pay, a fund that was too small is told to be.
 """
 
 import math
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from support.scenarios import (
     Raw,
     at,
     cohort,
+    engine_cascade,
     knots,
     load,
     market,
@@ -69,24 +72,6 @@ ANCHORS = [
 ]
 
 
-@pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: f"{anchor.fund:.0f}")
-def test_the_quantile_of_exponential_draws_is_the_published_fund(anchor: Anchor) -> None:
-    assert anchor.mean * math.log(anchor.k / anchor.r) == pytest.approx(anchor.fund, rel=1e-9)
-
-    draws = np.random.default_rng(4).exponential(anchor.mean, DRAWS)
-    with duckdb.connect() as store:
-        store.register("drawn", {"fund_drawdown_usd": draws})
-        query = f"select quantile_cont(fund_drawdown_usd, 1 - {anchor.r} / {anchor.k}) from drawn"
-        ((fund,),) = store.sql(query).fetchall()
-
-    share = 1 - anchor.r / anchor.k
-    error = anchor.mean * math.sqrt(share / (1 - share) / DRAWS)
-    assert fund == pytest.approx(anchor.fund, abs=4 * error)
-    lacking = np.maximum(draws - fund, 0)
-    error = anchor.k * float(lacking.std()) / math.sqrt(DRAWS)
-    assert anchor.r * fund + anchor.k * lacking.mean() == pytest.approx(anchor.cost, abs=4 * error)
-
-
 def gaps(fund_usd: object = ENOUGH_USD, seed: int = 0) -> Raw:
     """Return a fall in gaps that the seed draws, over longs of many leverages."""
     table = market(
@@ -121,23 +106,56 @@ def bad_debt_usd(fund_usd: Decimal, seed: int) -> Decimal:
     return Decimal(sum(event.amount_uusd for event in sink.of(BadDebtRecorded))).scaleb(-6)
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a sweep over seeds with a fund that nothing empties."""
-    folder = tmp_path_factory.mktemp("sizing")
-    scenario, out = folder / "gaps.toml", folder / "s.duckdb"
-    scenario.write_text(dump(gaps()), encoding="utf-8")
-    axes = sweeping.read_axes([f"venue.fund.initial_usd={ENOUGH_USD}"])
+def sweep_of(raw: Raw, folder: Path, *sizes: int, seeds: int) -> Path:
+    """Return a sweep over seeds of funds of those sizes."""
+    scenario, out = folder / f"{raw['name']}.toml", folder / "s.duckdb"
+    scenario.write_text(dump(raw), encoding="utf-8")
+    axes = sweeping.read_axes([f"venue.fund.initial_usd={','.join(map(str, sizes))}"])
     sweeping.run_sweep(
-        sweeping.Sweep(scenario, (), axes, SEEDS), out, jobs=1, progress=lambda *_: None
+        sweeping.Sweep(scenario, (), axes, seeds), out, jobs=1, progress=lambda *_: None
     )
     return out
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a sweep over seeds with a fund that nothing empties."""
+    return sweep_of(gaps(), tmp_path_factory.mktemp("sizing"), ENOUGH_USD, seeds=SEEDS)
+
+
+@pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: f"{anchor.fund:.0f}")
+def test_the_fund_of_a_sweep_with_exponential_draws_is_the_published_one(
+    anchor: Anchor, swept: Path, tmp_path: Path
+) -> None:
+    assert anchor.mean * math.log(anchor.k / anchor.r) == pytest.approx(anchor.fund, rel=1e-9)
+
+    draws = np.random.default_rng(4).exponential(anchor.mean, DRAWS)
+    out = tmp_path / "drawn.duckdb"
+    shutil.copy(swept, out)
+    with duckdb.connect(str(out)) as store:
+        store.register("drawn", {"seed": np.arange(DRAWS), "draw_usd": draws})
+        store.execute("delete from runs")
+        store.execute(
+            f"insert into runs by name select 0 as point, {ENOUGH_USD} as venue_fund_initial_usd, "
+            "seed, draw_usd as fund_drawdown_usd from drawn"
+        )
+        query = f"select fund_usd, is_lower_bound from fund_size(1 - {anchor.r} / {anchor.k})"
+        ((fund_usd, is_lower_bound),) = store.sql(query).fetchall()
+
+    fund = float(fund_usd)
+    assert not is_lower_bound
+    share = 1 - anchor.r / anchor.k
+    error = anchor.mean * math.sqrt(share / (1 - share) / DRAWS)
+    assert fund == pytest.approx(anchor.fund, abs=4 * error)
+    lacking = np.maximum(draws - fund, 0)
+    error = anchor.k * float(lacking.std()) / math.sqrt(DRAWS)
+    assert anchor.r * fund + anchor.k * lacking.mean() == pytest.approx(anchor.cost, abs=4 * error)
+
+
 def test_no_other_fund_costs_less_in_runs_than_the_quantile_of_the_sweep(swept: Path) -> None:
     with duckdb.connect(str(swept), read_only=True) as store:
-        ((median, ninth, largest, p_empty),) = store.sql(
-            "select draw_50_usd, draw_90_usd, draw_max_usd, p_empty from fund_sizing"
+        ((median, ninth, largest, p_capped),) = store.sql(
+            "select draw_50_usd, draw_90_usd, draw_max_usd, p_capped from fund_sizing"
         ).fetchall()
         draws = [
             draw
@@ -145,7 +163,7 @@ def test_no_other_fund_costs_less_in_runs_than_the_quantile_of_the_sweep(swept: 
         ]
     assert len(draws) == SEEDS
     assert len(set(draws)) == SEEDS
-    assert min(draws) > 0 == p_empty
+    assert min(draws) > 0 == p_capped
     assert largest == float(max(draws))
 
     sizes = sorted({Decimal(0), *draws, max(draws) + 100})
@@ -161,3 +179,26 @@ def test_no_other_fund_costs_less_in_runs_than_the_quantile_of_the_sweep(swept: 
         best = min(cost, key=cost.__getitem__)
         assert float(best) == quantile
         assert sorted(cost.values())[1] > cost[best]
+
+
+def test_a_fund_that_has_others_deleveraged_is_no_size(tmp_path: Path) -> None:
+    out = sweep_of(engine_cascade(), tmp_path, 500, 5_000, ENOUGH_USD, seeds=3)
+    with duckdb.connect(str(out), read_only=True) as store:
+        deleveraged = store.sql(
+            "select list(deleveraged_usd > 0 order by seed), min(fund_lowest_usd) > 0 from runs "
+            "group by point order by point"
+        ).fetchall()
+        third, all_three = (
+            store.sql(f"select fund_usd, is_lower_bound from fund_size({share})").fetchall()
+            for share in ("0.33", "1")
+        )
+        capped = store.sql("select p_capped from fund_sizing").fetchall()
+
+    # No fund was ever empty: limit prices leave some dollars in it.
+    assert deleveraged == [([True] * 3, True), ([True, True, False], True), ([False] * 3, True)]
+    assert [share for (share,) in capped] == pytest.approx([1, 2 / 3, 0])
+    # 5,000 were enough for the least draw of the three, which is the same with any larger fund.
+    assert [is_lower_bound for _, is_lower_bound in third] == [True, False, False]
+    assert third[1][0] == third[2][0] < 5_000
+    assert [is_lower_bound for _, is_lower_bound in all_three] == [True, True, False]
+    assert all_three[0][0] < all_three[1][0] < all_three[2][0]

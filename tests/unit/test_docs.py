@@ -16,6 +16,7 @@ from liqsim.events.schema import columns_of
 from liqsim.runner import run_to_log
 from liqsim.scenario import load_scenario
 from liqsim.scenario.loader import scenario_from_toml
+from liqsim.scenario.mitigations import MITIGATIONS
 from replay.log import Log
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -276,6 +277,19 @@ def test_every_shipped_scenario_is_explained():
     page = (ROOT / "scenarios/README.md").read_text(encoding="utf-8")
     for path in sorted((ROOT / "scenarios").glob("*.toml")):
         assert f"## {path.stem}\n" in page
+
+
+def test_the_page_of_all_mitigations_has_a_row_of_every_kind():
+    """Or says why it is left out."""
+    text = (ROOT / "docs/mitigations/table.md").read_text(encoding="utf-8")
+    tables = 0
+    for section in text.split("\n## ")[1:]:
+        there = set(re.findall(r"^\| (\w+) \|", section, re.MULTILINE)) - {"variant"}
+        if there:
+            tables += 1
+            there |= set(re.findall(r"^Left out, (\w+):", section, re.MULTILINE))
+            assert set(MITIGATIONS.values()) - there == set(), section.partition("\n")[0]
+    assert tables
 
 
 def test_shipped_scenarios_load():

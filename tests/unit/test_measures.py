@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.scenarios import at, listed, load, small_scenario, vaulted
+from support.scenarios import INSTANTLY, at, crossed, keeper, listed, load, small_scenario, vaulted
 
 from liqsim.api import run_to_log
 from liqsim.eventlog.reader import open_log
@@ -95,3 +95,64 @@ def test_a_story_is_that_of_its_events_whatever_their_numbers(tmp_path: Path) ->
     assert told["none"] == told["idle"]
     assert told["none"][0] != told["busy"][0]
     assert told["none"][1] == 0 < told["busy"][1]
+
+
+ROUTING = {
+    "kind": "penalty_routing",
+    "keeper": Decimal("0.25"),
+    "fund": Decimal("0.5"),
+    "treasury": Decimal("0.15"),
+    "burn": Decimal("0.1"),
+}
+REWARD = {"kind": "keeper_reward", "base_usd": 1, "budget_usd": 50}
+
+
+def told_of(
+    path: Path, mitigations: list[dict[str, Any]], fraction: str = "-0.094"
+) -> tuple[str, int]:
+    """Return story and acts of a fall to 90.6, at which the long is due and can pay a penalty."""
+    raw = small_scenario(
+        markets__ETH__shocks=[{"at": at(10), "fraction": Decimal(fraction)}],
+        population={"accounts": listed(*ROWS)},
+        venue__executor="keepers",
+        venue__keepers={
+            "discount": 0,
+            "bots": {"kit": keeper(reaction=INSTANTLY, landing=INSTANTLY, purse_usd=10_000)},
+        },
+        venue__fees={"liquidation_on_execution": Decimal("0.005")},
+        mitigations=mitigations,
+    )
+    run_to_log(load(raw), path)
+    with open_log(path) as log:
+        return story(log), measures(log)["mitigation_acts"]
+
+
+@pytest.mark.parametrize(
+    ("mitigations", "acts"),
+    # Keeper, fund and burn have a share each, which is one act though burn is a purse of its own.
+    [([], 0), ([ROUTING], 3), ([REWARD], 1), ([ROUTING, REWARD], 4)],
+    ids=["none", "shares", "reward", "both"],
+)
+def test_what_the_treasury_pays_on_is_an_act(
+    tmp_path: Path, mitigations: list[dict[str, Any]], acts: int
+) -> None:
+    assert told_of(tmp_path / "run.duckdb", mitigations)[1] == acts
+
+
+def test_a_reward_that_never_pays_tells_the_same_story(tmp_path: Path) -> None:
+    none, idle = (
+        told_of(tmp_path / f"{len(rows)}.duckdb", rows, fraction="-0.01") for rows in ([], [REWARD])
+    )
+
+    assert none == idle == (none[0], 0)
+
+
+def test_slices_that_are_met_are_acts_beside_what_was_held(tmp_path: Path) -> None:
+    path = tmp_path / "run.duckdb"
+    run_to_log(load(crossed()), path)
+    with open_log(path) as log:
+        ((decided, met),) = log.rows(
+            "select (select count(*) from decision_recorded), count(*) from tranches_crossed"
+        )
+        assert decided > 0 < met
+        assert measures(log)["mitigation_acts"] == decided + met

@@ -372,14 +372,12 @@ def test_rewards_are_refused_where_nobody_can_earn_them() -> None:
     row = reward()
     with pytest.raises(ScenarioError, match=r'must go with venue\.executor = "keepers"'):
         load(small_scenario() | {"mitigations": [row]})
-    load(small_scenario() | {"mitigations": [row | {"on": False}]})
 
 
 def test_a_penalty_is_routed_once() -> None:
     rows = [ROUTED | {"name": "one"}, ROUTED | {"name": "two", "market": "ETH"}]
     with pytest.raises(ScenarioError, match=r"mitigations\.1\.market"):
         load(offered(*rows))
-    load(offered(rows[0] | {"on": False}, rows[1]))
 
 
 def test_nobody_else_is_called_burn() -> None:

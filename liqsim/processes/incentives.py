@@ -106,6 +106,15 @@ class Promise:
             for reward in self.rewards
         }
 
+    def is_made_by(self, law: str, least_uusd: int, counted: Counted) -> bool:
+        """Return whether it is *least_uusd* now, and would not be without rewards of one law."""
+        parts = self.parts_uusd(counted)
+        whole = self.penalty_uusd + sum(parts.values())
+        by_law = sum(
+            parts[reward.mitigation_id] for reward in self.rewards if reward.budget.spec.law == law
+        )
+        return whole - by_law < least_uusd <= whole
+
     def from_us(self, least_uusd: int, counted: Counted) -> int | None:
         """Return from when on it is *least_uusd* if only time passes; None if not in this run."""
 
@@ -146,8 +155,7 @@ class Incentives:
         self._budgets = [
             _Budget(number, market_id, spec, spec.budget_uusd, [])
             for number, market_id, spec in rows
-            # Without a budget it pays nothing, and has nobody look again.
-            if isinstance(spec, KeeperReward) and spec.budget_uusd
+            if isinstance(spec, KeeperReward)
         ]
         purses = enumerate(purses_of(context.scenario.mitigations), first_purse)
         self._burn_id = next((owner for owner, purse in purses if purse.kind == "burn"), -1)
@@ -162,15 +170,12 @@ class Incentives:
         """Whether penalties are paid on."""
         return bool(self._routings)
 
-    @property
-    def watched_books(self) -> list[int]:
-        """The markets whose book a law looks at."""
-        laws = [b.market_id for b in self._budgets if b.spec.law == "scarcity"]
-        return [
-            desk.market_id
-            for desk in self._context.markets
-            if any(market_id in (None, desk.market_id) for market_id in laws)
-        ]
+    def has_law(self, law: str, market_id: int | None) -> bool:
+        """Return whether keepers may be paid by a law in a market; None is any market."""
+        return any(
+            budget.spec.law == law and (market_id is None or budget.market_id in (None, market_id))
+            for budget in self._budgets
+        )
 
     # Penalties ----------------------------------------------------------------------------------
 

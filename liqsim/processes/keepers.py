@@ -127,6 +127,11 @@ class Keepers:
         for bot in self._bots:
             bot.retry()
 
+    def look_at_rewards(self, law: str) -> None:
+        """Have every keeper call for what it has put off and rewards of *law* now make worth it."""
+        for bot in self._bots:
+            bot.retry_rewarded(law)
+
     def _wake_at(self, at_us: int) -> None:
         """
         Plan that at *at_us* whoever waits for that instant looks again.
@@ -254,6 +259,26 @@ class _Bot:
                 self._put_off.append(put_off)
             elif self._count_on(put_off.offer, put_off.attempt) is not None:
                 self._context.start(self._try_for(put_off.offer, put_off.attempt))
+
+    def retry_rewarded(self, law: str) -> None:
+        """
+        Call for offers that were put off and that rewards of *law*, and they alone, make worth it.
+
+        Without that law nobody would look now: a law that pays nothing must not have somebody see
+        sooner what else has changed. All others stay put off as they were.
+        """
+        waiting, self._put_off = self._put_off, []
+        for put_off in waiting:
+            offer = put_off.offer
+            lacking = self._lacking_uusd(offer) if offer.is_open else None
+            if (
+                lacking is not None
+                and self._need_uusd(offer) <= self._available_uusd()
+                and self.seller.promise(offer).is_made_by(law, lacking, self._counted_uusd)
+            ):
+                self._context.start(self._try_for(offer, put_off.attempt))
+            else:
+                self._put_off.append(put_off)
 
     def _count_on(self, offer: Offer, attempt: int) -> dict[int, int] | None:
         """

@@ -166,9 +166,10 @@ class Venue:
         self._fund = Fund(context)
         self._stakers = Stakers(context, first_purse)
         self._incentives = Incentives(context, self._margins, first_purse)
-        for market_id in self._incentives.watched_books:
-            context.on_trade(market_id, self._look_again_soon)
-        self._is_looking_again = False
+        for desk in context.markets:
+            look = partial(self._look_at_rewards_soon, "scarcity", desk.market_id)
+            context.on_trade(desk.market_id, look)
+        self._looks_due: set[str] = set()
         self._desk: Inventory | None = None
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
@@ -279,8 +280,7 @@ class Venue:
             self._follower.maintenance_changed(desk)
         if desk.state.mark_e8:
             self._judge(desk, change_seq)
-        if self._incentives.has_rewards:
-            self._look_again_soon()
+        self._look_at_rewards_soon("violation")
 
     def funding_paid(self, market_id: int, funding_seq: int, buckets: Ints) -> None:
         """Judge everyone who has paid or received funding, at the marks as they stand."""
@@ -292,8 +292,7 @@ class Venue:
         if self._shadow is not None:
             self._shadow.moved(desk, funding_seq)
         self._judge(desk, funding_seq)
-        if self._incentives.has_rewards:
-            self._look_again_soon()
+        self._look_at_rewards_soon("violation")
 
     def fees_paid(self, buckets: Ints) -> None:
         """Take note that *buckets*, none of them due or in a liquidation, have paid a fee."""
@@ -1036,16 +1035,20 @@ class Venue:
         settled = self._settlement(desk, bucket, quantity, closed, cost, price, self._takeover_fees)
         return self._incentives.keeper_share_uusd(desk.market_id, settled.fee_uusd)
 
-    def _look_again_soon(self) -> None:
-        """Have keepers look again once what is happening has happened: a law may ask for more."""
-        if self._keepers is not None and not self._is_looking_again:
-            self._is_looking_again = True
-            self._context.call(0, Priority.KEEPER, self._look_again, rank=1)
+    def _look_at_rewards_soon(self, law: str, market_id: int | None = None) -> None:
+        """
+        Have keepers look at rewards of *law* once what moves them has happened.
 
-    def _look_again(self) -> None:
-        self._is_looking_again = False
+        With *market_id*, only if it acts there; a margin is moved by what any market does.
+        """
+        if law not in self._looks_due and self._incentives.has_law(law, market_id):
+            self._looks_due.add(law)
+            self._context.call(0, Priority.KEEPER, self._look_at_rewards, law, rank=1)
+
+    def _look_at_rewards(self, law: str) -> None:
+        self._looks_due.remove(law)
         assert self._keepers is not None
-        self._keepers.look_again()
+        self._keepers.look_at_rewards(law)
 
     def _desk_takes(self, tranche: Tranche) -> int:
         """Have the venue's desk take over what it can of a slice; return the units."""

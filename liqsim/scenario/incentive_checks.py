@@ -15,13 +15,13 @@ def incentive_checks(scenario: Scenario) -> Iterator[Problem]:
     for row, spec in enumerate(scenario.mitigations):
         path: Path = ("mitigations", row)
         if isinstance(spec, PenaltyRouting):
-            if spec.is_on and routed and ("" in routed or spec.market in ("", *routed)):
+            if routed and ("" in routed or spec.market in ("", *routed)):
                 bound = "must be a market whose penalties no penalty_routing before it routes"
                 yield (*path, "market"), bound
-            routed |= {spec.market} if spec.is_on else set()
+            routed.add(spec.market)
             yield from _routing(path, spec)
         if isinstance(spec, KeeperReward):
-            if spec.is_on and scenario.venue.executor != "keepers":
+            if scenario.venue.executor != "keepers":
                 yield (*path, "kind"), 'must go with venue.executor = "keepers": it pays them'
             yield from _reward(path, spec)
 

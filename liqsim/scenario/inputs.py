@@ -61,7 +61,7 @@ def names_files(scenario: Scenario) -> bool:
 def _with_model(
     path: Place, spec: AnyMitigation, folder: Path, problems: list[Problem]
 ) -> AnyMitigation:
-    if not isinstance(spec, Predictive) or not spec.is_on:
+    if not isinstance(spec, Predictive):
         return spec
     try:
         content, trained = read_model(folder, spec.model, spec.content, spec.sha256)

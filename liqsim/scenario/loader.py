@@ -107,15 +107,29 @@ def scenario_from_dict(
             problems.append((("markets",), "must have at least one market"))
         raise ScenarioError(_lines(source, problems, raw)) from None
     scenario = attrs.evolve(scenario, basis=tuple(sorted(scenario.basis, key=_breadth)))
-    scenario, file_problems = with_files(scenario, folder)
+    # What is switched off is not part of the run: nothing is held against it but its own keys, and
+    # the log is that of a run without it.
+    rows = [row for row, spec in enumerate(scenario.mitigations) if spec.is_on]
+    mitigations = tuple(scenario.mitigations[row] for row in rows)
+    scenario, file_problems = with_files(attrs.evolve(scenario, mitigations=mitigations), folder)
     tree = converter.unstructure(scenario)
     if problems := [*file_problems, *cross_checks(scenario, tree)]:
         refusal = InputFileError if file_problems else ScenarioError
-        raise refusal(_lines(source, problems, raw, tree))
-    # What is switched off is not part of the run: its log is that of a run without it.
-    tree["mitigations"] = [row for row in tree["mitigations"] if row["on"]]
-    mitigations = tuple(spec for spec in scenario.mitigations if spec.is_on)
-    return attrs.evolve(scenario, mitigations=mitigations, resolved_toml=dump(tree))
+        numbered = tree | {"mitigations": dict(zip(rows, tree["mitigations"], strict=True))}
+        raise refusal(_lines(source, _as_in_file(problems, rows), raw, numbered))
+    return attrs.evolve(scenario, resolved_toml=dump(tree))
+
+
+def _as_in_file(problems: Iterable[convert.Problem], rows: Sequence[int]) -> list[convert.Problem]:
+    """Return *problems* with mitigations numbered as in the file, where others may be off."""
+    found = []
+    for path, text in problems:
+        match path:
+            case ("mitigations", int(row), *below):
+                found.append((("mitigations", rows[row], *below), text))
+            case _:
+                found.append((path, text))
+    return found
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:

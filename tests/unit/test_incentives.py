@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from support.scenarios import (
     INSTANTLY,
@@ -33,6 +34,7 @@ from liqsim.events import (
     KeeperRewarded,
     LiquidationUnresolved,
     OrderFilled,
+    Owner,
     PenaltyRouted,
     Share,
     TrancheTakenOver,
@@ -264,6 +266,92 @@ def test_without_a_budget_it_is_as_if_it_were_not_there(row: Raw) -> None:
     assert events_of(rewarded(mitigations=[row])) != events_of(absent)
 
 
+def _done(raw: Raw) -> list[tuple[Any, ...]]:
+    """Return what happened, but for what the treasury is given and for numbers of events."""
+    found = []
+    for entry in events_of(raw):
+        values = {
+            key: value
+            for key, value in attrs.asdict(entry.event).items()
+            if key != "mitigation_id" and not key.endswith("_seq")
+        }
+        if values.get("owner_id") != Owner.TREASURY:
+            found.append((entry.sim_time_us, type(entry.event).__name__, values))
+    return found
+
+
+UNPAID = (
+    reward(name="unpaid", law="scarcity", scarce_usd=0),
+    reward(name="unpaid", law="scarcity", max_usd=0),
+    reward(name="unpaid", law="violation", rate=0),
+    reward(name="unpaid", law="violation", max_window_usd=0, span="1s"),
+    rising(name="unpaid", per_minute_usd=0),
+    reward(name="unpaid"),
+)
+
+
+@pytest.mark.parametrize("row", UNPAID, ids=lambda row: f"{row.get('law')} {len(row)}")
+@pytest.mark.parametrize("beside", ["nothing", "others"])
+def test_a_reward_that_never_pays_has_nobody_take_over_at_another_time(
+    row: Raw, beside: str
+) -> None:
+    moving: Raw = {
+        "markets__ETH__maintenance_changes": [
+            {"at": at(second), "multiplier": Decimal(1) + Decimal(second % 7) / 20}
+            for second in range(25, 100, 5)
+        ],
+        "markets__ETH__funding": {"interval": "10s", "interest": Decimal("0.001")},
+    }
+    taken = 0
+    for seed in range(2):
+        raw = rewarded(seed=seed, **({} if beside == "others" else moving))
+        rows = [ROUTED, reward(base_usd=8)] if beside == "others" else []
+        for bot in raw["venue"]["keepers"]["bots"].values():
+            bot["min_profit_usd"] = 20 if rows else 5
+        done = _done(raw | {"mitigations": rows})
+        assert _done(raw | {"mitigations": [*rows, row]}) == done
+        taken += sum(name == "TrancheTakenOver" for _, name, _ in done)
+    assert taken > 5
+
+
+def test_a_keeper_calls_once_a_sale_in_the_book_has_moved_a_reward() -> None:
+    ladder = {
+        "kind": "ladder",
+        "bids": [[Decimal("0.001"), 20], [Decimal("0.05"), 1_000]],
+        "asks": [[Decimal("0.001"), 20], [Decimal("0.05"), 1_000]],
+        "half_life": "10m",
+    }
+    row = {"scarce_usd": 50, "reference_usd": 1_800, "distance": Decimal("0.01")}
+    # Ann has capital for one, and less after selling it at a loss. Bob asks for 15.
+    ann = bot(purse_usd=909, min_profit_usd=-100, resale_delay="1s", resale_parts=1)
+    raw = offered(
+        reward(law="scarcity", **row),
+        bots={"ann": ann, "bob": bot(min_profit_usd=15)},
+        markets__ETH__liquidity=ladder,
+    )
+
+    run = Run(raw, LONG, LONG)
+
+    # 20 units, 1 812, are enough; of the 10 that are left, 906, half is missing, which pays 24.83.
+    assert run.when(TrancheTakenOver) == [10_000_000, 11_000_000]
+    assert run.the(KeeperRewarded).owed_uusd == 50 * (1_800 - 906) * 10**6 // 1_800
+
+
+def test_a_keeper_calls_once_new_maintenance_has_moved_a_reward() -> None:
+    changes = [{"at": at(20), "multiplier": 2}]
+    raw = offered(
+        reward(law="violation", rate=1),
+        bots={"kit": bot(min_profit_usd=10)},
+        markets__ETH__maintenance_changes=changes,
+    )
+
+    run = Run(raw)
+
+    # 6 - 9.06 is 3.06 below; with twice the maintenance it is 12.12 below, for a call of 2.
+    assert run.when(TrancheTakenOver) == [20_000_000]
+    assert run.the(KeeperRewarded).owed_uusd == uusd("12.12")
+
+
 def test_several_rewards_add_up() -> None:
     rows = [rising(name="one"), reward(name="two", base_usd=Decimal("1.45"))]
 
@@ -372,14 +460,12 @@ def test_rewards_are_refused_where_nobody_can_earn_them() -> None:
     row = reward()
     with pytest.raises(ScenarioError, match=r'must go with venue\.executor = "keepers"'):
         load(small_scenario() | {"mitigations": [row]})
-    load(small_scenario() | {"mitigations": [row | {"on": False}]})
 
 
 def test_a_penalty_is_routed_once() -> None:
     rows = [ROUTED | {"name": "one"}, ROUTED | {"name": "two", "market": "ETH"}]
     with pytest.raises(ScenarioError, match=r"mitigations\.1\.market"):
         load(offered(*rows))
-    load(offered(rows[0] | {"on": False}, rows[1]))
 
 
 def test_nobody_else_is_called_burn() -> None:

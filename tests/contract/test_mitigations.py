@@ -135,14 +135,18 @@ class TestStaking(MitigationContract):
     mitigation = {
         "kind": "staking", "stakers": [{"name": "whale", "purse_usd": 5_000}], "max_share": 1,
     }  # fmt: skip
-    inert = {"kind": "staking", "stakers": []}
+    inert = {
+        "kind": "staking", "stakers": [{"name": "whale", "purse_usd": 5_000}], "max_share": 0,
+    }  # fmt: skip
+    inert_has_capital = True
     least_decisions = 0  # A slashing is an event of its own.
     fills_holes = True
 
 
 class TestBackstop(MitigationContract):
     mitigation = {"kind": "backstop", "purse_usd": 200_000, "resale_delay": "5s"}
-    inert = {"kind": "backstop", "purse_usd": 0}
+    inert = {"kind": "backstop", "purse_usd": 200_000, "position_limit_usd": 0}
+    inert_has_capital = True
     least_decisions = 0  # So is a takeover.
     fills_holes = True
 
@@ -154,13 +158,15 @@ class TestPool(MitigationContract):
         "discount": Decimal("0.001"),
         "resale_delay": "5s",
     }
-    inert = {"kind": "pool", "deposits": [{"amount_usd": 0}]}
+    inert = {"kind": "pool", "deposits": [{"amount_usd": 200_000}], "position_limit_usd": 0}
+    inert_has_capital = True
     unsplittable = "a book may take half at a better price than the pool, and not the whole"
 
 
 class TestPoolWhereKeepersExecute(MitigationContract):
     mitigation = {"kind": "pool", "deposits": [{"amount_usd": 200_000}], "resale_delay": "5s"}
-    inert = {"kind": "pool", "deposits": []}
+    inert = {"kind": "pool", "deposits": [{"amount_usd": 200_000}], "position_limit_usd": 0}
+    inert_has_capital = True
     executor = "keepers"
     least_decisions = 0  # It is asked last, as a vault is.
 
@@ -232,7 +238,8 @@ class TestRisingReward(MitigationContract):
         "kind": "keeper_reward", "law": "waiting", "base_usd": 1, "per_minute_usd": 30,
         "budget_usd": 40,
     }  # fmt: skip
-    inert = {"kind": "keeper_reward", "budget_usd": 0}
+    inert = {"kind": "keeper_reward", "law": "waiting", "base_usd": 0, "per_minute_usd": 0}
+    inert_has_capital = True
     executor = "keepers"
     least_decisions = 0  # So is a reward.
     runs = 3
@@ -244,6 +251,7 @@ class TestRewardOfViolation(TestRisingReward):
         "kind": "keeper_reward", "law": "violation", "base_usd": 1, "rate": 1,
         "max_window_usd": 10, "span": "20s", "budget_usd": 10_000,
     }  # fmt: skip
+    inert = {"kind": "keeper_reward", "law": "violation", "base_usd": 0, "rate": 0}
 
 
 class TestRewardOfScarcity(TestRisingReward):
@@ -251,3 +259,4 @@ class TestRewardOfScarcity(TestRisingReward):
         "kind": "keeper_reward", "law": "scarcity", "base_usd": 0, "scarce_usd": 20,
         "reference_usd": 100_000, "distance": Decimal("0.01"), "max_usd": 10, "budget_usd": 90,
     }  # fmt: skip
+    inert = {"kind": "keeper_reward", "law": "scarcity", "max_usd": 0}

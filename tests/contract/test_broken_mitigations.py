@@ -546,7 +546,7 @@ def _nothing_is_left_out() -> Iterator[None]:
     """Have the scenario keep its rows that are off."""
 
     def evolve(scenario: Any, **changes: Any) -> Any:
-        if "resolved_toml" in changes:
+        if "mitigations" in changes:
             changes["mitigations"] = scenario.mitigations
         return attrs.evolve(scenario, **changes)
 

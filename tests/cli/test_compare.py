@@ -15,7 +15,7 @@ from support.scenarios import HANDMADE, engine_cascade, keeper_race
 from liqsim.cli.comparing import _shown
 from liqsim.mitigations import Mitigation, register_mitigation
 from liqsim.scenario.fields import text
-from liqsim.scenario.mitigations import MITIGATIONS, OTHERS
+from liqsim.scenario.mitigations import OTHERS
 from liqsim.study import runs as studies
 from liqsim.study.gains import Gain
 from liqsim.study.presets import kinds
@@ -337,7 +337,7 @@ def test_every_kind_stands_beside_what_is_named(stranger, name):
         "open_interest_margin", "concentration_margin", "correlation_margin", "stress_margin",
     }  # fmt: skip
     assert [*rows] == [
-        "none", "generation_1", *(k for k in MITIGATIONS.values() if k not in left_out)
+        "none", "generation_1", *(k for k in kinds() if k not in left_out)
     ]  # fmt: skip
     assert {tuple(row) for row in rows.values()} == {("liquidated, USD", "acts of mitigations")}
     first, *_ = notes.splitlines()

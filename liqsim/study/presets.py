@@ -96,9 +96,12 @@ GENERATIONS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str | Row, ...]]]] 
     "generation_2": (_PARTIAL, ("slices", "slippage_cap", "rate_limit", "backstop")),
     "generation_3": (
         _PARTIAL,
-        ("slices", "slippage_cap", "delays", "backstop", "dynamic_margin", _HALT, "grace"),
+        (
+            "slices", "slippage_cap", "delays", "backstop",
+            "dynamic_margin", "correlation_margin", _HALT, "grace",
+        ),
     ),
-}
+}  # fmt: skip
 """Settings and mitigations of each: every account for itself, its book's impact, all together."""
 
 

@@ -62,7 +62,8 @@ def test_accounts_of_a_file_count_and_a_scenario_without_a_book_has_a_depth() ->
 def test_each_generation_has_what_it_is_named_for() -> None:
     assert kinds_of("generation_1") == []
     assert set(kinds_of("generation_2")) == {"slices", "slippage_cap", "rate_limit", "backstop"}
-    assert {"dynamic_margin", "breaker", "delays", "grace"} <= set(kinds_of("generation_3"))
+    adaptive = {"dynamic_margin", "correlation_margin", "breaker", "delays", "grace"}
+    assert adaptive <= set(kinds_of("generation_3"))
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -16,7 +16,7 @@ import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, NoBar
+from liqsim.cli.options import AsJson, Jobs, NoBar, ScenarioName
 from liqsim.cli.outcome_table import IMPLAUSIBLE
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width, usd
@@ -30,14 +30,7 @@ from replay.measures import MEASURES
 
 
 def compare(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
     variants: Annotated[
         list[str] | None,
@@ -71,10 +64,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
-    ] = None,
+    jobs: Jobs = None,
     keep: Annotated[
         Path | None,
         typer.Option(

@@ -10,24 +10,16 @@ import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, NoBar
+from liqsim.cli.options import AsJson, Jobs, NoBar, Overrides, ScenarioName, Seeds
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width, usd
 from liqsim.errors import StudyError
 from liqsim.study.marginal import PER_BP, Cost, Plan, costs, mean_of
-from liqsim.study.runs import SEEDS_MAX
 from liqsim.study.statistics import FEW, mean_estimate
 
 
 def marginal(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
     cohorts: Annotated[
         list[str] | None,
@@ -44,23 +36,9 @@ def marginal(
             metavar="SHARE", help="How much of its notional is added; taken away below 0."
         ),
     ] = "0.1",
-    seeds: Annotated[
-        int,
-        typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX),
-    ] = 1,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a key of the scenario; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
-    ] = None,
+    seeds: Seeds = 1,
+    overrides: Overrides = None,
+    jobs: Jobs = None,
     as_json: AsJson = False,
     quiet: NoBar = False,
 ) -> None:

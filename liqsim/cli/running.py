@@ -26,7 +26,7 @@ from liqsim.api import (
     twin_of,
 )
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, Verbose
+from liqsim.cli.options import AsJson, LogJson, LogPath, Quiet, ScenarioName, Verbose
 from liqsim.cli.outcome_table import print_outcome
 from liqsim.cli.outlook import print_outlook
 from liqsim.cli.progress import simulated_time
@@ -40,14 +40,7 @@ _RUNS: Final = Path("runs")
 
 
 def run(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
     seed: Annotated[
         int | None, typer.Option(help="Seed of every draw, in place of the scenario's.")

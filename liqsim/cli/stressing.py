@@ -14,11 +14,11 @@ import typer
 
 from liqsim.api import load_scenario, scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, NoBar
+from liqsim.cli.options import AsJson, Jobs, NoBar, Overrides, ScenarioName, Seeds
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, usd
 from liqsim.errors import StudyError
-from liqsim.study.runs import SEEDS_MAX, Found
+from liqsim.study.runs import Found
 from liqsim.study.statistics import FEW, share_interval, tail_mean
 from liqsim.study.stress import (
     Stress,
@@ -44,14 +44,7 @@ _PAYERS = [name for name in MEASURES if name.startswith("paid_by_")]
 
 
 def stress(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
     shocks: Annotated[
         list[str] | None,
@@ -81,10 +74,7 @@ def stress(
             show_default="a tenth of the run",
         ),
     ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(metavar="N", help="Run it with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX),
-    ] = 20,
+    seeds: Seeds = 20,
     reverse: Annotated[
         float | None,
         typer.Option(
@@ -93,19 +83,8 @@ def stress(
             show_default=False,
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a key of the scenario; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
-    ] = None,
+    overrides: Overrides = None,
+    jobs: Jobs = None,
     as_json: AsJson = False,
     quiet: NoBar = False,
 ) -> None:

@@ -7,14 +7,13 @@ import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import Quiet
+from liqsim.cli.options import Jobs, PointOverrides, PointSeeds, Quiet, ScenarioName, SweepFile
 from liqsim.cli.progress import share_done
 from liqsim.cli.stressing import moment_of
 from liqsim.cli.sweeping import refuse_no_sweep
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import StudyError
 from liqsim.study.heat_map import HeatMap, draw, figure_text, refuse_undrawable
-from liqsim.study.runs import SEEDS_MAX
 from liqsim.study.surface import (
     CHANCES,
     Surface,
@@ -30,14 +29,7 @@ from replay.measures import MEASURES
 
 
 def surface(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
     shocks: Annotated[
         list[str],
@@ -48,16 +40,7 @@ def surface(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE.duckdb",
-            help="Where the rows go; what it has already is not run again.",
-            show_default=False,
-        ),
-    ],
+    out: SweepFile,
     depth: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,12 +55,7 @@ def surface(
             metavar="TIME", help="When both begin, in UTC.", show_default="a tenth of the run"
         ),
     ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX
-        ),
-    ] = 1,
+    seeds: PointSeeds = 1,
     measure: Annotated[
         str,
         typer.Option(
@@ -91,19 +69,8 @@ def surface(
             metavar="FILE.png", help="Also draw it there; or .svg, .pdf.", show_default=False
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a key of the scenario at every point; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
-    ] = None,
+    overrides: PointOverrides = None,
+    jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
     """

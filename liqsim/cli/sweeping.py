@@ -8,34 +8,17 @@ import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import Quiet
+from liqsim.cli.options import Jobs, PointOverrides, PointSeeds, Quiet, ScenarioName, SweepFile
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import StudyError
-from liqsim.study.runs import SEEDS_MAX
 from liqsim.study.sweep import Sweep, read_axes, run_sweep
 
 
 def sweep(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE.duckdb",
-            help="Where the rows go; what it has already is not run again.",
-            show_default=False,
-        ),
-    ],
+    out: SweepFile,
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,25 +27,9 @@ def sweep(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Run every point with the seeds 0 to N - 1.", min=1, max=SEEDS_MAX
-        ),
-    ] = 1,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a key of the scenario at every point; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
-    ] = None,
+    seeds: PointSeeds = 1,
+    overrides: PointOverrides = None,
+    jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
     """

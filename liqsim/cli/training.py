@@ -10,7 +10,7 @@ import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import AsJson, NoBar
+from liqsim.cli.options import AsJson, Jobs, NoBar, Overrides, ScenarioName
 from liqsim.cli.progress import share_done
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import StudyError
@@ -27,14 +27,7 @@ _MULTIPLE: Final = Scalar("above", Form.SCALED, Decimal(0), Decimal(1_000_000), 
 
 
 def train_model(
-    scenario_name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO",
-            help="A TOML file, or the name of a shipped scenario.",
-            show_default=False,
-        ),
-    ],
+    scenario_name: ScenarioName,
     *,
     out: Annotated[
         Path,
@@ -68,19 +61,8 @@ def train_model(
             metavar="MULTIPLE", help="It is forced flow of more than so many times the depth."
         ),
     ] = "0.5",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set a key of the scenario; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Runs at a time.", show_default="as many as cores", min=1),
-    ] = None,
+    overrides: Overrides = None,
+    jobs: Jobs = None,
     as_json: AsJson = False,
     quiet: NoBar = False,
 ) -> None:

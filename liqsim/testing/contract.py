@@ -76,11 +76,15 @@ class MitigationContract:
         inert_has_capital: Whether `inert` declares capital: it may bring in an owner, so that what
             is given to owners, and their numbers and those of events, are then not compared.
         executor: Who executes: `engine` or `keepers`.
+        hits_both_sides: Whether longs and shorts are due together in the crashes drawn.
+        deed: Kind of event by which it acts, if not by decisions: the crashes of each `test_13…`
+            must have `runs` of it together, or the test says little.
         runs: How many crashes each test draws.
         least_decisions: How many decisions all crashes of `test_1…` must lead to together: fewer,
             and the other tests say little.
         is_scale_free: Whether it does the same where every size, depth, fund, capital, cap and cost
             is a multiple.
+        splits_at_once: Whether totals stay only where a slice is all that an account has.
         unsplittable: Why totals change when every account is split in two; empty if they do not.
         fills_holes: Whether it acts where the fund cannot pay: accounts are then split at a venue
             without a fund and without impact.
@@ -94,9 +98,12 @@ class MitigationContract:
     inert: ClassVar[Mapping[str, Any] | None] = None
     inert_has_capital: ClassVar[bool] = False
     executor: ClassVar[str] = "engine"
+    hits_both_sides: ClassVar[bool] = False
+    deed: ClassVar[type[Event] | None] = None
     runs: ClassVar[int] = 5
     least_decisions: ClassVar[int] = 5
     is_scale_free: ClassVar[bool] = True
+    splits_at_once: ClassVar[bool] = False
     unsplittable: ClassVar[str] = ""
     fills_holes: ClassVar[bool] = False
     reads_fund: ClassVar[str] = ""
@@ -176,24 +183,32 @@ class MitigationContract:
         """Every size, depth, fund, capital, cap, tier and cost times 4: the same events."""
         if not self.is_scale_free:
             pytest.skip("is_scale_free = False")
+        told = Counter[str]()
 
         def is_the_same(tables: Tables) -> None:
-            one = _story(self._events(tables, self.mitigation))
+            one = self._events(tables, self.mitigation)
             tables["mitigations"] = [dict(self.mitigation)]
-            assert _story(self._events(_scaled(tables, 4)), 4) == one
+            assert _story(self._events(_scaled(tables, 4)), 4) == _story(one)
+            told["deeds"] += self._deeds(one)
 
         self._for_all(is_the_same)
 
+        self._assert_acted(told)
+
     def test_13_the_unit_of_a_contract_is_of_no_matter(self) -> None:
         """Prices times 10 and every number of units a tenth of it: the same events and totals."""
+        told = Counter[str]()
 
         def is_the_same(tables: Tables) -> None:
             tables["mitigations"] = [dict(self.mitigation)]
             one, other = self._events(tables), self._events(_repriced(tables, 10))
             assert _story(one) == _story(other)
             _assert_close(_totals(one), _totals(other, units=10))
+            told["deeds"] += self._deeds(one)
 
         self._for_all(is_the_same)
+
+        self._assert_acted(told)
 
     def test_13_two_halves_are_a_whole(self) -> None:
         """An isolated account split in two, with the same leverage and tier: the same totals."""
@@ -203,16 +218,20 @@ class MitigationContract:
 
         def are_a_whole(tables: Tables) -> None:
             tables["mitigations"] = [dict(self.mitigation)]
+            if self.splits_at_once:
+                tables["venue"]["tranches"] |= {"share": 1, "spacing": "1us"}
             whole, halves = (
                 self._events(_of_single_accounts(tables, parts, fills_holes=self.fills_holes))
                 for parts in (1, 2)
             )
             _assert_close(_totals(whole), _totals(halves))
             told["triggered"] += sum(isinstance(e.event, LiquidationTriggered) for e in whole)
+            told["deeds"] += self._deeds(whole)
 
         self._for_all(are_a_whole, executor="engine", has_impact=not self.fills_holes)
 
         assert told["triggered"] >= self.runs, "hardly anybody was liquidated"
+        self._assert_acted(told)
 
     def test_14_incentives_are_covered(self) -> None:
         """After every event, they are no more than penalties collected and budgets declared."""
@@ -293,11 +312,26 @@ class MitigationContract:
             phases=[Phase.explicit, Phase.generate],  # To shrink a crash takes minutes.
             suppress_health_check=list(HealthCheck),
         )
-        @given(scenarios(executor or self.executor, has_impact=has_impact), st.tuples(*others))
+        @given(
+            scenarios(
+                executor or self.executor,
+                has_impact=has_impact,
+                hits_both_sides=self.hits_both_sides,
+            ),
+            st.tuples(*others),
+        )
         def asked(tables: Tables, drawn: tuple[Any, ...]) -> None:
             check(tables, *drawn)
 
         asked()
+
+    def _deeds(self, entries: list[Entry]) -> int:
+        return sum(isinstance(entry.event, self.deed or ()) for entry in entries)
+
+    def _assert_acted(self, told: Counter[str]) -> None:
+        if self.deed is not None:
+            deeds = told["deeds"]
+            assert deeds >= self.runs, f"{self.deed.TAG} occurs {deeds} times in {self.runs} runs"
 
     def _events(self, tables: Tables, *rows: Mapping[str, Any]) -> list[Entry]:
         """Return the events of *tables* with mitigations."""
@@ -355,8 +389,13 @@ def _story(entries: list[Entry], k: int = 1) -> list[tuple[int, str, int]]:
     return [
         (entry.sim_time_us, type(entry.event).__name__, getattr(entry.event, "bucket_id", -1))
         for entry in entries
-        if not 0 <= getattr(entry.event, "amount_uusd", -1) < k * _DUST_UUSD
+        if not _is_dust(entry.event, k)
     ]
+
+
+def _is_dust(event: Event, k: int) -> bool:
+    paid = getattr(event, "amount_uusd", getattr(event, "cost_uusd", None))
+    return paid is not None and abs(paid) < k * _DUST_UUSD
 
 
 def _deeds(entries: list[Entry]) -> list[tuple[int, str, dict[str, Any]]]:

@@ -112,7 +112,13 @@ def plain(executor: str = "engine") -> Tables:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = True) -> Tables:
+def scenarios(
+    draw: st.DrawFn,
+    executor: str = "engine",
+    *,
+    has_impact: bool = True,
+    hits_both_sides: bool = False,
+) -> Tables:
     """
     Draw a scenario of five minutes, the last two and a half of them calm.
 
@@ -120,6 +126,8 @@ def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = T
         draw: Given by Hypothesis.
         executor: `engine` or `keepers`.
         has_impact: Whether forced sales move the price.
+        hits_both_sides: Whether prices hardly move, and rising margin rates make longs and shorts
+            due together.
     """
     names = draw(st.sampled_from((("ETH",), ("ETH", "BTC"))))
     markets: Tables = {}
@@ -150,7 +158,7 @@ def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = T
     }
     if executor == "keepers":
         venue["keepers"] = _keepers()
-    return {
+    drawn = {
         "name": "drawn",
         "start": START,
         "end": at(END_S),
@@ -159,6 +167,23 @@ def scenarios(draw: st.DrawFn, executor: str = "engine", *, has_impact: bool = T
         "venue": venue,
         "population": {"cohorts": cohorts},
     }
+    if hits_both_sides:
+        _hit_both_sides(drawn)
+    return drawn
+
+
+def _hit_both_sides(tables: Tables) -> None:
+    for market in tables["markets"].values():
+        knots = market["path"]["knots"]
+        market["path"]["knots"] = [
+            [when, _START_PRICE + (price - _START_PRICE) / 10] for when, price in knots
+        ]
+        market["maintenance_changes"] = [
+            {"at": at(second), "multiplier": multiplier}
+            for second, multiplier in ((30, 3), (50, 5), (75, 7), (100, 9))
+        ]
+    for cohort in tables["population"]["cohorts"].values():
+        cohort["long_share"] = Decimal("0.45")
 
 
 def _keepers() -> Tables:

@@ -24,24 +24,33 @@ from support.auditor import audited
 from support.scenarios import (
     Raw,
     absorbed,
+    concentrated,
+    correlated,
     cross_crash,
+    crossed,
     engine_cascade,
+    foreseen,
     keeper_race,
     load,
+    pooled,
     queued,
+    rewarded,
     shared_losses,
     squeeze,
     tripped,
     vaulted,
+    widened,
 )
 
 from liqsim.events import (
     BadDebtRecorded,
     DecisionRecorded,
     FundDrawn,
+    KeeperRewarded,
     LiquidationUnresolved,
     OrderFilled,
     Owner,
+    TranchesCrossed,
 )
 from liqsim.journal import Journal
 from liqsim.mechanics import losses as loss_rules
@@ -49,7 +58,7 @@ from liqsim.mechanics import waterfall
 from liqsim.mechanics.liquidity import Fill, FrictionlessBook
 from liqsim.mechanics.mitigations.breaker import Levels
 from liqsim.mitigations import Ask, Mitigation, Verdict
-from liqsim.processes import fund, judges, losses, maintenance, pacing, venue
+from liqsim.processes import fund, incentives, judges, losses, maintenance, pacing, resale, venue
 from liqsim.processes.flows import Flows
 from liqsim.processes.margins import Margins
 from liqsim.processes.resale import Inventory
@@ -57,6 +66,7 @@ from liqsim.runner import prepare, run_to_log
 from liqsim.scenario import loader
 from liqsim.scenario.mitigations import OTHERS
 from liqsim.testing import MitigationContract
+from liqsim.units import taker_cost_uusd
 from liqsim.world.ledger import Ledger
 from replay.verify import verify
 
@@ -150,6 +160,19 @@ def _always_open(_right: Any, self: Levels, _now_us: int) -> list[int]:
     return list(range(len(self._levels), 0, -1))
 
 
+def _halted_crossing() -> Raw:
+    """A breaker that halts while longs and shorts are held for each other."""
+    raw, fall = crossed(), {"observable": "fall", "window": "30s", "above": Decimal("0.005")}
+    raw["mitigations"] += [{"kind": "breaker", "when": [fall], "duration": "9s", "cool_down": "9s"}]
+    return raw
+
+
+def _only_without_company(right: Any, self: venue.Venue, liquidation: Any) -> int:
+    """Let nobody be stopped by a halt while somebody is held to be met."""
+    is_held = any(hold.freed is not None for hold in self._crossings._holds.values())
+    return 0 if is_held else right(self, liquidation)  # type: ignore[no-any-return]
+
+
 # 7 to 9. Funds, deleveraging, losses --------------------------------------------------------------
 
 
@@ -218,6 +241,16 @@ def _in_one_leap(_right: Any, spec: Any, _multiplier: int, _observed: int) -> in
     return spec.high_e6  # type: ignore[no-any-return]
 
 
+def _out_of_bounds(_right: Any, spec: Any, multiplier: int, _observed: int) -> int:
+    """Rise by whole ramps, whatever the bounds are."""
+    return multiplier + int(spec.ramp_e6 or 0)
+
+
+def _for_good(right: Any, self: Any, decision: Any, cause: int, is_begin: bool) -> None:
+    if is_begin:
+        right(self, decision, cause, is_begin)
+
+
 def _never_by_a_rule(right: Any, *, is_due_on_shadow: bool, **_: bool) -> Any:
     return right(is_due_under_start=True, is_due_on_shadow=is_due_on_shadow)
 
@@ -229,6 +262,48 @@ def _uncapped_fee(right: Any, *args: Any, **others: Any) -> Any:
     """Have the fee taken in full, out of what is left or not."""
     settlement = right(*args, **others)
     return attrs.evolve(settlement, fee_uusd=args[4])
+
+
+def _all_of_its_capital(_right: Any, cash_uusd: int, *_: Any) -> int:
+    return cash_uusd
+
+
+def _burns_less(right: Any, *args: Any, **others: Any) -> Any:
+    """Lose a part of every penalty between its shares."""
+    parts = right(*args, **others)
+    return parts | {"burn": parts["burn"] // 2}
+
+
+def _poor_rewards() -> Raw:
+    """Rewards that soon have nothing left."""
+    raw = rewarded()
+    raw["mitigations"][1]["budget_usd"] = 30
+    return raw
+
+
+@contextmanager
+def _beyond_the_budget() -> Iterator[None]:
+    """Have rewards paid as if nothing had been paid yet, and say that nothing is left."""
+
+    def payable(right: Any, spec: Any, owed: int, used: int, _left: int) -> int:
+        return right(spec, owed, used, spec.budget_uusd)  # type: ignore[no-any-return]
+
+    def reward(*, budget_uusd: int, **others: Any) -> KeeperRewarded:
+        return KeeperRewarded(budget_uusd=max(budget_uusd, 0), **others)
+
+    with (
+        instead(incentives, "payable_uusd", payable)(),
+        patch.object(incentives, "KeeperRewarded", reward),
+    ):
+        yield
+
+
+def _at_a_better_price(right: Any, self: Journal, event: Any, *cause: Any) -> int:
+    """Have slices cross a cent off the mark."""
+    if isinstance(event, TranchesCrossed):
+        event = attrs.evolve(event, price_e8=event.price_e8 + 10**6)
+        event = attrs.evolve(event, cost_uusd=taker_cost_uusd(event.quantity_e8, event.price_e8))
+    return right(self, event, *cause)  # type: ignore[no-any-return]
 
 
 # What `verify` finds ------------------------------------------------------------------------------
@@ -376,6 +451,47 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
     ),
     "the penalty exceeds what is left": (
         14, engine_cascade, instead(venue, "decide_settlement", _uncapped_fee), "fee",
+    ),
+    "slices cross a cent off the mark": (
+        1, crossed, instead(Journal, "append", _at_a_better_price), "crossed",
+    ),
+    "shares of a penalty do not add up": (
+        1, rewarded, instead(incentives, "split_uusd", _burns_less), "penalty_routing",
+    ),
+    "slices cross in a halt": (
+        6, _halted_crossing, instead(venue.Venue, "_stopped_us", _only_without_company), "halted",
+    ),
+    "a model has rates rise without a word": (
+        10, foreseen, instead(maintenance.Maintenance, "announce", _unannounced),
+        "maintenance_schedule",
+    ),
+    "a model has rates rise in one leap": (
+        10, foreseen, instead(maintenance, "next_multiplier_e6", _in_one_leap), "decision",
+    ),
+    "correlation takes rates out of bounds": (
+        10, correlated, instead(maintenance, "next_multiplier_e6", _out_of_bounds), "decision",
+    ),
+    "concentration takes rates out of bounds": (
+        10, concentrated, instead(maintenance, "next_multiplier_e6", _out_of_bounds), "decision",
+    ),
+    "widened margins are not taken back": (
+        10, widened, instead(maintenance.Maintenance, "_widen", _for_good),
+        "maintenance_schedule",
+    ),
+    "a pool goes ahead of a better book": (
+        12, pooled, instead(venue, "goes_ahead", lambda *_, **__: True), "pool",
+    ),
+    "a pool pays more than its discount": (
+        14,
+        pooled,
+        instead(venue, "takeover_price_e8", lambda right, mark, _off, size: right(mark, 0, size)),
+        "takeover_price",
+    ),
+    "a pool takes more than its capital": (
+        14, pooled, instead(resale, "free_capital_uusd", _all_of_its_capital), "pool",
+    ),
+    "keepers are paid beyond the budget": (
+        14, _poor_rewards, _beyond_the_budget, "keeper_reward",
     ),
     "a vault buys more than it has": (
         14, _poor_vault, changing(Inventory, "free_uusd", lambda _: 10**12), "backstop",
@@ -613,6 +729,16 @@ def test_what_is_broken_is_found_by_the_suite(name: str, kinds: Any) -> None:
 
     with broken(), pytest.raises(AssertionError):
         getattr(contract_of(cls), test)()
+
+
+def test_a_rule_that_acts_too_rarely_is_told() -> None:
+    mitigation = {"kind": "crossing", "hold": "6s"}
+    rule = {"mitigation": mitigation, "deed": TranchesCrossed, "runs": 2}
+    contract = MitigationContract()
+    contract.__class__ = type("Held", (MitigationContract,), rule)
+
+    with pytest.raises(AssertionError, match="tranches_crossed occurs 0 times in 2 runs"):
+        contract.test_13_k_times_as_large_is_the_same_story()
 
 
 @pytest.mark.parametrize("line", range(1, 16))

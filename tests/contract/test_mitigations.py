@@ -4,6 +4,12 @@ from decimal import Decimal
 
 from support.models import model_text
 
+from liqsim.events import (
+    KeeperRewarded,
+    PenaltyRouted,
+    TranchesCrossed,
+    TrancheTakenOver,
+)
 from liqsim.testing import MitigationContract
 from liqsim.testing.strategies import at
 
@@ -24,7 +30,9 @@ class TestRateLimitPerFixedSpan(MitigationContract):
 class TestCrossing(MitigationContract):
     mitigation = {"kind": "crossing", "hold": "6s"}
     inert = {"kind": "crossing", "hold": "0s"}
-    runs = 3
+    hits_both_sides = True
+    deed = TranchesCrossed
+    splits_at_once = True  # Who is met in part waits on: of two halves one is met whole.
 
 
 class TestCrossingWithKeepers(TestCrossing):
@@ -148,6 +156,7 @@ class TestBackstop(MitigationContract):
     inert = {"kind": "backstop", "purse_usd": 200_000, "position_limit_usd": 0}
     inert_has_capital = True
     least_decisions = 0  # So is a takeover.
+    deed = TrancheTakenOver
     fills_holes = True
 
 
@@ -169,6 +178,7 @@ class TestPoolWhereKeepersExecute(MitigationContract):
     inert_has_capital = True
     executor = "keepers"
     least_decisions = 0  # It is asked last, as a vault is.
+    deed = TrancheTakenOver
 
 
 class TestSlicesByDepth(MitigationContract):
@@ -226,6 +236,9 @@ class TestPenaltyRouting(MitigationContract):
     inert = {"kind": "penalty_routing", "keeper": 0, "fund": 0, "treasury": 1}
     executor = "keepers"
     least_decisions = 0  # A payment is an event of its own.
+    deed = PenaltyRouted
+    hits_both_sides = True  # By rates that leave enough for a penalty.
+    fills_holes = True  # Without impact, which would leave less for that of the second half.
     runs = 3
 
 
@@ -242,11 +255,13 @@ class TestRisingReward(MitigationContract):
     inert_has_capital = True
     executor = "keepers"
     least_decisions = 0  # So is a reward.
+    deed = KeeperRewarded
     runs = 3
     unsplittable = "a reward is of a takeover: two halves are two"
 
 
 class TestRewardOfViolation(TestRisingReward):
+    runs = 6
     mitigation = {
         "kind": "keeper_reward", "law": "violation", "base_usd": 1, "rate": 1,
         "max_window_usd": 10, "span": "20s", "budget_usd": 10_000,

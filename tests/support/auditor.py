@@ -1269,6 +1269,22 @@ class Auditor:
         margin = self._scaled(self._cash[owner], self._held(owner), marks)
         return self._is_due(Fraction(margin))
 
+    def contracts(self, market: int) -> list[int]:
+        """Return contracts of owners: units, or dollars in 1e-16 if inverse; makers balance."""
+        held = list(self._units[market])
+        if self._markets[market].contract == "inverse":
+            mark = self._marks[market][0]
+            entered = [self._entry_price.get((market, owner), mark) for owner in range(len(held))]
+            held = [units * price for units, price in zip(held, entered, strict=True)]
+            held[MAKERS] -= sum(held)
+        return held
+
+    def at_stake(self, market: int) -> int:
+        """Return what is long in a market at its mark, in USD x 1e-16."""
+        is_inverse = self._markets[market].contract == "inverse"
+        price = 1 if is_inverse else self._marks[market][0]
+        return sum(held for held in self.contracts(market) if held > 0) * price
+
     def standing(self, market: int) -> list[int]:
         """Return who has a position in a market and is in no liquidation."""
         return self._standing(market)

@@ -2000,8 +2000,17 @@ class Auditor:
                 holds=holds,
                 lacking_uusd=self._lacking(asked, event, keeper),
             ),
-            slices or [(event.tranche_seq, bucket, event.fee_uusd)],
+            slices or [(event.tranche_seq, bucket, self._penalty(event))],
         )
+
+    def _penalty(self, event: Any) -> int:
+        """Return what an account pays for an execution beyond what any order costs."""
+        if not isinstance(event, OrderFilled):
+            return int(event.fee_uusd)
+        rate = Fraction(self._venue.fees.taker_e6, 10**6)
+        taker = math.ceil(rate * abs(event.quantity_e8) * event.price_e8 / _E16)
+        self.census["taker fee beside a penalty"] += 0 < taker < event.fee_uusd
+        return max(event.fee_uusd - taker, 0)
 
     def _lacking(self, asked: Asked, event: Any, keeper: int) -> Fraction | None:
         """Return what a takeover lacked to the profit asked for; None where that is not known."""

@@ -14,7 +14,7 @@ import numpy as np
 from liqsim.eventlog.reader import LogReader
 from liqsim.events import UnresolvedReason
 from replay.state import iso_utc
-from replay.terms import count_basis, parse_toml
+from replay.terms import count_basis, parse_toml, read_terms
 from replay.views import install_views
 
 _NEAR_ZERO: Final = 1e-6
@@ -237,12 +237,14 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "halted_us": ("us", "Microseconds in which liquidations were halted in some market."),
     "risk_halted_us": ("us", "Microseconds in which new risk was halted in some market."),
     "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
+    "index_residue_usd": ("usd", "What the fund kept of losses charged per unit: the rounding."),
     "slashed_usd": ("usd", "Stakes that were slashed for holes."),
     "decisions": ("count", "Decisions of mitigations that made a difference."),
-    "penalties_to_keepers_usd": ("usd", "Of fees_usd, what keepers received."),
-    "penalties_to_fund_usd": ("usd", "Of fees_usd, what the insurance fund received."),
-    "penalties_to_treasury_usd": ("usd", "Of fees_usd, what the treasury kept."),
-    "burnt_usd": ("usd", "Of fees_usd, what was burnt: what the owner `burn` has."),
+    "taker_fees_usd": ("usd", "Of fees_usd, what any order pays: the rest is penalties."),
+    "penalties_to_keepers_usd": ("usd", "Of penalties, what keepers received."),
+    "penalties_to_fund_usd": ("usd", "Of penalties, what the insurance fund received."),
+    "penalties_to_treasury_usd": ("usd", "Of penalties, what the treasury kept."),
+    "burnt_usd": ("usd", "Of penalties, what was burnt: what the owner `burn` has."),
     "rewards": ("count", "Rewards that keepers were paid on top."),
     "rewards_usd": ("usd", "What they came to."),
     "rewards_left_usd": ("usd", "What their budgets have left."),
@@ -495,7 +497,8 @@ def _fund(log: LogReader) -> dict[str, Any]:
             arg_max(balance_usd, seq) as fund_end_usd,
             sum(amount_usd) filter (where movement = 'surplus') as surplus_usd,
             sum(amount_usd) filter (where movement = 'contribution') as contributed_usd,
-            sum(amount_usd) filter (where movement = 'leverage fee') as leverage_fees_usd
+            sum(amount_usd) filter (where movement = 'leverage fee') as leverage_fees_usd,
+            sum(amount_usd) filter (where movement = 'index residue') as index_residue_usd
         from fund
         """,
     ) | _one(
@@ -529,12 +532,30 @@ def _incentives(log: LogReader) -> dict[str, Any]:
     )
     zero = Decimal(0)
     fees, budget = found.pop("fees_usd") or zero, found.pop("budget_usd") or zero
+    taker_fees = _taker_fees_usd(log)
     shared = (found[f"{key}_usd"] or zero for key in _PENALTY_SHARES)
     found |= {
-        "penalties_to_treasury_usd": fees - sum(shared, zero),
+        "taker_fees_usd": taker_fees,
+        "penalties_to_treasury_usd": fees - taker_fees - sum(shared, zero),
         "rewards_left_usd": budget - (found["rewards_usd"] or zero),
     }
     return {key: _usd(value) if key.endswith("_usd") else value for key, value in found.items()}
+
+
+def _taker_fees_usd(log: LogReader) -> Decimal:
+    """Return what of the fees of orders is the taker fee, which comes before a penalty."""
+    try:
+        rate = read_terms(log.manifest.scenario_toml).taker_fee_e6
+    except ValueError:
+        rate = 0
+    if not rate:
+        return Decimal(0)
+    query = "select abs(quantity), price, fee_usd from order_filled where fee_usd > 0"
+    paid_uusd = 0
+    for size, price, fee in log.rows(query):
+        value_e16 = int(size.scaleb(8)) * int(price.scaleb(8))
+        paid_uusd += min(int(fee.scaleb(6)), -(-value_e16 * rate // 10**16))
+    return Decimal(paid_uusd).scaleb(-6)
 
 
 def _keepers(log: LogReader) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit.depth import MarketDepth
-from replay.fold import Fold, Move
+from replay.fold import MAKERS, Fold, Move
 from replay.margin import E22_PER_UUSD, Leg, LegRule, margin_e22, slope_e14
 from replay.terms import Terms
 
@@ -60,7 +60,7 @@ class Seen:
         forced_uusd: Filled and taken over in liquidations, in the window.
         depth_uusd: What the book would take within the distance, on its thinner side.
         ladder_uusd: What would be due at the distance from the mark, on the worse side.
-        open_interest_uusd: Half of all positions without sign, at the mark.
+        open_interest_uusd: What is long, or short if that is more, without the makers, at the mark.
         volatility_e6: Annual volatility of the mark over the window.
     """
 
@@ -206,15 +206,15 @@ class Sight:
         after = at_us - window_us
         trades = _since(self._trades[market], after)
         gross = sum(map(abs, trades))
-        held = (abs(q) for (of, _), q in self._fold.units_e8.items() if of == market)
         depths = self._depths_uusd(market, at_us, distance_e6, mark)
-        ladder = self._ladder_e8(market, distance_e6, mark) * mark // _E10
+        ladder = self._ladder_e16(market, distance_e6, mark) // _E10
+        at_stake = open_interest_e16(self._fold, self._rule(market), market, mark)
         likeliest = Seen(
             imbalance_e6=abs(sum(trades)) * _E6 // gross if gross else 0,
             forced_uusd=min(sum(_since(self.forced[market], after)), _MOST),
             depth_uusd=depths[0],
             ladder_uusd=min(ladder, _MOST),
-            open_interest_uusd=sum(held) // 2 * mark // _E10,
+            open_interest_uusd=at_stake // _E10,
             volatility_e6=self._volatility_e6(market, after, window_us),
         )
         return [attrs.evolve(likeliest, depth_uusd=depth) for depth in depths]
@@ -270,21 +270,23 @@ class Sight:
 
     # The ladder ---------------------------------------------------------------------------------
 
-    def _ladder_e8(self, market: int, distance_e6: int, mark: int) -> int:
+    def _ladder_e16(self, market: int, distance_e6: int, mark: int) -> int:
         self._refresh()
+        fold, rule = self._fold, self._rule(market)
         prices = mark * (_E6 - distance_e6) // _E6, mark * (_E6 + distance_e6) // _E6
-        are_marked = len(self._fold.marks_e8) == len(self._terms.markets)
+        are_marked = len(fold.marks_e8) == len(self._terms.markets)
         least = 0 if self._terms.due_at_zero else -1  # What margin at most is due.
         totals = [0, 0]
         for bucket, line in self._lines[market].items():
             if line is not None:
                 cash, slope, size = line
                 for side, price in enumerate(prices):
-                    totals[side] += size * (cash + slope * price <= least)
+                    totals[side] += size * mark * (cash + slope * price <= least)
             elif are_marked or self._buckets[bucket] is not None:
-                size = abs(self._fold.units_e8[market, bucket])
+                entry = fold.entry_prices_e8.get((market, bucket), 0)
+                worth = abs(fold.units_e8[market, bucket]) * rule.price_that_counts(entry, mark)
                 for side, price in enumerate(prices):
-                    totals[side] += size * (self._margin_at(bucket, market, price) <= least)
+                    totals[side] += worth * (self._margin_at(bucket, market, price) <= least)
         return max(totals)
 
     def _refresh(self) -> None:
@@ -320,6 +322,21 @@ class Sight:
                 )
                 legs.append((self._rule(of), units, entry, coins, price))
         return margin_e22(fold.cash_uusd.get(bucket, 0), legs)
+
+
+def open_interest_e16(fold: Fold, rule: LegRule, market: int, mark_e8: int) -> int:
+    """
+    Return what is long in a market, or short if that is more, in USD x 1e-16.
+
+    The makers are left out: they are the other side of what the others have. What an account has of
+    inverse contracts is worth its dollars; all else is worth the mark.
+    """
+    sides = {True: 0, False: 0}
+    for (of, owner), units in fold.units_e8.items():
+        if of == market and owner != MAKERS:
+            entry = fold.entry_prices_e8.get((market, owner), mark_e8)
+            sides[units > 0] += abs(units) * rule.price_that_counts(entry, mark_e8)
+    return max(sides.values())
 
 
 def _add(rows: _Rows, at_us: int, amount: int) -> None:

@@ -253,7 +253,7 @@ def _money(outcome: Mapping[str, Any]) -> list[Line]:
             "of it in regret", _optional(usd, outcome["regret_usd"]), "solvent at the end, if left"
         ),
         Line("fees", usd(outcome["fees_usd"]), "paid by liquidated accounts"),
-        Line("burnt", usd(outcome["burnt_usd"]), "of fees"),
+        Line("burnt", usd(outcome["burnt_usd"]), "of penalties"),
         Line("bad debt", usd(debt), _share(debt, liquidated, "of liquidated")),
         Line("shortfall still open", _optional(usd, shortfall), "of accounts still due"),
         Line("makers' profit", usd(outcome["makers_profit_usd"]), "since the opening"),
@@ -265,7 +265,8 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
     surplus, deleveraged = Decimal(outcome["surplus_usd"]), Decimal(outcome["deleveraged_usd"])
     contributed = Decimal(outcome["contributed_usd"])
     penalties = Decimal(outcome["penalties_to_fund_usd"])
-    received = surplus + contributed + penalties + Decimal(outcome["leverage_fees_usd"])
+    received = surplus + contributed + penalties
+    received += Decimal(outcome["leverage_fees_usd"]) + Decimal(outcome["index_residue_usd"])
     return [
         Line("fund at start", usd(start)),
         Line("fund lowest", usd(outcome["fund_lowest_usd"])),
@@ -273,7 +274,7 @@ def _fund(outcome: Mapping[str, Any]) -> list[Line]:
         Line("largest drawdown", usd(outcome["fund_drawdown_usd"]), "from a height before"),
         Line("surplus received", usd(surplus)),
         Line("contributed", usd(contributed), "by backers of the fund"),
-        Line("penalties received", usd(penalties), "its share of fees"),
+        Line("penalties received", usd(penalties), "its share"),
         Line("paid out", usd(start + received - end)),
         Line("deleveraged", usd(deleveraged), counted(outcome["adl_events"], "deleveraging")),
         Line("stakes slashed", usd(outcome["slashed_usd"]), "for holes"),
@@ -288,7 +289,7 @@ def _keepers(outcome: Mapping[str, Any]) -> list[Line]:
         Line("calls won", f"{won:,}", _share(Decimal(won), Decimal(won + lost), "of those sent")),
         Line("calls lost", f"{lost:,}"),
         Line("profit, USD", _optional(usd, outcome["keeper_profit_usd"])),
-        Line("shares of fees", usd(outcome["penalties_to_keepers_usd"])),
+        Line("shares of penalties", usd(outcome["penalties_to_keepers_usd"])),
         Line("rewards", usd(outcome["rewards_usd"]), _left_for_rewards(outcome)),
         Line(
             "lowest purse, USD",

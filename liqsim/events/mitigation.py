@@ -65,7 +65,8 @@ class DecisionRecorded:
         drawdown_e6: Fall of the fund from its highest balance so far, as a share of that.
         divergence_e6: Distance of its book's market price from the oracle's, as a share of that.
         ended_at_us: When what it follows had ended.
-        open_interest_uusd: Units that owners are long in the market, at the mark.
+        open_interest_uusd: Units that owners are long in the market, at the mark; of inverse
+            contracts their dollars.
         index_e6: External index.
         multiplier_e6: Multiple of margin rates at the start, or of a fee, that it has come to.
         from_at_us: The multiple holds from then on.

@@ -69,11 +69,13 @@ def displacement_by_flow_e9(
     averaged over the orders in which flows could be added. Parts sum to the rounded whole: forced
     flow has what rounding leaves.
     """
-    total = round(displacement(book, at_us) * LOG_SCALE)
+    whole = displacement(book, at_us)
 
     def of(flows: Sequence[Flow]) -> float:
         if not flows:
             return 0.0
+        if len(flows) == len(Flow):
+            return whole  # In sum the parts may be a rounding off, which dust may hang on.
         consumed = sum(book.part(flow)[0] for flow in flows)
         net_e8 = sum(book.part(flow)[1] for flow in flows)
         return displacement(attrs.evolve(book, consumed=consumed, net_e8=net_e8), at_us)
@@ -82,7 +84,7 @@ def displacement_by_flow_e9(
     for flow in Flow:
         if flow is not Flow.FORCED and book.part(flow) != (0.0, 0):
             parts[flow] = round(_shapley(flow, of) * LOG_SCALE)
-    parts[Flow.FORCED] = total - sum(parts)
+    parts[Flow.FORCED] = round(whole * LOG_SCALE) - sum(parts)
     return tuple(parts)
 
 

@@ -1,6 +1,6 @@
-"""Products and quotients of many integers at once, exact where an int64 would overflow."""
+"""Products, quotients and sums of many integers, exact where an int64 would overflow."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ _SURE_BELOW: Final = 2.0**50
 """Below this, a float quotient of five roundings is less than one off."""
 
 _SMALL_DIVISOR: Final = 2**61
+
+_PART: Final = 10**6
 
 
 def divmod_exact(values: Ints, factors: Ints | int, divisors: Ints | int) -> tuple[Ints, Ints]:
@@ -44,6 +46,16 @@ def divmod_exact(values: Ints, factors: Ints | int, divisors: Ints | int) -> tup
             values[rows].tolist(), factor_column[rows].tolist(), divisor_column[rows].tolist()
         )
     return quotients, remainders
+
+
+def sum_exact(values: npt.NDArray[Any]) -> int:
+    """
+    Return the sum of many values without sign, which need not fit their type.
+
+    >>> sum_exact(np.full(3, 2**62)) == 3 * 2**62
+    True
+    """
+    return int((values // _PART).sum()) * _PART + int((values % _PART).sum())
 
 
 def _divmod_slowly(values: list[int], factors: list[int], divisors: list[int]) -> tuple[Ints, Ints]:

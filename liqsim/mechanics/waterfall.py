@@ -37,10 +37,12 @@ class FeeRates:
     Attributes:
         on_mark_e6: Share of the mark value.
         on_execution_e6: Share of the execution value.
+        taker_e6: Share of the execution value that any order pays; no penalty.
     """
 
     on_mark_e6: int
     on_execution_e6: int
+    taker_e6: int = 0
 
     def fee_uusd(self, size_e8: int, mark_e8: int, price_e8: int) -> int:
         """
@@ -49,8 +51,13 @@ class FeeRates:
         >>> FeeRates(2_000, 1_000).fee_uusd(50_000_000, 130_000_000, 132_000_000)
         1960
         """
-        rate_price = mark_e8 * self.on_mark_e6 + price_e8 * self.on_execution_e6
+        on_price_e6 = self.on_execution_e6 + self.taker_e6
+        rate_price = mark_e8 * self.on_mark_e6 + price_e8 * on_price_e6
         return ceil_div(size_e8 * rate_price, NOTIONAL_DIVISOR * RATIO_SCALE)
+
+    def taker_uusd(self, size_e8: int, price_e8: int) -> int:
+        """Return what of it is no penalty, rounded up."""
+        return ceil_div(size_e8 * price_e8 * self.taker_e6, NOTIONAL_DIVISOR * RATIO_SCALE)
 
 
 @attrs.frozen
@@ -60,11 +67,13 @@ class Settlement:
 
     Attributes:
         fee_uusd: Taken by the treasury.
+        penalty_uusd: What of it is left once the taker fee is paid.
         surplus_uusd: Left over above bankruptcy and the fee.
         shortfall_uusd: What it lacks to bankruptcy, which the fund pays as far as it can.
     """
 
     fee_uusd: int
+    penalty_uusd: int
     surplus_uusd: int
     shortfall_uusd: int
 
@@ -76,6 +85,7 @@ def decide_settlement(
     cost_uusd: int,
     fee_uusd: int,
     *,
+    taker_uusd: int = 0,
     has_other_legs: bool = False,
 ) -> Settlement:
     """
@@ -84,7 +94,7 @@ def decide_settlement(
     The executed part carries its share of the bucket's cash, so that the bankruptcy price of what
     remains is unchanged; what the execution brought above that is the fee's, then surplus, unless
     the bucket has other legs, whose margin it is. The value of its coins at the execution price
-    counts as cash.
+    counts as cash. Of a fee that is cut the taker fee comes first.
     """
     keep = (
         ceil_div(cash_uusd * (position_e8 + quantity_e8), position_e8)
@@ -93,9 +103,10 @@ def decide_settlement(
     )
     gain = cash_uusd - cost_uusd - keep
     if gain < 0:
-        return Settlement(0, 0, -gain)
+        return Settlement(0, 0, 0, -gain)
     fee = min(fee_uusd, gain)
-    return Settlement(fee, 0 if has_other_legs else gain - fee, 0)
+    penalty = max(fee - taker_uusd, 0)
+    return Settlement(fee, penalty, 0 if has_other_legs else gain - fee, 0)
 
 
 def limit_price_e8(

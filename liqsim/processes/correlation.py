@@ -2,20 +2,11 @@
 
 import math
 
-import numpy as np
-
 from liqsim.mechanics.correlation import Correlation, basket_return
-from liqsim.mechanics.radius import Ints
 from liqsim.processes.context import Context, MarketDesk
+from liqsim.processes.interest import open_interest_e16
 from liqsim.scenario.mitigations import CorrelationMargin
 from liqsim.units import RATIO_SCALE
-
-
-def open_interest_e8(units: Ints) -> int:
-    """Return the units that owners of *units* are long."""
-    # In two parts, as the sum of many need not fit its type.
-    whole, rest = np.divmod(units[units > 0], RATIO_SCALE)
-    return int(whole.sum()) * RATIO_SCALE + int(rest.sum())
 
 
 class CorrelationOfMarks:
@@ -42,14 +33,11 @@ class CorrelationOfMarks:
             logs = [math.log(mark) for mark in marks]
             if self._last:
                 own, *returns = (b - a for a, b in zip(self._last, logs, strict=True))
-                basket = basket_return(returns, [self._weight(other) for other in self._others])
+                world = self._context.world
+                weights = [float(open_interest_e16(world, other)) for other in self._others]
+                basket = basket_return(returns, weights)
                 if basket is not None:
                     self._correlation.saw(own, basket)
             self._last = logs
         value = self._correlation.value
         return None if value is None else round(max(value, 0.0) * RATIO_SCALE)
-
-    def _weight(self, desk: MarketDesk) -> float:
-        """Return the open interest of a market at its mark."""
-        units = self._context.world.ledger.units[desk.market_id]
-        return float(open_interest_e8(units) * desk.state.mark_e8)

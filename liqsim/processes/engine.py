@@ -143,7 +143,7 @@ class Engine:
         self._spec = spec
         self._principal = principal
         self._fees = FeeRates(
-            fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6 + fees.taker_e6
+            fees.liquidation_on_mark_e6, fees.liquidation_on_execution_e6, fees.taker_e6
         )
         is_limited = bool(spec.rate_e6 or spec.overloads or spec.outages)
         self._turnstile = _Turnstile(context, spec.outages) if is_limited else None

@@ -16,7 +16,8 @@ from liqsim.mechanics.mitigations.margin_scaling import (
 )
 from liqsim.mechanics.mitigations.predicting import risk_e6
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
-from liqsim.processes.correlation import CorrelationOfMarks, open_interest_e8
+from liqsim.processes.correlation import CorrelationOfMarks
+from liqsim.processes.interest import contracts_of, open_contracts, open_interest_uusd
 from liqsim.processes.predicting import Observatory
 from liqsim.processes.venue import Venue
 from liqsim.processes.volatility import VolatilityOfMark
@@ -30,7 +31,7 @@ from liqsim.scenario.mitigations import (
     StressMargin,
     product_e6,
 )
-from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
+from liqsim.units import RATIO_SCALE
 
 _Seen = tuple[int, dict[str, Any]]
 """What the rates follow, and all that was observed, as a decision records it."""
@@ -133,12 +134,13 @@ class Maintenance:
 
     def _observer(self, spec: MarginScaling) -> Callable[[], _Seen | None]:
         """Return what makes an observation and the columns that record it; None is nothing."""
+        world = self._context.world
         if isinstance(spec, Predictive):
             return self._risk(spec)
         if isinstance(spec, StressMargin):
             return _in("index_e6", lambda: index_at(spec, self._context.now_us))
         if isinstance(spec, OpenInterestMargin):
-            return _in("open_interest_uusd", self._open_interest_uusd)
+            return _in("open_interest_uusd", lambda: open_interest_uusd(world, self._desk))
         if isinstance(spec, ConcentrationMargin):
             return _in("concentration_e6", lambda: self._concentration_e6(spec.largest))
         if isinstance(spec, CorrelationMargin):
@@ -153,7 +155,6 @@ class Maintenance:
             self._context,
             self._desk,
             self._venue.margins,
-            self._open_interest_uusd,
             model.window_us,
             model.distance_e6,
         )
@@ -167,21 +168,14 @@ class Maintenance:
 
         return look
 
-    def _open_interest_uusd(self) -> int | None:
-        mark = self._desk.state.mark_e8
-        return self._open_e8() * mark // NOTIONAL_DIVISOR if mark else None
-
-    def _open_e8(self) -> int:
-        return open_interest_e8(self._context.world.ledger.units[self._desk.market_id])
-
     def _concentration_e6(self, largest: int) -> int | None:
-        units = self._context.world.ledger.units[self._desk.market_id]
-        positions = units[self._context.first_bucket :]
+        world = self._context.world
+        positions = contracts_of(world, self._desk)[self._context.first_bucket :]
         if len(positions) > 2 * largest:  # Sorting a venue's accounts would take a while.
             places = largest, len(positions) - largest
             ends = np.partition(positions, places)
             positions = np.concatenate([ends[:largest], ends[-largest:]])
-        return concentration_e6(positions.tolist(), largest, self._open_e8())
+        return concentration_e6(positions.tolist(), largest, open_contracts(world, self._desk))
 
 
 def _in(column: str, observe: Callable[[], int | None]) -> Callable[[], _Seen | None]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from liqsim.mechanics.coins import value_uusd
 from liqsim.mechanics.crossing import CrossingIndex
-from liqsim.mechanics.exact import divmod_exact
+from liqsim.mechanics.exact import divmod_exact, sum_exact
 from liqsim.mechanics.margin import (
     MARGIN_SCALE,
     MarginRule,
@@ -505,11 +505,12 @@ class Margins:
     def _notional(self, bucket: int) -> int:
         return sum(self.notional_of_leg(desk, bucket) for desk in self.legs(bucket))
 
-    def ladder_e8(self, desk: MarketDesk, distance_e6: int) -> int:
+    def ladder_e16(self, desk: MarketDesk, distance_e6: int) -> int:
         """
-        Return the units in a market of all buckets that would be due if its mark moved so far.
+        Return what all buckets have in a market that would be due if its mark moved so far.
 
-        Down or up, whichever makes more due; the other marks stand. Who is due already is in it.
+        In USD x 1e-16, at the mark; dollars of inverse contracts are what they are. Down or up,
+        whichever makes more due; the other marks stand. Who is due already is in it.
         """
         held = self._holdings.units[desk.market_id]
         buckets = np.flatnonzero(held[self._context.first_bucket :]) + self._context.first_bucket
@@ -521,7 +522,7 @@ class Margins:
         return max(self._due_at(desk, price, buckets) for price in (lower, higher))
 
     def _due_at(self, desk: MarketDesk, price_e8: int, buckets: Ints) -> int:
-        """Return the units in a market of *buckets* that would be due at a price of it."""
+        """Return what *buckets* have in a market that would be due at a price of it, likewise."""
         moved = desk, price_e8
         margin, _, error = self._margins_of(buckets, 0, _RULE, moved)
         # Half as much again as floats err by; what is nearer than that, integers decide.
@@ -531,12 +532,12 @@ class Margins:
                 [self._with_coins(other, buckets) for other in self._context.markets]
             )
             is_due, is_near = is_due & ~with_coins, is_near | with_coins
-        units = self._holdings.unit_views[desk.market_id]
+        # Of inverse contracts integers decide.
         sure = self._holdings.units[desk.market_id, buckets[is_due]]
-        total = _sum_of(np.abs(sure))
+        total = sum_exact(np.abs(sure)) * self._mark(desk.state)
         for bucket in buckets[is_near].tolist():
             if self.is_due(self._margin(bucket, 0, _RULE, moved)):
-                total += abs(units[bucket])
+                total += self.notional_of_leg(desk, bucket)
         return total
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
@@ -585,9 +586,3 @@ class Margins:
                 gross += np.abs(units) * (entries / NOTIONAL_DIVISOR) * (haircut_e6 / RATIO_SCALE)
         error = gross * (2.0 * MARGIN_ERROR * raised)
         return margin, moved + error, error
-
-
-def _sum_of(units: Ints) -> int:
-    """Return the sum of many units without sign, which need not fit their type."""
-    whole, rest = np.divmod(units, RATIO_SCALE)
-    return int(whole.sum()) * RATIO_SCALE + int(rest.sum())

@@ -1,6 +1,5 @@
 """What a venue observes of a market that a model of cascades is asked about."""
 
-from collections.abc import Callable
 from functools import partial
 
 from liqsim.events import (
@@ -21,6 +20,7 @@ from liqsim.mechanics.mitigations.predicting import (
 from liqsim.mechanics.mitigations.slippage import within_distance_e8
 from liqsim.mechanics.mitigations.windows import Total
 from liqsim.processes.context import Context, MarketDesk
+from liqsim.processes.interest import open_interest_uusd
 from liqsim.processes.margins import Margins
 from liqsim.units import BOUND, NOTIONAL_DIVISOR
 
@@ -35,7 +35,6 @@ class Observatory:
         context: The run.
         desk: The market.
         margins: Those of the accounts.
-        open_interest: Returns it at the mark, in micro-USD.
         window_us: How far flows and volatility look back.
         distance_e6: How far from the price depth and ladder reach, as a share of it.
     """
@@ -45,14 +44,12 @@ class Observatory:
         context: Context,
         desk: MarketDesk,
         margins: Margins,
-        open_interest: Callable[[], int | None],
         window_us: int,
         distance_e6: int,
     ) -> None:
         self._context = context
         self._desk = desk
         self._margins = margins
-        self._open_interest = open_interest
         self._window_us = window_us
         self._distance_e6 = distance_e6
         self._signed, self._gross, self._forced, self._squares = (
@@ -70,15 +67,15 @@ class Observatory:
     def look(self) -> Observation | None:
         """Return what there is to see now; None before the first mark."""
         now, mark = self._context.now_us, self._desk.state.mark_e8
-        open_interest = self._open_interest()
+        open_interest = open_interest_uusd(self._context.world, self._desk)
         if open_interest is None:
             return None
-        ladder_e8 = self._margins.ladder_e8(self._desk, self._distance_e6)
+        ladder = self._margins.ladder_e16(self._desk, self._distance_e6) // NOTIONAL_DIVISOR
         return Observation(
             imbalance_e6=imbalance_e6(self._signed.value(now), self._gross.value(now)),
             forced_uusd=min(self._forced.value(now), _MOST_UUSD),
             depth_uusd=min(self._depth_e8() * mark // NOTIONAL_DIVISOR, _MOST_UUSD),
-            ladder_uusd=min(ladder_e8 * mark // NOTIONAL_DIVISOR, _MOST_UUSD),
+            ladder_uusd=min(ladder, _MOST_UUSD),
             open_interest_uusd=open_interest,
             volatility_e6=annual_e6(self._squares.value(now), self._window_us),
         )

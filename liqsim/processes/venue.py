@@ -820,6 +820,7 @@ class Venue:
             closed,
             cost_uusd,
             fee,
+            taker_uusd=rates.taker_uusd(abs(quantity_e8), price_e8),
             has_other_legs=len(self._margins.legs(bucket)) > 1,
         )
 
@@ -837,8 +838,8 @@ class Venue:
         shortfall = settlement.shortfall_uusd
         self._fund.draw(tranche_seq, bucket, desk.market_id, shortfall, cause)
         self._coins.settle(tranche_seq, desk, bucket, cause)
-        fee = settlement.fee_uusd
-        self._incentives.route(tranche_seq, bucket, desk.market_id, fee, keeper_id, cause)
+        penalty = settlement.penalty_uusd
+        self._incentives.route(tranche_seq, bucket, desk.market_id, penalty, keeper_id, cause)
 
     def _route_surplus(
         self, tranche_seq: int, bucket: int, settlement: Settlement, cause: int

@@ -73,12 +73,8 @@ class _State:
 
     def at(self, at_us: int) -> "_State":
         """Return the state at *at_us*, refilled since."""
-        if at_us == self.at_us:
-            return self  # Dust is swept by time alone.
-        factor = math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
         volumes = (self.bought_e8, self.sold_e8, self.consumed_e8, *(v for v, _ in self.parts))
-        left = (v * factor if abs(v * factor) >= 1 else 0.0 for v in volumes)
-        bought, sold, consumed, *parts = left
+        bought, sold, consumed, *parts = (self.left(volume, at_us) for volume in volumes)
         return attrs.evolve(
             self,
             at_us=at_us,
@@ -87,6 +83,13 @@ class _State:
             consumed_e8=consumed,
             parts=tuple((v, net) for v, (_, net) in zip(parts, self.parts, strict=True)),
         )
+
+    def left(self, volume_e8: float, at_us: int) -> float:
+        """Return what is left at *at_us* of a volume of its own instant."""
+        if at_us == self.at_us:
+            return volume_e8  # Dust is swept by time alone.
+        volume_e8 *= math.exp2(min(self.at_us - at_us, 0) / self.half_life_us)
+        return volume_e8 if abs(volume_e8) >= 1 else 0.0
 
     def traded(self, quantity_e8: int, kind: type[Fill]) -> "_State":
         """Return the state after a fill in its own instant."""
@@ -335,12 +338,13 @@ class MarketDepth:
         which the parts could come about, of what it adds to those before it.
         """
         place = max(bisect_left(self._states_at, shown_us) - 1, 0)
-        state = self._states[place].at(max(shown_us, self._states_at[place]))
+        state = self._states[place]
+        shown_us = max(shown_us, state.at_us)
         rest = state.consumed_e8 - sum(v for v, _ in state.parts)
         volumes = [(rest, state.net_e8 - sum(net for _, net in state.parts)), *state.parts]
         present = [n for n, volume in enumerate(volumes) if not n or any(volume)]
         if present == [0]:
-            whole = self._log_range(state, state.consumed_e8, state.net_e8)
+            whole = self._log_range(state, state.consumed_e8, state.net_e8, shown_us)
             return whole, *((0.0, 0.0) for _ in state.parts)
         ranges = [(0.0, 0.0)] * len(volumes)
         orders = list(permutations(present))
@@ -348,20 +352,20 @@ class MarketDepth:
             before = (0.0, 0.0)
             for end, number in enumerate(order, start=1):
                 consumed, net = map(sum, zip(*(volumes[n] for n in order[:end]), strict=True))
-                after = self._log_range(state, consumed, int(net))
+                after = self._log_range(state, consumed, int(net), shown_us)
                 low, high = ranges[number]
                 ranges[number] = low + after[0] - before[1], high + after[1] - before[0]
                 before = after
         return tuple((low / len(orders), high / len(orders)) for low, high in ranges)
 
-    def _log_range(self, state: _State, consumed: float, net: int) -> _Range:
-        # The difference of volumes is known to a rounding of the largest one.
-        size = abs(state.consumed_e8) + sum(abs(v) for v, _ in state.parts)
-        error = _TOLERANCE * size / 100
+    def _log_range(self, state: _State, consumed: float, net: int, at_us: int) -> _Range:
+        """Return the displacement if *consumed* were all that is in a book, refilled since."""
+        # The difference of volumes is known to a rounding of all that it is made of.
+        error = ROUNDING * (state.bought_e8 + state.sold_e8)
         ends = [
             end
             for shifted in (consumed - error, consumed, consumed + error)
-            for end in self._shape.range(shifted, net, state.multiplier)
+            for end in self._shape.range(state.left(shifted, at_us), net, state.multiplier)
         ]
         return min(ends), max(ends)
 

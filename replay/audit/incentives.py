@@ -42,10 +42,12 @@ _BETWEEN: Final = (SurplusRouted, DecisionRecorded, FundDrawn, CoinsSettled)
 
 def executed(book: Book, entry: Entry, e: OrderFilled | TrancheTakenOver) -> None:
     """Note the payments that an execution must be followed by."""
-    for share, receiver, amount, number in _routed(book, e):
-        routed = PenaltyRouted(
-            number, e.tranche_seq, e.bucket_id, share, receiver, e.fee_uusd, amount
-        )
+    penalty = e.fee_uusd
+    if isinstance(e, OrderFilled):
+        taker_e16 = abs(e.quantity_e8) * e.price_e8 * book.terms.taker_fee_e6
+        penalty = max(penalty + -taker_e16 // _E16, 0)
+    for share, receiver, amount, number in _routed(book, e, penalty):
+        routed = PenaltyRouted(number, e.tranche_seq, e.bucket_id, share, receiver, penalty, amount)
         book.payments_due.append(PaymentDue(entry.seq, routed))
     if not isinstance(e, TrancheTakenOver) or e.keeper_id not in book.bots:
         return
@@ -104,14 +106,16 @@ def _report_missing(book: Book, due: PaymentDue) -> None:
 # Penalties ----------------------------------------------------------------------------------------
 
 
-def _routed(book: Book, e: OrderFilled | TrancheTakenOver) -> list[tuple[Share, int, int, int]]:
+def _routed(
+    book: Book, e: OrderFilled | TrancheTakenOver, penalty: int
+) -> list[tuple[Share, int, int, int]]:
     """Return (share, receiver, amount, mitigation) of what the treasury must pay on."""
     keeper = getattr(e, "keeper_id", -1)
     has_keeper = keeper in book.bots
     for number, row in enumerate(book.terms.mitigations):
         if row.kind != "penalty_routing" or row.market_id not in (None, e.market_id):
             continue
-        parts = _split(row.values, row.ratio, e.fee_uusd)
+        parts = _split(row.values, row.ratio, penalty)
         if not has_keeper:
             parts[row.word("without_keeper")] += parts.pop("keeper")
         receivers = ((Share.KEEPER, keeper), (Share.FUND, FUND), (Share.BURN, book.burn_id))

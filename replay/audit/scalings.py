@@ -25,7 +25,7 @@ from replay.audit.book import Book
 from replay.audit.findings import event_text
 from replay.audit.losses import room
 from replay.audit.observations import Fee, Scaling
-from replay.sights import COLUMNS, seen_in
+from replay.sights import COLUMNS, open_interest_e16, seen_in
 
 _E10: Final = 10**10
 _E6: Final = 10**6
@@ -164,12 +164,13 @@ def _observed(book: Book, scaling: Scaling, at_us: int) -> Sequence[int]:
     if scaling.together is not None:
         others = [m for m in range(len(book.terms.markets)) if m != scaling.market_id]
         marks = tuple(book.mark(market) for market in (scaling.market_id, *others))
-        weights = (_open_e8(book, market) * book.mark(market) for market in others)
+        weights = (_open_e16(book, market, book.mark(market)) for market in others)
         return _about(scaling.together.seen(marks, tuple(weights)))
-    open_e8 = _open_e8(book, scaling.market_id)
+    # A share of contracts is the same at any price.
+    open_e16 = _open_e16(book, scaling.market_id, mark or 1)
     if scaling.kind == "concentration_margin":
-        return [_concentration(book, scaling, open_e8)] if open_e8 else ()
-    return [open_e8 * mark // _E10] if mark else ()
+        return [_concentration(book, scaling, mark or 1, open_e16)] if open_e16 else ()
+    return [open_e16 // _E10] if mark else ()
 
 
 def _about(seen: int | None) -> Sequence[int]:
@@ -177,17 +178,21 @@ def _about(seen: int | None) -> Sequence[int]:
     return () if seen is None else range(max(seen - 1, 0), seen + 2)
 
 
-def _open_e8(book: Book, market: int) -> int:
-    # Contracts sum to zero: half of all positions without sign are long.
-    return sum(abs(held) for (where, _), held in book.fold.units_e8.items() if where == market) // 2
+def _open_e16(book: Book, market: int, mark_e8: int) -> int:
+    return open_interest_e16(book.fold, book.rule(market), market, mark_e8)
 
 
-def _concentration(book: Book, scaling: Scaling, open_e8: int) -> int:
+def _concentration(book: Book, scaling: Scaling, mark_e8: int, open_e16: int) -> int:
     """Return the share of the largest positions of accounts in open interest, on either side."""
     market, shares = scaling.market_id, []
+    rule = book.rule(market)
     for is_long in (True, False):
-        sizes = (abs(book.position(market, bucket)) for bucket in book.sides[market, is_long])
-        shares.append(sum(nlargest(scaling.largest, sizes)) * _E6 // open_e8)
+        worths = (
+            abs(book.position(market, bucket))
+            * rule.price_that_counts(book.entry_price(market, bucket), mark_e8)
+            for bucket in book.sides[market, is_long]
+        )
+        shares.append(sum(nlargest(scaling.largest, worths)) * _E6 // open_e16)
     return max(shares)
 
 

@@ -27,7 +27,7 @@
 -- drawdown           fall of the fund from its highest balance, as a share of that
 -- divergence         distance of its book's market price from the oracle's, as a share of that
 -- ended_at           when the halt, the outage or the old mark that a grace follows had ended
--- open_interest_usd  units that owners are long in the market, at the mark
+-- open_interest_usd  units that owners are long in the market, at the mark; inverse contracts are dollars
 -- index              external index
 -- multiplier         multiple of margin rates at the start, or of a fee, that it has come to
 -- from_at            the multiple holds from then on

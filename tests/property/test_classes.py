@@ -512,3 +512,17 @@ def test_flows_that_cancel_leave_nothing_large_behind() -> None:
     parts = displacement_by_flow_e9(book.displacement, _state(-1e10, 1e10 - 1), 0)
 
     assert all(abs(part) < 20_000_000 for part in parts)
+
+
+def test_all_flows_together_are_what_is_in_the_book() -> None:
+    # In sum 1e15 + 10 - 1e15 - 10.9 is a rounding off the -1 that the book keeps, which is dust.
+    book = LadderBook([(50_000, 10**16)], [(50_000, 10**16)])
+    others = ((-10.9, -44), (-139_189_689_629_089.27, -556_951_749_839_130))
+    state = attrs.evolve(BookState(0, -1.0, 0, 10**6, 10**6), others=others)
+
+    parts = displacement_by_flow_e9(book.displacement, state, 500)
+
+    # Forced flow bought, the others sold: a = ln 1.05, b = ln 0.95. It is a alone, a - b on top of
+    # either, and -b on top of both.
+    assert parts[Flow.FORCED] == round(2 / 3 * math.log(1.05 / 0.95) * 1e9)
+    assert sum(parts) == 0

@@ -379,6 +379,16 @@ def shared(**shares: str) -> Raw:
     return {"kind": "penalty_routing", **given, "treasury": 1 - sum(given.values())}
 
 
+FOLLOWING: Final = (
+    ("on", True, False),
+    ("market", "ETH", "BTC"),
+    ("period", "2s", "3s"),
+    ("ramp", Decimal("0.1"), Decimal("0.2")),
+    ("grain", Decimal("0.000001"), Decimal("0.5")),
+    ("notice", "1s", "2s"),
+)
+"""Keys of what margin rates follow, and two values of each."""
+
 ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:penalty_routing.{key}": (rewarded, "mitigations.0", one, other)
@@ -1268,17 +1278,12 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for key, one, other in (
-            ("on", True, False),
-            ("market", "ETH", "BTC"),
-            ("period", "2s", "3s"),
+            *FOLLOWING,
             ("largest", 1, 3),
             ("reference", Decimal("0.3"), Decimal("0.4")),
             ("low", Decimal("0.9"), 1),
             ("high", Decimal("1.1"), 2),
-            ("ramp", Decimal("0.1"), Decimal("0.2")),
             ("restore", Decimal("0.01"), Decimal("0.02")),
-            ("grain", Decimal("0.000001"), Decimal("0.5")),
-            ("notice", "1s", "2s"),
         )
     },
     **{
@@ -1289,17 +1294,12 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for key, one, other in (
-            ("on", True, False),
-            ("market", "ETH", "BTC"),
-            ("period", "2s", "3s"),
+            *FOLLOWING,
             ("half_life", "6s", "12s"),
             ("reference", Decimal("0.5"), Decimal("0.9")),
             ("low", 1, Decimal("0.5")),
             ("high", Decimal("1.1"), Decimal("1.7")),
-            ("ramp", Decimal("0.1"), Decimal("0.2")),
             ("restore", Decimal("0.05"), Decimal("0.1")),
-            ("grain", Decimal("0.000001"), Decimal("0.5")),
-            ("notice", "1s", "2s"),
         )
     },
     "mitigations.[]:stress_margin.reference": (scaled, "mitigations.2.reference", 1, 2),

@@ -1269,6 +1269,22 @@ class Auditor:
         margin = self._scaled(self._cash[owner], self._held(owner), marks)
         return self._is_due(Fraction(margin))
 
+    def contracts(self, market: int) -> list[int]:
+        """Return contracts of owners: units, or dollars in 1e-16 if inverse; makers balance."""
+        held = list(self._units[market])
+        if self._markets[market].contract == "inverse":
+            mark = self._marks[market][0]
+            entered = [self._entry_price.get((market, owner), mark) for owner in range(len(held))]
+            held = [units * price for units, price in zip(held, entered, strict=True)]
+            held[MAKERS] -= sum(held)
+        return held
+
+    def at_stake(self, market: int) -> int:
+        """Return what is long in a market at its mark, in USD x 1e-16."""
+        is_inverse = self._markets[market].contract == "inverse"
+        price = 1 if is_inverse else self._marks[market][0]
+        return sum(held for held in self.contracts(market) if held > 0) * price
+
     def standing(self, market: int) -> list[int]:
         """Return who has a position in a market and is in no liquidation."""
         return self._standing(market)
@@ -1984,8 +2000,17 @@ class Auditor:
                 holds=holds,
                 lacking_uusd=self._lacking(asked, event, keeper),
             ),
-            slices or [(event.tranche_seq, bucket, event.fee_uusd)],
+            slices or [(event.tranche_seq, bucket, self._penalty(event))],
         )
+
+    def _penalty(self, event: Any) -> int:
+        """Return what an account pays for an execution beyond what any order costs."""
+        if not isinstance(event, OrderFilled):
+            return int(event.fee_uusd)
+        rate = Fraction(self._venue.fees.taker_e6, 10**6)
+        taker = math.ceil(rate * abs(event.quantity_e8) * event.price_e8 / _E16)
+        self.census["taker fee beside a penalty"] += 0 < taker < event.fee_uusd
+        return max(event.fee_uusd - taker, 0)
 
     def _lacking(self, asked: Asked, event: Any, keeper: int) -> Fraction | None:
         """Return what a takeover lacked to the profit asked for; None where that is not known."""

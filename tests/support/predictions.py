@@ -46,13 +46,12 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
     ]
     variance = sum(squares) * _YEAR_S / Fraction(model["window_us"], 10**6)
     gross = sum(map(abs, trades))
-    long_e8 = sum(units for units in books.units[market] if units > 0)
     seen = {
         "imbalance_e6": abs(sum(trades)) * 10**6 // gross if gross else 0,
         "forced_uusd": sum(forced),
         "depth_uusd": min(_depth_e8(books, market, at_us, distance) * mark // 10**10, _MOST),
-        "ladder_uusd": _ladder_e8(books, market, mark, distance) * mark // 10**10,
-        "open_interest_uusd": long_e8 * mark // 10**10,
+        "ladder_uusd": int(_ladder_usd(books, market, mark, distance) * 10**6),
+        "open_interest_uusd": books.at_stake(market) // 10**10,
         "volatility_e6": math.isqrt(math.floor(variance)) // 1_000,
     }
     return seen | {"risk_e6": _risk_e6(model, seen)}
@@ -74,13 +73,13 @@ def _depth_e8(books: Any, market: int, at_us: int, distance: Fraction) -> int:
     return min(got)
 
 
-def _ladder_e8(books: Any, market: int, mark: int, distance: Fraction) -> int:
+def _ladder_usd(books: Any, market: int, mark: int, distance: Fraction) -> Fraction:
     due = []
     for sign in (-1, 1):
         price = math.floor(mark * (1 + sign * distance))
         due.append(
             sum(
-                abs(units)
+                books.worth(market, bucket)
                 for bucket, units in enumerate(books.units[market])
                 if units and books.is_due_at(bucket, market, price)
             )

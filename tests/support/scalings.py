@@ -55,7 +55,7 @@ def _correlation(looks: list[list[tuple[int, int]]], market: int, spec: Any) -> 
     known = [look for look in looks if all(mark for mark, _ in look)]
     for before, now in pairwise(known):
         moves = [math.log(b / a) for (a, _), (b, _) in zip(before, now, strict=True)]
-        weights = [mark * size for mark, size in now]
+        weights = [at_stake for _, at_stake in now]
         weights[market] = 0
         if any(weights):
             basket = sum(w * r for w, r in zip(weights, moves, strict=True)) / sum(weights)
@@ -94,9 +94,10 @@ class ScalingJudge:
             for market, table in enumerate(scenario.markets)
             if isinstance(spec, MarginScaling | LeverageFee) and spec.market in ("", table.name)
         ]
-        # Of each look: when, mark and positions of all owners, and those of every market.
+        # Of each look: when, mark, contracts of all owners and what is at stake; of every market
+        # mark and that.
         self._all: dict[tuple[int, int], list[list[tuple[int, int]]]] = {p: [] for p in pairs}
-        self._looks: dict[tuple[int, int], list[tuple[int, int, list[int]]]] = {
+        self._looks: dict[tuple[int, int], list[tuple[int, int, list[int], int]]] = {
             pair: [] for pair in pairs
         }
         # What a model was asked about, and its answer.
@@ -130,16 +131,12 @@ class ScalingJudge:
             spec: Any = self._scenario.mitigations[number]
             while (len(looks) + 1) * spec.period_us <= until_us:
                 at_us = (len(looks) + 1) * spec.period_us
-                units = list(self._books.units[market])
-                looks.append((at_us, self._books.marks[market][0], units))
+                books = self._books
+                seen = books.contracts(market), books.at_stake(market)
+                looks.append((at_us, books.marks[market][0], *seen))
                 if isinstance(spec, CorrelationMargin):
                     self._all[number, market].append(
-                        [
-                            (mark, sum(u for u in line if u > 0))
-                            for (mark, _, _), line in zip(
-                                self._books.marks, self._books.units, strict=True
-                            )
-                        ]
+                        [(mark, books.at_stake(of)) for of, (mark, _, _) in enumerate(books.marks)]
                     )
                 if isinstance(spec, LeverageFee):
                     fees.append((at_us, (number, market)))
@@ -169,7 +166,7 @@ class ScalingJudge:
 
     def _fee(self, pair: tuple[int, int], event: Any = None) -> list[LeverageFeePaid]:
         spec: Any = self._scenario.mitigations[pair[0]]
-        marks, books, market = [mark for _, mark, _ in self._looks[pair]], self._books, pair[1]
+        marks, books, market = [mark for _, mark, *_ in self._looks[pair]], self._books, pair[1]
         if self._turns and event is None:  # Looks of later turns are not part of this one.
             marks = marks[: self._turns[0][0] // spec.period_us]
         volatility = _volatility(marks, spec.period_us, spec.half_life_us)
@@ -233,7 +230,7 @@ class ScalingJudge:
         recorded = {e.sim_time_us: e.event for e in self._decided[number, market]}
         assert len(recorded) == len(self._decided[number, market])
         multiplier, marks = Fraction(1), []
-        for place, (at_us, mark, units) in enumerate(self._looks[number, market]):
+        for place, (at_us, mark, contracts, at_stake) in enumerate(self._looks[number, market]):
             marks.append(mark)
             event: Any = recorded.pop(at_us, None)
             match spec:
@@ -241,10 +238,10 @@ class ScalingJudge:
                     seen = _volatility(marks, spec.period_us, spec.half_life_us)
                     told, reference = event and event.volatility_e6, spec.reference_e6
                 case OpenInterestMargin():
-                    seen = sum(u for u in units if u > 0) * mark // 10**10 if mark else None
+                    seen = at_stake // 10**10 if mark else None
                     told, reference = event and event.open_interest_uusd, spec.reference_uusd
                 case ConcentrationMargin():
-                    seen = self._concentration(units, spec.largest)
+                    seen = self._concentration(contracts, spec.largest)
                     told, reference = event and event.concentration_e6, spec.reference_e6
                 case CorrelationMargin():
                     seen = _correlation(self._all[number, market][: len(marks)], market, spec)
@@ -278,10 +275,10 @@ class ScalingJudge:
             multiplier = stepped
         assert not recorded
 
-    def _concentration(self, units: list[int], largest: int) -> int | None:
+    def _concentration(self, contracts: list[int], largest: int) -> int | None:
         """Return the larger share that either side's *largest* accounts have, in 1e-6."""
-        open_interest = sum(u for u in units if u > 0)
-        own = units[self._books.first_bucket :]
+        open_interest = sum(held for held in contracts if held > 0)
+        own = contracts[self._books.first_bucket :]
         sides = ([u for u in own if u > 0], [-u for u in own if u < 0])
         most = max(sum(sorted(side, reverse=True)[:largest]) for side in sides)
         return int(Fraction(most, open_interest) * 10**6) if open_interest else None

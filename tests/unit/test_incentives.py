@@ -13,10 +13,12 @@ from typing import Any
 
 import attrs
 import pytest
+from support.auditor import audited
 from support.scenarios import (
     INSTANTLY,
     Raw,
     at,
+    engine_cascade,
     events_of,
     keeper,
     knots,
@@ -40,10 +42,11 @@ from liqsim.events import (
     TrancheTakenOver,
     UnresolvedReason,
 )
-from liqsim.runner import Simulation, run_to_log
+from liqsim.runner import Simulation, prepare, run_to_log
 from liqsim.study.gains import gains
 from replay.log import Log
 from replay.measures import profits
+from replay.verify import verify
 
 LONG = (10, 100, 100)
 KIT, BURN = 5, 6
@@ -152,6 +155,32 @@ def test_rounding_goes_to_one_of_them_and_without_a_keeper_its_share_to_another(
     assert (fund.share, fund.amount_uusd) == (Share.FUND, 303)
     assert (burn.share, burn.amount_uusd, burn.receiver_id) == (Share.BURN, 302 + 301, 5)
     assert run.cash[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("price", "fee", "penalty"),
+    [("90.6", "5.436", "4.53"), ("90.2", "2", "1.098"), ("90.05", "0.5", "0")],
+)
+def test_the_taker_fee_of_an_order_is_no_penalty(price: str, fee: str, penalty: str) -> None:
+    rates = {"taker": Decimal("0.001"), "liquidation_on_execution": Decimal("0.005")}
+    raw = small_scenario(venue__fees=rates)
+    row = {"kind": "penalty_routing", "keeper": 0, "fund": 1, "treasury": 0}
+    run = Run(raw | {"mitigations": [row]}, prices={0: 100, 10: Decimal(price)})
+
+    # Ten of 90.6, 90.2 and 90.05 leave 6, 2 and 0.5 above bankruptcy. A thousandth is the fee of
+    # any order, and comes first.
+    assert run.the(OrderFilled).fee_uusd == uusd(fee)
+    assert sum(entry.event.amount_uusd for entry in run.of(PenaltyRouted)) == uusd(penalty)
+    assert run.cash[3] == Decimal(fee) - Decimal(penalty)
+
+
+def test_audit_and_auditor_know_the_taker_fee_too(tmp_path: Path) -> None:
+    scenario = load(engine_cascade(mitigations=[ROUTED]))
+    run_to_log(scenario, tmp_path / "run.duckdb")
+
+    assert verify(tmp_path / "run.duckdb") == []
+    census = audited(prepare(scenario)).census
+    assert census["taker fee beside a penalty"] > 5
 
 
 def test_a_keeper_counts_on_no_penalty_that_the_account_cannot_pay() -> None:

@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from support.scenarios import (
@@ -13,6 +14,7 @@ from support.scenarios import (
     engine_cascade,
     forewarned,
     funded,
+    indexed,
     load,
     mingled,
     newcomers,
@@ -25,9 +27,12 @@ from support.scenarios import (
 )
 from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
 
+from liqsim.cli.outcome_table import print_outcome
 from liqsim.events import (
     Action,
     DecisionRecorded,
+    FundDrawn,
+    FundingIndexMoved,
     FundingPaid,
     FundsDeposited,
     KeeperRewarded,
@@ -71,8 +76,8 @@ unresolved_run_ended unresolved_paced
 topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd
 anticipated_usd funding_usd
 arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
-halts halted_us risk_halted_us leverage_fees_usd slashed_usd decisions
-penalties_to_keepers_usd penalties_to_fund_usd penalties_to_treasury_usd burnt_usd
+halts halted_us risk_halted_us leverage_fees_usd index_residue_usd slashed_usd decisions
+taker_fees_usd penalties_to_keepers_usd penalties_to_fund_usd penalties_to_treasury_usd burnt_usd
 rewards rewards_usd rewards_left_usd
 crossed_usd
 """.split()  # noqa: SIM905 — reads as the table does
@@ -258,12 +263,17 @@ def test_what_accounts_traded_and_paid_of_their_own_will_adds_up(tmp_path):
     assert all(met[key] >= 1 for key in own), met
 
 
-def _incentives_in(events):
+def _incentives_in(events, taker_e6):
     shares = Counter()
     for e in events:
         if isinstance(e, PenaltyRouted):
             shares[e.share] += e.amount_uusd
     fees = sum(e.fee_uusd for e in events if isinstance(e, OrderFilled | TrancheTakenOver))
+    taker = sum(
+        min(e.fee_uusd, math.ceil(Fraction(abs(e.quantity_e8) * e.price_e8 * taker_e6, 10**16)))
+        for e in events
+        if isinstance(e, OrderFilled)
+    )
     rewards = [e.amount_uusd for e in events if isinstance(e, KeeperRewarded)]
     is_budget = (isinstance(e, FundsDeposited) and e.owner_id == Owner.TREASURY for e in events)
     given = sum(e.amount_uusd for e, is_it in zip(events, is_budget, strict=True) if is_it)
@@ -271,7 +281,8 @@ def _incentives_in(events):
         "penalties_to_keepers_usd": shares[Share.KEEPER],
         "penalties_to_fund_usd": shares[Share.FUND],
         "burnt_usd": shares[Share.BURN],
-        "penalties_to_treasury_usd": fees - sum(shares.values()),
+        "taker_fees_usd": taker,
+        "penalties_to_treasury_usd": fees - taker - sum(shares.values()),
         "rewards_usd": sum(rewards),
         "rewards_left_usd": given - sum(rewards),
     }
@@ -280,9 +291,13 @@ def _incentives_in(events):
     }
 
 
+def _shared():
+    return engine_cascade(name="shared", mitigations=[{"kind": "penalty_routing"}])
+
+
 def test_what_mitigations_did_adds_up(tmp_path):
     met = Counter()
-    for story in (rationed, scaled, absorbed, tripped, rewarded):
+    for story in (rationed, scaled, absorbed, tripped, rewarded, _shared, indexed):
         run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
         with Log(tmp_path / f"{story.__name__}.duckdb") as log:
             told, events = log.outcome(), [entry.event for entry in log.entries()]
@@ -296,11 +311,40 @@ def test_what_mitigations_did_adds_up(tmp_path):
         for kind, key in ((LeverageFeePaid, "leverage_fees_usd"), (StakeSlashed, "slashed_usd")):
             paid = sum(e.amount_uusd for e in events if isinstance(e, kind))
             own[key] = Decimal(paid).scaleb(-6)
-        own |= _incentives_in(events)
+        residue = sum(e.residue_uusd for e in events if isinstance(e, FundingIndexMoved))
+        own["index_residue_usd"] = Decimal(residue).scaleb(-6)
+        own |= _incentives_in(events, load(story()).venue.fees.taker_e6)
         for key, value in own.items():
             assert Decimal(told[key]) == value, (story.__name__, key)
             met[key] += value != 0
+        drawn = Decimal(sum(e.amount_uusd for e in events if isinstance(e, FundDrawn))).scaleb(-6)
+        received = sum(Decimal(told[key]) for key in _RECEIVED_BY_FUND)
+        assert Decimal(told["fund_end_usd"]) == received - drawn, story.__name__
     assert all(met[key] >= 1 for key in own), met
+
+
+_RECEIVED_BY_FUND = (
+    "fund_start_usd",
+    "surplus_usd",
+    "contributed_usd",
+    "penalties_to_fund_usd",
+    "leverage_fees_usd",
+    "index_residue_usd",
+)
+
+
+def test_what_rounding_left_to_the_fund_is_not_paid_out(tmp_path, capsys, monkeypatch):
+    run_to_log(load(indexed()), tmp_path / "run.duckdb")
+    with Log(tmp_path / "run.duckdb") as log:
+        ((drawn,),) = log.sql("select sum(amount_usd) from fund_drawn").fetchall()
+        told = log.outcome()
+        for key in ("index_residue_usd", "fund_end_usd"):
+            told[key] = str(Decimal(told[key]) + 5)
+        monkeypatch.setattr(log, "outcome", lambda: told)
+        print_outcome(log, as_json=False, verbose=0)
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "paid out" in line)
+    assert f" {drawn:,.2f}" in line
 
 
 def test_a_run_in_which_nothing_happens(tmp_path):

@@ -52,26 +52,26 @@ def next_multiplier_e6(spec: MarginScaling, multiplier_e6: int, observed: int) -
     return min(max(target, multiplier_e6 - spec.restore_e6), multiplier_e6 + spec.ramp_e6)
 
 
-def concentration_e6(positions_e8: Iterable[int], largest: int, open_e8: int) -> int | None:
+def concentration_e6(positions: Iterable[int], largest: int, open_contracts: int) -> int | None:
     """
     Return the share of the *largest* positions in open interest, in 1e-6; None where there is none.
 
     Longs and shorts are one side each, and the side counts where they have more.
 
     Args:
-        positions_e8: Positions of accounts; negative is short.
+        positions: Contracts of accounts, of any scale; negative is short.
         largest: How many count.
-        open_e8: Open interest: units that all owners are long.
+        open_contracts: Open interest: what all owners are long of them.
 
     >>> concentration_e6([5, 1, 2, -4, -2], 2, 9)
     777777
     """
-    if not open_e8:
+    if not open_contracts:
         return None
-    ordered = sorted(positions_e8)
+    ordered = sorted(positions)
     shorts = -sum(position for position in ordered[:largest] if position < 0)
     longs = sum(position for position in ordered[-largest:] if position > 0)
-    return max(longs, shorts) * RATIO_SCALE // open_e8
+    return max(longs, shorts) * RATIO_SCALE // open_contracts
 
 
 def index_at(spec: StressMargin, at_us: int) -> int | None:

@@ -35,7 +35,8 @@ class Observation:
         forced_uusd: What liquidations had filled and taken over in the window.
         depth_uusd: What the book would take within the distance, on its thinner side.
         ladder_uusd: What would be due if the mark moved by the distance, to the worse side.
-        open_interest_uusd: Units that owners are long.
+        open_interest_uusd: What owners are long; inverse contracts count by their dollars, also in
+            the ladder.
         volatility_e6: Annual volatility of the mark, realised over the window.
     """
 

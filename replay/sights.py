@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import product
 from typing import Final
 
 import attrs
@@ -31,15 +32,14 @@ from liqsim.events import (
     TradeFilled,
     TrancheTakenOver,
 )
+from replay.audit.breakers import volatility
 from replay.audit.depth import MarketDepth
 from replay.fold import Fold, Move
 from replay.margin import E22_PER_UUSD, Leg, LegRule, margin_e22, slope_e14
 from replay.terms import Terms
 
 _E6: Final = 10**6
-_E9: Final = 10**9
 _E10: Final = 10**10
-_YEAR_US: Final = 31_557_600 * _E6
 _MOST: Final = 10**18 - 1
 _TOLERANCE: Final = 1e-9
 _DIGITS: Final = 12
@@ -92,6 +92,9 @@ class Seen:
 
 COLUMNS: Final = tuple(field.name for field in attrs.fields(Seen))
 """Columns of a decision that tell what was seen, beside the score."""
+
+ROUNDED: Final = ("depth_uusd", "volatility_e6")
+"""Those of them that two computations know to a rounding."""
 
 
 def seen_in(e: DecisionRecorded) -> Seen:
@@ -197,8 +200,9 @@ class Sight:
         """
         Return what was to be seen at an instant, before all but the changes of depth in it.
 
-        Two computations of a depth differ by a rounding: the first is the likeliest, the others
-        have the least and the most that it may have been. Empty before the first mark.
+        Two computations of a depth or of a volatility differ by a rounding: the first is the
+        likeliest, the others have the least and the most that either may have been. Empty before
+        the first mark.
         """
         mark = self._fold.marks_e8.get(market, 0)
         if not mark:
@@ -208,6 +212,7 @@ class Sight:
         gross = sum(map(abs, trades))
         held = (abs(q) for (of, _), q in self._fold.units_e8.items() if of == market)
         depths = self._depths_uusd(market, at_us, distance_e6, mark)
+        low, high = volatility(self._marks[market], window_us, at_us)
         ladder = self._ladder_e8(market, distance_e6, mark) * mark // _E10
         likeliest = Seen(
             imbalance_e6=abs(sum(trades)) * _E6 // gross if gross else 0,
@@ -215,16 +220,13 @@ class Sight:
             depth_uusd=depths[0],
             ladder_uusd=min(ladder, _MOST),
             open_interest_uusd=sum(held) // 2 * mark // _E10,
-            volatility_e6=self._volatility_e6(market, after, window_us),
+            volatility_e6=(low + high) // 2,
         )
-        return [attrs.evolve(likeliest, depth_uusd=depth) for depth in depths]
-
-    def _volatility_e6(self, market: int, after_us: int, window_us: int) -> int:
-        instants, prices = self._marks[market]
-        first = max(bisect_right(instants, after_us), 1)
-        pairs = zip(prices[first - 1 :], prices[first:], strict=False)
-        squares = sum((abs(b - a) * _E9 // a) ** 2 for a, b in pairs)
-        return min(math.isqrt(squares * _YEAR_US // window_us) // 1_000, _MOST)
+        ends = product(depths[1:], (low, high))
+        return [
+            likeliest,
+            *(attrs.evolve(likeliest, depth_uusd=d, volatility_e6=v) for d, v in ends),
+        ]
 
     def _depths_uusd(
         self, market: int, at_us: int, distance_e6: int, mark: int

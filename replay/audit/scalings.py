@@ -25,7 +25,7 @@ from replay.audit.book import Book
 from replay.audit.findings import event_text
 from replay.audit.losses import room
 from replay.audit.observations import Fee, Scaling
-from replay.sights import COLUMNS, seen_in
+from replay.sights import COLUMNS, ROUNDED, seen_in
 
 _E10: Final = 10**10
 _E6: Final = 10**6
@@ -106,9 +106,12 @@ def scaled(book: Book, entry: Entry, e: DecisionRecorded) -> None:
 def _check_seen(book: Book, entry: Entry, scaling: Scaling, e: DecisionRecorded) -> int:
     """Check what a model was asked about and its answer, and return the answer to that."""
     assert scaling.model is not None
-    told, (likeliest, least, most) = seen_in(e), scaling.seen
-    depth = min(max(told.depth_uusd, least.depth_uusd), most.depth_uusd)
-    right = attrs.evolve(likeliest, depth_uusd=depth)
+    told, (likeliest, *ends) = seen_in(e), scaling.seen
+    right = likeliest
+    for name in ROUNDED:
+        known = [getattr(seen, name) for seen in ends]
+        near = min(max(getattr(told, name), min(known)), max(known))
+        right = attrs.evolve(right, **{name: near})
     for name in COLUMNS:
         book.expect("decision", entry, name, getattr(told, name), getattr(right, name))
     risk = scaling.model.risk_e6(told)

@@ -106,13 +106,13 @@ def _pays_nothing(ledger: Ledger, draw: FundDrawn) -> None:
 # 3. Look-ahead ------------------------------------------------------------------------------------
 
 
-def _half_a_minute_ahead(right: Any, context: Any, ask: Ask) -> Any:
+def _half_a_minute_ahead(right: Any, self: Any, ask: Ask) -> Any:
     """Show the book as it would be at the reference of later."""
-    path = type(context.markets[ask.market_id].path)
-    last_us = context.scenario.end_us - 1
+    path = type(self._context.markets[ask.market_id].path)
+    last_us = self._context.scenario.end_us - 1
     right_at = path.at
     with patch.object(path, "at", lambda self, us: right_at(self, min(us + 30_000_000, last_us))):
-        return right(context, ask)
+        return right(self, ask)
 
 
 # 4 to 6. Triggers, slices, halts ------------------------------------------------------------------
@@ -283,7 +283,7 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
         1, engine_cascade, after_each(FundDrawn, _pays_nothing), "fund_balance",
     ),
     "it looks half a minute ahead in the book": (
-        3, _with(_CAP), instead(judges, "_book", _half_a_minute_ahead), "decision",
+        3, _with(_CAP), instead(judges.SlippageCapper, "judge", _half_a_minute_ahead), "decision",
     ),
     "solvent accounts are liquidated, too": (
         4, engine_cascade, instead(venue.Venue, "_judge", _solvent_too), "not_due",

@@ -42,7 +42,9 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
         if isinstance(e.event, OracleUpdated | BookSampled)
     ]
     squares = [
-        (abs(b - a) * 10**9 // a) ** 2 for (_, a), (when, b) in pairwise(marks) if when > since
+        Fraction(round(math.log(b / a) ** 2 * 1e18), 10**18)
+        for (_, a), (when, b) in pairwise(marks)
+        if when > since
     ]
     variance = sum(squares) * _YEAR_S / Fraction(model["window_us"], 10**6)
     gross = sum(map(abs, trades))
@@ -53,7 +55,7 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
         "depth_uusd": min(_depth_e8(books, market, at_us, distance) * mark // 10**10, _MOST),
         "ladder_uusd": _ladder_e8(books, market, mark, distance) * mark // 10**10,
         "open_interest_uusd": long_e8 * mark // 10**10,
-        "volatility_e6": math.isqrt(math.floor(variance)) // 1_000,
+        "volatility_e6": math.isqrt(math.floor(variance * 10**12)),
     }
     return seen | {"risk_e6": _risk_e6(model, seen)}
 

@@ -14,14 +14,13 @@ from typing import Final
 import attrs
 
 from liqsim.scenario.trained import TrainedModel
-from liqsim.units import BOUND, RATIO_SCALE, YEAR_US
+from liqsim.units import RATIO_SCALE
 
 _RATIO_MAX_E6: Final = 10_000 * RATIO_SCALE
 """What an amount is at most as a multiple of the depth: no book at all is that thin."""
 _ODDS_MAX_E6: Final = 40 * RATIO_SCALE
 """Log odds beyond which the chance is 0 or 1 to the last millionth."""
 _PRECISE: Final = Context(prec=40)
-_RETURN_SCALE: Final = 10**9
 
 
 @attrs.frozen
@@ -79,27 +78,6 @@ def imbalance_e6(signed_uusd: int, gross_uusd: int) -> int:
     (333333, 0)
     """
     return abs(signed_uusd) * RATIO_SCALE // gross_uusd if gross_uusd else 0
-
-
-def squared_move_e18(before_e8: int, after_e8: int) -> int:
-    """
-    Return the square of the simple return between two prices, in 1e-18, the root rounded down.
-
-    >>> squared_move_e18(300, 200) == 333_333_333**2
-    True
-    """
-    return (abs(after_e8 - before_e8) * _RETURN_SCALE // before_e8) ** 2
-
-
-def annual_e6(squares_e18: int, window_us: int) -> int:
-    """
-    Return the annual volatility that squared returns of a window add up to, rounded down.
-
-    >>> annual_e6(squared_move_e18(100, 101), YEAR_US)
-    10000
-    """
-    root_e9 = math.isqrt(squares_e18 * YEAR_US // window_us)
-    return min(root_e9 * RATIO_SCALE // _RETURN_SCALE, BOUND - 1)
 
 
 def log_odds_e6(model: TrainedModel, features_e6: tuple[int, ...]) -> int:

@@ -29,6 +29,7 @@ from liqsim.events import (
     MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheTakenOver,
 )
@@ -186,7 +187,7 @@ class Sight:
     def note(self, entry: Entry, moves: Iterable[Move]) -> None:
         """Take in an event that has been folded, and what it moved."""
         e, now = entry.event, entry.sim_time_us
-        if isinstance(e, OrderFilled | TradeFilled | InventorySold):
+        if isinstance(e, OrderFilled | TradeFilled | InventorySold | PositionReduced):
             _add(self._trades[e.market_id], now, e.cost_uusd)
         if isinstance(e, OrderFilled | TrancheTakenOver):
             _add(self.forced[e.market_id], now, abs(e.cost_uusd))
@@ -213,7 +214,7 @@ class Sight:
         held = (abs(q) for (of, _), q in self._fold.units_e8.items() if of == market)
         depths = self._depths_uusd(market, at_us, distance_e6, mark)
         low, high = volatility(self._marks[market], window_us, at_us)
-        ladder = self._ladder_e8(market, distance_e6, mark) * mark // _E10
+        ladder = sum(self.ladder(market, distance_e6).values()) * mark // _E10
         likeliest = Seen(
             imbalance_e6=abs(sum(trades)) * _E6 // gross if gross else 0,
             forced_uusd=min(sum(_since(self.forced[market], after)), _MOST),
@@ -272,22 +273,30 @@ class Sight:
 
     # The ladder ---------------------------------------------------------------------------------
 
-    def _ladder_e8(self, market: int, distance_e6: int, mark: int) -> int:
+    def ladder(self, market: int, distance_e6: int) -> dict[int, int]:
+        """
+        Return the sizes of all who would be due if the mark of a market moved so far.
+
+        To the side where they come to more, or down.
+        """
         self._refresh()
+        mark = self._fold.marks_e8[market]
         prices = mark * (_E6 - distance_e6) // _E6, mark * (_E6 + distance_e6) // _E6
         are_marked = len(self._fold.marks_e8) == len(self._terms.markets)
         least = 0 if self._terms.due_at_zero else -1  # What margin at most is due.
-        totals = [0, 0]
+        sides: list[dict[int, int]] = [{}, {}]
         for bucket, line in self._lines[market].items():
             if line is not None:
                 cash, slope, size = line
-                for side, price in enumerate(prices):
-                    totals[side] += size * (cash + slope * price <= least)
+                for side, price in zip(sides, prices, strict=True):
+                    if cash + slope * price <= least:
+                        side[bucket] = size
             elif are_marked or self._buckets[bucket] is not None:
                 size = abs(self._fold.units_e8[market, bucket])
-                for side, price in enumerate(prices):
-                    totals[side] += size * (self._margin_at(bucket, market, price) <= least)
-        return max(totals)
+                for side, price in zip(sides, prices, strict=True):
+                    if self._margin_at(bucket, market, price) <= least:
+                        side[bucket] = size
+        return max(sides, key=lambda side: sum(side.values()))
 
     def _refresh(self) -> None:
         fold = self._fold

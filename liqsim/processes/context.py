@@ -35,8 +35,9 @@ class Priority(IntEnum):
 
     DEPTH = 10
     FEES = 11
-    RULES = 12
-    FUNDING = 13
+    REDUCTIONS = 12
+    RULES = 13
+    FUNDING = 14
     FUND = 15
     ORACLE = 20
     SHADOW = 25

@@ -14,6 +14,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     Owner,
+    PositionReduced,
     TradeFilled,
     TrancheTakenOver,
 )
@@ -36,7 +37,7 @@ Changed = Callable[[int, int], None]
 
 _MARKS = OracleUpdated, BookSampled
 _FORCED = OrderFilled, TrancheTakenOver
-_BOOK = OrderFilled, TradeFilled, InventorySold, DepthChanged
+_BOOK = OrderFilled, TradeFilled, InventorySold, PositionReduced, DepthChanged
 
 
 class Observing:

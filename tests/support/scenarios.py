@@ -885,6 +885,23 @@ def foreseen(**overrides: Any) -> Raw:
     return changed(cross_crash(name="foreseen", mitigations=[rule]), overrides)
 
 
+def stepped_down(**overrides: Any) -> Raw:
+    """The crash in which positions are reduced, step by step, once a model expects it."""
+    rule = {
+        "kind": "predictive",
+        "action": "deleverage",
+        "model": "by_hand.json",
+        "content": model_text(intercept=-4, ladder=2, forced=1, imbalance=Decimal("0.5")),
+        "period": "2s",
+        "above": Decimal("0.1"),
+        "step": Decimal("0.1"),
+        "cap": Decimal("0.25"),
+        "most_usd": 2_000,
+        "slippage": Decimal("0.002"),
+    }
+    return changed(cross_crash(name="stepped_down", mitigations=[rule]), overrides)
+
+
 def vaulted(**overrides: Any) -> Raw:
     """A crash in which a vault takes over what the book does not, and sells it on."""
     vault = {
@@ -1090,6 +1107,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "concentrated": concentrated,
     "correlated": correlated,
     "foreseen": foreseen,
+    "stepped_down": stepped_down,
     "absorbed": absorbed,
     "rewarded": rewarded,
     "vaulted": vaulted,

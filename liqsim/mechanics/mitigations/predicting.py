@@ -1,5 +1,5 @@
 """
-The chance of a cascade in what a venue observes, by a frozen logistic regression.
+The chance of a cascade in what a venue observes, by a frozen logistic regression; its small steps.
 
 Features are whole millionths. Amounts are held against the depth of the book, so that a venue
 twice as large sees the same; of these ratios, which have heavy tails, the root is taken. A sum of
@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from liqsim.scenario.mitigations import Predictive
 from liqsim.scenario.trained import TrainedModel
 from liqsim.units import RATIO_SCALE
 
@@ -103,3 +104,19 @@ def chance_e6(odds_e6: int) -> int:
 def risk_e6(model: TrainedModel, seen: Observation) -> int:
     """Return the chance of a cascade that *model* finds in what was seen, in 1e-6."""
     return chance_e6(log_odds_e6(model, seen.features))
+
+
+def step_e8(spec: Predictive, held_e8: int, first_e8: int, closed_e8: int, left_e8: int) -> int:
+    """
+    Return the order that reduces a position, negative sells; all that bounds it is rounded down.
+
+    Args:
+        spec: The mitigation.
+        held_e8: The position; negative is short.
+        first_e8: Its size before the mitigation first reduced it.
+        closed_e8: What it has been reduced by since.
+        left_e8: What the look may still trade away.
+    """
+    step = abs(held_e8) * spec.step_e6 // RATIO_SCALE
+    size = max(min(step, first_e8 * spec.cap_e6 // RATIO_SCALE - closed_e8, left_e8), 0)
+    return -size if held_e8 > 0 else size

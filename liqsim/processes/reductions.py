@@ -3,7 +3,7 @@
 import attrs
 
 from liqsim.events import NO_CAUSE, Action, DecisionRecorded, PositionReduced
-from liqsim.mechanics.mitigations.predicting import Observation, step_e8, risk_e6
+from liqsim.mechanics.mitigations.predicting import Observation, risk_e6, step_e8
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.orders import Orders, Quote
 from liqsim.processes.predicting import Observatory

@@ -204,7 +204,7 @@ def _must_be_reduced(book: Book, reducing: Reducing, bucket: int, at_us: int) ->
         limit = arrival * (1 + sign * reducer.slippage_e6 / _E6)
         slack = 2 + limit / 10**9
         is_within = high <= limit - slack if sign > 0 else low >= limit + slack
-        if room < 2 or not is_within:
+        if room <= 1 or not is_within:
             return False
     # Whatever part of it is filled, at no price worse than this.
     worst = int(limit) + 1 if sign > 0 else max(int(limit), 1)

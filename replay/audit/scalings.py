@@ -140,6 +140,7 @@ def _of(e: DecisionRecorded) -> tuple[int, int]:
 def compare(
     book: Book, entry: Entry, e: DecisionRecorded, right: DecisionRecorded, but: Iterable[str]
 ) -> None:
+    """Hold all columns of a decision, *but* some, against the right ones."""
     for field in attrs.fields(DecisionRecorded):
         if field.name not in but:
             actual = getattr(e, field.name)

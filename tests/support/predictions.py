@@ -16,6 +16,7 @@ from liqsim.events import (
     InventorySold,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheTakenOver,
 )
@@ -34,7 +35,8 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
     since, distance = at_us - model["window_us"], Fraction(model["distance_e6"], 10**6)
     of_market = [e for e in books.entries if getattr(e.event, "market_id", None) == market]
     late = [e.event for e in of_market if e.sim_time_us > since]
-    trades = [e.cost_uusd for e in late if isinstance(e, OrderFilled | TradeFilled | InventorySold)]
+    fills = OrderFilled | TradeFilled | InventorySold | PositionReduced
+    trades = [e.cost_uusd for e in late if isinstance(e, fills)]
     forced = [abs(e.cost_uusd) for e in late if isinstance(e, OrderFilled | TrancheTakenOver)]
     marks = [
         (e.sim_time_us, e.event.mark_price_e8)
@@ -53,7 +55,7 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
         "imbalance_e6": abs(sum(trades)) * 10**6 // gross if gross else 0,
         "forced_uusd": sum(forced),
         "depth_uusd": min(_depth_e8(books, market, at_us, distance) * mark // 10**10, _MOST),
-        "ladder_uusd": _ladder_e8(books, market, mark, distance) * mark // 10**10,
+        "ladder_uusd": sum(_sizes(books, market, ladder_of(spec, books, market))) * mark // 10**10,
         "open_interest_uusd": long_e8 * mark // 10**10,
         "volatility_e6": math.isqrt(math.floor(variance * 10**12)),
     }
@@ -76,18 +78,20 @@ def _depth_e8(books: Any, market: int, at_us: int, distance: Fraction) -> int:
     return min(got)
 
 
-def _ladder_e8(books: Any, market: int, mark: int, distance: Fraction) -> int:
-    due = []
+def ladder_of(spec: Predictive, books: Any, market: int) -> list[int]:
+    """Return who would be due if the mark moved by the model's distance, to the worse side."""
+    distance = Fraction(json.loads(spec.content)["distance_e6"], 10**6)
+    sides = []
     for sign in (-1, 1):
-        price = math.floor(mark * (1 + sign * distance))
-        due.append(
-            sum(
-                abs(units)
-                for bucket, units in enumerate(books.units[market])
-                if units and books.is_due_at(bucket, market, price)
-            )
-        )
-    return max(due)
+        price = math.floor(books.marks[market][0] * (1 + sign * distance))
+        held = enumerate(books.units[market])
+        sides.append([b for b, units in held if units and books.is_due_at(b, market, price)])
+    lower, higher = (sum(_sizes(books, market, side)) for side in sides)
+    return sides[higher > lower]
+
+
+def _sizes(books: Any, market: int, buckets: list[int]) -> list[int]:
+    return [abs(books.units[market][bucket]) for bucket in buckets]
 
 
 def _risk_e6(model: dict[str, Any], seen: dict[str, int]) -> int:

@@ -209,6 +209,7 @@ class Reducing:
 
     Attributes:
         reducer: The mitigation.
+        at_us: When it was.
         seen: What its model was asked about, which may be any of some.
         waiting: Who may still be reduced, in order.
         left_e8: What the look may still trade away.
@@ -217,6 +218,7 @@ class Reducing:
     """
 
     reducer: Reducer
+    at_us: int
     seen: list[Seen]
     waiting: list[int]
     left_e8: int

@@ -10,7 +10,15 @@ from typing import Final
 
 import numpy as np
 
-from liqsim.events import NO_CAUSE, Action, DecisionRecorded, DepthChanged, Entry, PositionReduced
+from liqsim.events import (
+    NO_CAUSE,
+    Action,
+    DecisionRecorded,
+    DepthChanged,
+    Entry,
+    Event,
+    PositionReduced,
+)
 from replay.audit.book import Book
 from replay.audit.executions import check_order, note_flow
 from replay.audit.findings import e8, usd
@@ -36,7 +44,7 @@ def look(book: Book, entry: Entry) -> None:
     if watched.reducing is not None:
         if isinstance(event, PositionReduced):
             return
-        _check_left(book, watched.reducing, entry.sim_time_us)
+        _check_left(book, watched.reducing)
         watched.reducing = None
     while (reducer := min(watched.reducers, key=_next_us, default=None)) is not None:
         at_us = reducer.next_us
@@ -47,12 +55,12 @@ def look(book: Book, entry: Entry) -> None:
         reducing = _looked(book, reducer, at_us)
         if reducing is None:
             continue
-        if is_now and is_decision(event, Action.REDUCED):
+        if is_now and _is_of(event, reducer):
             watched.reducing = reducing
             return
         risks = map(reducer.model.risk_e6, reducing.seen)
         if all(risk >= reducer.above_e6 for risk in risks):
-            _check_left(book, reducing, at_us)
+            _check_left(book, reducing)
 
 
 def finish(book: Book) -> None:
@@ -66,8 +74,7 @@ def decided(book: Book, entry: Entry, e: DecisionRecorded) -> None:
         scaled(book, entry, e)
         return
     reducing = book.watched.reducing
-    of = None if reducing is None else (reducing.reducer.number, reducing.reducer.market_id)
-    if reducing is None or of != (e.mitigation_id, e.market_id):
+    if reducing is None or not _is_of(e, reducing.reducer):
         book.findings.add("decision", entry.seq, "nobody had to be reduced")
         return
     reducing.seq = entry.seq
@@ -96,6 +103,12 @@ def position_reduced(book: Book, entry: Entry, e: PositionReduced) -> None:
     note_flow(book, entry, e)
 
 
+def _is_of(event: Event, reducer: Reducer) -> bool:
+    """Return whether an event is the decision of a mitigation to reduce positions in a market."""
+    of = getattr(event, "mitigation_id", None), getattr(event, "market_id", None)
+    return is_decision(event, Action.REDUCED) and of == (reducer.number, reducer.market_id)
+
+
 def _next_us(reducer: Reducer) -> int:
     # Of several at one instant the first goes first: they stand in the order of their turn.
     return reducer.next_us
@@ -116,7 +129,7 @@ def _looked(book: Book, reducer: Reducer, at_us: int) -> Reducing | None:
     if book.breakers.is_halted(market, at_us):
         ratios.clear()
     waiting = sorted(ratios, key=lambda bucket: (ratios[bucket], bucket))
-    return Reducing(reducer, seen, waiting, reducer.most_uusd * _E10 // book.mark(market))
+    return Reducing(reducer, at_us, seen, waiting, reducer.most_uusd * _E10 // book.mark(market))
 
 
 def _check_turn(book: Book, entry: Entry, e: PositionReduced, reducing: Reducing) -> None:
@@ -126,7 +139,7 @@ def _check_turn(book: Book, entry: Entry, e: PositionReduced, reducing: Reducing
         _report(book, entry, f"account {bucket} is none of those who are next")
         return
     while (other := reducing.waiting.pop(0)) != bucket:
-        if _must_be_reduced(book, reducing, other, entry.sim_time_us):
+        if _must_be_reduced(book, reducing, other):
             _report(book, entry, f"account {other} had to be reduced before {bucket}")
     right = _order_e8(book, reducing, bucket)
     book.expect("reduction", entry, "ordered_e8", e.ordered_e8, right)
@@ -176,12 +189,13 @@ def _margin_after(book: Book, market: int, bucket: int, quantity_e8: int, paid_u
     return margin_e22(book.cash(bucket) - paid_uusd, legs)
 
 
-def _check_left(book: Book, reducing: Reducing, at_us: int) -> None:
+def _check_left(book: Book, reducing: Reducing) -> None:
     """Check that nobody who had to be reduced is left when something else happens."""
     seq = None if reducing.seq < 0 else reducing.seq
     for bucket in reducing.waiting:
-        if _must_be_reduced(book, reducing, bucket, at_us):
+        if _must_be_reduced(book, reducing, bucket):
             number = reducing.reducer.number
+            at_us = reducing.at_us
             message = f"mitigation {number} does not reduce account {bucket} at {at_us} us"
             book.findings.add("reduction", seq, message)
             return
@@ -189,9 +203,9 @@ def _check_left(book: Book, reducing: Reducing, at_us: int) -> None:
         book.findings.add("reduction", seq, "a decision after which nobody is reduced is none")
 
 
-def _must_be_reduced(book: Book, reducing: Reducing, bucket: int, at_us: int) -> bool:
+def _must_be_reduced(book: Book, reducing: Reducing, bucket: int) -> bool:
     """Return whether an account is to be reduced at whatever price its order may get."""
-    reducer = reducing.reducer
+    reducer, at_us = reducing.reducer, reducing.at_us
     market, order = reducer.market_id, _order_e8(book, reducing, bucket)
     if not order:
         return False

@@ -18,19 +18,25 @@ from support.scenarios import (
     crossed,
     engine_cascade,
     events_of,
-    foreseen,
     forewarned,
     pooled,
     rationed,
     rewarded,
     scaled,
+    stepped_down,
     tripped,
     vaulted,
 )
 from support.single import START, account, frictionless
 
 from liqsim.api import run_to_log
-from liqsim.events import InventorySold, MarketExtremes, OrderFilled, TradeFilled
+from liqsim.events import (
+    InventorySold,
+    MarketExtremes,
+    OrderFilled,
+    PositionReduced,
+    TradeFilled,
+)
 from liqsim.scenario import scenario_from_dict
 from liqsim.scenario.mitigations import MITIGATIONS
 from replay.log import Log
@@ -182,7 +188,7 @@ BINDING = {
     "grace": tripped,
     "concentration_margin": concentrated,
     "correlation_margin": correlated,
-    "predictive": foreseen,
+    "predictive": stepped_down,
     "crossing": crossed,
     "pool": pooled,
     "penalty_routing": rewarded,
@@ -218,7 +224,7 @@ def test_without_impact_no_mitigation_moves_a_market_price(kind: str) -> None:
 
     for entries in (absent, there):
         for event in (entry.event for entry in entries):
-            if isinstance(event, OrderFilled | TradeFilled | InventorySold):
+            if isinstance(event, OrderFilled | TradeFilled | InventorySold | PositionReduced):
                 assert event.market_price_e8 == event.reference_price_e8
     assert [e.event for e in there if isinstance(e.event, MarketExtremes)] == [
         e.event for e in absent if isinstance(e.event, MarketExtremes)

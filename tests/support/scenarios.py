@@ -1598,16 +1598,30 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
 
 
 @st.composite
-def _reducing(draw: st.DrawFn, rule: Raw) -> Raw:
-    """Return a row that reduces positions instead of raising rates."""
-    return {key: rule[key] for key in ("kind", "name", "market", "period", "model", "content")} | {
-        "action": "deleverage",
-        "above": draw(_of(Decimal("0.05"), Decimal("0.3"))),
-        "step": draw(_of(Decimal("0.04"), Decimal("0.3"), 1)),
-        "cap": draw(_of(Decimal("0.2"), 1)),
-        "most_usd": draw(_of(1_000, 50_000)),
-        "slippage": draw(_of(Decimal("0.0005"), Decimal("0.02"))),
-    }
+def reducing(draw: st.DrawFn, raw: Raw, most: int) -> None:
+    """Have positions of *raw* reduced by *most* rules, where nobody has coins as collateral."""
+    for table in raw["population"].get("cohorts", {}).values():
+        table.pop("collateral", None)
+    for market in raw["markets"].values():
+        market.pop("contract", None)
+    names = list(raw["markets"])
+    rules = [
+        draw(_models())
+        | {
+            "kind": "predictive",
+            "action": "deleverage",
+            "name": f"steps {number}",
+            "market": draw(_of("", names[0], names[-1])),
+            "period": draw(_of("1s", "4s", "2500ms")),
+            "above": draw(_of(Decimal("0.02"), Decimal("0.3"))),
+            "step": draw(_of(Decimal("0.04"), Decimal("0.3"), 1)),
+            "cap": draw(_of(Decimal("0.2"), 1)),
+            "most_usd": draw(_of(1_000, 50_000)),
+            "slippage": draw(_of(Decimal("0.0005"), Decimal("0.02"))),
+        }
+        for number in range(most)
+    ]
+    raw["mitigations"] = [*raw.get("mitigations", ()), *rules]
 
 
 @st.composite
@@ -1635,10 +1649,6 @@ def scalings(draw: st.DrawFn, raw: Raw, most: int) -> None:
             rule |= {"reference_usd": draw(_of(40_000, 90_000))}
         elif kind == "predictive":
             rule |= draw(_models()) | {"reference": draw(_of(Decimal("0.1"), Decimal("0.5")))}
-            cohorts = raw["population"].get("cohorts", {}).values()
-            has_coins = any(table.get("collateral") == "coin" for table in cohorts)
-            if draw(st.booleans()) and not has_coins:
-                rule = draw(_reducing(rule))
         else:
             index = st.sampled_from((Decimal("0.4"), Decimal("1.2"), 3))
             rule |= {"points": [[at(s), draw(index)] for s in (0, 9, 30, 50)][draw(_of(0, 1)) :]}

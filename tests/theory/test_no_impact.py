@@ -18,6 +18,7 @@ from support.scenarios import (
     crossed,
     engine_cascade,
     events_of,
+    foreseen,
     forewarned,
     pooled,
     rationed,
@@ -175,6 +176,16 @@ def test_no_bad_debt_if_the_market_falls_less_than_the_buffer(fall: str, tmp_pat
 
 
 KINDS = sorted(MITIGATIONS.values())
+
+
+def both_ways() -> dict[str, Any]:
+    """Return a crash in which rates follow a model, and positions are reduced at every look."""
+    raw = foreseen()
+    (steps,) = stepped_down()["mitigations"]
+    raw["mitigations"].append(steps | {"name": "steps", "above": 0})
+    return raw
+
+
 BINDING = {
     "rate_limit": rationed,
     "staking": absorbed,
@@ -188,7 +199,7 @@ BINDING = {
     "grace": tripped,
     "concentration_margin": concentrated,
     "correlation_margin": correlated,
-    "predictive": stepped_down,
+    "predictive": both_ways,
     "crossing": crossed,
     "pool": pooled,
     "penalty_routing": rewarded,

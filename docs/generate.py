@@ -65,6 +65,7 @@ MEMBERS: Final = {
         ),
         "absorbed": "A pool goes ahead of the book and takes over a slice, or part of it.",
         "held": "The next slice waits for due positions of the other side.",
+        "reduced": "Positions that would be due next are reduced, one small step each.",
     },
     "Executor": {
         "engine": "The venue's own engine.",

@@ -38,10 +38,11 @@ from liqsim.processes.keepers import Keepers
 from liqsim.processes.leverage_fees import leverage_fees
 from liqsim.processes.maintenance import Maintenance
 from liqsim.processes.marks import Marks
+from liqsim.processes.reductions import Reductions
 from liqsim.processes.traders import Traders
 from liqsim.processes.venue import Venue
 from liqsim.scenario import Scenario
-from liqsim.scenario.mitigations import KeeperReward, LeverageFee, Purse, purses_of
+from liqsim.scenario.mitigations import KeeperReward, LeverageFee, Predictive, Purse, purses_of
 from liqsim.scenario.model import Ladder, Market, NoImpact
 from liqsim.scenario.model import Oracle as OracleSpec
 from liqsim.units import NOTIONAL_DIVISOR, RATIO_SCALE
@@ -434,15 +435,20 @@ class Simulation:
             context.start(depth_schedule(context, desk))
             Maintenance(context, desk, venue).start()
             context.start(funding_schedule(context, desk, venue))
-            for number, mitigation in enumerate(scenario.mitigations):
-                if isinstance(mitigation, LeverageFee) and mitigation.market in (
-                    "",
-                    desk.spec.name,
-                ):
-                    context.start(leverage_fees(context, desk, venue, number, mitigation))
+            self._start_looks(desk, venue)
         for actor in self._actors:
             context.start(actor(context))
         return venue
+
+    def _start_looks(self, desk: MarketDesk, venue: Venue) -> None:
+        """Start the mitigations that act on accounts of a market once per period."""
+        for number, spec in enumerate(self._prepared.scenario.mitigations):
+            if spec.market not in ("", desk.spec.name):
+                continue
+            if isinstance(spec, LeverageFee):
+                self.context.start(leverage_fees(self.context, desk, venue, number, spec))
+            if isinstance(spec, Predictive) and not spec.is_scaling:
+                Reductions(self.context, desk, venue, number, spec).start()
 
 
 def _desk(number: int, prepared: Prepared, state: MarketState) -> MarketDesk:

@@ -38,6 +38,7 @@ from liqsim.events import (
     PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowUpdated,
     StakeSlashed,
@@ -92,6 +93,14 @@ def _opened(e: PositionOpened) -> tuple[Move, ...]:
 
 
 def _filled(e: OrderFilled) -> tuple[Move, ...]:
+    return (
+        *_trade(e.bucket_id, MAKERS, e.market_id, e.quantity_e8, e.price_e8),
+        (e.bucket_id, USD, -e.fee_uusd),
+        (TREASURY, USD, e.fee_uusd),
+    )
+
+
+def _reduced(e: PositionReduced) -> tuple[Move, ...]:
     return (
         *_trade(e.bucket_id, MAKERS, e.market_id, e.quantity_e8, e.price_e8),
         (e.bucket_id, USD, -e.fee_uusd),
@@ -219,6 +228,7 @@ _MOVES: Final[dict[type[Event], Callable[[Any], tuple[Move, ...]]]] = {
     KeeperRewarded: _rewarded,
     FundingPaid: _funding,
     LeverageFeePaid: _leverage_fee,
+    PositionReduced: _reduced,
     TradeFilled: _traded,
     FundsWithdrawn: _withdrawn,
     CoinsDeposited: _coins_deposited,

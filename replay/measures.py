@@ -129,6 +129,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "Deleveraged from accounts that began with positions on both sides.",
     ),
     "halted_us": Measure("count", "time halted, us", "As in the outcome."),
+    "reduced_usd": Measure("usd", "reduced ahead, USD", "As in the outcome."),
     "mitigation_acts": Measure(
         "count",
         "acts of mitigations",

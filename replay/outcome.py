@@ -239,6 +239,8 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     "leverage_fees_usd": ("usd", "What accounts with high leverage paid into the fund as a fee."),
     "index_residue_usd": ("usd", "What the fund kept of losses charged per unit: the rounding."),
     "slashed_usd": ("usd", "Stakes that were slashed for holes."),
+    "reductions": ("count", "Steps by which mitigations reduced positions before they were due."),
+    "reduced_usd": ("usd", "Sum of |quantity| x price over these steps."),
     "decisions": ("count", "Decisions of mitigations that made a difference."),
     "taker_fees_usd": ("usd", "Of fees_usd, what any order pays: the rest is penalties."),
     "penalties_to_keepers_usd": ("usd", "Of penalties, what keepers received."),
@@ -393,6 +395,8 @@ def _liquidations(log: LogReader) -> dict[str, Any]:
             (select count(*) from liquidation_triggered) as liquidations,
             (select count(*) from tranche_started) as tranches,
             (select count(*) from decision_recorded) as decisions,
+            (select count(*) from position_reduced) as reductions,
+            (select sum(value_usd)::decimal(38, 6) from reductions) as reduced_usd,
             sum(value_usd)::decimal(38, 6) as liquidated_usd,
             sum(fee_usd) as fees_usd,
             (sum(value_usd) filter (where route = 'deleveraged'))::decimal(38, 6)
@@ -449,6 +453,9 @@ def _markets(log: LogReader) -> dict[str, Any]:
             union all
             select market_id, ln(market_price::double / reference_price::double)
             from trade_filled
+            union all
+            select market_id, ln(market_price::double / reference_price::double)
+            from position_reduced
         )
         group by market_id
         """

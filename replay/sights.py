@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import product
 from typing import Final
 
 import attrs
@@ -28,18 +29,18 @@ from liqsim.events import (
     MaintenanceChanged,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheTakenOver,
 )
+from replay.audit.breakers import volatility
 from replay.audit.depth import MarketDepth
 from replay.fold import MAKERS, Fold, Move
 from replay.margin import E22_PER_UUSD, Leg, LegRule, margin_e22, slope_e14
 from replay.terms import Terms
 
 _E6: Final = 10**6
-_E9: Final = 10**9
 _E10: Final = 10**10
-_YEAR_US: Final = 31_557_600 * _E6
 _MOST: Final = 10**18 - 1
 _TOLERANCE: Final = 1e-9
 _DIGITS: Final = 12
@@ -92,6 +93,9 @@ class Seen:
 
 COLUMNS: Final = tuple(field.name for field in attrs.fields(Seen))
 """Columns of a decision that tell what was seen, beside the score."""
+
+ROUNDED: Final = ("depth_uusd", "volatility_e6")
+"""Those of them that two computations know to a rounding."""
 
 
 def seen_in(e: DecisionRecorded) -> Seen:
@@ -183,7 +187,7 @@ class Sight:
     def note(self, entry: Entry, moves: Iterable[Move]) -> None:
         """Take in an event that has been folded, and what it moved."""
         e, now = entry.event, entry.sim_time_us
-        if isinstance(e, OrderFilled | TradeFilled | InventorySold):
+        if isinstance(e, OrderFilled | TradeFilled | InventorySold | PositionReduced):
             _add(self._trades[e.market_id], now, e.cost_uusd)
         if isinstance(e, OrderFilled | TrancheTakenOver):
             _add(self.forced[e.market_id], now, abs(e.cost_uusd))
@@ -197,8 +201,9 @@ class Sight:
         """
         Return what was to be seen at an instant, before all but the changes of depth in it.
 
-        Two computations of a depth differ by a rounding: the first is the likeliest, the others
-        have the least and the most that it may have been. Empty before the first mark.
+        Two computations of a depth or of a volatility differ by a rounding: the first is the
+        likeliest, the others have the least and the most that either may have been. Empty before
+        the first mark.
         """
         mark = self._fold.marks_e8.get(market, 0)
         if not mark:
@@ -207,7 +212,8 @@ class Sight:
         trades = _since(self._trades[market], after)
         gross = sum(map(abs, trades))
         depths = self._depths_uusd(market, at_us, distance_e6, mark)
-        ladder = self._ladder_e16(market, distance_e6, mark) // _E10
+        low, high = volatility(self._marks[market], window_us, at_us)
+        ladder = sum(self.ladder(market, distance_e6).values()) // _E10
         at_stake = open_interest_e16(self._fold, self._rule(market), market, mark)
         likeliest = Seen(
             imbalance_e6=abs(sum(trades)) * _E6 // gross if gross else 0,
@@ -215,16 +221,13 @@ class Sight:
             depth_uusd=depths[0],
             ladder_uusd=min(ladder, _MOST),
             open_interest_uusd=at_stake // _E10,
-            volatility_e6=self._volatility_e6(market, after, window_us),
+            volatility_e6=(low + high) // 2,
         )
-        return [attrs.evolve(likeliest, depth_uusd=depth) for depth in depths]
-
-    def _volatility_e6(self, market: int, after_us: int, window_us: int) -> int:
-        instants, prices = self._marks[market]
-        first = max(bisect_right(instants, after_us), 1)
-        pairs = zip(prices[first - 1 :], prices[first:], strict=False)
-        squares = sum((abs(b - a) * _E9 // a) ** 2 for a, b in pairs)
-        return min(math.isqrt(squares * _YEAR_US // window_us) // 1_000, _MOST)
+        ends = product(depths[1:], (low, high))
+        return [
+            likeliest,
+            *(attrs.evolve(likeliest, depth_uusd=d, volatility_e6=v) for d, v in ends),
+        ]
 
     def _depths_uusd(
         self, market: int, at_us: int, distance_e6: int, mark: int
@@ -270,24 +273,32 @@ class Sight:
 
     # The ladder ---------------------------------------------------------------------------------
 
-    def _ladder_e16(self, market: int, distance_e6: int, mark: int) -> int:
+    def ladder(self, market: int, distance_e6: int) -> dict[int, int]:
+        """
+        Return what all have in a market who would be due if its mark moved so far, USD x 1e-16.
+
+        To the side where they come to more, or down.
+        """
         self._refresh()
         fold, rule = self._fold, self._rule(market)
+        mark = fold.marks_e8[market]
         prices = mark * (_E6 - distance_e6) // _E6, mark * (_E6 + distance_e6) // _E6
         are_marked = len(fold.marks_e8) == len(self._terms.markets)
         least = 0 if self._terms.due_at_zero else -1  # What margin at most is due.
-        totals = [0, 0]
+        sides: list[dict[int, int]] = [{}, {}]
         for bucket, line in self._lines[market].items():
             if line is not None:
                 cash, slope, size = line
-                for side, price in enumerate(prices):
-                    totals[side] += size * mark * (cash + slope * price <= least)
+                for side, price in zip(sides, prices, strict=True):
+                    if cash + slope * price <= least:
+                        side[bucket] = size * mark
             elif are_marked or self._buckets[bucket] is not None:
                 entry = fold.entry_prices_e8.get((market, bucket), 0)
                 worth = abs(fold.units_e8[market, bucket]) * rule.price_that_counts(entry, mark)
-                for side, price in enumerate(prices):
-                    totals[side] += worth * (self._margin_at(bucket, market, price) <= least)
-        return max(totals)
+                for side, price in zip(sides, prices, strict=True):
+                    if self._margin_at(bucket, market, price) <= least:
+                        side[bucket] = worth
+        return max(sides, key=lambda side: sum(side.values()))
 
     def _refresh(self) -> None:
         fold = self._fold

@@ -13,7 +13,7 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
-from replay.audit import halts, own
+from replay.audit import halts, own, reductions
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
 from replay.audit.breakers import breakers_of
@@ -110,6 +110,7 @@ def audit(log: LogReader, progress: Progress | None = None) -> Findings:
         if is_sealed:
             halts.finish(book)
             all_looked(book)
+            reductions.finish(book)
             triggers.others_due(book, None)
             book.contributions.check_missing(book.terms.end_us)
     return findings
@@ -172,7 +173,8 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
             findings=findings,
         ),
     )
-    if any(scaling.model is not None for scaling in book.watched.scalings):
+    scalings, reducers = book.watched.scalings, book.watched.reducers
+    if reducers or any(scaling.model is not None for scaling in scalings):
         book.sight = Sight(terms, book.buckets, fold, book.depths, book.paths)
     return book
 

@@ -71,6 +71,7 @@ VIEWS: Final = (
     "halts",
     "margins_asked",
     "decisions",
+    "reductions",
     "incentives",
 )
 """Every view; a later one may use an earlier one."""
@@ -125,6 +126,7 @@ SHOWN_IN: Final[Mapping[str, str]] = {
     "coins_deposited": "coin_deposits.seq",
     "coins_settled": "coin_settlements.seq",
     "leverage_fee_paid": "fund.seq",
+    "position_reduced": "reductions.seq",
     "decision_recorded": "decisions.seq",
     "penalty_routed": "incentives.seq",
     "keeper_rewarded": "incentives.seq",

@@ -334,6 +334,7 @@ def _arrived(outcome: Mapping[str, Any]) -> str:
 def _mitigations(outcome: Mapping[str, Any]) -> list[Line]:
     return [
         Line("decisions", f"{outcome['decisions']:,}", "that made a difference: view decisions"),
+        Line("reduced ahead", usd(outcome["reduced_usd"]), counted(outcome["reductions"], "step")),
         *(
             (
                 Line("halts", f"{outcome['halts']:,}", "announced by breakers"),

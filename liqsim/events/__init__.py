@@ -37,7 +37,7 @@ from liqsim.events.market import (
     ShadowUpdated,
     UpdateReason,
 )
-from liqsim.events.mitigation import Action, DecisionRecorded, LeverageFeePaid
+from liqsim.events.mitigation import Action, DecisionRecorded, LeverageFeePaid, PositionReduced
 from liqsim.events.schema import NO_CAUSE, USD_ASSET, Owner, OwnerKind, Transfer
 from liqsim.events.trading import FundsWithdrawn, TradeFilled, TradeReason
 from liqsim.events.waterfall import (
@@ -91,6 +91,7 @@ Event = (
     | CoinsSettled
     | DecisionRecorded
     | LeverageFeePaid
+    | PositionReduced
     | StakeSlashed
     | PenaltyRouted
     | KeeperRewarded
@@ -159,6 +160,7 @@ __all__ = [
     "PenaltyRouted",
     "PositionDeleveraged",
     "PositionOpened",
+    "PositionReduced",
     "ProfitCut",
     "ShadowCrossed",
     "ShadowUpdated",

@@ -87,7 +87,7 @@ class LiquidationTriggered:
         other_assets_uusd: Margin lost to displacement in the marks of its other legs, rounded
             down; negative is gained.
         forced_displacement_e9: Displacement of the market that the mark shows, in log price, by
-            orders of liquidations.
+            orders of liquidations and steps that reduce positions.
         hedging_displacement_e9: Likewise by keepers who sold on.
         trading_displacement_e9: Likewise by accounts that traded of their own will.
         standing: Whether it was due without displacement, or under the rules of the start.

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from liqsim.events.schema import Owner, Transfer, amount, identifier, member, signed
+from liqsim.events.schema import Owner, Transfer, amount, identifier, member, price, signed
 from liqsim.units import BOUND
 
 NOT_OBSERVED = -1
@@ -26,6 +26,7 @@ class Action(IntEnum):
     HELD = 8
     WIDENED = 9
     ABSORBED = 10
+    REDUCED = 11
 
 
 def maybe(high: int = BOUND - 1) -> Any:
@@ -143,3 +144,45 @@ class LeverageFeePaid:
     market_id: int = identifier()
     quantity_e8: int = signed()
     amount_uusd: int = amount()
+
+
+@attrs.frozen
+class PositionReduced:
+    """
+    A mitigation had a small part of a position traded away in the book, before it was due.
+
+    It is no liquidation: no penalty is paid. Its cause is the decision on the look that saw a
+    cascade come.
+
+    Attributes:
+        bucket_id: The bucket, as an owner.
+        market_id: Which market.
+        ordered_e8: Size of the order, signed as the order.
+        quantity_e8: What was filled; negative sells.
+        price_e8: Average price, rounded against the bucket.
+        cost_uusd: What the bucket paid: quantity times price, rounded up.
+        fee_uusd: Taker fee, rounded up.
+        mark_price_e8: Mark price then.
+        reference_price_e8: Reference price at the fill.
+        arrival_price_e8: Market price right before it.
+        market_price_e8: Market price right after it.
+    """
+
+    TAG: ClassVar[str] = "position_reduced"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = (
+        Transfer(Owner.MAKERS, "bucket_id", "quantity_e8", market="market_id"),
+        Transfer("bucket_id", Owner.MAKERS, "cost_uusd"),
+        Transfer("bucket_id", Owner.TREASURY, "fee_uusd"),
+    )
+
+    bucket_id: int = identifier()
+    market_id: int = identifier()
+    ordered_e8: int = signed()
+    quantity_e8: int = signed()
+    price_e8: int = price()
+    cost_uusd: int = signed()
+    fee_uusd: int = amount()
+    mark_price_e8: int = price()
+    reference_price_e8: int = price()
+    arrival_price_e8: int = price()
+    market_price_e8: int = price()

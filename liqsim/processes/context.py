@@ -11,8 +11,9 @@ import structlog
 
 from liqsim.journal import Journal
 from liqsim.mechanics.arrivals import Reserved
-from liqsim.mechanics.liquidity import Liquidity
+from liqsim.mechanics.liquidity import Fill, Liquidity, displaced_price_e8
 from liqsim.mechanics.margin import MarginRule, rule_in_force
+from liqsim.mechanics.mitigations.slippage import within_distance_e8
 from liqsim.mechanics.paths import ReferencePath
 from liqsim.mechanics.purged import PurgedPath
 from liqsim.processes.commentary import commentary
@@ -34,8 +35,9 @@ class Priority(IntEnum):
 
     DEPTH = 10
     FEES = 11
-    RULES = 12
-    FUNDING = 13
+    REDUCTIONS = 12
+    RULES = 13
+    FUNDING = 14
     FUND = 15
     ORACLE = 20
     SHADOW = 25
@@ -98,6 +100,21 @@ class MarketDesk:
         """How positions count in a margin, under the maintenance in force."""
         rule, multiplier_e6 = self.start_rule, self.state.maintenance_e6
         return rule if multiplier_e6 == RATIO_SCALE else rule_in_force(rule, multiplier_e6)
+
+    def market_price_e8(self, now_us: int) -> int:
+        """Return what the next unit costs now."""
+        displacement = self.liquidity.displacement(self.state.book, now_us)
+        return displaced_price_e8(self.path.at(now_us), displacement)
+
+    def quote(self, now_us: int, order_e8: int, limit_e8: int | None) -> Fill | None:
+        """Return what an order (negative: sells) within a limit would get now; None if nothing."""
+        reference = self.path.at(now_us)
+        return self.liquidity.fill(self.state.book, now_us, reference, order_e8, limit_e8)
+
+    def depth_e8(self, now_us: int, distance_e6: int, *, is_sale: bool) -> int:
+        """Return the units that the book would take now within a share of the market price."""
+        price, quote = self.market_price_e8(now_us), partial(self.quote, now_us)
+        return within_distance_e8(quote, price, distance_e6, is_sale=is_sale)
 
 
 class Context:

@@ -7,6 +7,7 @@ from liqsim.events import (
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheSettled,
     TrancheStarted,
@@ -47,7 +48,7 @@ class Flows:
         self._open: dict[int, TrancheStarted] = {}
         self._progress: dict[int, _Progress] = {}
         listen = context.journal.listen
-        for kind in (OrderFilled, InventorySold, TradeFilled):
+        for kind in (OrderFilled, InventorySold, TradeFilled, PositionReduced):
             listen(kind, self._note_fill)
         listen(LiquidationTriggered, self._note_trigger)
         listen(TrancheStarted, self._note_slice)
@@ -70,7 +71,10 @@ class Flows:
         return self._progress[bucket].slices.get(market_id, (0, None))
 
     def _note_fill(
-        self, event: OrderFilled | InventorySold | TradeFilled, _seq: int, at_us: int
+        self,
+        event: OrderFilled | InventorySold | TradeFilled | PositionReduced,
+        _seq: int,
+        at_us: int,
     ) -> None:
         self._traded[event.market_id].add(at_us, abs(event.cost_uusd))
 

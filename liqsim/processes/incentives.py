@@ -1,12 +1,10 @@
 """What the treasury pays on of penalties, and to keepers on top, out of declared budgets."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import attrs
 
 from liqsim.events import KeeperRewarded, Owner, PenaltyRouted, Share
-from liqsim.mechanics.liquidity import Fill, displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE
 from liqsim.mechanics.mitigations.keeper_reward import (
     Payment,
@@ -18,7 +16,6 @@ from liqsim.mechanics.mitigations.keeper_reward import (
     used_uusd,
 )
 from liqsim.mechanics.mitigations.penalty_routing import split_uusd
-from liqsim.mechanics.mitigations.slippage import within_distance_e8
 from liqsim.processes.context import Context, MarketDesk
 from liqsim.processes.margins import Margins
 from liqsim.scenario.mitigations import KeeperReward, PenaltyRouting, purses_of
@@ -287,18 +284,8 @@ class Incentives:
                 return Seen(violation_uusd=below // MARGIN_SCALE)
             case "scarcity":
                 assert spec.distance_e6 is not None
-                depth = self._depth_e8(desk, bucket, spec.distance_e6)
+                is_sale = self._margins.position(desk, bucket) > 0
+                depth = desk.depth_e8(self._context.now_us, spec.distance_e6, is_sale=is_sale)
                 return Seen(depth_e8=depth, mark_e8=desk.state.mark_e8)
             case _:
                 return Seen()
-
-    def _depth_e8(self, desk: MarketDesk, bucket: int, distance_e6: int) -> int:
-        """Return what the book takes, on the side that closes the position of *bucket*."""
-        now, book = self._context.now_us, desk.state.book
-        price = displaced_price_e8(desk.path.at(now), desk.liquidity.displacement(book, now))
-        is_sale = self._margins.position(desk, bucket) > 0
-        return within_distance_e8(partial(_quote, desk, now), price, distance_e6, is_sale=is_sale)
-
-
-def _quote(desk: MarketDesk, at_us: int, order_e8: int, limit_e8: int | None) -> Fill | None:
-    return desk.liquidity.fill(desk.state.book, at_us, desk.path.at(at_us), order_e8, limit_e8)

@@ -6,16 +6,11 @@ from typing import Final, cast
 import attrs
 
 from liqsim.errors import MitigationError
-from liqsim.mechanics.liquidity import Fill, displaced_price_e8
 from liqsim.mechanics.mitigations.delays import pause_us
 from liqsim.mechanics.mitigations.pacing import Ask, Judge, OwnJudge, Verdict
 from liqsim.mechanics.mitigations.slices import Seen, size_e8
-from liqsim.mechanics.mitigations.slippage import (
-    Quote,
-    within_distance_e8,
-    within_slippage_e8,
-)
-from liqsim.processes.context import Context, MarketDesk
+from liqsim.mechanics.mitigations.slippage import within_slippage_e8
+from liqsim.processes.context import Context
 from liqsim.processes.flows import Flows
 from liqsim.scenario.mitigations import (
     OTHERS,
@@ -118,8 +113,8 @@ class _Sight:
     _flows: Flows
 
     def depth_e8(self, distance_e6: int) -> int:
-        quote, price = _book(self._context, self._ask)
-        return within_distance_e8(quote, price, distance_e6, is_sale=self._ask.is_long)
+        desk = self._context.markets[self._ask.market_id]
+        return desk.depth_e8(self._ask.now_us, distance_e6, is_sale=self._ask.is_long)
 
     def forced_uusd(self, window_us: int) -> int:
         return self._flows.forced_uusd(self._ask.market_id, self._ask.now_us - window_us)
@@ -162,8 +157,8 @@ class Slicer:
     def _seen(self, ask: Ask, number: int) -> Seen:
         spec = self._spec
         if spec.law == "depth_share":
-            quote, price = _book(self._context, ask)
-            depth = within_distance_e8(quote, price, spec.distance_e6, is_sale=ask.is_long)
+            desk = self._context.markets[ask.market_id]
+            depth = desk.depth_e8(ask.now_us, spec.distance_e6, is_sale=ask.is_long)
             return Seen(number, depth_e8=depth)
         if spec.law == "participation":
             after_us = ask.now_us - spec.window_us
@@ -210,22 +205,14 @@ class SlippageCapper:
 
     def judge(self, ask: Ask) -> Verdict:
         """Return whether a slice may be put up now, and how large."""
-        spec, (quote, price) = self._spec, _book(self._context, ask)
+        spec, desk = self._spec, self._context.markets[ask.market_id]
         size = within_slippage_e8(
-            quote, price, spec.max_slippage_e6, ask.wanted_e8, is_sale=ask.is_long
+            partial(desk.quote, ask.now_us),
+            desk.market_price_e8(ask.now_us),
+            spec.max_slippage_e6,
+            ask.wanted_e8,
+            is_sale=ask.is_long,
         )
         is_too_small = size < ask.wanted_e8 and not ask.is_worth(size, spec.least_uusd)
         until = ask.now_us + spec.retry_us if is_too_small else 0
         return Verdict(until_us=until, size_e8=size, depth_e8=size)
-
-
-def _book(context: Context, ask: Ask) -> tuple[Quote, int]:
-    """Return what quotes the venue's own book now, and the market price."""
-    desk = context.markets[ask.market_id]
-    reference, book = desk.path.at(ask.now_us), desk.state.book
-    displacement = desk.liquidity.displacement(book, ask.now_us)
-    return partial(_quote, desk, ask.now_us), displaced_price_e8(reference, displacement)
-
-
-def _quote(desk: MarketDesk, at_us: int, order_e8: int, limit_e8: int | None) -> Fill | None:
-    return desk.liquidity.fill(desk.state.book, at_us, desk.path.at(at_us), order_e8, limit_e8)

@@ -151,13 +151,7 @@ class Maintenance:
 
     def _risk(self, spec: Predictive) -> Callable[[], _Seen | None]:
         model = spec.frozen_model
-        observatory = Observatory(
-            self._context,
-            self._desk,
-            self._venue.margins,
-            model.window_us,
-            model.distance_e6,
-        )
+        observatory = Observatory(self._context, self._desk, self._venue.margins, model)
 
         def look() -> _Seen | None:
             seen = observatory.look()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final, Protocol
 
 import attrs
@@ -20,6 +20,7 @@ from liqsim.mechanics.margin import (
     due_prices_e8,
     initial_rule,
     maintenance_at,
+    phi,
     pieces,
     safe_prices_e8,
     scaled_margin,
@@ -243,6 +244,14 @@ class Margins:
     def margin(self, bucket: int) -> int:
         """Return its margin at the marks, in USD x 1e-22, exact."""
         return self._margin(bucket, 0, _RULE)
+
+    def margin_after(self, bucket: int, desk: MarketDesk, units_e8: int, paid_uusd: int) -> int:
+        """Return what its margin would be once it had paid so much for units of a market."""
+        margin, mark, rule = self.margin(bucket), self._mark(desk.state), desk.rule
+        held = self.position(desk, bucket)
+        entry = self._holdings.entry_views[desk.market_id][bucket]
+        before, after = (phi(pieces(rule, size, entry), mark) for size in (held, held + units_e8))
+        return margin + after - before - paid_uusd * MARGIN_SCALE
 
     def start_margin(self, bucket: int) -> int:
         """Return its margin at the marks under the maintenance of the start, likewise."""
@@ -505,12 +514,12 @@ class Margins:
     def _notional(self, bucket: int) -> int:
         return sum(self.notional_of_leg(desk, bucket) for desk in self.legs(bucket))
 
-    def ladder_e16(self, desk: MarketDesk, distance_e6: int) -> int:
+    def ladder(self, desk: MarketDesk, distance_e6: int) -> tuple[int, Ints]:
         """
-        Return what all buckets have in a market that would be due if its mark moved so far.
+        Return what all have in a market who would be due if its mark moved so far, and who.
 
         In USD x 1e-16, at the mark; dollars of inverse contracts are what they are. Down or up,
-        whichever makes more due; the other marks stand. Who is due already is in it.
+        whichever makes more due, or down; the other marks stand. Who is due already is in it.
         """
         held = self._holdings.units[desk.market_id]
         buckets = np.flatnonzero(held[self._context.first_bucket :]) + self._context.first_bucket
@@ -519,10 +528,24 @@ class Margins:
         mark = self._mark(desk.state)
         lower = mark * (RATIO_SCALE - distance_e6) // RATIO_SCALE
         higher = mark * (RATIO_SCALE + distance_e6) // RATIO_SCALE
-        return max(self._due_at(desk, price, buckets) for price in (lower, higher))
+        sides = [self._due_at(desk, price, buckets) for price in (lower, higher)]
+        return max(((self._worth_e16(desk, side), side) for side in sides), key=itemgetter(0))
 
-    def _due_at(self, desk: MarketDesk, price_e8: int, buckets: Ints) -> int:
-        """Return what *buckets* have in a market that would be due at a price of it, likewise."""
+    def weakest_first(self, buckets: Ints) -> list[int]:
+        """Return *buckets* by margin ratio at the marks, then by number."""
+        ratios = {b: Fraction(self.margin(b), self._notional(b)) for b in buckets.tolist()}
+        return sorted(ratios, key=lambda bucket: (ratios[bucket], bucket))
+
+    def _worth_e16(self, desk: MarketDesk, buckets: Ints) -> int:
+        """Return what *buckets* have in a market at the mark, in USD x 1e-16."""
+        if desk.rule.is_inverse:
+            return sum(self.notional_of_leg(desk, bucket) for bucket in buckets.tolist())
+        return sum_exact(np.abs(self._holdings.units[desk.market_id, buckets])) * self._mark(
+            desk.state
+        )
+
+    def _due_at(self, desk: MarketDesk, price_e8: int, buckets: Ints) -> Ints:
+        """Return those of *buckets* that would be due at a price of a market."""
         moved = desk, price_e8
         margin, _, error = self._margins_of(buckets, 0, _RULE, moved)
         # Half as much again as floats err by; what is nearer than that, integers decide.
@@ -532,13 +555,10 @@ class Margins:
                 [self._with_coins(other, buckets) for other in self._context.markets]
             )
             is_due, is_near = is_due & ~with_coins, is_near | with_coins
-        # Of inverse contracts integers decide.
-        sure = self._holdings.units[desk.market_id, buckets[is_due]]
-        total = sum_exact(np.abs(sure)) * self._mark(desk.state)
-        for bucket in buckets[is_near].tolist():
-            if self.is_due(self._margin(bucket, 0, _RULE, moved)):
-                total += self.notional_of_leg(desk, bucket)
-        return total
+        for row in np.flatnonzero(is_near).tolist():
+            is_due[row] = self.is_due(self._margin(int(buckets[row]), 0, _RULE, moved))
+        due: Ints = buckets[is_due]
+        return due
 
     def _radii_to_due(self, buckets: Ints) -> Floats:
         margin, value, _ = self._margins_of(buckets, 0, _RULE)

@@ -14,10 +14,10 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     Owner,
+    PositionReduced,
     TradeFilled,
     TrancheTakenOver,
 )
-from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.mitigations.windows import (
     Extreme,
     Total,
@@ -37,7 +37,7 @@ Changed = Callable[[int, int], None]
 
 _MARKS = OracleUpdated, BookSampled
 _FORCED = OrderFilled, TrancheTakenOver
-_BOOK = OrderFilled, TradeFilled, InventorySold, DepthChanged
+_BOOK = OrderFilled, TradeFilled, InventorySold, PositionReduced, DepthChanged
 
 
 class Observing:
@@ -131,10 +131,8 @@ class Observing:
 
     def _divergence(self, desk: MarketDesk, _window_us: int) -> Reader:
         def read() -> int:
-            now, state = self._context.now_us, desk.state
-            displacement = desk.liquidity.displacement(state.book, now)
-            price = displaced_price_e8(desk.path.at(now), displacement)
-            return distance_e6(state.inputs.index_e8, price)
+            price = desk.market_price_e8(self._context.now_us)
+            return distance_e6(desk.state.inputs.index_e8, price)
 
         for cls in (*_MARKS, *_BOOK):
             self._tell_of(desk, cls)

@@ -4,7 +4,7 @@ import attrs
 
 from liqsim.events import FundsDeposited, FundsWithdrawn, TradeFilled, TradeReason
 from liqsim.events.mitigation import NOT_OBSERVED
-from liqsim.mechanics.liquidity import Fill, displaced_price_e8
+from liqsim.mechanics.liquidity import Fill
 from liqsim.mechanics.margin import initial_margin_uusd
 from liqsim.mechanics.traders import (
     Account,
@@ -19,12 +19,13 @@ from liqsim.units import taker_cost_uusd
 
 
 @attrs.frozen
-class _Quote:
-    """What an order would get: the fill, its fee, and the reference price it rests on."""
+class Quote:
+    """What an order would get: the fill, its fee, and the prices, reference and market, before."""
 
     fill: Fill
     fee_uusd: int
     reference_e8: int
+    arrival_e8: int
 
 
 class Orders:
@@ -61,12 +62,6 @@ class Orders:
             due_at_zero=self._due_at_zero,
         )
 
-    def market_price_e8(self, desk: MarketDesk) -> int:
-        """Return what the next unit costs now."""
-        now = self._context.now_us
-        displacement = desk.liquidity.displacement(desk.state.book, now)
-        return displaced_price_e8(desk.path.at(now), displacement)
-
     def top_up(self, bucket: int, amount_uusd: int, cause: int) -> None:
         """Add collateral from outside."""
         self._context.journal.append(FundsDeposited(bucket, amount_uusd), cause)
@@ -84,7 +79,7 @@ class Orders:
         closeness_e6: int = NOT_OBSERVED,
     ) -> None:
         """Trade, and take out what is left if that closes the position."""
-        quote = self._quote(desk, order_e8, slippage_e6)
+        quote = self.quote(desk, order_e8, slippage_e6)
         if quote is None:
             return
         fill, fee = quote.fill, quote.fee_uusd
@@ -120,9 +115,9 @@ class Orders:
         """
         if self._is_halted(desk):
             return False
-        size = units_worth_e8(value_uusd, self.market_price_e8(desk))
+        size = units_worth_e8(value_uusd, desk.market_price_e8(self._context.now_us))
         order = size if is_long else -size
-        quote = self._quote(desk, order, slippage_e6) if order else None
+        quote = self.quote(desk, order, slippage_e6) if order else None
         if quote is None:
             return False
         fill, fee = quote.fill, quote.fee_uusd
@@ -143,22 +138,22 @@ class Orders:
         """Return whether the venue lets nobody take on risk in a market now."""
         return self._context.now_us < desk.state.risk_halted_until_us
 
-    def _quote(self, desk: MarketDesk, order_e8: int, slippage_e6: int) -> _Quote | None:
+    def quote(self, desk: MarketDesk, order_e8: int, slippage_e6: int) -> Quote | None:
+        """Return what an order would get now within a slippage; None if nothing."""
         now = self._context.now_us
-        book, reference = desk.state.book, desk.path.at(now)
-        limit = limit_e8(self.market_price_e8(desk), order_e8, slippage_e6)
-        fill = desk.liquidity.fill(book, now, reference, order_e8, limit)
+        arrival = desk.market_price_e8(now)
+        fill = desk.quote(now, order_e8, limit_e8(arrival, order_e8, slippage_e6))
         if fill is None:
             return None
         fee = taker_fee_uusd(self._fee_e6, fill.quantity_e8, fill.price_e8)
-        return _Quote(fill, fee, reference)
+        return Quote(fill, fee, desk.path.at(now), arrival)
 
     def _record(
         self,
         bucket: int,
         desk: MarketDesk,
         order_e8: int,
-        quote: _Quote,
+        quote: Quote,
         after: Account,
         reason: TradeReason,
         cause: int,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -371,6 +371,11 @@ class MarginScaling(Mitigation):
     grain_e6: int = ratio("grain", "0", "1000", low_open=True, default=Decimal("0.01"))
     notice_us: int = duration("notice", default="1m")
 
+    @property
+    def is_scaling(self) -> bool:
+        """Whether it does scale margin rates."""
+        return True
+
 
 @attrs.frozen
 class DynamicMargin(MarginScaling):
@@ -447,25 +452,69 @@ class StressMargin(MarginScaling):
     reference_e6: int = ratio("reference", "0", "1000000", low_open=True, default=1)
 
 
+def _raising(field: Any) -> Any:
+    return read_by("action", "raise_margin", field=field)
+
+
+def _reducing(field: Any) -> Any:
+    return read_by("action", "deleverage", field=field)
+
+
 @attrs.frozen
 class Predictive(MarginScaling):
     """
-    Margin rates that follow the chance of a cascade, as a model trained on other runs sees it.
+    What a venue does about the chance of a cascade, as a model trained on other runs sees it.
 
     Attributes:
+        action: What it does: it has margin rates follow the chance; or, while the chance is high,
+            it has small parts of the positions traded away that would be due if the mark moved by
+            the model's distance.
         model: Name of the model's file, relative to the scenario's folder.
         sha256: Hash of the file's bytes; filled in when the scenario is loaded.
         content: What the file holds; filled in when the scenario is loaded, and the file is not
             read where it is.
         reference_e6: Chance at which rates are those of the start.
+        low_e6: As in other mitigations that scale margin rates, and so are the next five.
+        high_e6: Likewise.
+        ramp_e6: Likewise.
+        restore_e6: Likewise.
+        grain_e6: Likewise.
+        notice_us: Likewise.
+        above_e6: Chance from which positions are reduced.
+        step_e6: The most that one look reduces a position by, as a share of it.
+        cap_e6: The most that all looks reduce a position by, as a share of what it was when it was
+            first reduced.
+        most_uusd: The most that one look trades away in a market, at the mark.
+        slippage_e6: The furthest from the market price that an order goes, as a share of that.
         trained: The model.
     """
 
+    action: str = choice("action", "raise_margin", "deleverage", default="raise_margin")
     model: str = text("model", default="")
     sha256: str = text("sha256", default="")
     content: str = text("content", default="")
-    reference_e6: int = ratio("reference", "0", "1", low_open=True, default=Decimal("0.2"))
+    reference_e6: int = _raising(
+        ratio("reference", "0", "1", low_open=True, default=Decimal("0.2"))
+    )
+    low_e6: int = _raising(ratio("low", "0", "1", default=1))
+    high_e6: int = _raising(ratio("high", "1", "1000", default=Decimal("1.5")))
+    ramp_e6: int = _raising(ratio("ramp", "0", "1000", low_open=True, default=Decimal("0.1")))
+    restore_e6: int = _raising(
+        ratio("restore", "0", "1000", low_open=True, default=Decimal("0.02"))
+    )
+    grain_e6: int = _raising(ratio("grain", "0", "1000", low_open=True, default=Decimal("0.01")))
+    notice_us: int = _raising(duration("notice", default="1m"))
+    above_e6: int = _reducing(ratio("above", "0", "1", default=Decimal("0.2")))
+    step_e6: int = _reducing(ratio("step", "0", "1", low_open=True, default=Decimal("0.05")))
+    cap_e6: int = _reducing(ratio("cap", "0", "1", default=Decimal("0.3")))
+    most_uusd: int = _reducing(usd("most_usd", default=Decimal(1_000_000)))
+    slippage_e6: int = _reducing(ratio("slippage", "0", "1", default=Decimal("0.005")))
     trained: TrainedModel | None = None
+
+    @property
+    def is_scaling(self) -> bool:
+        """Whether it scales margin rates; else it reduces positions."""
+        return self.action == "raise_margin"
 
     @property
     def frozen_model(self) -> TrainedModel:

@@ -1143,7 +1143,9 @@ class Scenario:
         return [
             (number, spec)
             for number, spec in enumerate(self.mitigations)
-            if isinstance(spec, MarginScaling) and spec.market in ("", market.name)
+            if isinstance(spec, MarginScaling)
+            and spec.is_scaling
+            and spec.market in ("", market.name)
         ]
 
     def multipliers(self, market: Market) -> list[tuple[int, int]]:

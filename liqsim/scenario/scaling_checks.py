@@ -37,10 +37,21 @@ def scaling_checks(scenario: Scenario) -> Iterator[Problem]:
             for place in range(1, len(instants)):
                 if instants[place] <= instants[place - 1]:
                     yield (*path, "points", place, 0), "must be above the one before it"
+        if isinstance(spec, Predictive) and not spec.is_scaling:
+            yield from _paid_in_coins(scenario, path, spec.market)
         if why := seen_by_model(spec, scenario.seed):
             yield ("seed",), why
     for market in scenario.markets:
         yield from _highest(scenario, market)
+
+
+def _paid_in_coins(scenario: Scenario, path: Path, name: str) -> Iterator[Problem]:
+    """Yield in which markets positions cannot be reduced: a step is settled in USD alone."""
+    for number, market in enumerate(scenario.markets):
+        has_coins = market.is_inverse or number in scenario.coin_markets
+        if has_coins and name in ("", market.name):
+            text = f'must be "raise_margin": accounts in {market.name} hold coins as collateral'
+            yield (*path, "action"), text
 
 
 def seen_by_model(spec: object, seed: int) -> str:

@@ -42,6 +42,7 @@ from liqsim.events import (
     OrderFilled,
     PenaltyRouted,
     PositionDeleveraged,
+    PositionReduced,
     StakeSlashed,
     SurplusRouted,
     TradeFilled,
@@ -57,6 +58,7 @@ from liqsim.scenario.mitigations import KeeperReward
 from liqsim.testing.strategies import CRASH_S, END_S, Fault, Tables, at, faults, plain, scenarios
 from replay.log import Log
 
+_FILLS: Final = (OrderFilled, InventorySold, TradeFilled, PositionReduced)
 _S: Final = 1_000_000
 _SCALED: Final = "_usd"
 _CLOSE: Final = 1e-6
@@ -266,7 +268,7 @@ class MitigationContract:
             for event in extremes:
                 assert event.lowest_market_e8 == event.lowest_reference_e8
                 assert event.highest_market_e8 == event.highest_reference_e8
-            fills = [e for e in events if isinstance(e, OrderFilled | InventorySold | TradeFilled)]
+            fills = [e for e in events if isinstance(e, _FILLS)]
             for fill in fills:
                 assert fill.market_price_e8 == fill.reference_price_e8
 
@@ -437,6 +439,10 @@ def _totals(  # noqa: C901 — one branch per class
                 found["venue"] += event.fee_uusd + event.other_fee_uusd
             case PenaltyRouted():
                 found[f"penalty to {event.share.name.lower()}"] += event.amount_uusd
+            case PositionReduced():
+                found["reduced units"] += abs(event.quantity_e8) * units
+                found["cost"] += abs(event.cost_uusd)
+                found["venue"] += event.fee_uusd
             case MarketExtremes():
                 found[f"lowest price {event.market_id}"] = event.lowest_market_e8 / units
                 found[f"highest price {event.market_id}"] = event.highest_market_e8 / units

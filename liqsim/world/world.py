@@ -22,6 +22,7 @@ from liqsim.events import (
     OracleUpdated,
     OrderFilled,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowUpdated,
     TradeFilled,
@@ -150,7 +151,7 @@ def _decided(world: World, event: DecisionRecorded, _seq: int, _at_us: int) -> N
                 market.risk_halted_until_us = max(market.risk_halted_until_us, event.until_at_us)
 
 
-def _filled(world: World, event: OrderFilled, seq: int, at_us: int) -> None:
+def _filled(world: World, event: OrderFilled | PositionReduced, seq: int, at_us: int) -> None:
     market = world.markets[event.market_id]
     market.set_book(market.book.traded(at_us, event.quantity_e8, seq, Flow.FORCED))
 
@@ -183,6 +184,7 @@ _EFFECTS: dict[Any, Callable[..., None]] = {
     ShadowUpdated: _shadow_moved,
     MaintenanceChanged: _maintenance_changed,
     OrderFilled: _filled,
+    PositionReduced: _filled,
     InventorySold: _sold,
     TradeFilled: _traded,
     LiquidationTriggered: _triggered,

@@ -42,6 +42,7 @@ from liqsim.events import (
     PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
@@ -78,7 +79,7 @@ _UNNAMED: Final = (
 _JUDGES: Final = (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet)
 """What makes a venue judge the accounts in a market."""
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged, TranchesCrossed)
-_FILLS: Final = (OrderFilled, InventorySold, TradeFilled)
+_FILLS: Final = (OrderFilled, InventorySold, TradeFilled, PositionReduced)
 _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     FundsDeposited: (*_JUDGES, LiquidationEnded),
     PositionOpened: (),
@@ -126,6 +127,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
         FundDrawn,
     ),
     LeverageFeePaid: (DecisionRecorded,),
+    PositionReduced: (DecisionRecorded,),
     PenaltyRouted: (OrderFilled, TrancheTakenOver, TranchesCrossed),
     KeeperRewarded: (TrancheTakenOver,),
 }
@@ -229,8 +231,10 @@ class Causes:
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"
-            case FundingPaid() | ContributionPaid() | FundsDeposited() | LeverageFeePaid():
+            case FundingPaid() | ContributionPaid() | FundsDeposited():
                 return None  # The rule that each follows says which event it must be.
+            case LeverageFeePaid() | PositionReduced():
+                return None  # Likewise.
             case TradeFilled() if isinstance(named, FundsDeposited):
                 is_right = named.owner_id == event.bucket_id
                 what = "of another account"

@@ -20,6 +20,7 @@ from liqsim.events import (
     Entry,
     InventorySold,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
 )
 from replay.audit.findings import Findings, e8
@@ -36,11 +37,11 @@ _NODES: Final = (np.arange(256) + 0.5) / 256
 _FAR: Final = 100.0
 """Displacement beyond which a forged fill would only overflow."""
 
-Fill = OrderFilled | InventorySold | TradeFilled
+Fill = OrderFilled | InventorySold | TradeFilled | PositionReduced
 """What takes volume from a book."""
 
 _OWN_PARTS: Final = (InventorySold, TradeFilled)
-"""Fills whose part of the volume is kept by itself; that of orders is the rest."""
+"""Fills whose part of the volume is kept by itself; what is closed by force is the rest."""
 
 _Range = tuple[float, float]
 _Ints = npt.NDArray[np.int64]
@@ -203,7 +204,7 @@ class MarketDepth:
         self._states.append(after)
         self._states_at.append(entry.sim_time_us)
         (low, high), (least, most) = self._range(reference, before), self._range(reference, after)
-        if isinstance(e, OrderFilled) and not (
+        if isinstance(e, OrderFilled | PositionReduced) and not (
             low - _slack(low) <= e.arrival_price_e8 <= high + _slack(high)
         ):
             message = f"arrival_price is {e8(e.arrival_price_e8)}, must be {e8(low)}"

@@ -78,6 +78,7 @@ CODES: Final = {
     "decision": "A mitigation's decision is not the one recomputed, or is missing.",
     "halted": "What a halt stopped went on inside it.",
     "leverage_fee": "A fee on leverage is not the one recomputed, is missing, or is not due.",
+    "reduction": "A step of a mitigation is not that of the next account, too large, or missing.",
     "leg_order": "A tranche is cut from another leg than the venue's rule puts first.",
     "tranche_number": "Tranches of a liquidation are not numbered from 1 without gaps.",
     "engine_outage": "The engine sent an order in an outage.",

@@ -10,6 +10,7 @@ from liqsim.events import (
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheSettled,
     TrancheStarted,
@@ -48,7 +49,7 @@ class Flows:
         """Take note of an event."""
         e, now = entry.event, entry.sim_time_us
         match e:
-            case OrderFilled() | InventorySold() | TradeFilled():
+            case OrderFilled() | InventorySold() | TradeFilled() | PositionReduced():
                 self.traded[e.market_id].append((now, abs(e.cost_uusd)))
             case LiquidationTriggered():
                 self.since_us[e.bucket_id], self.slices[e.bucket_id] = now, {}

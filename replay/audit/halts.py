@@ -17,6 +17,7 @@ from liqsim.events import (
     InventorySold,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TranchesCrossed,
     TrancheStarted,
@@ -37,7 +38,7 @@ from replay.audit.breakers import (
 _E6: Final = 10**6
 _ON_MARK: Final = frozenset({"fall", "rise", "volatility", "divergence"})
 _FORCED: Final = (OrderFilled, TrancheTakenOver)
-_BOOK: Final = (OrderFilled, TradeFilled, InventorySold, DepthChanged)
+_BOOK: Final = (OrderFilled, TradeFilled, InventorySold, PositionReduced, DepthChanged)
 _MOST: Final = 10**18 - 1
 
 
@@ -112,7 +113,13 @@ def before(book: Book, entry: Entry) -> None:
     if breakers.moved and now > breakers.moved_at_us:
         finish(book)
     match entry.event:
-        case TrancheStarted() | OrderFilled() | TrancheTakenOver() | TranchesCrossed() as e:
+        case (
+            TrancheStarted()
+            | OrderFilled()
+            | TrancheTakenOver()
+            | TranchesCrossed()
+            | PositionReduced()
+        ) as e:
             if breakers.is_halted(e.market_id, now):
                 until_us = breakers.halted_until_us[e.market_id]
                 message = f"liquidations in market {e.market_id} are halted until {until_us} us"

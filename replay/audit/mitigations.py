@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from liqsim.events import DecisionRecorded, Entry
-from replay.audit import crossing, grace, halts, pacing, pools, scalings
+from replay.audit import crossing, grace, halts, pacing, pools, reductions, scalings
 from replay.audit.book import Book
 from replay.audit.judges import is_judge
 
@@ -19,7 +19,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "concentration_margin": scalings.scaled,
     "correlation_margin": scalings.scaled,
     "stress_margin": scalings.scaled,
-    "predictive": scalings.scaled,
+    "predictive": reductions.decided,
     "leverage_fee": scalings.charged,
     "pool": pools.decided,
 }

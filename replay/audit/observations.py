@@ -169,6 +169,64 @@ class Fee:
 
 
 @attrs.define
+class Reducer:
+    """
+    A mitigation that reduces positions in a market.
+
+    Attributes:
+        number: Its place in the scenario.
+        market_id: The market.
+        period_us: From one look to the next.
+        model: What it asks for the chance of a cascade.
+        above_e6: Chance from which it acts.
+        step_e6: The most of a position that a look closes.
+        cap_e6: The most of it that all looks close.
+        most_uusd: The most that a look trades away.
+        slippage_e6: How far from the market price an order goes.
+        next_us: When the next look is due.
+        first_e8: Size of each position before its first step.
+        closed_e8: What it has been reduced by.
+    """
+
+    number: int
+    market_id: int
+    period_us: int
+    model: Model
+    above_e6: int
+    step_e6: int
+    cap_e6: int
+    most_uusd: int
+    slippage_e6: int
+    next_us: int
+    first_e8: dict[int, int] = attrs.Factory(dict)
+    closed_e8: dict[int, int] = attrs.Factory(dict)
+
+
+@attrs.define
+class Reducing:
+    """
+    A look after which positions are reduced.
+
+    Attributes:
+        reducer: The mitigation.
+        at_us: When it was.
+        seen: What its model was asked about, which may be any of some.
+        waiting: Who may still be reduced, in order.
+        left_e8: What the look may still trade away.
+        seq: The decision; -1 until it is recorded.
+        steps: How many there were.
+    """
+
+    reducer: Reducer
+    at_us: int
+    seen: list[Seen]
+    waiting: list[int]
+    left_e8: int
+    seq: int = -1
+    steps: int = 0
+
+
+@attrs.define
 class Watched:
     """
     All that observes markets period by period.
@@ -176,16 +234,20 @@ class Watched:
     Attributes:
         scalings: Of margin rates.
         fees: On leverage, in the order of their turn.
+        reducers: Of positions, likewise.
         charging: The fee that must be decided on now, and the volatility.
         paying: What must be paid next, in order.
         paying_for: The decision that said so.
+        reducing: The look after which positions are reduced now.
     """
 
     scalings: list[Scaling] = attrs.Factory(list)
     fees: list[Fee] = attrs.Factory(list)
+    reducers: list[Reducer] = attrs.Factory(list)
     charging: tuple[Fee, int] | None = None
     paying: deque[LeverageFeePaid] = attrs.Factory(deque)
     paying_for: int = -1
+    reducing: Reducing | None = None
 
 
 def watched_of(rows: tuple[MitigationTerms, ...], market_count: int, start_unix_us: int) -> Watched:
@@ -193,7 +255,9 @@ def watched_of(rows: tuple[MitigationTerms, ...], market_count: int, start_unix_
     watched = Watched()
     for number, row in enumerate(rows):
         for market in range(market_count) if row.market_id is None else (row.market_id,):
-            if row.kind.endswith("_margin") or row.kind == "predictive":
+            if row.kind == "predictive" and row.word("action") == "deleverage":
+                watched.reducers.append(_reducer(number, row, market))
+            elif row.kind.endswith("_margin") or row.kind == "predictive":
                 watched.scalings.append(_scaling(number, row, market, start_unix_us))
             elif row.kind == "leverage_fee":
                 watched.fees.append(_fee(number, row, market))
@@ -225,6 +289,21 @@ def _scaling(number: int, row: MitigationTerms, market: int, start_unix_us: int)
         together=Together(period, row.duration("half_life")) if is_together else None,
         next_us=period,
         model=Model.of(row.word("content")) if row.kind == "predictive" else None,
+    )
+
+
+def _reducer(number: int, row: MitigationTerms, market: int) -> Reducer:
+    return Reducer(
+        number=number,
+        market_id=market,
+        period_us=row.duration("period"),
+        model=Model.of(row.word("content")),
+        above_e6=row.ratio("above"),
+        step_e6=row.ratio("step"),
+        cap_e6=row.ratio("cap"),
+        most_uusd=row.usd("most_usd"),
+        slippage_e6=row.ratio("slippage"),
+        next_us=row.duration("period"),
     )
 
 

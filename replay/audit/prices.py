@@ -7,11 +7,18 @@ import attrs
 import numpy as np
 
 from liqsim.eventlog.reader import Columns, IntArray, LogReader
-from liqsim.events import Event, InventorySold, MarketExtremes, OrderFilled, TradeFilled
+from liqsim.events import (
+    Event,
+    InventorySold,
+    MarketExtremes,
+    OrderFilled,
+    PositionReduced,
+    TradeFilled,
+)
 from replay.audit.depth import MarketDepth, is_near
 from replay.audit.findings import Findings, e8
 
-_FILLS: Final = (OrderFilled, InventorySold, TradeFilled)
+_FILLS: Final = (OrderFilled, InventorySold, TradeFilled, PositionReduced)
 
 
 @attrs.define

@@ -34,6 +34,7 @@ from liqsim.events import (
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
@@ -62,6 +63,7 @@ from replay.audit import (
     mitigations,
     pacing,
     pools,
+    reductions,
     scalings,
     settlement,
     shadow,
@@ -108,6 +110,7 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     CoinsSettled: coins.coins_settled,
     DecisionRecorded: mitigations.decision_recorded,
     LeverageFeePaid: scalings.fee_paid,
+    PositionReduced: reductions.position_reduced,
 }
 _ROUTED: Final = (SurplusRouted, FundDrawn, DecisionRecorded)
 _IN_TURN: Final = (PositionDeleveraged, CoinsSettled)
@@ -142,6 +145,7 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
     _check_left_over(book, entry, kind)
     scalings.look(book, entry)
     scalings.charge(book, entry)
+    reductions.look(book, entry)
     book.contributions.before(entry)
     if book.breakers.breakers:
         halts.before(book, entry)

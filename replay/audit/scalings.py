@@ -19,13 +19,15 @@ from liqsim.events import (
     DecisionRecorded,
     DepthChanged,
     Entry,
+    Event,
     LeverageFeePaid,
+    PositionReduced,
 )
 from replay.audit.book import Book
 from replay.audit.findings import event_text
 from replay.audit.losses import room
 from replay.audit.observations import Fee, Scaling
-from replay.sights import COLUMNS, open_interest_e16, seen_in
+from replay.sights import COLUMNS, ROUNDED, Model, Seen, open_interest_e16, seen_in
 
 _E10: Final = 10**10
 _E6: Final = 10**6
@@ -58,12 +60,23 @@ def look(book: Book, entry: Entry) -> None:
 
 
 def _is_earlier(scaling: Scaling, entry: Entry) -> bool:
-    """Return whether an event of the instant of a look at book and accounts comes before it."""
-    if scaling.model is None or scaling.next_us < entry.sim_time_us:
-        return False
+    """Return whether an event of the instant of a look comes before it, and moves what it sees."""
     e = entry.event
-    is_charge = isinstance(e, DecisionRecorded) and e.action is Action.CHARGED
-    return is_charge or isinstance(e, DepthChanged | LeverageFeePaid)
+    if scaling.next_us < entry.sim_time_us:
+        return False
+    if isinstance(e, PositionReduced) or is_decision(e, Action.REDUCED):
+        return True
+    return scaling.model is not None and comes_before_looks(e)
+
+
+def comes_before_looks(e: Event) -> bool:
+    """Return whether an event of an instant comes before looks at book and accounts in it."""
+    return isinstance(e, DepthChanged | LeverageFeePaid) or is_decision(e, Action.CHARGED)
+
+
+def is_decision(e: Event, action: Action) -> bool:
+    """Return whether an event is a decision to do something."""
+    return isinstance(e, DecisionRecorded) and e.action is action
 
 
 def all_looked(book: Book) -> None:
@@ -84,7 +97,7 @@ def scaled(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     observed, columns = getattr(e, column), {column}
     if scaling.model is not None:
         columns |= set(COLUMNS)
-        observed = _check_seen(book, entry, scaling, e)
+        observed = check_seen(book, entry, scaling.model, scaling.seen, e)
     elif observed not in scaling.open[1]:
         nearest = scaling.open[1][len(scaling.open[1]) // 2]
         book.expect("decision", entry, column, observed, nearest)
@@ -99,19 +112,23 @@ def scaled(book: Book, entry: Entry, e: DecisionRecorded) -> None:
         multiplier_e6=multiplier,
         from_at_us=entry.sim_time_us + scaling.notice_us,
     )
-    _compare(book, entry, e, right, columns)
+    compare(book, entry, e, right, columns)
     scaling.multiplier_e6 = e.multiplier_e6
 
 
-def _check_seen(book: Book, entry: Entry, scaling: Scaling, e: DecisionRecorded) -> int:
+def check_seen(
+    book: Book, entry: Entry, model: Model, seen_about: Sequence[Seen], e: DecisionRecorded
+) -> int:
     """Check what a model was asked about and its answer, and return the answer to that."""
-    assert scaling.model is not None
-    told, (likeliest, least, most) = seen_in(e), scaling.seen
-    depth = min(max(told.depth_uusd, least.depth_uusd), most.depth_uusd)
-    right = attrs.evolve(likeliest, depth_uusd=depth)
+    told, (likeliest, *ends) = seen_in(e), seen_about
+    right = likeliest
+    for name in ROUNDED:
+        known = [getattr(seen, name) for seen in ends]
+        near = min(max(getattr(told, name), min(known)), max(known))
+        right = attrs.evolve(right, **{name: near})
     for name in COLUMNS:
         book.expect("decision", entry, name, getattr(told, name), getattr(right, name))
-    risk = scaling.model.risk_e6(told)
+    risk = model.risk_e6(told)
     book.expect("decision", entry, "risk_e6", e.risk_e6, risk)
     return risk
 
@@ -120,9 +137,10 @@ def _of(e: DecisionRecorded) -> tuple[int, int]:
     return e.mitigation_id, e.market_id
 
 
-def _compare(
+def compare(
     book: Book, entry: Entry, e: DecisionRecorded, right: DecisionRecorded, but: Iterable[str]
 ) -> None:
+    """Hold all columns of a decision, *but* some, against the right ones."""
     for field in attrs.fields(DecisionRecorded):
         if field.name not in but:
             actual = getattr(e, field.name)
@@ -245,7 +263,7 @@ def charged(book: Book, entry: Entry, e: DecisionRecorded) -> None:
         market_id=fee.market_id,
         multiplier_e6=_multiple(fee, e.volatility_e6),
     )
-    _compare(book, entry, e, right, ("volatility_e6",))
+    compare(book, entry, e, right, ("volatility_e6",))
     book.watched.paying = _payers(book, fee, e.volatility_e6)
     book.watched.paying_for = entry.seq
     if not book.watched.paying:

@@ -4,7 +4,7 @@
 -- seq              the event
 -- sim_time         when
 -- cause_seq        the event that brought it about
--- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), withdrawal, trigger, tranche, fill,
+-- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), reduced (by a mitigation), withdrawal, trigger, tranche, fill,
 --                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account), crossed,
 --                  deleveraged (itself, for a bankrupt account), surplus, fund draw, penalty shared (what it paid), keeper rewarded, funding, leverage fee, hole
 --                  paid (its own, by another account or a staker), haircut or socialised (for another's hole),
@@ -170,6 +170,11 @@ said as (
     select bucket_id, seq, sim_time, cause_seq, 'trade', market_id, price, fee_usd, null,
         reason || case when quantity <> ordered then ', of ' || ordered || ' ordered' else '' end
     from trade_filled
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'reduced', market_id, price, fee_usd, null,
+        'by a mitigation' || case when quantity <> ordered then ', of ' || ordered || ' ordered'
+            else '' end
+    from position_reduced
     union all
     select bucket_id, seq, sim_time, cause_seq, 'withdrawal', null, null, null, null, null
     from funds_withdrawn

@@ -29,6 +29,8 @@ flows as (
     union all
     select market_id, seq, sim_time, quantity, 0, 0 from trade_filled
     union all
+    select market_id, seq, sim_time, quantity, 0, 0 from position_reduced
+    union all
     select market_id, seq, sim_time, 0, multiplier, half_life_us from depth_changed
 ),
 listed as (

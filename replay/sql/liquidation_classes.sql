@@ -15,6 +15,7 @@
 -- shadow_margin_usd     margin at the shadow marks
 -- start_margin_usd      margin at the marks under the maintenance of the start
 -- forced_displacement   displacement that the mark shows, in log price, by orders of liquidations
+--                       and steps that reduce positions
 -- hedging_displacement  likewise by keepers who sold on
 -- trading_displacement  likewise by accounts that traded of their own will
 -- other_assets_usd      margin lost to displacement in the marks of its other legs

@@ -26,6 +26,10 @@ with stated as (
     select market_id, sim_time, market_price, 'market', seq from trade_filled
     union all
     select market_id, sim_time, price, 'fill', seq from trade_filled
+    union all
+    select market_id, sim_time, market_price, 'market', seq from position_reduced
+    union all
+    select market_id, sim_time, price, 'fill', seq from position_reduced
 )
 select a.name as market, s.sim_time, s.price, s.kind, s.seq
 from stated as s

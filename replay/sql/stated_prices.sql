@@ -12,4 +12,6 @@ select market_id, seq, market_price from inventory_sold
 union all
 select market_id, seq, market_price from trade_filled
 union all
+select market_id, seq, market_price from position_reduced
+union all
 select market_id, seq, end_market from market_extremes

@@ -37,6 +37,7 @@ from support.scenarios import (
     rewarded,
     shared_losses,
     squeeze,
+    stepped_down,
     tripped,
     vaulted,
     widened,
@@ -58,7 +59,17 @@ from liqsim.mechanics import waterfall
 from liqsim.mechanics.liquidity import Fill, FrictionlessBook
 from liqsim.mechanics.mitigations.breaker import Levels
 from liqsim.mitigations import Ask, Mitigation, Verdict
-from liqsim.processes import fund, incentives, judges, losses, maintenance, pacing, resale, venue
+from liqsim.processes import (
+    fund,
+    incentives,
+    losses,
+    maintenance,
+    pacing,
+    reductions,
+    resale,
+    venue,
+)
+from liqsim.processes.context import MarketDesk
 from liqsim.processes.flows import Flows
 from liqsim.processes.margins import Margins
 from liqsim.processes.resale import Inventory
@@ -116,13 +127,10 @@ def _pays_nothing(ledger: Ledger, draw: FundDrawn) -> None:
 # 3. Look-ahead ------------------------------------------------------------------------------------
 
 
-def _half_a_minute_ahead(right: Any, context: Any, ask: Ask) -> Any:
-    """Show the book as it would be at the reference of later."""
-    path = type(context.markets[ask.market_id].path)
-    last_us = context.scenario.end_us - 1
-    right_at = path.at
-    with patch.object(path, "at", lambda self, us: right_at(self, min(us + 30_000_000, last_us))):
-        return right(context, ask)
+def _half_a_minute_ahead(right: Any, desk: Any, now_us: int) -> Any:
+    """Tell the market price as it would be at the reference of later."""
+    last_us = desk.path.step_us * len(desk.path.prices_e8) - 1
+    return right(desk, min(now_us + 30_000_000, last_us))
 
 
 # 4 to 6. Triggers, slices, halts ------------------------------------------------------------------
@@ -350,6 +358,13 @@ def _raising() -> Raw:
     return cross_crash(mitigations=[row])
 
 
+def _halted_steps() -> Raw:
+    raw = stepped_down()
+    halt = {"kind": "breaker", "when": [{"observable": "fall", "above": Decimal("0.001")}]}
+    raw["mitigations"].append(halt)
+    return raw
+
+
 IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
     "a unit is lost in every fill": (
         1, engine_cascade, after_each(OrderFilled, _unit_lost), "tranche_size",
@@ -358,7 +373,7 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
         1, engine_cascade, after_each(FundDrawn, _pays_nothing), "fund_balance",
     ),
     "it looks half a minute ahead in the book": (
-        3, _with(_CAP), instead(judges, "_book", _half_a_minute_ahead), "decision",
+        3, _with(_CAP), instead(MarketDesk, "market_price_e8", _half_a_minute_ahead), "decision",
     ),
     "solvent accounts are liquidated, too": (
         4, engine_cascade, instead(venue.Venue, "_judge", _solvent_too), "not_due",
@@ -436,6 +451,15 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
     ),
     "whoever is left at the end is not listed": (
         11, queued, unrecorded(LiquidationUnresolved), "unresolved_missing",
+    ),
+    "a step is above its cap": (
+        4, stepped_down, changing(reductions, "step_e8", lambda order: 2 * order), "reduction",
+    ),
+    "a step turns a position round": (
+        4, stepped_down, changing(reductions, "step_e8", lambda order: 30 * order), "reduction",
+    ),
+    "positions are reduced inside a halt": (
+        6, _halted_steps, changing(venue.Venue, "is_stopped", lambda _: False), "halted",
     ),
     "half of the flow is observed": (
         12, _with(_SHARE), changing(Flows, "traded_uusd", lambda flow: flow // 2), "decision",
@@ -532,6 +556,15 @@ BY_THE_JUDGE: Final[dict[str, tuple[int, Story, Break]]] = {
     ),
     "liquidations go on in a halt": (
         6, tripped, changing(venue.Venue, "_is_halted", lambda _: False),
+    ),
+    "a step turns a position round": (
+        4, stepped_down, changing(reductions, "step_e8", lambda order: 30 * order),
+    ),
+    "a step is above its cap": (
+        4, stepped_down, changing(reductions, "step_e8", lambda order: 2 * order),
+    ),
+    "positions are reduced inside a halt": (
+        6, _halted_steps, changing(venue.Venue, "is_stopped", lambda _: False),
     ),
     "deleveraging turns a position round": (
         8, engine_cascade, changing(venue, "decide_deleveraging", _twice),

@@ -1,17 +1,21 @@
 """Every mitigation against the contract that users' own are held against."""
 
+from collections import Counter
 from decimal import Decimal
 
+from support.floors import assert_floors
 from support.models import model_text
 
 from liqsim.events import (
     KeeperRewarded,
     PenaltyRouted,
+    PositionReduced,
     TranchesCrossed,
     TrancheTakenOver,
 )
 from liqsim.testing import MitigationContract
-from liqsim.testing.strategies import at
+from liqsim.testing.strategies import Tables, at
+from replay.fold import Fold
 
 
 class TestRateLimit(MitigationContract):
@@ -125,6 +129,55 @@ class TestPredictive(MitigationContract):
     inert = {
         "kind": "predictive", "model": "calm.json", "content": model_text(ladder=1), "high": 1,
     }  # fmt: skip
+
+
+class TestReducingPositions(MitigationContract):
+    mitigation = {
+        "kind": "predictive",
+        "action": "deleverage",
+        "model": "by_hand.json",
+        "content": model_text(intercept=-4, ladder=2, forced=1, imbalance=Decimal("0.5")),
+        "period": "2s",
+        "above": Decimal("0.1"),
+        "most_usd": 2_000,
+    }  # fmt: skip
+    inert = {
+        "kind": "predictive", "action": "deleverage", "model": "by_hand.json",
+        "content": model_text(ladder=1), "cap": 0,
+    }  # fmt: skip
+
+    def test_4_steps_keep_their_caps(self) -> None:
+        """A step, a look and an account have each their most; nobody is left due or turned."""
+        told = Counter[str]()
+        most_uusd = self.mitigation["most_usd"] * 10**6
+
+        def are_kept(tables: Tables) -> None:
+            fold = Fold()
+            first: dict[tuple[int, int], int] = {}
+            closed, looks = Counter[tuple[int, int]](), Counter[int]()
+            for entry in self._events(tables, self.mitigation):
+                e = entry.event
+                if isinstance(e, PositionReduced):
+                    key, size = (e.market_id, e.bucket_id), abs(e.quantity_e8)
+                    held = fold.units_e8[key]
+                    first.setdefault(key, abs(held))
+                    closed[key] += size
+                    looks[entry.cause_seq] += size * e.mark_price_e8
+                    assert held * e.quantity_e8 < 0
+                    assert size * 20 <= abs(held)
+                    assert closed[key] * 10 <= first[key] * 3
+                    assert looks[entry.cause_seq] <= most_uusd * 10**10
+                    assert not any(
+                        t.bucket_id == e.bucket_id for t in fold.open_liquidations.values()
+                    )
+                    told["steps"] += 1
+                    told["looks used up"] += looks[entry.cause_seq] > most_uusd * 10**10 * 0.999
+                fold.apply(entry)
+            told["caps used up"] += sum(closed[key] * 10 > first[key] * 2.999 for key in first)
+
+        self._for_all(are_kept)
+
+        assert_floors(told, {"steps": 100, "looks used up": 1, "caps used up": 5})
 
 
 class TestLeverageFee(MitigationContract):

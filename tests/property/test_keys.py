@@ -53,6 +53,7 @@ from support.scenarios import (
     source,
     squeeze,
     steady,
+    stepped_down,
     tightened,
     vaulted,
     widened,
@@ -388,6 +389,13 @@ FOLLOWING: Final = (
     ("notice", "1s", "2s"),
 )
 """Keys of what margin rates follow, and two values of each."""
+
+
+def either_way() -> Raw:
+    """Return a crash that a model foresees, with no key that one action alone reads."""
+    rule = {key: stepped_down()["mitigations"][0][key] for key in ("kind", "model", "content")}
+    return cross_crash(mitigations=[rule | {"period": "2s"}])
+
 
 ROWS: Final[dict[str, Row]] = {
     **{
@@ -1260,6 +1268,22 @@ ROWS: Final[dict[str, Row]] = {
             ("notice", "1s", "2s"),
             ("reference", Decimal("0.1"), Decimal("0.3")),
             ("content", model_text(intercept=-3), model_text(intercept=-2)),
+        )
+    },
+    "mitigations.[]:predictive.action": (
+        either_way,
+        "mitigations.0.action",
+        "raise_margin",
+        "deleverage",
+    ),
+    **{
+        f"mitigations.[]:predictive.{key}": (stepped_down, f"mitigations.0.{key}", one, other)
+        for key, one, other in (
+            ("above", Decimal("0.1"), Decimal("0.4")),
+            ("step", Decimal("0.1"), Decimal("0.2")),
+            ("cap", Decimal("0.1"), Decimal("0.3")),
+            ("most_usd", 500, 900),
+            ("slippage", Decimal("0.0001"), Decimal("0.01")),
         )
     },
     "mitigations.[]:dynamic_margin.half_life": (scaled, "mitigations.0.half_life", "6s", "9s"),

@@ -22,7 +22,14 @@ from support.floors import assert_floors
 from support.scenarios import HANDMADE, Raw, load, scenarios, scenarios_from_files
 
 from liqsim.eventlog.writer import EventLogWriter
-from liqsim.events import DepthChanged, Entry, InventorySold, OrderFilled, TradeFilled
+from liqsim.events import (
+    DepthChanged,
+    Entry,
+    InventorySold,
+    OrderFilled,
+    PositionReduced,
+    TradeFilled,
+)
 from liqsim.mechanics.branching import units_due
 from liqsim.mechanics.liquidity import FrictionlessBook, Liquidity
 from liqsim.mechanics.margin import margin_rules
@@ -63,7 +70,7 @@ class World:
         state = self.calm[market]
         for entry in self.entries[: seq + 1]:
             match entry.event:
-                case OrderFilled() | InventorySold() | TradeFilled() if (
+                case OrderFilled() | InventorySold() | TradeFilled() | PositionReduced() if (
                     entry.event.market_id == market
                 ):
                     state = state.traded(entry.sim_time_us, entry.event.quantity_e8, entry.seq)

@@ -41,6 +41,7 @@ from liqsim.events import (
     OrderFilled,
     PositionDeleveraged,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
@@ -267,7 +268,7 @@ class Reckoning:
                 self._pay(event.keeper_id, NETWORK, event.call_cost_uusd)
             case FundsWithdrawn():
                 self._pay(event.bucket_id, OUTSIDE, event.amount_uusd)
-            case TradeFilled():
+            case TradeFilled() | PositionReduced():
                 self._trade(event.bucket_id, MAKERS, event)
                 self._pay(event.bucket_id, TREASURY, event.fee_uusd)
                 return self._price(event.market_id, event.market_price_e8)

@@ -34,6 +34,7 @@ from liqsim.events import (
     MarkFeed,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     ShadowUpdated,
     TradeFilled,
 )
@@ -485,7 +486,7 @@ def past_of(desk: MarketDesk, entries: list[Entry], half_life_us: int) -> Past:
     for entry in entries:
         event, at_us = entry.event, entry.sim_time_us
         if (
-            isinstance(event, OrderFilled | InventorySold | TradeFilled)
+            isinstance(event, OrderFilled | InventorySold | TradeFilled | PositionReduced)
             and event.market_id == desk.market_id
         ):
             book = book.traded(at_us, event.quantity_e8, entry.seq)

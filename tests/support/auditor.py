@@ -50,6 +50,7 @@ from liqsim.events import (
     PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowCrossed,
     ShadowUpdated,
@@ -84,6 +85,7 @@ from support.halts import HaltJudge
 from support.incentives import Executed, IncentiveJudge
 from support.marks import MarkJudge
 from support.pacing_judge import PacingJudge
+from support.reductions import ReductionJudge
 from support.scalings import ScalingJudge
 from support.slicing import Asked, SliceJudge
 
@@ -94,9 +96,12 @@ _E16: Final = 10**10
 _RANGES: Final = {
     cls: tuple((c.field, c.low, c.high) for c in columns_of(cls)) for cls in EVENT_CLASSES
 }
+_Fill = OrderFilled | InventorySold | TradeFilled | PositionReduced
+
 _WITH_MAKERS: Final = (
     PositionOpened,
     OrderFilled,
+    PositionReduced,
     InventorySold,
     FundingPaid,
     TradeFilled,
@@ -318,6 +323,7 @@ class Auditor:
             CoinsSettled: self._coins_settled,
             DecisionRecorded: self._decided,
             LeverageFeePaid: self._leverage_fee_paid,
+            PositionReduced: self._position_reduced,
             StakeSlashed: self._stake_slashed,
             PenaltyRouted: self._penalty_routed,
             KeeperRewarded: self._keeper_rewarded,
@@ -359,6 +365,7 @@ class Auditor:
         self._first_position: dict[int, tuple[int, int]] = {}
         self._collateral: dict[int, int] = {}
         self._scalings = ScalingJudge(scenario, self, self.census)
+        self._reductions = ReductionJudge(scenario, self, self.census)
 
     def watch(self, simulation: Simulation) -> None:
         """Name the run whose ledger is compared."""
@@ -403,7 +410,7 @@ class Auditor:
             assert cash[MAKERS] == makers or isinstance(last, _WITH_MAKERS)
         self._live_before = cash[OUTSIDE], cash[MAKERS]
 
-    def _admit(self, entry: Entry) -> None:
+    def _admit(self, entry: Entry) -> None:  # noqa: PLR0915 — one line per judge
         event = entry.event
         self._now = entry.sim_time_us
         before = self.entries[-1] if self.entries else None
@@ -439,6 +446,7 @@ class Auditor:
             self._nobody_forgot_to_act_before(entry.sim_time_us)
         self._no_payment_was_due_before(entry.sim_time_us)
         self._scalings.look(entry)
+        self._reductions.look(entry)
         if not isinstance(event, _WITH_PAYMENTS):
             self._incentives.settled()
         if self._shares is not None and type(event) is not self._shares[1]:
@@ -1238,7 +1246,44 @@ class Auditor:
         self._pay(event.bucket_id, FUND, event.amount_uusd)
         self.census["fee of a cross account"] += self._is_cross(event.bucket_id)
 
-    # What the judge of scalings reads.
+    def _position_reduced(self, entry: Entry, event: PositionReduced) -> None:
+        bucket, market = event.bucket_id, event.market_id
+        before = self._units[market][bucket]
+        self._reductions.reduced(entry, event)
+        self._priced(entry, event)
+        self._arrived(entry, event)
+        self._trade(bucket, MAKERS, event)
+        self._pay(bucket, TREASURY, event.fee_uusd)
+        after = self._units[market][bucket]
+        assert after * before >= 0
+        assert abs(after) < abs(before)
+        assert not self._is_due(self._margin(bucket))
+
+    def margin(self, bucket: int) -> Fraction:
+        """Return the margin of an account, in USD."""
+        return self._margin(bucket)
+
+    @property
+    def taker_fee_e6(self) -> int:
+        """The fee of a taker."""
+        return self._venue.fees.taker_e6
+
+    def is_stopped(self, bucket: int, market: int, at_us: int) -> bool:
+        """Return whether nobody may close a position of an account now but the account itself."""
+        is_open = bucket in self._open
+        return is_open or self._halts.is_halted(market, at_us) or self._is_stale(bucket, at_us)
+
+    def would_be_due(self, event: PositionReduced) -> bool:
+        """Return whether a step would leave its account due."""
+        bucket, market = event.bucket_id, event.market_id
+        before = self._units[market][bucket], self._cash[bucket]
+        self._units[market][bucket] += event.quantity_e8
+        self._cash[bucket] -= event.cost_uusd + event.fee_uusd
+        is_due = self._is_due(self._margin(bucket))
+        self._units[market][bucket], self._cash[bucket] = before
+        return is_due
+
+    # What the judges of scalings and of reductions read.
 
     @property
     def units(self) -> list[list[int]]:
@@ -1452,11 +1497,11 @@ class Auditor:
         if entry.cause_seq == NO_CAUSE:
             return
         cause = self.entries[entry.cause_seq]
-        assert isinstance(cause.event, OrderFilled | InventorySold | TradeFilled)
+        assert isinstance(cause.event, _Fill)
         assert cause.event.market_id == market
         assert cause.sim_time_us < shows_us
         assert not any(
-            isinstance(later.event, OrderFilled | InventorySold | TradeFilled)
+            isinstance(later.event, _Fill)
             and later.event.market_id == market
             and later.sim_time_us < shows_us
             for later in self.entries[entry.cause_seq + 1 :]
@@ -1700,6 +1745,9 @@ class Auditor:
 
     def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
         spec = self._prepared.scenario.mitigations[event.mitigation_id]
+        if event.action is Action.REDUCED:
+            self._reductions.decided(entry, event)
+            return
         if isinstance(spec, MarginScaling | LeverageFee):
             self._scalings.decided(entry, event)
             return
@@ -1894,7 +1942,7 @@ class Auditor:
         self._trade(bucket, MAKERS, event)
         self._pay(bucket, TREASURY, event.fee_uusd)
 
-    def _priced(self, entry: Entry, event: OrderFilled | InventorySold | TradeFilled) -> None:
+    def _priced(self, entry: Entry, event: _Fill) -> None:
         self._has_traded[event.market_id] = True
         path = self._prepared.paths[event.market_id]
         step = entry.sim_time_us // path.step_us
@@ -1923,7 +1971,7 @@ class Auditor:
             assert abs(event.quantity_e8) <= own + 1
             self.census["fill in a capped book"] += 1
 
-    def _arrived(self, entry: Entry, event: OrderFilled) -> None:
+    def _arrived(self, entry: Entry, event: OrderFilled | PositionReduced) -> None:
         """Check that an order met the price that it moved, or that the one before it left."""
         sign = 1 if event.quantity_e8 > 0 else -1
         assert sign * (event.price_e8 - event.arrival_price_e8) >= -1
@@ -2780,9 +2828,7 @@ class Auditor:
         assert event.highest_reference_e8 == prices.max()
         assert event.lowest_market_e8 <= event.end_market_e8 <= event.highest_market_e8
         for earlier in self.entries:
-            if isinstance(earlier.event, OrderFilled | InventorySold | TradeFilled) and (
-                earlier.event.market_id == event.market_id
-            ):
+            if isinstance(earlier.event, _Fill) and (earlier.event.market_id == event.market_id):
                 price = earlier.event.market_price_e8
                 assert event.lowest_market_e8 <= price <= event.highest_market_e8
 
@@ -2799,6 +2845,7 @@ class Auditor:
         self._nobody_else_has_crossed()
         assert all(at_us >= self._end_us for _, at_us in self._changes), "a change is missing"
         self._scalings.finish(self._end_us, self._halts.spans)
+        self._reductions.finish(self._end_us)
         self.census["averted"] += len(self._crossed)
         self.census["induced"] += len(self._pending)
         self._one_class_each()
@@ -2863,7 +2910,7 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — a
             case FundsWithdrawn():
                 pages["deposits", event.bucket_id] -= event.amount_uusd
                 pages["deposits", OUTSIDE] += event.amount_uusd
-            case PositionOpened() | OrderFilled() | TradeFilled():
+            case PositionOpened() | OrderFilled() | TradeFilled() | PositionReduced():
                 _page(pages, "fills", event, event.bucket_id, MAKERS)
             case InventorySold():
                 _page(pages, "fills", event, event.keeper_id, MAKERS)
@@ -2908,7 +2955,9 @@ def closing_cash(entries: list[Entry]) -> dict[int, int]:  # noqa: PLR0915 — a
             case CoinsSettled():
                 pages["coins", event.account_id] += event.amount_uusd
                 pages["coins", MAKERS] -= event.amount_uusd
-        if isinstance(event, OrderFilled | TrancheTakenOver | TradeFilled | TranchesCrossed):
+        if isinstance(
+            event, OrderFilled | TrancheTakenOver | TradeFilled | TranchesCrossed | PositionReduced
+        ):
             pages["fees", event.bucket_id] -= event.fee_uusd
             pages["fees", TREASURY] += event.fee_uusd
         if isinstance(event, TrancheTakenOver | KeeperCallFailed):

@@ -24,6 +24,7 @@ from liqsim.events import (
     InventorySold,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TranchesCrossed,
     TrancheStarted,
@@ -180,7 +181,8 @@ class HaltJudge:
         if at > self._at:
             self._nobody_should_have_halted()
             self._at = at
-        if isinstance(event, TrancheStarted | OrderFilled | TrancheTakenOver | TranchesCrossed):
+        closing = TrancheStarted | OrderFilled | TrancheTakenOver | TranchesCrossed
+        if isinstance(event, closing | PositionReduced):
             assert not self.is_halted(event.market_id, at), f"{event} in a halt"
         if isinstance(event, TrancheStarted):
             assert not self.in_grace(event.market_id, at), f"{event} in a grace period"
@@ -221,7 +223,8 @@ class HaltJudge:
             value = abs(event.cost_uusd)
             self._flows[event.market_id].append((at, value))
             names.add("flow")
-        if isinstance(event, OrderFilled | TradeFilled | InventorySold | DepthChanged):
+        fills = OrderFilled | TradeFilled | InventorySold | PositionReduced
+        if isinstance(event, fills | DepthChanged):
             names.add("divergence")
         if isinstance(event, FundDrawn):
             self._moved |= {("drawdown", market) for market in self._markets}

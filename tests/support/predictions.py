@@ -16,6 +16,7 @@ from liqsim.events import (
     InventorySold,
     OracleUpdated,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheTakenOver,
 )
@@ -34,7 +35,8 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
     since, distance = at_us - model["window_us"], Fraction(model["distance_e6"], 10**6)
     of_market = [e for e in books.entries if getattr(e.event, "market_id", None) == market]
     late = [e.event for e in of_market if e.sim_time_us > since]
-    trades = [e.cost_uusd for e in late if isinstance(e, OrderFilled | TradeFilled | InventorySold)]
+    fills = OrderFilled | TradeFilled | InventorySold | PositionReduced
+    trades = [e.cost_uusd for e in late if isinstance(e, fills)]
     forced = [abs(e.cost_uusd) for e in late if isinstance(e, OrderFilled | TrancheTakenOver)]
     marks = [
         (e.sim_time_us, e.event.mark_price_e8)
@@ -42,7 +44,9 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
         if isinstance(e.event, OracleUpdated | BookSampled)
     ]
     squares = [
-        (abs(b - a) * 10**9 // a) ** 2 for (_, a), (when, b) in pairwise(marks) if when > since
+        Fraction(round(math.log(b / a) ** 2 * 1e18), 10**18)
+        for (_, a), (when, b) in pairwise(marks)
+        if when > since
     ]
     variance = sum(squares) * _YEAR_S / Fraction(model["window_us"], 10**6)
     gross = sum(map(abs, trades))
@@ -50,9 +54,9 @@ def seen_by(spec: Predictive, books: Any, market: int, at_us: int) -> dict[str, 
         "imbalance_e6": abs(sum(trades)) * 10**6 // gross if gross else 0,
         "forced_uusd": sum(forced),
         "depth_uusd": min(_depth_e8(books, market, at_us, distance) * mark // 10**10, _MOST),
-        "ladder_uusd": int(_ladder_usd(books, market, mark, distance) * 10**6),
+        "ladder_uusd": int(_worth(books, market, ladder_of(spec, books, market)) * 10**6),
         "open_interest_uusd": books.at_stake(market) // 10**10,
-        "volatility_e6": math.isqrt(math.floor(variance)) // 1_000,
+        "volatility_e6": math.isqrt(math.floor(variance * 10**12)),
     }
     return seen | {"risk_e6": _risk_e6(model, seen)}
 
@@ -73,18 +77,20 @@ def _depth_e8(books: Any, market: int, at_us: int, distance: Fraction) -> int:
     return min(got)
 
 
-def _ladder_usd(books: Any, market: int, mark: int, distance: Fraction) -> Fraction:
-    due = []
+def ladder_of(spec: Predictive, books: Any, market: int) -> list[int]:
+    """Return who would be due if the mark moved by the model's distance, to the worse side."""
+    distance = Fraction(json.loads(spec.content)["distance_e6"], 10**6)
+    sides = []
     for sign in (-1, 1):
-        price = math.floor(mark * (1 + sign * distance))
-        due.append(
-            sum(
-                books.worth(market, bucket)
-                for bucket, units in enumerate(books.units[market])
-                if units and books.is_due_at(bucket, market, price)
-            )
-        )
-    return max(due)
+        price = math.floor(books.marks[market][0] * (1 + sign * distance))
+        held = enumerate(books.units[market])
+        sides.append([b for b, units in held if units and books.is_due_at(b, market, price)])
+    lower, higher = (_worth(books, market, side) for side in sides)
+    return sides[higher > lower]
+
+
+def _worth(books: Any, market: int, buckets: list[int]) -> Fraction:
+    return sum((books.worth(market, bucket) for bucket in buckets), Fraction())
 
 
 def _risk_e6(model: dict[str, Any], seen: dict[str, int]) -> int:

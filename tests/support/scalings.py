@@ -19,6 +19,7 @@ from liqsim.events import (
     Entry,
     LeverageFeePaid,
     MaintenanceChanged,
+    PositionReduced,
 )
 from liqsim.scenario import Scenario
 from liqsim.scenario.mitigations import (
@@ -92,7 +93,9 @@ class ScalingJudge:
             (number, market)
             for number, spec in enumerate(scenario.mitigations)
             for market, table in enumerate(scenario.markets)
-            if isinstance(spec, MarginScaling | LeverageFee) and spec.market in ("", table.name)
+            if isinstance(spec, MarginScaling | LeverageFee)
+            and getattr(spec, "action", "raise_margin") == "raise_margin"
+            and spec.market in ("", table.name)
         ]
         # Of each look: when, mark, contracts of all owners and what is at stake; of every market
         # mark and that.
@@ -109,8 +112,9 @@ class ScalingJudge:
 
     def look(self, entry: Entry) -> None:
         """Look at everything that was to be looked at before *entry*."""
-        self._look_until(entry.sim_time_us)
-        self._ask_until(entry.sim_time_us, is_early=_comes_first(entry.event))
+        is_step = _is_step(entry.event)
+        self._look_until(entry.sim_time_us, is_early=is_step)
+        self._ask_until(entry.sim_time_us, is_early=is_step or _comes_first(entry.event))
         if isinstance(entry.event, DepthChanged) and self._turns:
             return
         assert not self._payers or isinstance(entry.event, LeverageFeePaid), self._payers
@@ -125,11 +129,13 @@ class ScalingJudge:
                 return
             self._turns.pop(0)
 
-    def _look_until(self, until_us: int) -> None:
+    def _look_until(self, until_us: int, *, is_early: bool = False) -> None:
+        """Look at markets; in an instant, steps that reduce positions come before all but fees."""
         fees = []
         for (number, market), looks in self._looks.items():
             spec: Any = self._scenario.mitigations[number]
-            while (len(looks) + 1) * spec.period_us <= until_us:
+            is_before = is_early and not isinstance(spec, LeverageFee)
+            while (len(looks) + 1) * spec.period_us <= until_us - is_before:
                 at_us = (len(looks) + 1) * spec.period_us
                 books = self._books
                 seen = books.contracts(market), books.at_stake(market)
@@ -327,6 +333,11 @@ def _step(spec: MarginScaling, before: Fraction, asked: Fraction) -> Fraction:
     low, high, ramp, restore, grain = (Fraction(value, 10**6) for value in bounds)
     target = sorted((low, -(-asked / grain // 1) * grain, high))[1]
     return sorted((before - restore, target, before + ramp))[1]
+
+
+def _is_step(event: Any) -> bool:
+    is_decision = isinstance(event, DecisionRecorded) and event.action is Action.REDUCED
+    return is_decision or isinstance(event, PositionReduced)
 
 
 def _comes_first(event: Any) -> bool:

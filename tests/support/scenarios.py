@@ -885,6 +885,23 @@ def foreseen(**overrides: Any) -> Raw:
     return changed(cross_crash(name="foreseen", mitigations=[rule]), overrides)
 
 
+def stepped_down(**overrides: Any) -> Raw:
+    """The crash in which positions are reduced, step by step, once a model expects it."""
+    rule = {
+        "kind": "predictive",
+        "action": "deleverage",
+        "model": "by_hand.json",
+        "content": model_text(intercept=-4, ladder=2, forced=1, imbalance=Decimal("0.5")),
+        "period": "2s",
+        "above": Decimal("0.1"),
+        "step": Decimal("0.1"),
+        "cap": Decimal("0.25"),
+        "most_usd": 2_000,
+        "slippage": Decimal("0.002"),
+    }
+    return changed(cross_crash(name="stepped_down", mitigations=[rule]), overrides)
+
+
 def vaulted(**overrides: Any) -> Raw:
     """A crash in which a vault takes over what the book does not, and sells it on."""
     vault = {
@@ -1090,6 +1107,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "concentrated": concentrated,
     "correlated": correlated,
     "foreseen": foreseen,
+    "stepped_down": stepped_down,
     "absorbed": absorbed,
     "rewarded": rewarded,
     "vaulted": vaulted,
@@ -1577,6 +1595,33 @@ def _scenarios(draw: st.DrawFn, executor: str) -> Raw:
     draw(_coins(raw))
     draw(_mitigations(raw))
     return raw
+
+
+@st.composite
+def reducing(draw: st.DrawFn, raw: Raw, most: int) -> None:
+    """Have positions of *raw* reduced by *most* rules, where nobody has coins as collateral."""
+    for table in raw["population"].get("cohorts", {}).values():
+        table.pop("collateral", None)
+    for market in raw["markets"].values():
+        market.pop("contract", None)
+    names = list(raw["markets"])
+    rules = [
+        draw(_models())
+        | {
+            "kind": "predictive",
+            "action": "deleverage",
+            "name": f"steps {number}",
+            "market": draw(_of("", names[0], names[-1])),
+            "period": draw(_of("1s", "4s", "2500ms")),
+            "above": draw(_of(Decimal("0.02"), Decimal("0.3"))),
+            "step": draw(_of(Decimal("0.04"), Decimal("0.3"), 1)),
+            "cap": draw(_of(Decimal("0.2"), 1)),
+            "most_usd": draw(_of(1_000, 50_000)),
+            "slippage": draw(_of(Decimal("0.0005"), Decimal("0.02"))),
+        }
+        for number in range(most)
+    ]
+    raw["mitigations"] = [*raw.get("mitigations", ()), *rules]
 
 
 @st.composite

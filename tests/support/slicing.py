@@ -21,6 +21,7 @@ from liqsim.events import (
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
+    PositionReduced,
     TradeFilled,
     TrancheSettled,
     TrancheStarted,
@@ -36,6 +37,7 @@ _LOOKED_AT = (
     OrderFilled,
     InventorySold,
     TradeFilled,
+    PositionReduced,
     LiquidationTriggered,
     TrancheStarted,
     TrancheSettled,
@@ -232,7 +234,7 @@ class SliceJudge:
             traded = sum(
                 abs(e.event.cost_uusd)
                 for e in self._earlier()
-                if isinstance(e.event, OrderFilled | InventorySold | TradeFilled)
+                if isinstance(e.event, OrderFilled | InventorySold | TradeFilled | PositionReduced)
                 and e.event.market_id == asked.market
                 and e.sim_time_us > since
             )

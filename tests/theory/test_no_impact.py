@@ -24,13 +24,20 @@ from support.scenarios import (
     rationed,
     rewarded,
     scaled,
+    stepped_down,
     tripped,
     vaulted,
 )
 from support.single import START, account, frictionless
 
 from liqsim.api import run_to_log
-from liqsim.events import InventorySold, MarketExtremes, OrderFilled, TradeFilled
+from liqsim.events import (
+    InventorySold,
+    MarketExtremes,
+    OrderFilled,
+    PositionReduced,
+    TradeFilled,
+)
 from liqsim.scenario import scenario_from_dict
 from liqsim.scenario.mitigations import MITIGATIONS
 from replay.log import Log
@@ -169,6 +176,16 @@ def test_no_bad_debt_if_the_market_falls_less_than_the_buffer(fall: str, tmp_pat
 
 
 KINDS = sorted(MITIGATIONS.values())
+
+
+def both_ways() -> dict[str, Any]:
+    """Return a crash in which rates follow a model, and positions are reduced at every look."""
+    raw = foreseen()
+    (steps,) = stepped_down()["mitigations"]
+    raw["mitigations"].append(steps | {"name": "steps", "above": 0})
+    return raw
+
+
 BINDING = {
     "rate_limit": rationed,
     "staking": absorbed,
@@ -182,7 +199,7 @@ BINDING = {
     "grace": tripped,
     "concentration_margin": concentrated,
     "correlation_margin": correlated,
-    "predictive": foreseen,
+    "predictive": both_ways,
     "crossing": crossed,
     "pool": pooled,
     "penalty_routing": rewarded,
@@ -218,7 +235,7 @@ def test_without_impact_no_mitigation_moves_a_market_price(kind: str) -> None:
 
     for entries in (absent, there):
         for event in (entry.event for entry in entries):
-            if isinstance(event, OrderFilled | TradeFilled | InventorySold):
+            if isinstance(event, OrderFilled | TradeFilled | InventorySold | PositionReduced):
                 assert event.market_price_e8 == event.reference_price_e8
     assert [e.event for e in there if isinstance(e.event, MarketExtremes)] == [
         e.event for e in absent if isinstance(e.event, MarketExtremes)

@@ -29,6 +29,7 @@ from liqsim.events import (
     PenaltyRouted,
     PositionDeleveraged,
     PositionOpened,
+    PositionReduced,
     ProfitCut,
     ShadowUpdated,
     Share,
@@ -303,7 +304,7 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
             markets[event.market_id] = (mark, shadow, event.multiplier_e6, history)
         if cls is TradeFilled:
             entries[event.market_id][event.bucket_id] = event.entry_price_e8
-        if cls in {OrderFilled, InventorySold, TradeFilled}:
+        if cls in {OrderFilled, InventorySold, TradeFilled, PositionReduced}:
             book = markets[event.market_id][3][-1]
             consumed = book.consumed_at(10 * seq) + event.quantity_e8
             gross = book.gross * 0.5 ** ((10 * seq - book.at_us) / book.half_life_us)
@@ -353,6 +354,7 @@ def test_events_applied_at_once_are_those_applied_one_by_one(cls, owner):
         OrderFilled,
         InventorySold,
         TradeFilled,
+        PositionReduced,
         OracleUpdated,
         BookSampled,
         ShadowUpdated,
@@ -565,6 +567,7 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
         "coins_settled": ("account_id",),
         "stake_slashed": ("staker_id", "bucket_id"),
         "leverage_fee_paid": ("bucket_id",),
+        "position_reduced": ("bucket_id",),
         "penalty_routed": ("receiver_id",),
         "keeper_rewarded": ("keeper_id",),
     }
@@ -573,6 +576,16 @@ def test_owners_named_by_events_are_part_of_the_vocabulary():
 BY_HAND = [
     (
         OrderFilled(0, BUCKET, 1, -5, -5, 1, -70, 3, 1, 1, 1),
+        {
+            (BUCKET, 1): -5,
+            (Owner.MAKERS, 1): 5,
+            (BUCKET, None): 67,
+            (Owner.MAKERS, None): -70,
+            (Owner.TREASURY, None): 3,
+        },
+    ),
+    (
+        PositionReduced(BUCKET, 1, -5, -5, 1, -70, 3, 1, 1, 1, 1),
         {
             (BUCKET, 1): -5,
             (Owner.MAKERS, 1): 5,

@@ -112,10 +112,10 @@ def test_a_liquidation_shows_as_forced_flow_imbalance_and_volatility() -> None:
     assert (e.forced_uusd, e.imbalance_e6) == (904_095000, 1_000_000)
     assert (e.depth_uusd, e.open_interest_uusd) == (1357_500000, 543_000000)
     assert e.ladder_uusd == 0
-    # 0.095 once in 20 s: x root of 31,557,600 / 20 = 1,256.1369.
-    assert e.volatility_e6 == 119_333_008
-    # 0.5 + root of 0.665999 + 0.1 x root of 0.4 + 1.193330 - 3 = -0.427337.
-    assert e.risk_e6 == 394_762
+    # Log of 100 / 90.5 = 0.0998203 once in 20 s: x root of 31,557,600 / 20 = 1,256.1369.
+    assert e.volatility_e6 == 125_388_010
+    # 0.5 + root of 0.665999 + 0.1 x root of 0.4 + 1.253880 - 3 = -0.366787.
+    assert e.risk_e6 == 409_317
 
 
 def test_what_leaves_the_window_is_forgotten_and_the_rates_go_back() -> None:
@@ -169,8 +169,9 @@ def test_training_sees_what_the_venue_saw(make: Callable[..., Raw], tmp_path: Pa
     matched = [(one, next(venue)) for _, one in sorted(seen.items())]
     assert len(matched) > 40 * markets
     for one, other in matched:
-        # A depth is known to a rounding.
+        # A depth and a volatility are known to a rounding.
         assert one.pop("depth_uusd") == pytest.approx(other.pop("depth_uusd"), rel=1e-8)
+        assert one.pop("volatility_e6") == pytest.approx(other.pop("volatility_e6"), abs=10)
         assert one == other
     assert sum(e.is_cascade for e in found) > 3
     assert sum(not e.is_cascade for e in found) > 3
@@ -348,7 +349,7 @@ WRONG: Final = {
     "more depth": _seen(depth_uusd=10_000),
     "another ladder": _seen(ladder_uusd=1),
     "another open interest": _seen(open_interest_uusd=1),
-    "another volatility": _seen(volatility_e6=1),
+    "another volatility": _seen(volatility_e6=10),
 }
 
 

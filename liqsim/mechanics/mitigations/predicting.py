@@ -1,5 +1,5 @@
 """
-The chance of a cascade in what a venue observes, by a frozen logistic regression.
+The chance of a cascade in what a venue observes, by a frozen logistic regression; its small steps.
 
 Features are whole millionths. Amounts are held against the depth of the book, so that a venue
 twice as large sees the same; of these ratios, which have heavy tails, the root is taken. A sum of
@@ -13,15 +13,15 @@ from typing import Final
 
 import attrs
 
+from liqsim.scenario.mitigations import Predictive
 from liqsim.scenario.trained import TrainedModel
-from liqsim.units import BOUND, RATIO_SCALE, YEAR_US
+from liqsim.units import RATIO_SCALE
 
 _RATIO_MAX_E6: Final = 10_000 * RATIO_SCALE
 """What an amount is at most as a multiple of the depth: no book at all is that thin."""
 _ODDS_MAX_E6: Final = 40 * RATIO_SCALE
 """Log odds beyond which the chance is 0 or 1 to the last millionth."""
 _PRECISE: Final = Context(prec=40)
-_RETURN_SCALE: Final = 10**9
 
 
 @attrs.frozen
@@ -82,27 +82,6 @@ def imbalance_e6(signed_uusd: int, gross_uusd: int) -> int:
     return abs(signed_uusd) * RATIO_SCALE // gross_uusd if gross_uusd else 0
 
 
-def squared_move_e18(before_e8: int, after_e8: int) -> int:
-    """
-    Return the square of the simple return between two prices, in 1e-18, the root rounded down.
-
-    >>> squared_move_e18(300, 200) == 333_333_333**2
-    True
-    """
-    return (abs(after_e8 - before_e8) * _RETURN_SCALE // before_e8) ** 2
-
-
-def annual_e6(squares_e18: int, window_us: int) -> int:
-    """
-    Return the annual volatility that squared returns of a window add up to, rounded down.
-
-    >>> annual_e6(squared_move_e18(100, 101), YEAR_US)
-    10000
-    """
-    root_e9 = math.isqrt(squares_e18 * YEAR_US // window_us)
-    return min(root_e9 * RATIO_SCALE // _RETURN_SCALE, BOUND - 1)
-
-
 def log_odds_e6(model: TrainedModel, features_e6: tuple[int, ...]) -> int:
     """Return the log odds of a cascade in 1e-6: each feature's part is rounded down."""
     return model.intercept_e6 + sum(
@@ -126,3 +105,19 @@ def chance_e6(odds_e6: int) -> int:
 def risk_e6(model: TrainedModel, seen: Observation) -> int:
     """Return the chance of a cascade that *model* finds in what was seen, in 1e-6."""
     return chance_e6(log_odds_e6(model, seen.features))
+
+
+def step_e8(spec: Predictive, held_e8: int, first_e8: int, closed_e8: int, left_e8: int) -> int:
+    """
+    Return the order that reduces a position, negative sells; all that bounds it is rounded down.
+
+    Args:
+        spec: The mitigation.
+        held_e8: The position; negative is short.
+        first_e8: Its size before the mitigation first reduced it.
+        closed_e8: What it has been reduced by since.
+        left_e8: What the look may still trade away.
+    """
+    step = abs(held_e8) * spec.step_e6 // RATIO_SCALE
+    size = max(min(step, first_e8 * spec.cap_e6 // RATIO_SCALE - closed_e8, left_e8), 0)
+    return -size if held_e8 > 0 else size

@@ -1,0 +1,94 @@
+"""Positions that mitigations reduce, under the auditor, in random crashes beside other rules."""
+
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.auditor import audited
+from support.effort import cases
+from support.floors import assert_floors
+from support.models import model_text
+from support.scenarios import (
+    HANDMADE,
+    Raw,
+    at,
+    events_of,
+    load,
+    reducing,
+    scalings,
+    scenarios,
+    stepped_down,
+)
+
+from liqsim.events import PositionReduced
+from liqsim.runner import prepare, run_to_log
+from replay.verify import verify
+
+
+def test_every_law_holds_after_every_event_of_random_runs() -> None:
+    census: Counter[str] = Counter()
+
+    @cases(24)
+    @given(
+        st.data(),
+        st.one_of(scenarios("engine"), scenarios("keepers")),
+        st.integers(1, 2),
+        st.integers(0, 1),
+    )
+    def every_law_holds(data: st.DataObject, raw: Raw, most: int, others: int) -> None:
+        data.draw(scalings(raw, others))
+        data.draw(reducing(raw, most))
+        census.update(audited(prepare(load(raw))).census)
+        with TemporaryDirectory() as folder:
+            run_to_log(load(raw), Path(folder) / "run.duckdb")
+            assert verify(Path(folder) / "run.duckdb") == []
+
+    every_law_holds()
+
+    floors = {
+        "step": 600,
+        "step of a short": 200,
+        "step of a cross account": 50,
+        "step cut by its book": 10,
+        "step that uses up the look": 10,
+        "step without room": 50,
+        "step without a fill": 1,
+        "step that would be too much": 10,
+        "looks that reduce nobody": 100,
+    }
+    assert_floors(census, floors)
+
+
+_INERT: list[Raw] = [
+    stepped_down()["mitigations"][0] | {"name": name, **keys}
+    for name, keys in (
+        ("never sure", {"above": 1}),
+        ("capped to nothing", {"above": 0, "cap": 0}),
+        ("without a budget", {"above": 0, "most_usd": 0}),
+        ("nobody near", {"above": 0, "content": model_text(distance=0.000001)}),
+    )
+]
+
+
+@pytest.mark.parametrize("name", ["cross_crash", "keeper_race", "tightened", "panic"])
+def test_what_never_binds_is_as_if_it_were_absent(name: str) -> None:
+    assert events_of(HANDMADE[name](mitigations=_INERT)) == events_of(HANDMADE[name]())
+
+
+@pytest.mark.parametrize("seconds", [25, 60])
+def test_no_step_knows_what_comes_later(seconds: int) -> None:
+    raw, other = stepped_down(), stepped_down()
+    for table in other["markets"].values():
+        table["shocks"] = [{"at": at(seconds), "fraction": Decimal("-0.4"), "over": "3s"}]
+    before, after = (
+        [entry for entry in events_of(run) if entry.sim_time_us < seconds * 10**6]
+        for run in (raw, other)
+    )
+
+    assert sum(isinstance(entry.event, PositionReduced) for entry in before) > 10
+    assert before == after
+    assert events_of(raw) != events_of(other)

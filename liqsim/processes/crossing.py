@@ -16,7 +16,6 @@ class _Hold:
 
     Attributes:
         market_id: The market of its leg.
-        is_long: Whether the position is long.
         since_us: When it could first have been put up.
         until_us: Until when it may be held.
         liquidation_seq: The trigger.
@@ -24,7 +23,6 @@ class _Hold:
     """
 
     market_id: int
-    is_long: bool
     since_us: int
     until_us: int
     liquidation_seq: int
@@ -60,7 +58,7 @@ class Crossings:
         if hold is None or hold.market_id != ask.market_id:
             until = ask.now_us + self._rules[ask.market_id][1]
             self._holds[ask.bucket_id] = _Hold(
-                ask.market_id, ask.is_long, ask.now_us, until, ask.liquidation_seq
+                ask.market_id, ask.now_us, until, ask.liquidation_seq
             )
 
     def since_us(self, bucket: int) -> int:
@@ -69,11 +67,13 @@ class Crossings:
 
     def waiting(self, ask: Ask) -> list[int]:
         """Return the buckets whose slices are held on the other side, the earliest first."""
+        units = self._context.world.ledger.unit_views[ask.market_id]
         found = [
             (hold.since_us, hold.liquidation_seq, bucket)
             for bucket, hold in self._holds.items()
             if hold.freed is not None
-            and (hold.market_id, hold.is_long) == (ask.market_id, not ask.is_long)
+            and hold.market_id == ask.market_id
+            and (units[bucket] > 0) is not ask.is_long
             and ask.now_us < hold.until_us
         ]
         return [bucket for *_, bucket in sorted(found)]

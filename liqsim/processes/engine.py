@@ -33,6 +33,7 @@ class Tranche:
         size_e8: Units, without sign.
         limit_e8: Worst price of its execution.
         is_long: Whether the position is long.
+        went_ahead: The pools, as owners, that have taken over of it ahead of the book.
     """
 
     seq: int
@@ -41,6 +42,7 @@ class Tranche:
     size_e8: int
     limit_e8: int
     is_long: bool
+    went_ahead: list[int] = attrs.Factory(list)
 
 
 class Principal(Protocol):

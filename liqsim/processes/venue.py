@@ -175,7 +175,6 @@ class Venue:
             assert desk_id is not None
             self._desk = Inventory(context, desk_id, self._spec.desk_in_use, self.next_mark)
         self._absorbers = self._open_absorbers(first_purse)
-        self._went_ahead: dict[int, list[int]] = {}
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
         has_impact = any(not isinstance(book, NoImpact) for book in books)
@@ -726,7 +725,6 @@ class Venue:
             self._coins.pay_debt(tranche.seq, tranche.desk, bucket, tranche.seq)
             self._fill_hole(tranche)
         self._settled_at_us[bucket] = self._context.now_us
-        self._went_ahead.pop(tranche.seq, None)
         liquidation.cause = journal.append(
             TrancheSettled(
                 tranche_seq=tranche.seq,
@@ -1084,7 +1082,7 @@ class Venue:
             )
             self._context.journal.append(decision, tranche.seq)
             self._stock(one.inventory, tranche, size, price)
-            self._went_ahead.setdefault(tranche.seq, []).append(one.inventory.owner_id)
+            tranche.went_ahead.append(one.inventory.owner_id)
             left -= size
         return size_e8 - left
 
@@ -1101,10 +1099,10 @@ class Venue:
 
         A pool that has gone ahead of the book is not asked for more of the same slice.
         """
-        left, went_ahead = size_e8, self._went_ahead.get(tranche.seq, ())
+        left = size_e8
         for one in self._absorbers:
             acts = one.only in (None, tranche.desk.market_id)
-            if left and acts and one.inventory.owner_id not in went_ahead:
+            if left and acts and one.inventory.owner_id not in tranche.went_ahead:
                 left -= self._stocked(one.inventory, one.spec, tranche, left)
         return size_e8 - left
 

@@ -380,7 +380,19 @@ def shared(**shares: str) -> Raw:
     return {"kind": "penalty_routing", **given, "treasury": 1 - sum(given.values())}
 
 
-FOLLOWING: Final = (
+SCALING: Final = (
+    ("on", True, False),
+    ("market", "ETH", "BTC"),
+    ("period", "4s", "5s"),
+    ("low", Decimal("0.9"), 1),
+    ("high", Decimal("1.1"), Decimal("1.3")),
+    ("ramp", Decimal("0.1"), Decimal("0.03")),
+    ("restore", Decimal("0.01"), Decimal("0.02")),
+    ("notice", "1s", "2s"),
+)
+"""Keys of rules that scale margin rates, and two values of each."""
+
+TOGETHER: Final = (
     ("on", True, False),
     ("market", "ETH", "BTC"),
     ("period", "2s", "3s"),
@@ -388,7 +400,7 @@ FOLLOWING: Final = (
     ("grain", Decimal("0.000001"), Decimal("0.5")),
     ("notice", "1s", "2s"),
 )
-"""Keys of what margin rates follow, and two values of each."""
+"""The same of rules about several positions or markets."""
 
 
 def either_way() -> Raw:
@@ -1242,30 +1254,13 @@ ROWS: Final[dict[str, Row]] = {
     **{
         f"mitigations.[]:{kind}.{key}": (scaled, f"mitigations.{row}.{key}", one, other)
         for row, kind in enumerate(("dynamic_margin", "open_interest_margin", "stress_margin"))
-        for key, one, other in (
-            ("on", True, False),
-            ("market", "ETH", "BTC"),
-            ("period", "4s", "5s"),
-            ("low", Decimal("0.9"), 1),
-            ("high", Decimal("1.1"), Decimal("1.3")),
-            ("ramp", Decimal("0.1"), Decimal("0.03")),
-            ("restore", Decimal("0.01"), Decimal("0.02")),
-            ("grain", Decimal("0.000001"), 2),
-            ("notice", "1s", "2s"),
-        )
+        for key, one, other in (*SCALING, ("grain", Decimal("0.000001"), 2))
     },
     **{
         f"mitigations.[]:predictive.{key}": (foreseen, f"mitigations.0.{key}", one, other)
         for key, one, other in (
-            ("on", True, False),
-            ("market", "ETH", "BTC"),
-            ("period", "4s", "5s"),
-            ("low", Decimal("0.9"), 1),
-            ("high", Decimal("1.1"), Decimal("1.3")),
-            ("ramp", Decimal("0.1"), Decimal("0.03")),
-            ("restore", Decimal("0.01"), Decimal("0.02")),
+            *SCALING,
             ("grain", Decimal("0.000001"), Decimal("0.5")),
-            ("notice", "1s", "2s"),
             ("reference", Decimal("0.1"), Decimal("0.3")),
             ("content", model_text(intercept=-3), model_text(intercept=-2)),
         )
@@ -1302,7 +1297,7 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for key, one, other in (
-            *FOLLOWING,
+            *TOGETHER,
             ("largest", 1, 3),
             ("reference", Decimal("0.3"), Decimal("0.4")),
             ("low", Decimal("0.9"), 1),
@@ -1318,7 +1313,7 @@ ROWS: Final[dict[str, Row]] = {
             other,
         )
         for key, one, other in (
-            *FOLLOWING,
+            *TOGETHER,
             ("half_life", "6s", "12s"),
             ("reference", Decimal("0.5"), Decimal("0.9")),
             ("low", 1, Decimal("0.5")),

@@ -21,6 +21,7 @@ from support.scenarios import (
     rebalanced,
     rewarded,
     scaled,
+    stepped_down,
     tripped,
 )
 from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
@@ -36,6 +37,7 @@ from liqsim.events import (
     Owner,
     PenaltyRouted,
     PositionOpened,
+    PositionReduced,
     Share,
     StakeSlashed,
     TradeFilled,
@@ -282,7 +284,7 @@ def _incentives_in(events):
 
 def test_what_mitigations_did_adds_up(tmp_path):
     met = Counter()
-    for story in (rationed, scaled, absorbed, tripped, rewarded):
+    for story in (rationed, scaled, absorbed, tripped, rewarded, stepped_down):
         run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
         with Log(tmp_path / f"{story.__name__}.duckdb") as log:
             told, events = log.outcome(), [entry.event for entry in log.entries()]
@@ -296,6 +298,9 @@ def test_what_mitigations_did_adds_up(tmp_path):
         for kind, key in ((LeverageFeePaid, "leverage_fees_usd"), (StakeSlashed, "slashed_usd")):
             paid = sum(e.amount_uusd for e in events if isinstance(e, kind))
             own[key] = Decimal(paid).scaleb(-6)
+        steps = [e for e in events if isinstance(e, PositionReduced)]
+        worth = sum(abs(e.quantity_e8) * e.price_e8 for e in steps)
+        own |= {"reductions": len(steps), "reduced_usd": round(Decimal(worth).scaleb(-16), 6)}
         own |= _incentives_in(events)
         for key, value in own.items():
             assert Decimal(told[key]) == value, (story.__name__, key)

@@ -23,6 +23,7 @@ from support.scenarios import (
     rebalanced,
     rewarded,
     scaled,
+    stepped_down,
     tripped,
 )
 from unit.handmade_log import NONE, e8, engine_story, keeper_story, us, usd, write
@@ -41,6 +42,7 @@ from liqsim.events import (
     Owner,
     PenaltyRouted,
     PositionOpened,
+    PositionReduced,
     Share,
     StakeSlashed,
     TradeFilled,
@@ -297,7 +299,8 @@ def _shared():
 
 def test_what_mitigations_did_adds_up(tmp_path):
     met = Counter()
-    for story in (rationed, scaled, absorbed, tripped, rewarded, _shared, indexed):
+    stories = rationed, scaled, absorbed, tripped, rewarded, _shared, indexed, stepped_down
+    for story in stories:
         run_to_log(load(story()), tmp_path / f"{story.__name__}.duckdb")
         with Log(tmp_path / f"{story.__name__}.duckdb") as log:
             told, events = log.outcome(), [entry.event for entry in log.entries()]
@@ -314,6 +317,9 @@ def test_what_mitigations_did_adds_up(tmp_path):
         residue = sum(e.residue_uusd for e in events if isinstance(e, FundingIndexMoved))
         own["index_residue_usd"] = Decimal(residue).scaleb(-6)
         own |= _incentives_in(events, load(story()).venue.fees.taker_e6)
+        steps = [e for e in events if isinstance(e, PositionReduced)]
+        worth = sum(abs(e.quantity_e8) * e.price_e8 for e in steps)
+        own |= {"reductions": len(steps), "reduced_usd": round(Decimal(worth).scaleb(-16), 6)}
         for key, value in own.items():
             assert Decimal(told[key]) == value, (story.__name__, key)
             met[key] += value != 0

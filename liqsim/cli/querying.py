@@ -126,7 +126,7 @@ def _form(form: Format | None, output: Path | None) -> Format:
         return form or Format.TABLE
     known = ", ".join(f".{kind}" for kind in WRITERS)
     ending = output.suffix.lower().removeprefix(".")
-    if form is not None and ending in WRITERS and form != ending:
+    if form in WRITERS and ending in WRITERS and form != ending:
         message = f"--format {form} and the ending of {output} contradict each other"
         raise ExportError(message)
     found = form or ending

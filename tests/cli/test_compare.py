@@ -216,7 +216,7 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
         ),
         (
             ("--set", "venue.fund.initial_usd=-1", "--with", "a: venue.tranches.share=1"),
-            "(--set venue.fund.initial_usd=…) (in the variant 'a')\n",
+            "(--set venue.fund.initial_usd=…)\n",
         ),
         (("--set", "venue.fund.initial_usd=-1", "--with", "as_is"), "initial_usd=…)\n"),
         (("--with", "none", "--with", "path_mode=purged"), "differ in path_mode: they do not face"),

@@ -104,7 +104,9 @@ def test_a_resolved_scenario_has_no_words_left() -> None:
 
 
 def test_a_word_that_is_none_is_refused_with_those_that_are() -> None:
-    with pytest.raises(StudyError, match="'xyzzy' must have the form table.key=value or be one of"):
+    with pytest.raises(
+        StudyError, match=r"'xyzzy' must have the form table.key=value or be one of"
+    ):
         read_variant("xyzzy")
 
 

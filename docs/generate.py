@@ -502,7 +502,7 @@ def measures() -> str:
         (
             f"`{name}`",
             about.label,
-            {"count": "integer", "usd": "USD", "ratio": "number"}[about.kind],
+            {"count": "integer", "us": "integer", "usd": "USD", "ratio": "number"}[about.kind],
             "highest" if about.is_worse_high else "lowest",
             about.doc.replace("As in the outcome.", "As in [outcome.md](outcome.md)."),
         )

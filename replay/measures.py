@@ -20,7 +20,7 @@ class Measure:
     A figure of a run.
 
     Attributes:
-        kind: `count`, `usd` or `ratio`.
+        kind: `count`, `us` (microseconds), `usd` or `ratio`.
         label: What a table calls it.
         doc: What it is.
         is_worse_high: Whether the bad tail is the upper one.
@@ -128,7 +128,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "hedges broken, USD",
         "Deleveraged from accounts that began with positions on both sides.",
     ),
-    "halted_us": Measure("count", "time halted, us", "As in the outcome."),
+    "halted_us": Measure("us", "time halted", "As in the outcome."),
     "reduced_usd": Measure("usd", "reduced ahead, USD", "As in the outcome."),
     "mitigation_acts": Measure(
         "count",

@@ -19,9 +19,10 @@ from liqsim.cli import telemetry
 from liqsim.cli.options import AsJson, Jobs, NoBar, ScenarioName
 from liqsim.cli.outcome_table import IMPLAUSIBLE
 from liqsim.cli.progress import share_done
-from liqsim.cli.text import counted, layout, terminal_width, usd
+from liqsim.cli.text import counted, layout, span, terminal_width, usd
 from liqsim.errors import StudyError
 from liqsim.study.gains import Gain, mean_gains
+from liqsim.study.hints import unknown
 from liqsim.study.runs import Measured, Study, floats_of, measured, seeds_of
 from liqsim.study.statistics import FEW, Estimate, Summary, summary
 from liqsim.study.variants import read_variants, resolved
@@ -137,14 +138,14 @@ def compare(
         typer.echo(json.dumps(rows, allow_nan=False))
         return
     table = markdown_of if as_markdown else lines_of
-    for line in table(found, names, named or _moved(found), left_out):
+    for line in table(found, names, named, left_out):
         typer.echo(line)
 
 
 def _measures(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in MEASURES:
-            message = f"--measure {name}: must be one of {', '.join(MEASURES)}"
+            message = f"--measure {name}: {unknown(name, MEASURES)}"
             raise StudyError(message)
     return list(dict.fromkeys(names))
 
@@ -155,7 +156,7 @@ def _measures(names: Sequence[str]) -> list[str]:
 def lines_of(
     found: Sequence[Sequence[Measured]],
     names: Sequence[str],
-    shown: Sequence[str],
+    named: Sequence[str],
     left_out: Mapping[str, str],
 ) -> Iterator[str]:
     """
@@ -163,13 +164,18 @@ def lines_of(
 
     Args:
         found: What every seed, and in it every variant, came to.
-        names: Names of the variants.
-        shown: The measures that stand in the tables.
+        names: Names of the variants; those too long for a table are numbered, and told below it.
+        named: The measures that stand in the tables; empty for all that are not zero.
         left_out: Why other variants were not run, by name.
     """
+    names, legend = _short(names)
+    moved = _moved(found)
+    shown = named or moved
     first = found[0][0].outcome
     seeds = counted(len(found), "seed") if len(found) > 1 else f"seed {first['seed']}"
     yield f"{first['scenario']}, {seeds}, path {first['path_mode']}: {' | '.join(names)}"
+    for line in legend:
+        yield from textwrap.wrap(line, terminal_width() or 100, subsequent_indent="    ")
     yield from _doubts(found, names)
     several = len(found) > 1
     tables = _over_seeds(found, names, shown) if several else _singles(found[0], names, shown)
@@ -178,11 +184,10 @@ def lines_of(
         yield from layout(header, rows, terminal_width())
     if several and len(found) < FEW:
         yield f"With {len(found)} seeds the worst 5 % is one run, and intervals say little."
-    moved = _moved(found)
     still = ", ".join(
         about.label.removesuffix(", USD") for name, about in MEASURES.items() if name not in moved
     )
-    notes = [f"Zero or not defined in all: {still}."] if still else []
+    notes = [f"Zero or not defined in all: {still}."] if still and not named else []
     for note in notes + list(_notes(found, names, left_out)):
         yield from textwrap.wrap(note, terminal_width() or 100)
     for column, name in enumerate(names[1:], start=1):
@@ -197,10 +202,12 @@ def lines_of(
 def markdown_of(
     found: Sequence[Sequence[Measured]],
     names: Sequence[str],
-    shown: Sequence[str],
+    named: Sequence[str],
     left_out: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield one table with a row per variant, for a page; see `lines_of`."""
+    names, legend = _short(names)
+    shown = named or _moved(found)
     yield f"| variant | {' | '.join(MEASURES[name].label for name in shown)} |"
     yield f"|---|{'---:|' * len(shown)}"
     for column, variant in enumerate(names):
@@ -214,7 +221,23 @@ def markdown_of(
     yield ""
     if len(found) > 1:
         yield f"Medians over {len(found)} seeds.\n"
+    for line in legend:
+        yield f"{line}\n"
     yield from _notes(found, names, left_out)
+
+
+def _short(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """
+    Return names that fit the head of a column, and what the numbers among them stand for.
+
+    >>> _short(["none", "venue.tranches.share=0.2, venue.tranches.spacing=5s"])
+    (['none', '#2'], ['#2: venue.tranches.share=0.2, venue.tranches.spacing=5s'])
+    """
+    short = [
+        name if len(name) <= _NAME_MOST else f"#{number}" for number, name in enumerate(names, 1)
+    ]
+    pairs = zip(short, names, strict=True)
+    return short, [f"{label}: {name}" for label, name in pairs if label != name]
 
 
 def _notes(
@@ -231,6 +254,8 @@ def _notes(
         yield f"Left out, {name}: {reason}"
 
 
+_NAME_MOST: Final = 32
+"""A longer name of a variant is a number in tables; a label takes its place."""
 _Table = tuple[list[str], list[list[str]]]
 _NARROW: Final = 2
 """So many variants always stand in one table."""
@@ -353,6 +378,9 @@ def _cell(kind: str, value: Any, *, sign: bool = False) -> str:
     if kind == "usd":
         amount = Decimal(f"{value:.6f}") if isinstance(value, float) else Decimal(value)
         return mark + (f"{amount:,.0f}" if abs(amount) >= _NO_CENTS else usd(amount))
+    if kind == "us":
+        size = span(abs(round(value)))
+        return f"-{size}" if value < 0 else mark + size
     if kind == "count":
         return f"{mark}{value:,}" if isinstance(value, int) else f"{mark}{value:,.1f}"
     return f"{mark}{value:.4f}"
@@ -415,7 +443,12 @@ def _gain(row: Gain) -> Mapping[str, Any]:
 
 def _table_of(found: Sequence[Sequence[Measured]]) -> pa.Table:
     """Return a row per run: variant, seed, digest, and every measure in its own type."""
-    types = {"count": pa.int64(), "usd": pa.decimal128(38, 6), "ratio": pa.float64()}
+    types = {
+        "count": pa.int64(),
+        "us": pa.int64(),
+        "usd": pa.decimal128(38, 6),
+        "ratio": pa.float64(),
+    }
     runs = [run for seed in found for run in seed]
     columns: dict[str, Any] = {
         "variant": pa.array([run.variant for run in runs], pa.string()),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -21,10 +22,12 @@ from liqsim.cli.text import (
     terminal_width,
     usd,
 )
-from liqsim.scenario.toml import shown
+from liqsim.scenario.toml import inline
 from replay.log import Log
 
 _WIDTH: Final = 80
+_SET_MOST: Final = 800
+"""So many characters of one key that `--set` changed: a model fills pages."""
 _LABEL: Final = 24
 _VALUE: Final = 22
 _PRICES: Final = ("lowest market", "lowest reference", "amplification", "displaced, %")
@@ -108,7 +111,8 @@ def _overrides(keys: Sequence[str], scenario_toml: str) -> Iterator[str]:
         value: Any = tomllib.loads(scenario_toml, parse_float=Decimal)
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        yield printable(f"set {key} = {shown(value)}")
+        text = textwrap.shorten(printable(f"set {key} = {inline(value)}"), _SET_MOST)
+        yield from textwrap.wrap(text, terminal_width() or _WIDTH, subsequent_indent="    ")
 
 
 def _path_mode(outcome: Mapping[str, Any]) -> str:

@@ -10,13 +10,14 @@ from liqsim.processes.commentary import commentary
 
 def print_outlook(found: Sequence[Branching], *, is_shown: bool) -> None:
     """
-    Print b at the start of every market, if *is_shown*, and warn where it is above 1.
+    Print b at the start of every market, if *is_shown*; if not, warn where it is above 1.
 
     All to stderr: stdout is the outcome's.
     """
     if is_shown:
         for line in outlook_lines(found):
             typer.echo(line, err=True)
+        return
     for one in found:
         if one.above_one:
             commentary().warning(

@@ -125,7 +125,11 @@ def _form(form: Format | None, output: Path | None) -> Format:
             raise ExportError(message)
         return form or Format.TABLE
     known = ", ".join(f".{kind}" for kind in WRITERS)
-    found = form or output.suffix.lower().removeprefix(".")
+    ending = output.suffix.lower().removeprefix(".")
+    if form in WRITERS and ending in WRITERS and form != ending:
+        message = f"--format {form} and the ending of {output} contradict each other"
+        raise ExportError(message)
+    found = form or ending
     if found not in WRITERS:
         message = f"{output}: the ending of an output must be one of {known}, or --format say it"
         raise ExportError(message)

@@ -72,6 +72,8 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
+            "-o",
+            "--out",
             metavar="PATH",
             help="The log to write; it must not exist.",
             show_default="runs/TIME_NAME_SEED.duckdb",

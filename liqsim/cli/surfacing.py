@@ -13,7 +13,8 @@ from liqsim.cli.stressing import moment_of
 from liqsim.cli.sweeping import refuse_no_sweep
 from liqsim.cli.text import counted, layout, terminal_width
 from liqsim.errors import StudyError
-from liqsim.study.heat_map import HeatMap, draw, figure_text, refuse_undrawable
+from liqsim.study.heat_map import HeatMap, draw, figure_text, is_of, refuse_undrawable
+from liqsim.study.hints import unknown
 from liqsim.study.surface import (
     CHANCES,
     Surface,
@@ -83,17 +84,19 @@ def surface(
     telemetry.configure(verbose=0, quiet=True, as_json=False)
     refuse_no_sweep(out)
     if measure not in CHANCES and measure not in MEASURES:
-        message = f"--measure {measure}: must be one of {', '.join((*CHANCES, *MEASURES))}"
+        message = f"--measure {measure}: {unknown(measure, (*CHANCES, *MEASURES))}"
         raise StudyError(message)
     if plot is not None:
         refuse_undrawable(plot)
-        refuse_unusable(plot)
     moves, ratios = (
         read_shocks(_once("--shock", shocks)),
         read_depths(_once("--depth", depth or ["1"])),
     )
     with scenario_file(scenario_name) as file:
         planned = Surface(file, tuple(overrides or ()), moves, ratios, moment_of(at), seeds)
+        mark = planned.mark(measure)
+        if plot is not None and not is_of(plot, mark):
+            refuse_unusable(plot)
         try:
             with share_done("runs", is_shown=not quiet) as report:
                 made = run_sweep(planned.sweep(), out, jobs=jobs, progress=report)
@@ -102,7 +105,7 @@ def surface(
             raise
     shown = _heat_map(planned, measure, file.stem, out)
     if plot is not None:
-        draw(shown, plot)
+        draw(shown, plot, mark)
     if quiet:
         typer.echo(out)
         return
@@ -111,8 +114,11 @@ def surface(
         [name, *(figure_text(value, is_share=shown.is_share) for value in cells)]
         for name, cells in zip(shown.rows, shown.cells, strict=True)
     ]
-    for line in layout(["depth \\ shock", *shown.columns], rows, terminal_width()):
+    columns = [f"{name} %" for name in shown.columns]
+    for line in layout(["depth \\ shock", *columns], rows, terminal_width()):
         typer.echo(line)
+    if seeds == 1:
+        typer.echo("\nOne seed: no interval.")
     points = counted(len(moves) * len(ratios), "point")
     typer.echo(f"\n{points}; {counted(made, 'run')} made now, in {out}")
 

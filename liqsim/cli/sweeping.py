@@ -1,18 +1,47 @@
 """`liqsim sweep`: a grid of scenarios over seeds, into a file of outcomes."""
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import duckdb
 import typer
 
 from liqsim.api import scenario_file
 from liqsim.cli import telemetry
-from liqsim.cli.options import Jobs, PointOverrides, PointSeeds, Quiet, ScenarioName, SweepFile
+from liqsim.cli.options import (
+    AsJson,
+    Jobs,
+    PointOverrides,
+    PointSeeds,
+    Quiet,
+    ScenarioName,
+    SweepFile,
+)
 from liqsim.cli.progress import share_done
-from liqsim.cli.text import counted, layout, terminal_width
+from liqsim.cli.text import counted, layout, terminal_width, usd
 from liqsim.errors import StudyError
 from liqsim.study.sweep import Sweep, read_axes, run_sweep
+
+_CHANCES: Final = ("runs", "p_bad_debt", "p_deleveraged", "amplification_median")
+_AMOUNTS: Final = (
+    "unpaid_median_usd",
+    "unpaid_tail_usd",
+    "deleveraged_median_usd",
+    "deleveraged_tail_usd",
+)
+_HEADS: Final = {
+    "p_bad_debt": "bad debt, %",
+    "p_deleveraged": "deleveraging, %",
+    "amplification_median": "amplification",
+    "unpaid_median_usd": "unpaid",
+    "unpaid_tail_usd": "worst 5 %",
+    "deleveraged_median_usd": "deleveraged",
+    "deleveraged_tail_usd": "worst 5 %",
+}
+_NO_CENTS: Final = 1_000
+"""From there on a table has whole dollars."""
 
 
 def sweep(
@@ -30,6 +59,7 @@ def sweep(
     seeds: PointSeeds = 1,
     overrides: PointOverrides = None,
     jobs: Jobs = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """
@@ -46,24 +76,52 @@ def sweep(
     with scenario_file(scenario_name) as file:
         planned = Sweep(file, tuple(overrides or ()), axes, seeds)
         try:
-            with share_done("runs", is_shown=not quiet) as report:
+            with share_done("runs", is_shown=not (quiet or as_json)) as report:
                 made = run_sweep(planned, out, jobs=jobs, progress=report)
         except KeyboardInterrupt as error:
             error.add_note(f"what was run is in {out}; the same command goes on from there")
             raise
+    with duckdb.connect(str(out), read_only=True) as store:
+        relation = store.sql("from points")
+        points = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        ((held,),) = store.sql("select count(*) from runs").fetchall()
+    if as_json:
+        about = {"file": str(out), "runs_made": made, "runs": held, "points": points}
+        typer.echo(json.dumps(about, allow_nan=False))
+        return
     if quiet:
         typer.echo(out)
         return
-    with duckdb.connect(str(out), read_only=True) as store:
-        relation = store.sql(
-            "select * exclude (point, liquidated_median_usd, regret_median_usd) from points"
-        )
-        ((held,),) = store.sql("select count(*) from runs").fetchall()
-        rows = [[_cell(value) for value in row] for row in relation.fetchall()]
-        for line in layout(relation.columns, rows, terminal_width()):
-            typer.echo(line)
-    points = counted(len(planned.points()), "point")
-    typer.echo(f"\n{points}; {counted(made, 'run')} made now, {held:,} in {out}")
+    for line in _lines(points, [axis.column for axis in axes], terminal_width()):
+        typer.echo(line)
+    typer.echo("\nShares of seeds; medians, and means of the worst 5 % of seeds, in USD.")
+    size = counted(len(planned.points()), "point")
+    typer.echo(f"{size}; {counted(made, 'run')} made now, {held:,} in {out}")
+
+
+def _lines(points: Sequence[Mapping[str, Any]], axes: Sequence[str], width: int) -> Iterator[str]:
+    """Yield one table of *points*; where it is too wide two, or three with the axes by numbers."""
+    for tables in (
+        [(*axes, *_CHANCES, *_AMOUNTS)],
+        [(*axes, *_CHANCES), (*axes, *_AMOUNTS)],
+        [("point", *axes), ("point", *_CHANCES), ("point", *_AMOUNTS)],
+    ):
+        shown = [list(_table(points, columns)) for columns in tables]
+        if not width or max(len(line) for table in shown for line in table) <= width:
+            break
+    else:
+        shown = [list(_table(points, columns, width)) for columns in tables]
+    for number, table in enumerate(shown):
+        if number:
+            yield ""
+        yield from table
+
+
+def _table(
+    points: Sequence[Mapping[str, Any]], columns: Sequence[str], width: int = 0
+) -> Iterator[str]:
+    rows = [[_cell(name, point[name]) for name in columns] for point in points]
+    return layout([_HEADS.get(name, name) for name in columns], rows, width, wrap_last=True)
 
 
 def refuse_no_sweep(out: Path) -> None:
@@ -81,5 +139,11 @@ def refuse_no_sweep(out: Path) -> None:
         raise StudyError(message)
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name.startswith("p_"):
+        return f"{100 * value:.1f}"
+    if name.endswith("_usd") and name in _HEADS:
+        return f"{value:,.0f}" if abs(value) >= _NO_CENTS else usd(f"{value:.6f}")
     return f"{value:,.6g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,15 @@ from liqsim.scenario.model import Scenario
 from liqsim.scenario.owners import OwnerNames
 
 
+def given_checks(scenario: Scenario) -> Iterator[Problem]:
+    """Yield the mitigations of *scenario* to which nobody has given anything."""
+    for number, spec in enumerate(scenario.mitigations):
+        if isinstance(spec, Pool) and not spec.deposits:
+            yield ("mitigations", number, "deposits"), "must have at least one deposit"
+        if isinstance(spec, Staking) and not spec.stakers:
+            yield ("mitigations", number, "stakers"), "must have at least one staker"
+
+
 def absorber_checks(scenario: Scenario) -> Iterator[Problem]:
     """Yield what is wrong with the owners that mitigations bring in."""
     names, seen = OwnerNames(scenario), set()

@@ -12,7 +12,7 @@ from typing import Any, Final, assert_never
 
 import attrs
 
-from liqsim.scenario.absorber_checks import absorber_checks
+from liqsim.scenario.absorber_checks import absorber_checks, given_checks
 from liqsim.scenario.coin_checks import cohort_checks, market_checks
 from liqsim.scenario.convert import Path, Problem, nearest
 from liqsim.scenario.fields import Form, key_of, name_of
@@ -109,6 +109,7 @@ def cross_checks(  # noqa: C901, PLR0912 — one branch per class
             case Basis():
                 yield from _basis(path, node, tree)
     yield from scaling_checks(scenario)
+    yield from given_checks(scenario)
     yield from absorber_checks(scenario)
     yield from incentive_checks(scenario)
     yield from mitigation_checks(scenario)

@@ -20,7 +20,7 @@ from liqsim.scenario.checks import cross_checks
 from liqsim.scenario.fields import Form, Scalar
 from liqsim.scenario.inputs import with_files
 from liqsim.scenario.model import Basis, Scenario
-from liqsim.scenario.overrides import apply_overrides
+from liqsim.scenario.overrides import Applied, apply_overrides
 from liqsim.scenario.plugins import load_plugins
 from liqsim.scenario.toml import dotted, dump, shown
 from liqsim.scenario.values import read_value
@@ -28,6 +28,7 @@ from liqsim.scenario.values import read_value
 _START = Scalar("start", Form.INSTANT, absolute=True)
 _ABSENT = object()
 _HERE = Path()
+_AS_IS = Applied()
 
 
 def load_scenario(
@@ -60,9 +61,9 @@ def load_scenario(
         msg = f"{source}: cannot be read: {getattr(error, 'strerror', None) or error}"
         raise ScenarioError(msg) from None
     raw = _parsed(text, source)
-    made = apply_overrides(raw, overrides, source=source)
+    applied = apply_overrides(raw, overrides, source=source)
     raw = raw if seed is None else raw | {"seed": seed}
-    return scenario_from_dict(raw, source=source, folder=path.parent, made=made)
+    return scenario_from_dict(raw, source=source, folder=path.parent, applied=applied)
 
 
 def scenario_from_toml(text: str, *, source: str, folder: Path = _HERE) -> Scenario:
@@ -86,12 +87,13 @@ def scenario_from_dict(
     *,
     source: str,
     folder: Path = _HERE,
-    made: Sequence[convert.Path] = (),
+    applied: Applied = _AS_IS,
 ) -> Scenario:
     """
     Return the scenario in the tables *raw*, as tomllib gives them; see `scenario_from_toml`.
 
-    *made* are the paths of tables that overrides made: if one lacks keys, its name was wrong.
+    *applied* is what overrides did: a value of theirs is named as such, and if a table that they
+    made lacks keys, its name was wrong.
     """
     load_plugins()
     try:
@@ -102,10 +104,10 @@ def scenario_from_dict(
     try:
         scenario = converter.structure(raw, Scenario)
     except BaseValidationError as error:
-        problems = _without_made([*convert.problems_of(error)], made, raw)
+        problems = _without_made([*convert.problems_of(error)], applied.made, raw)
         if not raw.get("markets"):
             problems.append((("markets",), "must have at least one market"))
-        raise ScenarioError(_lines(source, problems, raw)) from None
+        raise ScenarioError(_lines(source, problems, applied, raw)) from None
     scenario = attrs.evolve(scenario, basis=tuple(sorted(scenario.basis, key=_breadth)))
     # What is switched off is not part of the run: nothing is held against it but its own keys, and
     # the log is that of a run without it.
@@ -116,7 +118,7 @@ def scenario_from_dict(
     if problems := [*file_problems, *cross_checks(scenario, tree)]:
         refusal = InputFileError if file_problems else ScenarioError
         numbered = tree | {"mitigations": dict(zip(rows, tree["mitigations"], strict=True))}
-        raise refusal(_lines(source, _as_in_file(problems, rows), raw, numbered))
+        raise refusal(_lines(source, _as_in_file(problems, rows), applied, raw, numbered))
     return attrs.evolve(scenario, resolved_toml=dump(tree))
 
 
@@ -163,7 +165,9 @@ def _breadth(basis: Basis) -> tuple[int, str]:
     return basis.key.count("."), basis.key
 
 
-def _lines(source: str, problems: Iterable[convert.Problem], *trees: Mapping[str, Any]) -> str:
+def _lines(
+    source: str, problems: Iterable[convert.Problem], applied: Applied, *trees: Mapping[str, Any]
+) -> str:
     """Return a message with a line for each of *problems*, values being looked up in *trees*."""
     lines = []
     for path, text in problems:
@@ -172,7 +176,7 @@ def _lines(source: str, problems: Iterable[convert.Problem], *trees: Mapping[str
             state = " is missing,"
         else:
             state = "" if _is_bulky(value) else f" = {shown(value)}"
-        lines.append(f"{source}: {dotted(path)}{state} {text}")
+        lines.append(f"{source}: {dotted(path)}{state} {text}{applied.named(path)}")
     return "\n".join(lines)
 
 

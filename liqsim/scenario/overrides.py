@@ -1,24 +1,55 @@
 """`a.b.c=value` overrides, applied to a scenario's raw tables before they are read."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
+
+import attrs
 
 from liqsim.errors import ScenarioError
 from liqsim.scenario.basis import NOT_COUNTED
 from liqsim.scenario.toml import dotted, shown
 
 
-def apply_overrides(
-    tree: dict[str, Any], overrides: Sequence[str], *, source: str
-) -> list[tuple[str, ...]]:
+@attrs.frozen
+class Applied:
     """
-    Set *overrides* in the tables *tree*, in place; return the paths of tables made on the way.
+    What overrides did.
+
+    Attributes:
+        paths: What they set.
+        made: Tables that they made on the way.
+    """
+
+    paths: tuple[tuple[str, ...], ...] = ()
+    made: tuple[tuple[str, ...], ...] = ()
+
+    def named(self, path: Iterable[str | int]) -> str:
+        """Return the words behind a message about *path* that name the override that set it."""
+        place = tuple(map(str, path))
+        above = [known for known in self.paths if place[: len(known)] == known]
+        return said(dotted(above[-1])) if above else ""
+
+
+def said(key: str) -> str:
+    """
+    Return the words that name the override of *key*.
+
+    >>> said("venue.tranches.share")
+    ' (--set venue.tranches.share=…)'
+    """
+    return f" (--set {key}=…)"
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Sequence[str], *, source: str) -> Applied:
+    """
+    Set *overrides* in the tables *tree*, in place; return what was set and made.
 
     What an override sets rests no longer on the fact or the fit that the file names, so its basis
     becomes `assumed`.
     """
+    paths: list[tuple[str, ...]] = []
     made: list[tuple[str, ...]] = []
     for override in overrides:
         path, value = _parsed(override, source)
@@ -26,14 +57,15 @@ def apply_overrides(
             table_path = _set(tree, path, value, made)
         except KeyError as error:
             msg = f"{source}: {dotted(path)} = {shown(value)} cannot be set: {error.args[0]}"
-            raise ScenarioError(msg) from None
+            raise ScenarioError(msg + said(dotted(path))) from None
+        paths.append(path)
         basis = tree.setdefault("basis", {})
         if path[0] not in NOT_COUNTED and isinstance(basis, dict):
             key = ".".join(table_path)
             for covered in [k for k in basis if k == key or k.startswith(f"{key}.")]:
                 del basis[covered]
             basis[key] = {"kind": "assumed", "source": "set by an override"}
-    return made
+    return Applied(tuple(paths), tuple(made))
 
 
 def _parsed(override: str, source: str) -> tuple[tuple[str, ...], Any]:
@@ -47,7 +79,7 @@ def _parsed(override: str, source: str) -> tuple[tuple[str, ...], Any]:
         if node != 0 or not equals:
             raise ValueError  # noqa: TRY301 — answered like a key that is no key
     except ValueError:
-        msg = f"{source}: the override {override!r} must have the form table.key=value"
+        msg = f"{source}: --set {override!r} must have the form table.key=value"
         raise ScenarioError(msg) from None
     try:
         document = tomllib.loads(f"value = {text}", parse_float=Decimal)

@@ -72,6 +72,11 @@ def scale_of(values: Sequence[float], *, is_share: bool) -> tuple[float, float]:
     return low, high
 
 
+def is_of(path: Path, mark: str) -> bool:
+    """Return whether the file at *path* is a picture that was drawn with *mark*."""
+    return path.is_file() and mark.encode() in path.read_bytes()
+
+
 def figure_text(value: float | None, *, is_share: bool) -> str:
     """
     Return what stands in a cell.
@@ -92,8 +97,8 @@ def figure_text(value: float | None, *, is_share: bool) -> str:
     return f"{value:.3g}" if size < _WHOLE else f"{value:.0f}"
 
 
-def draw(about: HeatMap, path: Path) -> None:
-    """Draw *about* into *path*, a file of one of `FORMS`."""
+def draw(about: HeatMap, path: Path, mark: str) -> None:
+    """Draw *about* into *path*, a file of one of `FORMS`, which has *mark* for its title."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 — an extra
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
@@ -119,5 +124,7 @@ def draw(about: HeatMap, path: Path) -> None:
     axes.set_ylabel(about.up)
     axes.set_title("\n".join(textwrap.wrap(about.title, _TITLE_WIDTH)), fontsize=10)
     bar = figure.colorbar(image, ax=axes, label=about.unit)
+    if not about.is_share and not any(known):
+        bar.set_ticks([0])  # The scale has another end, but nothing is there.
     bar.formatter = FuncFormatter(lambda value, _: figure_text(value, is_share=about.is_share))
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, metadata={"Title": mark})

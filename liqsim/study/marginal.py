@@ -16,6 +16,7 @@ import attrs
 
 from liqsim.api import Scenario, load_scenario
 from liqsim.errors import StudyError
+from liqsim.study.hints import unknown
 from liqsim.study.runs import Found, Study, check, completed
 from liqsim.study.variants import Variant
 from liqsim.units import USD_SCALE
@@ -148,7 +149,7 @@ def _moved(plan: Plan, scenario: Scenario) -> dict[str, tuple[Decimal, Decimal]]
         raise StudyError(message)
     for name in plan.cohorts:
         if name not in known:
-            message = f"--cohort {name}: must be one of {', '.join(known)}"
+            message = f"--cohort {name}: {unknown(name, known)}"
             raise StudyError(message)
     factor = 1 + plan.by
     return {

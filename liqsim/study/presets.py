@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from liqsim.scenario import Scenario
+from liqsim.scenario.fields import key_of
 from liqsim.scenario.mitigations import MITIGATIONS, OTHERS
 from liqsim.scenario.model import PowerBook
 from liqsim.scenario.plugins import load_plugins
@@ -109,6 +110,19 @@ def kinds() -> tuple[str, ...]:
     """Return every kind of mitigation, other packages' included."""
     load_plugins()
     return (*MITIGATIONS.values(), *OTHERS)
+
+
+def keys_of(word: str) -> frozenset[str]:
+    """
+    Return the keys of a kind of mitigation; none of a word that is no kind.
+
+    >>> "hold" in keys_of("crossing"), keys_of("none")
+    (True, frozenset())
+    """
+    classes = {kind: cls for cls, kind in MITIGATIONS.items()} | OTHERS
+    if word not in classes:
+        return frozenset()
+    return frozenset(key for key in map(key_of, attrs.fields(classes[word])) if key)
 
 
 def words() -> tuple[str, ...]:

@@ -4,12 +4,14 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import attrs
 import duckdb
 
+from liqsim.api import load_scenario
 from liqsim.errors import StudyError
 from liqsim.study.stress import Shock, Stress, read_depth, read_shock, scenario_of, variant_of
 from liqsim.study.sweep import Axis, Sweep
@@ -79,6 +81,12 @@ class Surface:
             self.seeds,
             settings_at=lambda values: settings[values[0], values[1]],
         )
+
+    def mark(self, measure: str) -> str:
+        """Return what tells pictures of a measure of this surface from all others."""
+        scenario = load_scenario(self.file, overrides=self.settings, seed=0)
+        about = (scenario.resolved_toml, self.sweep().axes, measure)
+        return f"liqsim surface {sha256(repr(about).encode()).hexdigest()}"
 
     def _stress(self, shock: Shock | None = None, depth: Decimal = Decimal(1)) -> Stress:
         shocks = (shock,) if shock is not None and shock.fraction else ()
@@ -171,4 +179,4 @@ def unit_of(measure: str) -> str:
     about = MEASURES[measure]
     if about.kind == "ratio":
         return "ratio"
-    return "USD" if about.kind == "usd" else about.label
+    return {"usd": "USD", "us": "us"}.get(about.kind, about.label)

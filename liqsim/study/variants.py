@@ -10,12 +10,16 @@ import attrs
 from liqsim.api import load_scenario
 from liqsim.errors import ScenarioError, StudyError
 from liqsim.scenario import Scenario
-from liqsim.study.presets import NONE, kinds, settings_of
+from liqsim.scenario.fields import key_of
+from liqsim.study.hints import unknown
+from liqsim.study.presets import NONE, keys_of, kinds, settings_of
 from liqsim.study.presets import words as known_words
 
 _LABEL: Final = re.compile(r"([^=:\[\]{}\"']+):\s+(.*)", re.DOTALL)
 EACH: Final = "each"
 """Every kind of mitigation, alone."""
+_TOP: Final = frozenset(key_of(attribute) for attribute in attrs.fields(Scenario))
+"""Keys of a scenario that are in none of its tables, and its tables."""
 _OPENING: Final = "[{"
 _CLOSING: Final = "]}"
 
@@ -69,12 +73,21 @@ def read_variant(text: str) -> Variant:
             message = f"--with {text!r}: {EACH} must stand alone: --with {EACH}"
             raise StudyError(message)
         if word not in known_words():
-            known = ", ".join(known_words())
+            told = unknown(word, known_words())
+            told = told.replace("must be", "must have the form table.key=value or be", 1)
+            message = f"--with {text!r}: {word!r} {told}"
+            raise StudyError(message)
+    settings = tuple(part for part in parts if "=" in part)
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        row = next((row for row, word in enumerate(words) if key in keys_of(word)), None)
+        if row is not None and key not in _TOP and not {*words} - {*kinds()}:
             message = (
-                f"--with {text!r}: {word!r} must have the form table.key=value or be one of {known}"
+                f"--with {text!r}: {key} is no key of the scenario; "
+                f"that of {words[row]} is mitigations.{row}.{key}"
             )
             raise StudyError(message)
-    return Variant(label, tuple(part for part in parts if "=" in part), words)
+    return Variant(label, settings, words)
 
 
 def read_variants(texts: Sequence[str]) -> tuple[Variant, ...]:
@@ -128,7 +141,7 @@ def resolved(
             try:
                 load_scenario(file, overrides=[*settings, *found.settings], seed=seed)
             except ScenarioError as error:
-                first_line = str(error).splitlines()[0]
+                first_line, _, _ = str(error).splitlines()[0].partition(" (--set ")
                 left_out[variant.name] = first_line.removeprefix(f"{file}: ")
                 continue
         kept.append(found)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.scenarios import HANDMADE, engine_cascade, keeper_race
 
-from liqsim.cli.comparing import _shown
+from liqsim.cli.comparing import _cell, _shown
 from liqsim.mitigations import Mitigation, register_mitigation
 from liqsim.scenario.fields import text
 from liqsim.scenario.mitigations import OTHERS
@@ -210,7 +210,15 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
             ("--with", "none", "--with", "a: venue.tranches.share=2"),
             "venue.tranches.share = 2 must be above 0 and at most 1",
         ),
-        (("--with", "a: venue.tranches.share=2"), "in the variant 'a'"),
+        (
+            ("--with", "a: venue.tranches.share=2"),
+            "share = 2 must be above 0 and at most 1 (in the variant 'a')\n",
+        ),
+        (
+            ("--set", "venue.fund.initial_usd=-1", "--with", "a: venue.tranches.share=1"),
+            "(--set venue.fund.initial_usd=…)\n",
+        ),
+        (("--set", "venue.fund.initial_usd=-1", "--with", "as_is"), "initial_usd=…)\n"),
         (("--with", "none", "--with", "path_mode=purged"), "differ in path_mode: they do not face"),
         (
             ("--with", "none", "--with", "seed=5"),
@@ -231,6 +239,15 @@ def test_a_person_sees_medians_tails_and_intervals(stranger, cascade, monkeypatc
         (("--with", "none", "-o", "nowhere/runs.parquet"), "nowhere"),
         (("--with", "none", "-o", "runs.csv"), "runs.csv: must end in .parquet"),
         (("--with", "none", "--measure", "pain"), "--measure pain: must be one of amplification"),
+        (
+            ("--with", "none", "--measure", "fee_usd"),
+            "--measure fee_usd: is not known; did you mean fees_usd?",
+        ),
+        (("--with", "breker"), "'breker' is not known; did you mean breaker?"),
+        (
+            ("--with", "grace, crossing, hold='10s'"),
+            "hold is no key of the scenario; that of crossing is mitigations.1.hold",
+        ),
         (("--with", "none", "--json", "--markdown"), "--json and --markdown contradict"),
         (("--with", "none", "--with", "breaker, each"), "each must stand alone: --with each"),
         (("--with", "each", "--with", "each"), "two variants are named 'rate_limit'"),
@@ -384,7 +401,7 @@ def test_only_the_measures_that_were_asked_for_are_shown(stranger, cascade, monk
 
     table = lines[lines.index("") + 1 :]
     assert table[2].startswith("fees paid, USD ")
-    assert table[3].startswith("Zero or not defined in all: rule-induced share")
+    assert table[3:5] == ["", "small against none: who gains and who loses, USD"]
     seeds = (*words[:-2], "--jobs", 1, "--seeds", 2, "--markdown")
     found, notes = table_of(stranger.says("compare", cascade, *seeds))
     several = compared(stranger, cascade, *words[:4], "--seeds", 2)
@@ -392,6 +409,32 @@ def test_only_the_measures_that_were_asked_for_are_shown(stranger, cascade, monk
         f"{variant['summaries']['fees_usd']['median']:,.2f}" for variant in several
     ]
     assert notes.startswith("Medians over 2 seeds.")
+
+
+def test_a_long_variant_is_a_number_in_tables_and_told_once(stranger, cascade):
+    long = "mitigations=[{kind='breaker',when=[{observable='fall',above=0.01}],duration='15s'}]"
+    words = ("--with", "none", "--with", long, "--measure", "halted_us", "--jobs", 1)
+    answer = stranger.says("compare", cascade, *words)
+
+    lines = answer.stdout.splitlines()
+    assert lines[0].endswith(": none | #2")
+    assert "".join(line.strip() for line in lines[1:3]) == f"#2: {long}"
+    assert answer.stdout.count("breaker") == 1
+    assert max(map(len, lines)) <= 80
+    (row,) = (line for line in lines if line.startswith("time halted"))
+    halted = compared(stranger, cascade, *words[:4])[1]["measures"]["halted_us"]
+    assert row.split("  ")[-1].strip() == _cell("us", halted, sign=True)
+    found, notes = table_of(stranger.says("compare", cascade, *words, "--markdown"))
+    assert found["#2"] == {"time halted": _cell("us", halted)}
+    assert f"#2: {long}" in notes.splitlines()
+
+
+def test_a_duration_is_told_in_units_of_a_person():
+    assert _cell("us", 15_000_000) == "15 s"
+    assert (_cell("us", -90_000_000.4, sign=True), _cell("us", 90_000_000, sign=True)) == (
+        "-1 m 30 s", "+1 m 30 s",
+    )  # fmt: skip
+    assert (_cell("us", 0, sign=True), _cell("us", None)) == ("0 s", "-")
 
 
 def test_dust_of_rounding_has_no_row_but_is_in_the_sum():

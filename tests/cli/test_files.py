@@ -56,6 +56,7 @@ REFUSED = {
     "a dangling link": (["-o", "link.csv"], "link.csv: exists already"),
     "no such folder": (["-o", "nowhere/a.csv"], "there is no folder nowhere"),
     "unknown ending": (["-o", "a.xlsx"], ".csv, .json, .parquet"),
+    "two forms": (["-o", "a.csv", "-f", "json"], "--format json and the ending of a.csv contra"),
     "no ending": (["-o", "a"], ".csv, .json, .parquet"),
     "a table into a file": (["-o", "a.csv", "-f", "table"], ".csv, .json, .parquet"),
     "parquet to a terminal": (["-f", "parquet"], "--output FILE"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from liqsim.study import sweep as sweeping
-from liqsim.study.heat_map import HeatMap, draw
+from liqsim.study.heat_map import HeatMap, draw, is_of
 
 POINTS = ("--shock", "ETH=0,-0.3/20s", "--depth", "1,0.25", "--jobs", 1)
 
@@ -62,9 +62,23 @@ def test_a_surface_goes_on_where_it_stopped_and_is_drawn(stranger, cascade, monk
 
     assert "unpaid" not in again.stdout
     assert "bad debt and open shortfall, seed 0, USD" in again.stdout
+    assert "\n\nOne seed: no interval.\n\n" in again.stdout
+    assert again.stdout.splitlines()[2].split() == ["depth", "\\", "shock", "0", "%", "-30", "%"]
     assert again.stdout.endswith("4 points; 1 run made now, in s.duckdb\n")
     assert (stranger.folder / "s.png").read_bytes().startswith(b"\x89PNG")
-    assert "s.png: exists already" in stranger.says(*more).stderr
+    # Of the same surface, it is drawn anew; of another, or what is no picture of ours, it stays.
+    (stranger.folder / "other.png").write_bytes(drawn := (stranger.folder / "s.png").read_bytes())
+    assert stranger.says(*more, "--seeds", 2).exit_code == 0
+    assert (stranger.folder / "s.png").read_bytes() != drawn
+    for words_of_another in (
+        (*words, "--plot", "other.png"),
+        (*more[:2], "--shock", "ETH=-0.3/20s", *more[4:-1], "other.png"),
+        (*more[:-1], "cascade.toml.png"),
+    ):
+        (stranger.folder / "cascade.toml.png").write_text("mine")
+        refused = stranger.says(*words_of_another)
+        assert (refused.exit_code, refused.stderr.count("exists already")) == (2, 1)
+    assert (stranger.folder / "other.png").read_bytes() == drawn
     other = stranger.says(*words[:2], "--shock", "ETH=0,-0.3/10s", *words[4:])
     assert "s.duckdb: is a sweep of grid" in other.stderr
 
@@ -96,8 +110,10 @@ def test_any_figures_can_be_drawn(tmp_path, cells, is_share):
         "move of ETH, %", names[: len(cells[0])], "depth, ratio", names[: len(cells)],
         "USD", is_share, cells,
     )  # fmt: skip
-    for form in ("png", "svg"):
-        draw(about, tmp_path / f"map.{form}")
+    for form in ("png", "svg", "pdf"):
+        draw(about, tmp_path / f"map.{form}", "the mark of it")
+        assert is_of(tmp_path / f"map.{form}", "the mark of it")
+        assert not is_of(tmp_path / f"map.{form}", "of another")
     text = (tmp_path / "map.svg").read_text(encoding="utf-8")
     assert text.count("<!-- move of ETH, % -->") == 1
     assert text.count("<!-- depth, ratio -->") == 1
@@ -118,6 +134,10 @@ def test_any_figures_can_be_drawn(tmp_path, cells, is_share):
         (("--shock", "ETH=-0.1", "--shock", "ETH=0"), "--shock ETH=0: is given twice"),
         (("--shock", "ETH=-0.1", "--depth", "1", "--depth", "0.5"), "--depth 0.5: is given twice"),
         (("--shock", "ETH=-0.1", "--measure", "pain"), "--measure pain: must be one of p_bad_debt"),
+        (
+            ("--shock", "ETH=-0.1", "--measure", "p_bad_det"),
+            "--measure p_bad_det: is not known; did you mean p_bad_debt?",
+        ),
         (("--shock", "ETH=-0.1", "--plot", "s.gif"), "s.gif: must end in .png, .svg, .pdf"),
         (("--shock", "ETH=-0.1", "--plot", "no/s.png"), "no/s.png: there is no folder no"),
         (("--shock", "ETH=-0.1", "--set", "path_mode=purged"), "path_mode is purged"),

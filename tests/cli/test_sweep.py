@@ -31,6 +31,10 @@ def swept_original(tmp_path_factory):
     answer = someone.says(*words)
     assert answer.exit_code == 0, answer.stderr
     assert "4 points; 8 runs made now, 8 in " in answer.stdout
+    told = someone.says(*words, "--json").json
+    assert (told["file"], told["runs_made"], told["runs"]) == (str(folder / "s.duckdb"), 0, 8)
+    assert [point["venue_tranches_share"] for point in told["points"]] == [0.2, 0.2, 1, 1]
+    assert all(point["liquidated_median_usd"] > 0 for point in told["points"])
     return folder / "s.duckdb"
 
 
@@ -71,6 +75,22 @@ def test_points_share_seeds_and_processes_change_nothing(stranger, cascade, swep
         for seed in (0, 1)
     ]
     assert found == rows("p.duckdb", sql)
+
+
+def test_a_table_that_is_too_wide_is_told_in_parts(stranger, cascade, swept, monkeypatch):
+    words = ("sweep", cascade, *GRID, "--seeds", 2, "-o", swept)
+    told = {}
+    for width in (300, 110, 60):
+        monkeypatch.setenv("COLUMNS", str(width))
+        told[width] = stranger.says(*words).stdout.split("\n\n")[:-1]
+        assert max(len(line) for part in told[width] for line in part.splitlines()) <= width
+
+    assert [len(parts) for parts in told.values()] == [1, 2, 3]
+    assert [part.split()[0] for part in told[110]] == ["venue_tranches_share"] * 2
+    assert [part.split()[0] for part in told[60]] == ["point"] * 3
+    tails = rows(swept, "select unpaid_tail_usd from points")
+    for line, (tail,) in zip(told[300][0].splitlines()[2:], tails, strict=True):
+        assert float(line.split()[7].replace(",", "")) == pytest.approx(tail, abs=0.6)
 
 
 def test_a_sweep_goes_on_where_it_stopped(stranger, cascade, swept, monkeypatch):

@@ -431,9 +431,14 @@ def test_without_money_stakers_and_vaults_leave_no_trace(base: Any) -> None:
             [staking(1, x=1), vault(name="X")],
             r"mitigations.1.name = \"X\" must not be the name of a",
         ),
+        (
+            [{"kind": "pool", "deposits": []}],
+            r"mitigations.0.deposits = \[\] must have at least one",
+        ),
+        ([{"kind": "staking", "stakers": []}], r"mitigations.0.stakers = \[\] must have at least"),
         ([vault(name="treasury")], r"mitigations.0.name = \"treasury\" must not be one of outside"),
     ],
 )
-def test_no_two_owners_share_a_name(rows: list[Raw], message: str) -> None:
+def test_what_owners_that_mitigations_bring_in_cannot_be(rows: list[Raw], message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         load(keeper_race(mitigations=rows))

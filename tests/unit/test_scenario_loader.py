@@ -509,7 +509,8 @@ def test_far_fetched_hints_are_not_given(crash: Path) -> None:
 
     assert line == f"{crash}: basis.foo is not a known key"
     (line,) = refusal(crash, f"{SMALL}.market=DOGE")
-    assert line.endswith('market = "DOGE" must be a market; there are ETH, BTC')
+    told = f'market = "DOGE" must be a market; there are ETH, BTC (--set {SMALL}.market=…)'
+    assert line.endswith(told)
 
 
 def test_an_empty_file_lacks_a_market_too(tmp_path: Path) -> None:
@@ -537,13 +538,29 @@ def test_a_row_of_an_array_that_is_left_out_is_no_table(crash: Path) -> None:
     assert "venue.engine.outages.0 = " in line
     assert line.endswith(
         "cannot be set: venue.engine.outages is not in the scenario: set the whole array"
+        " (--set venue.engine.outages.0=…)"
     )
 
 
 def test_a_scenario_needs_a_market(crash: Path) -> None:
-    assert f"{crash}: markets must have at least one market" in refusal(
+    assert f"{crash}: markets must have at least one market (--set markets=…)" in refusal(
         crash, "markets={}", "population={}", "basis={}"
     )
+
+
+def test_what_an_override_set_is_told_from_what_the_file_has(crash: Path) -> None:
+    crash.write_text(crash.read_text().replace("taker = 0.00075", "taker = -1"))
+    rows = '[{ kind = "rate_limit", max_usd = 0 }]'
+    file, row, share = sorted(
+        refusal(crash, "venue.tranches.share=0.2", "venue.tranches.share=2", f"mitigations={rows}"),
+        key=lambda line: "--set" in line,
+    )
+
+    assert "venue.fees.taker = -1 must be" in file
+    assert row.endswith(" (--set mitigations=…)") or share.endswith(" (--set mitigations=…)")
+    assert {line.rpartition(" (")[2] for line in (row, share)} == {
+        "--set venue.tranches.share=…)", "--set mitigations=…)",
+    }  # fmt: skip
 
 
 def test_the_engine_needs_its_table(crash: Path) -> None:

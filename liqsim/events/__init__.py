@@ -5,6 +5,7 @@ from typing import get_args
 import attrs
 
 from liqsim.events.accounts import FundsDeposited, PositionOpened
+from liqsim.events.auctions import AuctionHeld, LotOffered
 from liqsim.events.coins import CoinsDeposited, CoinsSettled
 from liqsim.events.funding import FundingPaid, FundingSet
 from liqsim.events.incentives import KeeperRewarded, PenaltyRouted, Share
@@ -94,6 +95,8 @@ Event = (
     | StakeSlashed
     | PenaltyRouted
     | KeeperRewarded
+    | AuctionHeld
+    | LotOffered
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -122,6 +125,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "USD_ASSET",
     "Action",
+    "AuctionHeld",
     "BadDebtRecorded",
     "BookSampled",
     "CoinsDeposited",
@@ -148,6 +152,7 @@ __all__ = [
     "LiquidationTriggered",
     "LiquidationUnresolved",
     "LossSocialised",
+    "LotOffered",
     "MaintenanceChanged",
     "MarkBasis",
     "MarkFeed",

@@ -92,14 +92,15 @@ def clear(
             high = middle
         else:
             low = middle + 1
-    is_enough = better_e8(low) <= room_e8(low)
-    fills = [0 if slack > -1 else size for size, slack in zip(sizes, slacks, strict=True)]
-    whole = [n for n, slack in enumerate(slacks) if is_enough and slack > low]
-    for n in whole:
-        fills[n] = sizes[n]
+    ahead, room = better_e8(low), room_e8(low)
+    is_enough = ahead <= room
+    fills = [
+        size if slack < 0 or (is_enough and slack > low) else 0
+        for size, slack in zip(sizes, slacks, strict=True)
+    ]
     last = [n for n, slack in enumerate(slacks) if (slack == low if is_enough else slack > low)]
-    left = room_e8(low) - sum(sizes[n] for n in whole)
-    for n, share in zip(last, _shared(left, [sizes[n] for n in last]), strict=True):
+    shares = _shared(room - ahead if is_enough else room, [sizes[n] for n in last])
+    for n, share in zip(last, shares, strict=True):
         fills[n] = share
     return max(mark_e8 + sign * low, 1), fills
 

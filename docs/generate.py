@@ -64,7 +64,7 @@ MEMBERS: Final = {
             "limit price, before or instead of `fund_drawn` it kept a shortfall from being paid."
         ),
         "absorbed": "A pool goes ahead of the book and takes over a slice, or part of it.",
-        "held": "The next slice waits for due positions of the other side.",
+        "held": "The next slice waits for due positions of the other side, or for an auction.",
         "reduced": "Positions that would be due next are reduced, one small step each.",
     },
     "Executor": {
@@ -72,6 +72,7 @@ MEMBERS: Final = {
         "keepers": "Keeper bots.",
         "desk": "The venue's desk, and its engine for what the desk cannot take.",
         "crossing": "The mitigation `crossing`: due positions of the other side.",
+        "auction": "The mitigation `batch_auction`: due positions of the other side, and bidders.",
     },
     "TradeReason": {
         "reduced": "Near its liquidation, part of the position was traded away.",

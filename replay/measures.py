@@ -95,8 +95,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "takeover_discount_usd": Measure(
         "usd",
         "discount of takeovers, USD",
-        "Mark price to price over what keepers, desk, vaults and pools took over; below zero they "
-        "paid more than the mark.",
+        "Mark price to price over what keepers, desk, vaults, pools and bidders took over; below "
+        "zero they paid more than the mark.",
     ),
     "deleveraging_spared_usd": Measure(
         "usd",
@@ -135,7 +135,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "acts of mitigations",
         "Decisions of mitigations that made a difference, shares of penalties paid on, rewards of "
         "keepers, slices met with each other, and what else the owners that mitigations bring in "
-        "(vaults, pools, stakers, burn) took part in: 0 if no rule ever bound.",
+        "(vaults, pools, bidders, stakers, burn) took part in: 0 if no rule ever bound.",
     ),
     "makers_profit_usd": Measure(
         "usd", "makers' profit, USD", "As in the outcome.", is_worse_high=False

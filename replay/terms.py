@@ -501,7 +501,7 @@ class Terms:
         restores_initial: Whether margin is restored at the initial margin, not at maintenance.
         restore_buffer_e6: Margin is restored at (1 + this) x that.
         fund_uusd: What the insurance fund has at the start.
-        keepers: Keepers, desk, vaults and pools by name.
+        keepers: Keepers, desk, vaults, pools and bidders by name.
         first_leg: Which leg of a cross account goes first.
         surplus_to: `fund` or `trader`.
         deleveraging: By which rule, or `none`.
@@ -572,6 +572,8 @@ class Terms:
                 ]
             elif terms.kind == "backstop":
                 found.append((number, "vault", terms.name, terms.usd("purse_usd")))
+            elif terms.kind == "batch_auction" and terms.usd("purse_usd"):
+                found.append((number, "bidder", terms.name, terms.usd("purse_usd")))
             elif terms.kind == "pool":
                 found.append((number, "pool", terms.name, sum(terms.deposits_uusd)))
         return found
@@ -650,7 +652,7 @@ def _terms(document: Mapping[str, Any]) -> Terms:
         | {
             row["name"] or row["kind"]: _keeper(row, start)
             for row in document.get("mitigations", ())
-            if row["kind"] in ("backstop", "pool")
+            if row["kind"] in ("backstop", "pool", "batch_auction")
         },
         first_leg=venue["cross"]["first_leg"],
         surplus_to=waterfall["surplus_to"],

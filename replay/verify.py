@@ -13,7 +13,7 @@ import numpy as np
 
 from liqsim.eventlog.reader import Columns, LogReader, entries_of, open_log
 from liqsim.events import Event
-from replay.audit import halts, own, reductions
+from replay.audit import auctions, halts, own, reductions
 from replay.audit.arrivals import arriving
 from replay.audit.book import Book
 from replay.audit.breakers import breakers_of
@@ -29,6 +29,7 @@ from replay.audit.holds import holds_of
 from replay.audit.judges import is_judge
 from replay.audit.limits import pacing_of
 from replay.audit.liquidations import all_over
+from replay.audit.lots import Auctions, auctions_of
 from replay.audit.money import Money
 from replay.audit.observations import watched_of
 from replay.audit.openings import Openings
@@ -47,7 +48,7 @@ Progress = Callable[[int, int], None]
 """Called with (events audited, all of them)."""
 
 _REPORT_EVERY: Final = 100
-_STOCKED: Final = ("keeper", "desk", "vault", "pool")
+_STOCKED: Final = ("keeper", "desk", "vault", "pool", "bidder")
 """Owners that hold an inventory."""
 _ENUMS: Final = ("reason", "executor", "outcome", "standing", "action")
 
@@ -109,6 +110,7 @@ def audit(log: LogReader, progress: Progress | None = None) -> Findings:
         all_over(book, is_sealed=is_sealed)
         if is_sealed:
             halts.finish(book)
+            auctions.finish(book)
             all_looked(book)
             reductions.finish(book)
             triggers.others_due(book, None)
@@ -157,6 +159,7 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         pacing=pacing_of(terms.mitigations, is_judge),
         own=own.installed(terms.mitigations),
         holds=holds_of(terms.mitigations, len(terms.markets)),
+        auctions=_auctions(log, terms),
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
         watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),
@@ -197,6 +200,13 @@ def _vaults(log: LogReader, terms: Terms) -> dict[int, MitigationTerms]:
         for owner in owners
         if terms.mitigations[number].kind in ("backstop", "pool")
     }
+
+
+def _auctions(log: LogReader, terms: Terms) -> Auctions:
+    """Return what the mitigations of a run auction, and who bids."""
+    found = auctions_of(terms.mitigations, len(terms.markets))
+    found.bidders = frozenset(o.owner_id for o in log.owners if o.kind == "bidder")
+    return found
 
 
 def _with_known_names(kinds: Mapping[type[Event], Columns]) -> dict[type[Event], Columns]:

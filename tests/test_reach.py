@@ -28,7 +28,9 @@ ADD_TO_LIFE = (
     "branch to its union, one per name, with a word for what happened to the account; or, if such "
     "a column never names an account, name it in NEVER_ACCOUNTS (tests/test_reach.py)."
 )
-NEVER_ACCOUNTS = frozenset({"market_id", "keeper_id", "backer_id", "staker_id", "receiver_id"})
+NEVER_ACCOUNTS = frozenset(
+    {"market_id", "mitigation_id", "keeper_id", "backer_id", "staker_id", "receiver_id"}
+)
 """Columns of events that end in _id and do not name an account."""
 
 

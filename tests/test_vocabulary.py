@@ -18,6 +18,7 @@ from liqsim.eventlog.schema import MANIFEST_TABLES, statements
 from liqsim.events import (
     EVENT_CLASSES,
     Action,
+    AuctionHeld,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
@@ -43,6 +44,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
+    LotOffered,
     MaintenanceChanged,
     MarkBasis,
     MarketExtremes,
@@ -111,6 +113,8 @@ KIND_IN: Final[dict[type[Any], str]] = {
     PenaltyRouted: "rewarded",
     KeeperRewarded: "rewarded",
     DecisionRecorded: "rationed",
+    AuctionHeld: "auctioned",
+    LotOffered: "auctioned",
 }
 
 # Pairs, not a mapping: members of different enums are equal where their numbers are.
@@ -122,6 +126,7 @@ MEMBER_IN: Final[tuple[tuple[IntEnum, str], ...]] = (
     (Executor.KEEPERS, "keeper_race"),
     (Executor.DESK, "desk_takes"),
     (Executor.CROSSING, "crossed"),
+    (Executor.AUCTION, "auctioned"),
     (FailedCall.LOST_RACE, "lost_race"),
     (FailedCall.RESTORED, "restored_call"),
     (FailedCall.BEYOND_LIMIT, "beyond_limit"),

@@ -61,7 +61,7 @@ MANIFEST_TABLES: dict[str, tuple[str, tuple[tuple[str, str, str], ...]]] = {
                 "VARCHAR",
                 (
                     "outside, makers, fund, treasury, network, keeper, desk, backer, staker, "
-                    "vault, pool, burn or bucket."
+                    "vault, pool, bidder, burn or bucket."
                 ),
             ),
             ("cohort", "VARCHAR", "Cohort of a bucket, else null."),

@@ -5,6 +5,7 @@ from typing import get_args
 import attrs
 
 from liqsim.events.accounts import FundsDeposited, PositionOpened
+from liqsim.events.auctions import AuctionHeld, LotOffered
 from liqsim.events.coins import CoinsDeposited, CoinsSettled
 from liqsim.events.funding import FundingPaid, FundingSet
 from liqsim.events.incentives import KeeperRewarded, PenaltyRouted, Share
@@ -95,6 +96,8 @@ Event = (
     | StakeSlashed
     | PenaltyRouted
     | KeeperRewarded
+    | AuctionHeld
+    | LotOffered
 )
 EVENT_CLASSES: tuple[type[Event], ...] = get_args(Event)
 
@@ -123,6 +126,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "USD_ASSET",
     "Action",
+    "AuctionHeld",
     "BadDebtRecorded",
     "BookSampled",
     "CoinsDeposited",
@@ -149,6 +153,7 @@ __all__ = [
     "LiquidationTriggered",
     "LiquidationUnresolved",
     "LossSocialised",
+    "LotOffered",
     "MaintenanceChanged",
     "MarkBasis",
     "MarkFeed",

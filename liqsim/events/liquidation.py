@@ -28,6 +28,12 @@ class Executor(IntEnum):
     KEEPERS = 1
     DESK = 2
     CROSSING = 3
+    AUCTION = 4
+
+    @property
+    def is_meeting(self) -> bool:
+        """Whether the slice meets others outside any book, and no order or offer goes out."""
+        return self in (Executor.CROSSING, Executor.AUCTION)
 
 
 class FailedCall(IntEnum):
@@ -217,8 +223,8 @@ class TrancheTakenOver:
         keeper_id: The keeper or the desk, as an owner.
         market_id: Which market.
         quantity_e8: What it took as the bucket's order: negative sells to the keeper.
-        price_e8: Mark price less (for a long) the discount, rounded for the bucket; or, of a desk
-            that pays so much, the bankruptcy price.
+        price_e8: Mark price less (for a long) the discount, rounded for the bucket; of a desk that
+            pays so much, the bankruptcy price; of bidders in an auction, its price.
         cost_uusd: What the bucket paid: quantity times price, rounded up.
         fee_uusd: Fee taken from what the bucket had left.
         call_cost_uusd: What the call cost the keeper.
@@ -248,19 +254,20 @@ class TrancheTakenOver:
 @attrs.frozen
 class TranchesCrossed:
     """
-    Slices of a due long and a due short were met with each other, at the mark, outside any book.
+    Slices of a due long and a due short were met with each other, outside any book.
 
     Attributes:
         mitigation_id: Place of the mitigation in the scenario, from 0.
-        tranche_seq: The tranche of the bucket that asked.
+        tranche_seq: The tranche of the bucket that asked; in an auction, of the one that sells.
         bucket_id: That bucket, as an owner.
-        other_tranche_seq: The tranche of the bucket that was held.
+        other_tranche_seq: The tranche of the bucket that was held; in an auction, of the one that
+            buys.
         counterparty_id: That bucket, as an owner.
         market_id: Which market.
-        quantity_e8: The order of the bucket that asked: negative sells to the other.
-        price_e8: The mark price.
-        cost_uusd: What the bucket that asked paid to the other: quantity times price, rounded up.
-        fee_uusd: Fee taken from what the bucket that asked had left.
+        quantity_e8: The order of the first bucket: negative sells to the other.
+        price_e8: The mark price, or that of the auction.
+        cost_uusd: What the first bucket paid to the other: quantity times price, rounded up.
+        fee_uusd: Fee taken from what the first bucket had left.
         other_fee_uusd: Fee taken from what the other had left.
         held_since_at_us: When the other's slice could first have been put up.
     """

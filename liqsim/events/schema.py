@@ -54,6 +54,7 @@ class OwnerKind(IntEnum):
     VAULT = 10
     BURN = 11
     POOL = 12
+    BIDDER = 13
 
 
 @attrs.frozen

@@ -44,6 +44,7 @@ class Priority(IntEnum):
     LANDING = 30
     CROSSING = 35
     HALT = 37
+    AUCTION = 38
     LIQUIDATION = 40
     ORDER = 45
     KEEPER = 50

@@ -3,7 +3,6 @@
 import attrs
 
 from liqsim.events import (
-    Executor,
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
@@ -82,8 +81,8 @@ class Flows:
         self._progress[event.bucket_id] = _Progress(at_us)
 
     def _note_slice(self, event: TrancheStarted, seq: int, at_us: int) -> None:
-        if event.executor is Executor.CROSSING:
-            return  # It weighs on no book, nor on whoever takes over.
+        if event.executor.is_meeting:
+            return  # It weighs on no book.
         self._open[seq] = event
         self._up_uusd[event.market_id] += _worth_uusd(abs(event.quantity_e8), event.mark_price_e8)
         slices = self._progress[event.bucket_id].slices

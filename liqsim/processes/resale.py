@@ -72,12 +72,12 @@ class Inventory:
         held = abs(self.units_e8(market_id))
         self._most_held_e8[market_id] = max(self._most_held_e8[market_id], held) if held else 0
         if not self._is_selling[market_id]:
+            self._is_selling[market_id] = True  # At once: more may be taken over before it begins.
             self._context.start(self._sell(desk))
 
     def _sell(self, desk: MarketDesk) -> Process:
         """Sell the inventory of one market on, a part at a time, until none is left."""
         market_id, delay = desk.market_id, self._terms.resale_delay_us
-        self._is_selling[market_id] = True
         while True:
             yield self._context.wake(max(delay, self._down_for_us()), Priority.RESALE)
             if self._down_for_us():

@@ -1,6 +1,6 @@
 """The venue: judges margins at every mark, and runs one liquidation per due bucket."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
 from operator import attrgetter
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import simpy
 from liqsim.events import (
     NO_CAUSE,
     Action,
+    AuctionHeld,
     BadDebtRecorded,
     DecisionRecorded,
     Executor,
@@ -20,6 +21,7 @@ from liqsim.events import (
     LiquidationOutcome,
     LiquidationTriggered,
     LiquidationUnresolved,
+    LotOffered,
     PositionDeleveraged,
     Standing,
     SurplusRouted,
@@ -35,6 +37,7 @@ from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE
+from liqsim.mechanics.mitigations.batch_auction import Lot, clear, pairs_e8, width_e8
 from liqsim.mechanics.mitigations.crossing import matches_e8
 from liqsim.mechanics.mitigations.pacing import Ask
 from liqsim.mechanics.mitigations.pool import goes_ahead
@@ -47,6 +50,7 @@ from liqsim.mechanics.waterfall import (
     decide_settlement,
     limit_price_e8,
 )
+from liqsim.processes.auctions import Auctions
 from liqsim.processes.coins import Coins
 from liqsim.processes.context import Context, MarketDesk, Priority, Process
 from liqsim.processes.crossing import Crossings
@@ -62,9 +66,16 @@ from liqsim.processes.pacing import Pacing
 from liqsim.processes.resale import Inventory
 from liqsim.processes.shadow import Shadow
 from liqsim.processes.staking import Stakers
-from liqsim.scenario.mitigations import Absorber, Pool, purses_of
+from liqsim.scenario.mitigations import Absorber, Backstop, BatchAuction, Pool, purses_of
 from liqsim.scenario.model import LiquidationDesk, NoImpact
-from liqsim.units import BOUND, RATIO_SCALE, ceil_div, format_usd, taker_cost_uusd
+from liqsim.units import (
+    BOUND,
+    NOTIONAL_DIVISOR,
+    RATIO_SCALE,
+    ceil_div,
+    format_usd,
+    taker_cost_uusd,
+)
 from liqsim.world.markets import Flow
 
 
@@ -107,9 +118,27 @@ class _Absorbing:
     """
 
     mitigation_id: int
-    spec: Absorber
+    spec: Backstop | Pool
     only: int | None
     inventory: Inventory
+
+
+@attrs.frozen(eq=False)
+class _Offered:
+    """
+    A slice that takes part in an auction.
+
+    Attributes:
+        bucket_id: Whose.
+        liquidation: Its liquidation.
+        lot: What it offers.
+        since_us: When it could first have been put up.
+    """
+
+    bucket_id: int
+    liquidation: Liquidation
+    lot: Lot
+    since_us: int
 
 
 class Follower(Protocol):
@@ -159,6 +188,7 @@ class Venue:
         self._coins = Coins(context, self._margins)
         self._pacing = Pacing(context)
         self._crossings = Crossings(context)
+        self._auctions = Auctions(context, self._hold_auction)
         self._halts = Halts(context)
         self._graces = Graces(context)
         if keepers is not None:
@@ -174,6 +204,7 @@ class Venue:
         if self._spec.desk_in_use is not None:
             assert desk_id is not None
             self._desk = Inventory(context, desk_id, self._spec.desk_in_use, self.next_mark)
+        self._bidders: dict[int, Inventory] = {}
         self._absorbers = self._open_absorbers(first_purse)
         # Where nothing displaces a price, a shadow mark is the mark.
         books = [desk.spec.liquidity for desk in context.markets]
@@ -192,17 +223,21 @@ class Venue:
         )
 
     def _open_absorbers(self, first_purse: int) -> list["_Absorbing"]:
-        """Return vaults and pools, in order."""
+        """Return vaults and pools, in order, and note who bids in auctions."""
         found = []
         context, mitigations = self._context, self._context.scenario.mitigations
         numbers = {market.name: n for n, market in enumerate(context.scenario.markets)}
         for owner, purse in enumerate(purses_of(mitigations), first_purse):
             spec = mitigations[purse.mitigation_id]
-            if isinstance(spec, Absorber):
-                leverage = spec.leverage_e6 if isinstance(spec, Pool) else RATIO_SCALE
-                inventory = Inventory(context, owner, spec, self.next_mark, leverage_e6=leverage)
+            if not isinstance(spec, Absorber):
+                continue
+            leverage = spec.leverage_e6 if isinstance(spec, Pool) else RATIO_SCALE
+            inventory = Inventory(context, owner, spec, self.next_mark, leverage_e6=leverage)
+            if isinstance(spec, Backstop | Pool):
                 only = numbers.get(spec.market)
                 found.append(_Absorbing(purse.mitigation_id, spec, only, inventory))
+            else:
+                self._bidders[purse.mitigation_id] = inventory
         return found
 
     # Margins ------------------------------------------------------------------------------------
@@ -391,7 +426,7 @@ class Venue:
             place = yield from self._find_place(liquidation)
             if place is None:
                 continue  # The wait may have changed what there is to do.
-            self._crossings.forget(bucket)
+            self._forget_slice(bucket)
             tranche = self._put_up(liquidation, *place, Executor[self._spec.executor.upper()])
             liquidation.waits_for = UnresolvedReason.RUN_ENDED
             filled, taken_over, deleveraged = yield from self._execute(tranche)
@@ -402,7 +437,7 @@ class Venue:
                 yield self._context.wake(pause, Priority.LIQUIDATION)
         self._pass_on(bucket)
         self._pacing.forget(bucket)
-        self._crossings.forget(bucket)
+        self._forget_slice(bucket)
         self._end(liquidation)
 
     def _find_place(
@@ -425,7 +460,9 @@ class Venue:
             liquidation.waits_for = UnresolvedReason.HALTED
             yield context.wake(stopped, Priority.LIQUIDATION)
             return None
-        if context.scenario.mitigations and (yield from self._meet(liquidation)):
+        if context.scenario.mitigations and (
+            (yield from self._meet(liquidation)) or (yield from self._await_auction(liquidation))
+        ):
             return None
         if self._engine is not None and not self._engine.has_turn(bucket):
             yield self._engine.turn(bucket)
@@ -488,23 +525,40 @@ class Venue:
         for (bucket, part), (_, whole) in zip(parts, waiting, strict=False):
             other = self._liquidations[bucket]
             theirs = self._put_up(other, desk, part, Executor.CROSSING)
-            self._exchange(tranche, theirs)
+            number, since_us = self._crossings.rule_of(desk), self._crossings.since_us(bucket)
+            assert number is not None
+            self._exchange(number, tranche, theirs, part, desk.state.mark_e8, since_us)
             self._crossings.crossed(bucket, is_whole=part == whole)
+            if part == whole:
+                self._auctions.forget(bucket)
             self._settle(other, theirs, crossed=part)
             self._pause_us(other, desk, 0)
         self._crossings.crossed(ask.bucket_id, is_whole=size == ask.wanted_e8)
+        if size == ask.wanted_e8:
+            self._auctions.forget(ask.bucket_id)
         self._settle(liquidation, tranche, crossed=size)
         self._pause_us(liquidation, desk, 0)
 
-    def _exchange(self, tranche: Tranche, theirs: Tranche) -> None:
-        """Record that one slice meets the whole of another at the mark, and what that leaves."""
-        desk, mark, size = tranche.desk, tranche.desk.state.mark_e8, theirs.size_e8
+    def _forget_slice(self, bucket: int) -> None:
+        """Take note that the slice in hand is no more: the next may wait anew."""
+        self._crossings.forget(bucket)
+        self._auctions.forget(bucket)
+
+    def _exchange(
+        self,
+        number: int,
+        tranche: Tranche,
+        theirs: Tranche,
+        size: int,
+        price: int,
+        since_us: int,
+    ) -> None:
+        """Record that two slices meet by mitigation *number*, and what that leaves."""
+        desk = tranche.desk
         quantity = -size if tranche.is_long else size
-        cost = taker_cost_uusd(quantity, mark)
-        number = self._crossings.rule_of(desk)
-        assert number is not None
-        one = self.settlement(desk, tranche.bucket_id, quantity, cost, mark, self._takeover_fees)
-        two = self.settlement(desk, theirs.bucket_id, -quantity, -cost, mark, self._takeover_fees)
+        cost = taker_cost_uusd(quantity, price)
+        one = self.settlement(desk, tranche.bucket_id, quantity, cost, price, self._takeover_fees)
+        two = self.settlement(desk, theirs.bucket_id, -quantity, -cost, price, self._takeover_fees)
         seq = self._context.journal.append(
             TranchesCrossed(
                 mitigation_id=number,
@@ -514,21 +568,142 @@ class Venue:
                 counterparty_id=theirs.bucket_id,
                 market_id=desk.market_id,
                 quantity_e8=quantity,
-                price_e8=mark,
+                price_e8=price,
                 cost_uusd=cost,
                 fee_uusd=one.fee_uusd,
                 other_fee_uusd=two.fee_uusd,
-                held_since_at_us=self._crossings.since_us(theirs.bucket_id),
+                held_since_at_us=since_us,
             ),
             tranche.seq,
         )
-        # Nobody is bankrupt at the mark: what rounding took, if anything, is no matter of the fund.
+        # Nobody is bankrupt there: what rounding took, if anything, is no matter of the fund.
         both = (tranche, one), (theirs, two)
         for mine, settled in both:
             self._route_surplus(mine.seq, mine.bucket_id, settled, seq)
         for mine, settled in both:
             market, fee = desk.market_id, settled.fee_uusd
             self._incentives.route(mine.seq, mine.bucket_id, market, fee, None, seq)
+
+    # Auctions -----------------------------------------------------------------------------------
+
+    def _await_auction(self, liquidation: Liquidation) -> "Generator[simpy.Event, Any, bool]":
+        """Have the next slice wait for its auction; return whether it did."""
+        bucket, desk = liquidation.bucket_id, self._next_leg(liquidation)
+        if not self._auctions.has_rule(desk) or self._is_bankrupt(desk, bucket):
+            return False
+        ask = self._ask(liquidation, desk, self._tranche_size(liquidation, desk))
+        freed = self._auctions.wait(ask, liquidation.cause)
+        if freed is None:
+            return False
+        self._pass_on(bucket)
+        self._pacing.forget(bucket)
+        liquidation.waits_for = UnresolvedReason.PACED
+        yield freed
+        if not self._is_over(bucket):
+            yield self._context.wake(self._spacing_left_us(bucket), Priority.LIQUIDATION)
+        return True
+
+    def _hold_auction(self, desk: MarketDesk) -> None:
+        """Clear what waits in a market at one price, if anything may be put up there."""
+        offered = [] if self.holds_back(desk) else list(self._offered(desk))
+        if not offered:
+            return
+        number, spec = self._auctions.rule_of(desk)
+        mark, lots = desk.state.mark_e8, [one.lot for one in offered]
+        width, net = width_e8(mark, spec.distance_e6), sum(lot.quantity_e8 for lot in lots)
+        free, bids = self._bids(number, spec, desk, width, is_long=net <= 0)
+        price, fills = clear(lots, mark_e8=mark, width_e8=width, bids_e8=bids)
+        sold, bought = (
+            [fill * (lot.quantity_e8 * sign > 0) for lot, fill in zip(lots, fills, strict=True)]
+            for sign in (-1, 1)
+        )
+        event = AuctionHeld(
+            mitigation_id=number,
+            market_id=desk.market_id,
+            mark_price_e8=mark,
+            price_e8=price,
+            for_sale_e8=sum(-lot.quantity_e8 for lot in lots if lot.quantity_e8 < 0),
+            for_purchase_e8=sum(lot.quantity_e8 for lot in lots if lot.quantity_e8 > 0),
+            bids_e8=bids,
+            taken_e8=sum(sold) - sum(bought),
+            free_uusd=free,
+        )
+        seq = self._context.journal.append(event, NO_CAUSE)
+        for one, fill in zip(offered, fills, strict=True):
+            lot = LotOffered(
+                liquidation_seq=one.liquidation.seq,
+                bucket_id=one.bucket_id,
+                market_id=desk.market_id,
+                quantity_e8=one.lot.quantity_e8,
+                reserve_price_e8=one.lot.reserve_e8,
+                filled_e8=fill,
+                held_since_at_us=one.since_us,
+            )
+            self._context.journal.append(lot, seq)
+        self._trade_lots(desk, offered, sold, bought, price)
+
+    def _offered(self, desk: MarketDesk) -> Iterator[_Offered]:
+        """Yield the slices that take part in the auction of a market, the earliest first."""
+        for bucket in self._auctions.waiting(desk):
+            if self._is_over(bucket) or self.is_stale(bucket) or self._is_bankrupt(desk, bucket):
+                continue
+            liquidation, position = self._liquidations[bucket], self._margins.position(desk, bucket)
+            size = self._tranche_size(liquidation, desk)
+            reserve = self._margins.bankruptcy_price_e8(desk, bucket)
+            lot = Lot(-size if position > 0 else size, reserve)
+            yield _Offered(bucket, liquidation, lot, self._auctions.since_us(bucket))
+
+    def _bids(
+        self, number: int, spec: BatchAuction, desk: MarketDesk, width: int, *, is_long: bool
+    ) -> tuple[int, int]:
+        """Return the capital of bidders that is free, and the units for which they bid."""
+        bidders, mark = self._bidders.get(number), desk.state.mark_e8
+        if bidders is None:
+            return 0, 0
+        free = max(bidders.free_uusd(), 0)
+        return free, desk_size_e8(
+            spec.bids_uusd * NOTIONAL_DIVISOR // mark,
+            price_e8=mark if is_long else mark + width,
+            mark_e8=mark,
+            free_uusd=free,
+            held_e8=bidders.units_e8(desk.market_id),
+            limit_uusd=spec.position_limit_uusd,
+            is_long=is_long,
+        )
+
+    def _trade_lots(
+        self,
+        desk: MarketDesk,
+        offered: list[_Offered],
+        sold: list[int],
+        bought: list[int],
+        price: int,
+    ) -> None:
+        """Have lots that sell meet lots that buy, and bidders take what is left of either."""
+        number, _ = self._auctions.rule_of(desk)
+        fills = [sale + purchase for sale, purchase in zip(sold, bought, strict=True)]
+        tranches = {
+            place: self._put_up(one.liquidation, desk, fill, Executor.AUCTION)
+            for place, (one, fill) in enumerate(zip(offered, fills, strict=True))
+            if fill
+        }
+        crossed = [0] * len(offered)
+        for seller, buyer, size in pairs_e8(sold, bought):
+            since_us = offered[buyer].since_us
+            self._exchange(number, tranches[seller], tranches[buyer], size, price, since_us)
+            crossed[seller] += size
+            crossed[buyer] += size
+        for place, tranche in tranches.items():
+            one, rest = offered[place], fills[place] - crossed[place]
+            if rest:
+                inventory = self._bidders[number]
+                self._stock(inventory, tranche, rest, price, may_draw=False)
+            if fills[place] == abs(one.lot.quantity_e8):
+                self._forget_slice(one.bucket_id)
+            self._settle(one.liquidation, tranche, taken_over=rest, crossed=crossed[place])
+            self._pause_us(one.liquidation, desk, 0)
+
+    # Execution ----------------------------------------------------------------------------------
 
     def _execute(self, tranche: Tranche) -> "Generator[simpy.Event, Any, tuple[int, int, int]]":
         """Have a slice executed; return (filled, taken over, deleveraged)."""
@@ -985,11 +1160,14 @@ class Venue:
         call_cost_uusd: int,
         sent_at_us: int,
         is_keeper: bool = False,
+        may_draw: bool = True,
     ) -> int:
         """Record that somebody takes over a slice, or part of it; return the number of that."""
         quantity = -size_e8 if self._margins.position(desk, bucket) > 0 else size_e8
         cost = taker_cost_uusd(quantity, price_e8)
         settlement = self.settlement(desk, bucket, quantity, cost, price_e8, self._takeover_fees)
+        if not may_draw:
+            settlement = attrs.evolve(settlement, shortfall_uusd=0)
         event = TrancheTakenOver(
             tranche_seq=tranche_seq,
             bucket_id=bucket,
@@ -1109,7 +1287,7 @@ class Venue:
     def _stocked(
         self,
         inventory: Inventory,
-        terms: LiquidationDesk | Absorber,
+        terms: LiquidationDesk | Backstop | Pool,
         tranche: Tranche,
         size_e8: int,
         price_e8: int | None = None,
@@ -1123,7 +1301,7 @@ class Venue:
     def _part(
         self,
         inventory: Inventory,
-        terms: LiquidationDesk | Absorber,
+        terms: LiquidationDesk | Backstop | Pool,
         tranche: Tranche,
         size_e8: int,
         price_e8: int | None = None,
@@ -1149,7 +1327,15 @@ class Venue:
         )
         return size, price_e8
 
-    def _stock(self, inventory: Inventory, tranche: Tranche, size_e8: int, price_e8: int) -> None:
+    def _stock(
+        self,
+        inventory: Inventory,
+        tranche: Tranche,
+        size_e8: int,
+        price_e8: int,
+        *,
+        may_draw: bool = True,
+    ) -> None:
         """Add *size_e8* of a slice to an inventory."""
         seq = self._take_over(
             tranche.seq,
@@ -1160,6 +1346,7 @@ class Venue:
             keeper_id=inventory.owner_id,
             call_cost_uusd=0,
             sent_at_us=self._context.now_us,
+            may_draw=may_draw,
         )
         inventory.taken_over(tranche.desk, seq)
 

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from liqsim.scenario.convert import Path, Problem, nearest
-from liqsim.scenario.mitigations import Breaker, Condition, Crossing, RateLimit, Slices
+from liqsim.scenario.mitigations import (
+    BatchAuction,
+    Breaker,
+    Condition,
+    Crossing,
+    RateLimit,
+    Slices,
+)
 from liqsim.scenario.model import Scenario
 from liqsim.units import USD_SCALE
 
@@ -28,8 +35,8 @@ def mitigation_checks(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(spec, Slices) and spec.law == "fixed" and spec.least_uusd > spec.amount_uusd:
             most = f"{Decimal(spec.amount_uusd) / USD_SCALE:f}"
             yield (*path, "least_usd"), f"must be at most amount_usd, {most}"
-        if isinstance(spec, Crossing):
-            yield from _crossing(scenario, row, spec)
+        if isinstance(spec, Crossing | BatchAuction):
+            yield from _alone(scenario, row, spec)
         if isinstance(spec, Breaker):
             yield from _conditions((*path, "when"), spec.when)
             for place, stage in enumerate(spec.stages):
@@ -40,13 +47,14 @@ def mitigation_checks(scenario: Scenario) -> Iterator[Problem]:
                     yield (*below, "factor"), f"{text} reads it"
 
 
-def _crossing(scenario: Scenario, row: int, spec: Crossing) -> Iterator[Problem]:
+def _alone(scenario: Scenario, row: int, spec: Crossing | BatchAuction) -> Iterator[Problem]:
     path: Path = ("mitigations", row, "market")
+    what = "crossing" if isinstance(spec, Crossing) else "batch auction"
     for before in scenario.mitigations[:row]:
         is_other = before.market and spec.market and before.market != spec.market
-        if isinstance(before, Crossing) and not is_other:
-            # Whom a slice would wait for, and how long, must have one answer.
-            yield path, f"must differ from that of {before.label!r}: a market has one crossing"
+        if type(before) is type(spec) and not is_other:
+            # What a slice would wait for, and how long, must have one answer.
+            yield path, f"must differ from that of {before.label!r}: a market has one {what}"
     for market in scenario.markets:
         if spec.market in ("", market.name) and market.is_inverse:
             yield path, f"must be a market of linear contracts: {market.name} is inverse"

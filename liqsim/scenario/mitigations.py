@@ -613,7 +613,6 @@ class Absorber(Mitigation):
     An owner that takes slices over with capital of its own, and sells on what it took.
 
     Attributes:
-        discount_e6: Discount to the mark at which it takes over.
         position_limit_uusd: The most that its inventory of a market may be worth at the mark after
             a takeover.
         resale_delay_us: From taking over to selling on.
@@ -621,7 +620,6 @@ class Absorber(Mitigation):
         resale_spacing_us: Time between sales; 0 stands for that from taking over to selling on.
     """
 
-    discount_e6: int = ratio("discount", "0", "0.5", default=0)
     position_limit_uusd: int = usd("position_limit_usd", default=Decimal(999_999_999_999))
     resale_delay_us: int = duration("resale_delay", "0.001", default="1h")
     resale_parts: int = count("resale_parts", 1, 1_000_000, default=10)
@@ -636,9 +634,11 @@ class Backstop(Absorber):
     It pays in full, out of its own capital, and is an owner by the mitigation's name.
 
     Attributes:
+        discount_e6: Discount to the mark at which it takes over.
         purse_uusd: Its capital.
     """
 
+    discount_e6: int = ratio("discount", "0", "0.5", default=0)
     purse_uusd: int = usd("purse_usd", default=Decimal(10_000_000))
 
 
@@ -675,6 +675,29 @@ class Pool(Absorber):
     discount_e6: int = ratio("discount", "0", "0.5", default=Decimal("0.005"))
     leverage_e6: int = ratio("leverage", "0", "1", low_open=True, default=1)
     when: str = choice("when", "worse", "always", default="worse")
+
+
+@attrs.frozen
+class BatchAuction(Absorber):
+    """
+    Due slices of a market wait for the next auction, which clears all of them at one price.
+
+    Longs sell, shorts buy, and bidders, one owner by the mitigation's name, take the rest with
+    capital of their own, the more of it the further the price is from the mark.
+
+    Attributes:
+        period_us: From one auction to the next, on a grid from the start of the run; 0 has nobody
+            wait, and holds no auction.
+        bids_uusd: The most that bidders buy, or sell, in one auction, at the mark.
+        distance_e6: How far from the mark, as a share of it, their last bid stands; their bids are
+            spread evenly in price from the mark to there.
+        purse_uusd: Their capital.
+    """
+
+    period_us: int = duration("period", default="10s")
+    bids_uusd: int = usd("bids_usd", default=Decimal(1_000_000))
+    distance_e6: int = ratio("distance", "0", "0.5", low_open=True, default=Decimal("0.01"))
+    purse_uusd: int = usd("purse_usd", default=Decimal(10_000_000))
 
 
 @attrs.frozen
@@ -784,6 +807,7 @@ AnyMitigation = (
     | PenaltyRouting
     | KeeperReward
     | Pool
+    | BatchAuction
 )
 """A row of `[[mitigations]]`."""
 
@@ -809,6 +833,7 @@ MITIGATIONS: Final[dict[type[Mitigation], str]] = {
     PenaltyRouting: "penalty_routing",
     KeeperReward: "keeper_reward",
     Pool: "pool",
+    BatchAuction: "batch_auction",
 }
 """The word after `kind =` that picks a class."""
 
@@ -862,6 +887,8 @@ def _named(mitigations: Iterable[Mitigation]) -> Iterator[Purse]:
                 yield Purse(number, staker.name, "staker", (staker.purse_uusd,))
         elif isinstance(spec, Backstop):
             yield Purse(number, spec.label, "vault", (spec.purse_uusd,))
+        elif isinstance(spec, BatchAuction):
+            yield Purse(number, spec.label, "bidder", (spec.purse_uusd,))
         elif isinstance(spec, Pool):
             amounts = tuple(deposit.amount_uusd for deposit in spec.deposits)
             yield Purse(number, spec.label, "pool", amounts)

@@ -19,8 +19,8 @@ _ACCOUNTS: Final[Mapping[tuple[bool, bool], str]] = {
 _ARRIVED: Final = "accounts that arrived"
 GROUPS: Final = (
     *_ACCOUNTS.values(), _ARRIVED,
-    "makers", "fund", "backer", "staker", "treasury", "keeper", "desk", "vault", "pool", "network",
-    "burn",
+    "makers", "fund", "backer", "staker", "treasury", "keeper", "desk", "vault", "pool",
+    "bidder", "network", "burn",
 )  # fmt: skip
 """
 Groups of owners: accounts by whether the first run and this one liquidated them, else kinds.

@@ -80,6 +80,10 @@ _FITTED: Final[Mapping[str, Callable[[Measure], Row]]] = {
     },
     "backstop": lambda m: {"purse_usd": _share(m.interest_usd, "0.02")},
     "pool": lambda m: {"deposits": [{"amount_usd": _share(m.interest_usd, "0.02")}]},
+    # Whoever bids there brings about as much depth as the book has.
+    "batch_auction": lambda m: {
+        "bids_usd": _share(m.depth_usd, "1"), "purse_usd": _share(m.interest_usd, "0.02"),
+    },
 }  # fmt: skip
 
 _WHOLE: Final = ("venue.tranches.share=1", "venue.tranches.max_usd=999999999999")

@@ -40,8 +40,9 @@ from replay.audit.flows import Flows
 from replay.audit.graces import Graces
 from replay.audit.holds import Holds
 from replay.audit.limits import Pacing
+from replay.audit.lots import Auctions
 from replay.audit.observations import Watched
-from replay.fold import FUND, USD, Fold, Move
+from replay.fold import FUND, USD, Fold, Move, cost_of
 from replay.margin import Leg, LegRule, bankruptcy_price_e8, maintenance_e22, margin_e22
 from replay.sights import Sight
 from replay.terms import ArrivalTerms, KeeperTerms, MitigationTerms, Terms, TraderTerms
@@ -384,7 +385,7 @@ class Book:
         causes: Earlier events by number.
         findings: Where findings go.
         fold: What the events add up to.
-        keepers: Owner ids of keepers, desk, vaults and pools.
+        keepers: Owner ids of keepers, desk, vaults, pools and bidders.
         buckets: Market by owner id of a bucket; None of a cross one.
         paths: Reference prices by market: instants, prices.
         tranches: Tranches that are not settled.
@@ -435,6 +436,7 @@ class Book:
         caps: Decisions on what the fund may pay, until what they change comes.
         pacing: What mitigations that pace have booked.
         holds: Who waits to be crossed.
+        auctions: Who waits for an auction, and what one that is held must do.
         flows: What they look at.
         breakers: What breakers saw and stopped.
         graces: Grace periods and what they follow.
@@ -505,6 +507,7 @@ class Book:
     pacing: Pacing = attrs.Factory(Pacing)
     own: Mapping[int, Callable[[], Any]] = attrs.Factory(dict)
     holds: Holds = attrs.Factory(Holds)
+    auctions: Auctions = attrs.Factory(Auctions)
     flows: Flows = attrs.Factory(Flows)
     breakers: Breakers = attrs.Factory(Breakers)
     graces: Graces = attrs.Factory(Graces)
@@ -744,6 +747,29 @@ class Book:
         moved = self.position(market, bucket) + self.coins(market, bucket)
         price = bankruptcy_price_e8(self.backing(market, bucket), moved)
         return price if price < _BOUND else 0
+
+    def is_sound(self, market: int, bucket: int) -> bool:
+        """Return whether there is a leg that leaves no hole if it is closed at the mark."""
+        position, mark = self.position(market, bucket), self.mark(market)
+        return position != 0 and self.equity_behind(market, bucket, mark) >= cost_of(
+            -position, mark
+        )
+
+    def waits_until(self, bucket: int) -> int:
+        """Return until when mitigations have a bucket wait; 0 if they do not."""
+        return max(rows.waits_until(bucket) for rows in (self.pacing, self.holds, self.auctions))
+
+    def check_waits_no_more(self, entry: Entry, bucket: int) -> None:
+        """Check that no mitigation that paces has a bucket wait that asks, and forget its place."""
+        if self.pacing.waits_until(bucket) > entry.sim_time_us:
+            message = f"bucket {bucket} asks while a mitigation has it wait"
+            self.findings.add("tranche_spacing", entry.seq, message)
+        self.pacing.ended(bucket)
+
+    def forget_slice(self, bucket: int) -> None:
+        """Note that the slice in hand is no more: the next may wait anew."""
+        self.holds.of.pop(bucket, None)
+        self.auctions.of.pop(bucket, None)
 
     def is_due(self, margin: int) -> bool:
         """Return whether *margin* makes a bucket due."""

@@ -12,6 +12,7 @@ import attrs
 
 from liqsim.events import (
     NO_CAUSE,
+    AuctionHeld,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
@@ -35,6 +36,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
+    LotOffered,
     MaintenanceChanged,
     MarketExtremes,
     OracleUpdated,
@@ -73,6 +75,7 @@ _UNNAMED: Final = (
     StakeSlashed,
     PenaltyRouted,
     KeeperRewarded,
+    LotOffered,
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
@@ -130,6 +133,8 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     PositionReduced: (DecisionRecorded,),
     PenaltyRouted: (OrderFilled, TrancheTakenOver, TranchesCrossed),
     KeeperRewarded: (TrancheTakenOver,),
+    AuctionHeld: (),
+    LotOffered: (AuctionHeld,),
 }
 _MAY_BE_EXOGENOUS: Final = frozenset(
     {
@@ -144,6 +149,7 @@ _MAY_BE_EXOGENOUS: Final = frozenset(
         ShadowUpdated,
         FundingSet,
         ContributionPaid,
+        AuctionHeld,
     }
 )
 
@@ -238,7 +244,7 @@ class Causes:
             case TradeFilled() if isinstance(named, FundsDeposited):
                 is_right = named.owner_id == event.bucket_id
                 what = "of another account"
-            case TradeFilled():
+            case TradeFilled() | LotOffered():
                 is_right = named.market_id == event.market_id
                 what = "in another market"
             case DecisionRecorded() if event.seen_market_id != NOT_OBSERVED:

@@ -124,6 +124,17 @@ def tranches_crossed(book: Book, entry: Entry, e: TranchesCrossed) -> None:
         ("held_since_at_us", e.held_since_at_us, -1 if hold is None else hold.since_us),
     ):
         book.expect("crossed", entry, what, actual, right)
+    settle_both(book, entry, e)
+    meeting.other_seq, meeting.other = -1, (-1, 0, False)
+    if hold is not None:
+        hold.is_held = False
+        if is_whole:
+            book.forget_slice(account)
+
+
+def settle_both(book: Book, entry: Entry, e: TranchesCrossed) -> None:
+    """Check what it costs both sides that they are met with each other."""
+    market = e.market_id
     cost = cost_of(e.quantity_e8, e.price_e8)
     for seq, one in (
         (e.tranche_seq, (e.bucket_id, e.counterparty_id, e.quantity_e8, cost, e.fee_uusd)),
@@ -144,11 +155,6 @@ def tranches_crossed(book: Book, entry: Entry, e: TranchesCrossed) -> None:
         if tranche is not None:
             book.check_within_slice(entry, tranche, units)
             tranche.crossed_e8 += abs(units)
-    meeting.other_seq, meeting.other = -1, (-1, 0, False)
-    if hold is not None:
-        hold.is_held = False
-        if is_whole:
-            book.holds.of.pop(account)
 
 
 def settled(book: Book, entry: Entry, start: TrancheStarted, seq: int) -> None:
@@ -162,16 +168,13 @@ def settled(book: Book, entry: Entry, start: TrancheStarted, seq: int) -> None:
         message = f"{len(meeting.left)} held on the other side were not met before"
         book.findings.add("crossed", entry.seq, message)
     if meeting.is_whole:
-        book.holds.of.pop(start.bucket_id, None)
+        book.forget_slice(start.bucket_id)
 
 
 def _asked(book: Book, entry: Entry, market: int, bucket: int) -> Hold:
     """Return how long a slice may be held that could be put up now, and that it waits no more."""
     now = entry.sim_time_us
-    if book.pacing.waits_until(bucket) > now:
-        message = f"bucket {bucket} asks while a mitigation has it wait"
-        book.findings.add("tranche_spacing", entry.seq, message)
-    book.pacing.ended(bucket)
+    book.check_waits_no_more(entry, bucket)
     hold = book.holds.of.get(bucket)
     if hold is None or hold.market_id != market:
         hold = book.holds.of[bucket] = Hold(market, now, now + book.holds.rules[market][1])
@@ -180,10 +183,7 @@ def _asked(book: Book, entry: Entry, market: int, bucket: int) -> Hold:
 
 def _is_due(book: Book, market: int, bucket: int) -> bool:
     """Return whether a leg is crossed at all: there is a rule, and the mark leaves no hole."""
-    position, mark = book.position(market, bucket), book.mark(market)
-    if market not in book.holds.rules or not position:
-        return False
-    return book.equity_behind(market, bucket, mark) >= cost_of(-position, mark)
+    return market in book.holds.rules and book.is_sound(market, bucket)
 
 
 def _waiting(book: Book, market: int, bucket: int, now: int) -> list[tuple[int, int]]:

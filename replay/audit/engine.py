@@ -32,7 +32,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
 
 def _is_held(book: Book, bucket: int, at_us: int) -> bool:
     """Return whether a mitigation has a bucket wait."""
-    until_us = max(book.pacing.waits_until(bucket), book.holds.waits_until(bucket))
+    until_us = book.waits_until(bucket)
     is_halted = any(book.breakers.is_halted(leg, at_us) for leg in book.legs(bucket))
     return until_us > at_us or is_halted or grace.lasts(book, bucket, at_us)
 

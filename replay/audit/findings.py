@@ -73,6 +73,7 @@ CODES: Final = {
     "pool": "A pool goes ahead of the book for another reason, or for another part, than it must.",
     "hold": "A slice was held that may not be, or was put up while it had to be held.",
     "crossed": "Slices of both sides were not crossed as recomputed, or not at all, or not due.",
+    "auction": "An auction was not held, or did not clear, as recomputed, or was not due.",
     "executor": "A tranche is executed by another executor than the venue's.",
     "tranche_size": "A tranche is not the least of position, share and caps, or on a wrong side.",
     "decision": "A mitigation's decision is not the one recomputed, or is missing.",

@@ -6,7 +6,6 @@ import attrs
 
 from liqsim.events import (
     Entry,
-    Executor,
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
@@ -53,7 +52,7 @@ class Flows:
                 self.traded[e.market_id].append((now, abs(e.cost_uusd)))
             case LiquidationTriggered():
                 self.since_us[e.bucket_id], self.slices[e.bucket_id] = now, {}
-            case TrancheStarted() if e.executor is not Executor.CROSSING:
+            case TrancheStarted() if not e.executor.is_meeting:
                 self.up[entry.seq] = e
                 legs = self.slices.setdefault(e.bucket_id, {})
                 legs.setdefault(e.market_id, []).append(now)

@@ -73,11 +73,15 @@ def after(book: Book, entry: Entry) -> None:
 
 def lasts(book: Book, bucket: int, at_us: int) -> bool:
     """Return whether a grace period stops some leg of a bucket."""
+    return any(lasts_in(book, market, at_us) for market in book.legs(bucket))
+
+
+def lasts_in(book: Book, market: int, at_us: int) -> bool:
+    """Return whether a grace period stops slices of a market."""
     return any(
         (ended := _ended_us(book, grace, market, at_us)) is not None
         and at_us < ended + grace.span_us
         for grace in book.graces.of.values()
-        for market in book.legs(bucket)
         if grace.market_id in (None, market)
     )
 

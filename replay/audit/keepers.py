@@ -20,7 +20,7 @@ from liqsim.events import (
     TrancheStarted,
     TrancheTakenOver,
 )
-from replay.audit import desk, incentives, vaults
+from replay.audit import auctions, desk, incentives, vaults
 from replay.audit.book import Book, Offer, Resale
 from replay.audit.findings import usd
 from replay.audit.settlement import settle
@@ -101,12 +101,16 @@ def discounted(book: Book, mark: int, *, is_sale: bool) -> int:
 def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     """Check what a takeover takes, at which price, of which offer, and with which capital."""
     book.check_reduces(entry, e.market_id, e.bucket_id, e.quantity_e8)
+    is_bidder = e.keeper_id in book.auctions.bidders
     if e.keeper_id in book.vaults:
         vaults.taken_over(book, entry, e)
+    elif is_bidder:
+        auctions.taken_over(book, entry, e)
     _call_landed(book, entry, e)
-    settle(book, entry, e, book.terms.takeover_fee_e6)
+    settle(book, entry, e, book.terms.takeover_fee_e6, may_draw=not is_bidder)
     incentives.executed(book, entry, e)
-    _check_capital(book, entry, e)
+    if not is_bidder:  # What they can pay is in the schedule that the auction is held against.
+        _check_capital(book, entry, e)
     _note_inventory(book, entry, e)
     tranche = book.open_tranche(entry, e.tranche_seq)
     if tranche is not None:
@@ -115,8 +119,8 @@ def tranche_taken_over(book: Book, entry: Entry, e: TrancheTakenOver) -> None:
     if e.keeper_id in book.vaults:
         deleveraged(book, e)
         return
-    if e.keeper_id == book.desk_id:
-        return  # Price and size are checked as those of the desk.
+    if e.keeper_id == book.desk_id or is_bidder:
+        return  # Price and size are checked as those of the desk, or of the auction.
     right = discounted(book, book.mark(e.market_id), is_sale=e.quantity_e8 < 0)
     book.expect("takeover_price", entry, "price_e8", e.price_e8, right)
     offer = book.offers.get(e.tranche_seq)

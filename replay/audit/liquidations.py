@@ -108,7 +108,7 @@ def liquidation_ended(book: Book, entry: Entry, e: LiquidationEnded) -> None:
         book.findings.add("lifecycle", entry.seq, message)
     book.liquidation_of.pop(e.bucket_id, None)
     book.pacing.ended(e.bucket_id)
-    book.holds.of.pop(e.bucket_id, None)
+    book.forget_slice(e.bucket_id)
     book.shadows.watch(e.bucket_id, entry.seq)
     position = book.position(e.market_id, e.bucket_id)
     book.expect("ended_state", entry, "quantity_e8", e.quantity_e8, position)
@@ -130,7 +130,7 @@ def liquidation_unresolved(book: Book, entry: Entry, e: LiquidationUnresolved) -
         book.findings.add("unresolved_state", entry.seq, message)
     book.unresolved.add(e.bucket_id)
     keepers.unresolved(book, entry, e)
-    until_us = max(book.pacing.waits_until(e.bucket_id), book.holds.waits_until(e.bucket_id))
+    until_us = book.waits_until(e.bucket_id)
     is_paced = until_us > entry.sim_time_us
     if is_paced != (e.reason is UnresolvedReason.PACED):
         message = f"the reason is {e.reason.name.lower()}"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from liqsim.events import DecisionRecorded, Entry
-from replay.audit import crossing, grace, halts, pacing, pools, reductions, scalings
+from liqsim.events import DecisionRecorded, Entry, TranchesCrossed
+from replay.audit import auctions, crossing, grace, halts, pacing, pools, reductions, scalings
 from replay.audit.book import Book
 from replay.audit.judges import is_judge
 
@@ -22,6 +22,7 @@ _CHECKS: Final[Mapping[str, Callable[[Book, Entry, DecisionRecorded], None]]] = 
     "predictive": reductions.decided,
     "leverage_fee": scalings.charged,
     "pool": pools.decided,
+    "batch_auction": auctions.decision_recorded,
 }
 _HELD_LATER: Final = "fund_limits"
 """Decisions on what the fund may pay are held against what they change, once that comes."""
@@ -41,6 +42,13 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     elif kind != _HELD_LATER:
         message = f"mitigation {e.mitigation_id} decides nothing"
         book.findings.add("decision", entry.seq, message)
+
+
+def tranches_crossed(book: Book, entry: Entry, e: TranchesCrossed) -> None:
+    """Hold slices that are met with each other against who must meet whom."""
+    is_auction = book.kind_of(e.mitigation_id) == "batch_auction"
+    check = auctions.tranches_crossed if is_auction else crossing.tranches_crossed
+    check(book, entry, e)
 
 
 def after(book: Book, entry: Entry) -> None:

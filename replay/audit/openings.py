@@ -96,7 +96,7 @@ class Openings:
         purses = {
             o.owner_id: keepers[o.name].purse_uusd
             for o in owners
-            if o.kind in ("keeper", "desk", "vault") and o.name in keepers
+            if o.kind in ("keeper", "desk", "vault", "bidder") and o.name in keepers
         }
         purses |= {
             o.owner_id: self.terms.backers[o.name]

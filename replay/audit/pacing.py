@@ -12,7 +12,7 @@ import attrs
 
 from liqsim.events import Action, DecisionRecorded, Entry, TrancheStarted
 from liqsim.events.mitigation import NOT_OBSERVED
-from replay.audit import crossing, own
+from replay.audit import auctions, crossing, own
 from replay.audit.book import Book
 from replay.audit.judges import (
     check_depth,
@@ -108,6 +108,7 @@ def _begin(book: Book, entry: Entry, e: DecisionRecorded) -> bool:
     mark = book.mark(e.market_id)
     wanted = slice_e8(book, e.market_id, e.bucket_id, liquidation, mark)
     crossing.passed(book, entry, e.market_id, e.bucket_id)
+    auctions.passed(book, entry, e.market_id, e.bucket_id)
     _open(book, entry, e.market_id, e.bucket_id, wanted, liquidation.tranches + 1)
     return True
 

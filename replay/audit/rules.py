@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from liqsim.events import (
     Action,
+    AuctionHeld,
     BadDebtRecorded,
     BookSampled,
     CoinsSettled,
@@ -30,6 +31,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
+    LotOffered,
     OracleUpdated,
     OrderFilled,
     PositionDeleveraged,
@@ -47,9 +49,9 @@ from liqsim.events import (
     TrancheTakenOver,
 )
 from replay.audit import (
+    auctions,
     coins,
     collateral,
-    crossing,
     desk,
     executions,
     fund,
@@ -90,7 +92,9 @@ _BEFORE: Final[dict[type[Event], _Check]] = {
     TrancheStarted: tranches.tranche_started,
     OrderFilled: executions.order_filled,
     TrancheTakenOver: keepers.tranche_taken_over,
-    TranchesCrossed: crossing.tranches_crossed,
+    TranchesCrossed: mitigations.tranches_crossed,
+    AuctionHeld: auctions.auction_held,
+    LotOffered: auctions.lot_offered,
     KeeperCallFailed: keepers.call_failed,
     InventorySold: executions.inventory_sold,
     PositionDeleveraged: waterfall.position_deleveraged,
@@ -142,6 +146,8 @@ def apply_checked(book: Book, triggers: Triggers, entry: Entry) -> tuple[Move, .
         desk.check_due(book, entry)
     if book.ahead is not None:
         pools.look(book, entry)
+    if book.auctions.rules:
+        auctions.look(book, entry)
     _check_left_over(book, entry, kind)
     scalings.look(book, entry)
     scalings.charge(book, entry)

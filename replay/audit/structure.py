@@ -45,7 +45,9 @@ class Structure:
             kind: np.array([o.owner_id for o in owners if kind in ("", o.kind)], dtype=np.int64)
             for kind in ("", "bucket", "keeper", "backer", "staker")
         }
-        desks = [owner.owner_id for owner in owners if owner.kind in ("desk", "vault", "pool")]
+        desks = [
+            owner.owner_id for owner in owners if owner.kind in ("desk", "vault", "pool", "bidder")
+        ]
         self._kinds["keeper"] = np.append(self._kinds["keeper"], np.array(desks, dtype=np.int64))
         size = max((o.owner_id for o in owners), default=-1) + 1
         self._market_of = np.full(size, -1, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from liqsim.events import Entry, Executor, LiquidationTriggered, TrancheSettled, TrancheStarted
 from replay.audit import (
+    auctions,
     coins,
     crossing,
     desk,
@@ -25,7 +26,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     book.expect_mark(entry, e.market_id, e.mark_price_e8)
     book.check_fresh(entry, e.bucket_id)
     grace.tranche_started(book, entry, e)
-    executor, is_crossed = Executor[book.terms.executor.upper()], e.executor is Executor.CROSSING
+    executor, is_crossed = Executor[book.terms.executor.upper()], e.executor.is_meeting
     if not is_crossed:
         book.expect("executor", entry, "executor", e.executor.name, executor.name)
         if executor is Executor.KEEPERS:
@@ -41,7 +42,8 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     if not is_crossed:
         engine.tranche_started(book, entry, e)
     _check_turn(book, entry, e, liquidation)
-    if not crossing.is_met(book, e):  # Who is met is held with the leg that stood first then.
+    # Who is met, or auctioned, is held with the leg that stood first then.
+    if not crossing.is_met(book, e) and e.executor is not Executor.AUCTION:
         check_leg(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
     fund.check_limit_caps(book, entry, e)
@@ -122,9 +124,12 @@ def _check_size(
     most = slice_e8(book, e.market_id, e.bucket_id, liquidation, e.mark_price_e8)
     if e.executor is Executor.CROSSING:
         most = crossing.size_e8(book, entry, e, most)
+    elif e.executor is Executor.AUCTION:
+        most = auctions.size_e8(book, entry, e)
     else:
         crossing.passed(book, entry, e.market_id, e.bucket_id)
-        book.holds.of.pop(e.bucket_id, None)
+        auctions.passed(book, entry, e.market_id, e.bucket_id)
+        book.forget_slice(e.bucket_id)
         most = pacing.size_e8(book, entry, e, most)
     if abs(e.quantity_e8) != most or e.quantity_e8 * position >= 0:
         message = f"the slice is {e8(e.quantity_e8)} of {e8(position)}, must be {e8(most)} of it"

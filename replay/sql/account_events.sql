@@ -5,7 +5,7 @@
 -- sim_time         when
 -- cause_seq        the event that brought it about
 -- what             deposit, coin deposit, coins settled (with the makers), opening, trade (of its own will), reduced (by a mitigation), withdrawal, trigger, tranche, fill,
---                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account), crossed,
+--                  takeover, decision (of a mitigation), closed against (its own slice, against a deleveraged account), crossed, offered (in an auction),
 --                  deleveraged (itself, for a bankrupt account), surplus, fund draw, penalty shared (what it paid), keeper rewarded, funding, leverage fee, hole
 --                  paid (its own, by another account or a staker), haircut or socialised (for another's hole),
 --                  bad debt, settled, end, unresolved or shadow crossing (its balances became due
@@ -77,6 +77,11 @@ said as (
         x.other_fee_usd, null, 'with ' || o.name || ', held since ' || x.held_since_at
     from tranches_crossed as x
     left join owners as o on o.owner_id = x.bucket_id
+    union all
+    select bucket_id, seq, sim_time, cause_seq, 'offered', market_id, null, null, null,
+        filled || ' of ' || quantity || ' in auction ' || cause_seq
+        || case when reserve_price > 0 then ', at ' || reserve_price || ' or better' else '' end
+    from lot_offered
     union all
     select d.bucket_id, d.seq, d.sim_time, d.cause_seq, 'closed against', d.market_id, d.price,
         null, null, o.name || ', rank ' || d.rank_number

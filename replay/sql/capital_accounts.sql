@@ -1,9 +1,9 @@
 -- capital_accounts: one row per owner with capital of its own: makers, fund, treasury, keepers,
---                   the desk, backers, stakers, vaults, pools.
+--                   the desk, backers, stakers, vaults, pools, bidders.
 --
 -- owner_id             the owner
 -- owner                its name
--- kind                 makers, fund, treasury, keeper, desk, backer, staker, vault or pool
+-- kind                 makers, fund, treasury, keeper, desk, backer, staker, vault, pool or bidder
 -- deposits_usd         what it was given from outside
 -- contributions_usd    what backers paid it; negative is what it paid as a backer
 -- carried_in_usd       value of the positions with which the run began, at the reference price,
@@ -19,7 +19,7 @@
 -- drawdown_share       largest such fall as a share of what its equity would be without it; null
 --                      where that never was above zero
 -- drawdown_at          first instant at which drawdown_usd stood
--- capital_usd          capital employed. Of fund, keepers, desk, backers, stakers, vaults and pools: what they were given, by
+-- capital_usd          capital employed. Of fund, keepers, desk, backers, stakers, vaults, pools and bidders: what they were given, by
 --                      deposits and by backers. Of the makers: the most they needed at once: what
 --                      they held, long or short, or their debt in cash, whichever is larger. Null
 --                      for the treasury
@@ -72,7 +72,7 @@ accounts as (
     left join curves as c on c.owner_id = o.owner_id
     left join given as g on g.owner_id = o.owner_id
     left join paid as p on p.owner_id = o.owner_id
-    where o.kind in ('makers', 'fund', 'treasury', 'keeper', 'desk', 'backer', 'staker', 'vault', 'pool')
+    where o.kind in ('makers', 'fund', 'treasury', 'keeper', 'desk', 'backer', 'staker', 'vault', 'pool', 'bidder')
 )
 select owner_id, name as owner, kind, deposits_usd::decimal(38, 6) as deposits_usd,
     contributions_usd::decimal(38, 6) as contributions_usd,

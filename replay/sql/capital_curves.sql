@@ -1,8 +1,8 @@
 -- capital_curves: what the owners with capital of their own were worth, after whatever changed it.
 --
--- owner_id       the makers, the fund, the treasury, a keeper, the desk, a backer, a staker, a vault or a pool
+-- owner_id       the makers, the fund, the treasury, a keeper, the desk, a backer, a staker, a vault, a pool or a bidder
 -- owner          its name
--- kind           makers, fund, treasury, keeper, desk, backer, staker, vault or pool
+-- kind           makers, fund, treasury, keeper, desk, backer, staker, vault, pool or bidder
 -- seq            the event: the last of those that open the run, which count as one; then each
 --                that moved a balance of it, or stated another price of a market in which it had
 --                units
@@ -31,7 +31,7 @@ with opened as (
 ),
 capitalists as (
     select owner_id, name, kind from owners
-    where kind in ('makers', 'fund', 'treasury', 'keeper', 'desk', 'backer', 'staker', 'vault', 'pool')
+    where kind in ('makers', 'fund', 'treasury', 'keeper', 'desk', 'backer', 'staker', 'vault', 'pool', 'bidder')
 ),
 moves as (
     select p.owner_id, p.asset_id - 1 as market_id, greatest(p.seq, o.seq) as seq,

@@ -4,19 +4,19 @@
 -- sim_time               when
 -- mitigation             name of the mitigation, or its kind
 -- market                 name of the market
--- tranche_seq            the tranche of the account that asked
+-- tranche_seq            the tranche of the account that asked; in an auction, of the one that sells
 -- liquidation_seq        its liquidation (the trigger)
 -- bucket_id              that account
 -- bucket                 its name
--- other_tranche_seq      the tranche of the account that was held
+-- other_tranche_seq      the tranche of the account that was held; in an auction, of the one that buys
 -- other_liquidation_seq  its liquidation (the trigger)
 -- counterparty_id        that account
 -- counterparty           its name
--- quantity               the order of the account that asked: negative sells to the other
--- price                  the mark price
+-- quantity               the order of the first account: negative sells to the other
+-- price                  the mark price, or that of the auction
 -- value_usd              |quantity| x price, exact
--- cost_usd               what the account that asked paid, rounded up; negative for a sale
--- fee_usd                fee of the account that asked
+-- cost_usd               what the first account paid, rounded up; negative for a sale
+-- fee_usd                fee of the first account
 -- other_fee_usd          fee of the other
 -- held_since_at          when the other's slice could first have been put up
 create or replace temp view crossings as

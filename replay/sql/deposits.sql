@@ -4,7 +4,7 @@
 -- sim_time    when
 -- owner_id    who received it
 -- owner       its name
--- owner_kind  fund, keeper, desk, backer, staker, vault, pool or bucket (an account)
+-- owner_kind  fund, keeper, desk, backer, staker, vault, pool, bidder or bucket (an account)
 -- cohort      cohort of an account; null for others
 -- amount_usd  how much
 -- purpose     start; top-up of an account near its liquidation, return of one liquidated before, or

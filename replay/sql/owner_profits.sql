@@ -3,7 +3,7 @@
 --
 -- owner_id       the owner
 -- owner          its name
--- kind           makers, fund, treasury, network, keeper, bucket, backer, staker, vault, pool, desk or burn
+-- kind           makers, fund, treasury, network, keeper, bucket, backer, staker, vault, pool, bidder, desk or burn
 -- cohort         cohort of an account; null for others and for accounts of a file
 -- has_arrived    whether it is an account that opened during the run
 -- is_liquidated  whether it was triggered at least once

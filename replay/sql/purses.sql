@@ -1,4 +1,4 @@
--- purses: one row per movement of the cash of a keeper, the desk, a vault or a pool.
+-- purses: one row per movement of the cash of a keeper, the desk, a vault, a pool or a bidder.
 --
 -- seq          the event
 -- sim_time     when
@@ -15,7 +15,7 @@ with movements as (
     select d.seq, d.sim_time, d.owner_id as keeper_id, 'deposit' as movement, d.amount_usd,
         null::integer as market_id, null::bigint as tranche_seq
     from funds_deposited as d
-    join owners as o on o.owner_id = d.owner_id and o.kind in ('keeper', 'desk', 'vault', 'pool')
+    join owners as o on o.owner_id = d.owner_id and o.kind in ('keeper', 'desk', 'vault', 'pool', 'bidder')
     union all
     select seq, sim_time, keeper_id, 'takeover', cost_usd - call_cost_usd, market_id, tranche_seq
     from tranche_taken_over

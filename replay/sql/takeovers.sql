@@ -1,11 +1,11 @@
--- takeovers: one row per slice that a keeper took over, or what the desk, a vault or a pool took.
+-- takeovers: one row per slice that a keeper took over, or what another owner took of one.
 --
 -- seq              the event
 -- sim_time         when the call landed
 -- sent_at          when it was sent
 -- tranche_seq      the tranche
 -- liquidation_seq  its liquidation (the trigger)
--- keeper_id        the keeper, the desk, the vault or the pool
+-- keeper_id        the keeper, the desk, the vault, the pool or the bidder
 -- keeper           its name
 -- bucket_id        the account liquidated
 -- bucket           its name

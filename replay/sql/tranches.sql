@@ -8,7 +8,7 @@
 -- bucket_id         the bucket
 -- market            name of the market
 -- tranche_number    count within the liquidation
--- executor          engine, keepers, desk or crossing
+-- executor          engine, keepers, desk, crossing or auction
 -- quantity          the slice, signed as an order: negative sells a long
 -- mark_price        mark price at the start
 -- limit_price       worst price of its execution

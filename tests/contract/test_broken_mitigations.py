@@ -24,6 +24,7 @@ from support.auditor import audited
 from support.scenarios import (
     Raw,
     absorbed,
+    auctioned,
     concentrated,
     correlated,
     cross_crash,
@@ -162,6 +163,17 @@ def _lost_on_the_way(
 ) -> None:
     filled, *others = parts or (0,)
     right(self, whose, slice_, max(filled - 1, 0), *others, **kw)
+
+
+def _for_a_better_price(right: Any, self: Any, *lot: Any) -> None:
+    """Have who sells to an account get more than who sells to bidders."""
+    number, tranche, theirs, size, price, since_us = lot
+    right(self, number, tranche, theirs, size, price + 1, since_us)
+
+
+def _only_bids(cleared: tuple[int, list[int]]) -> tuple[int, list[int]]:
+    price, fills = cleared
+    return price, [*fills[:-1], 0]
 
 
 def _always_open(_right: Any, self: Levels, _now_us: int) -> list[int]:
@@ -475,6 +487,15 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
     ),
     "the penalty exceeds what is left": (
         14, engine_cascade, instead(venue, "decide_settlement", _uncapped_fee), "fee",
+    ),
+    "an auction has two prices": (
+        5, auctioned, instead(venue.Venue, "_exchange", _for_a_better_price), "auction",
+    ),
+    "a slice is auctioned below its reserve price": (
+        5, auctioned, changing(Margins, "bankruptcy_price_e8", lambda _: 1), "auction",
+    ),
+    "bidders are forgotten where they bid": (
+        5, auctioned, changing(venue, "clear", _only_bids), "auction",
     ),
     "slices cross a cent off the mark": (
         1, crossed, instead(Journal, "append", _at_a_better_price), "crossed",

@@ -43,6 +43,24 @@ class TestCrossingWithKeepers(TestCrossing):
     executor = "keepers"
 
 
+class TestBatchAuction(MitigationContract):
+    mitigation = {
+        "kind": "batch_auction",
+        "period": "6s",
+        "bids_usd": 60_000,
+        "distance": Decimal("0.01"),
+        "purse_usd": 200_000,
+        "resale_delay": "5s",
+    }
+    inert = {"kind": "batch_auction", "period": "0s", "purse_usd": 200_000}
+    inert_has_capital = True
+    runs = 3
+
+
+class TestBatchAuctionWithKeepers(TestBatchAuction):
+    executor = "keepers"
+
+
 class TestBreaker(MitigationContract):
     mitigation = {
         "kind": "breaker",

@@ -20,6 +20,7 @@ from support.scenarios import (
     absorbed,
     asking,
     at,
+    auctioned,
     bars,
     changed,
     cohort,
@@ -1089,6 +1090,20 @@ ROWS: Final[dict[str, Row]] = {
         for key, one, other in (("on", True, False), ("hold", "20s", "5s"))
     },
     **{
+        f"mitigations.[]:batch_auction.{key}": (auctioned, f"mitigations.0.{key}", one, other)
+        for key, one, other in (
+            ("on", True, False),
+            ("period", "10s", "7s"),
+            ("bids_usd", 12_000, 6_000),
+            ("distance", Decimal("0.02"), Decimal("0.01")),
+            ("purse_usd", 30_000, 8_000),
+            ("position_limit_usd", 20_000, 3_000),
+            ("resale_delay", "5s", "9s"),
+            ("resale_parts", 3, 1),
+            ("resale_spacing", "4s", "9s"),
+        )
+    },
+    **{
         f"mitigations.[]:delays.{key}": (
             lambda: engine_cascade(mitigations=[{"kind": "delays", "per_million": "1h"}]),
             f"mitigations.0.{key}",
@@ -1121,6 +1136,7 @@ ROWS: Final[dict[str, Row]] = {
         for kind, row in (
             ("slices", {"kind": "slices", "law": "time_weighted", "least_usd": 1}),
             ("crossing", {"kind": "crossing"}),
+            ("batch_auction", {"kind": "batch_auction"}),
             ("delays", {"kind": "delays", "per_million": "1h"}),
             ("slippage_cap", {"kind": "slippage_cap", "max_slippage": Decimal("0.0005")}),
         )

@@ -18,6 +18,7 @@ from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
     Action,
+    AuctionHeld,
     BadDebtRecorded,
     BookSampled,
     CoinsDeposited,
@@ -43,6 +44,7 @@ from liqsim.events import (
     LiquidationTriggered,
     LiquidationUnresolved,
     LossSocialised,
+    LotOffered,
     MaintenanceChanged,
     MarketExtremes,
     OracleUpdated,
@@ -71,6 +73,8 @@ from liqsim.events.schema import columns_of
 from liqsim.runner import Actor, Prepared, Simulation
 from liqsim.scenario.mitigations import (
     Absorber,
+    Backstop,
+    BatchAuction,
     Crossing,
     FundLimits,
     LeverageFee,
@@ -80,6 +84,7 @@ from liqsim.scenario.mitigations import (
 )
 from liqsim.scenario.model import Cohort, Ladder, Leverage, NoImpact, PowerBook, TopUp, Traders
 from support.absorbers import Capped, FundJudge
+from support.auctions import AuctionJudge
 from support.crossings import CrossingJudge
 from support.halts import HaltJudge
 from support.incentives import Executed, IncentiveJudge
@@ -166,6 +171,7 @@ class _Tranche:
     queue: list[tuple[int, int]] | None = None
     units: int = 0
     mark: int = 0
+    is_meeting: bool = False
     asked: set[tuple[int, int]] = attrs.Factory(set)
     ahead: set[int] = attrs.Factory(set)
 
@@ -265,11 +271,13 @@ class Auditor:
         self._purses: defaultdict[int, list[int]] = defaultdict(list)
         for owner, purse in enumerate(prepared.purses, self._first_backer + len(names)):
             self._purses[purse.mitigation_id].append(owner)
-        self._vaults = {
+        stocked = {
             owners[0]: spec
             for number, owners in self._purses.items()
             if isinstance(spec := scenario.mitigations[number], Absorber)
         }
+        self._vaults = {o: spec for o, spec in stocked.items() if isinstance(spec, Backstop | Pool)}
+        self._bidders = {o: s for o, s in stocked.items() if isinstance(s, BatchAuction)}
         self._ahead_of: _Tranche | None = None
         self._absorbs: tuple[int, int, int] | None = None
         self._rules_of_backers = [*fund.contributions, *fund.top_ups]
@@ -327,13 +335,17 @@ class Auditor:
             StakeSlashed: self._stake_slashed,
             PenaltyRouted: self._penalty_routed,
             KeeperRewarded: self._keeper_rewarded,
+            AuctionHeld: self._auction_held,
+            LotOffered: self._lot_offered,
         }
         self._incentives = IncentiveJudge(prepared, self.census)
         self._pacing = PacingJudge(scenario, self.census)
         self._slicing = SliceJudge(scenario, self)
         self._crossings = CrossingJudge(scenario, self.census, self._meetable)
+        self._auctions = AuctionJudge(scenario, self.census, self._meetable)
         self._meets: list[tuple[int, int, bool]] = []
         self._asker = NO_CAUSE
+        self._auction_seq = NO_CAUSE
         self._traders: dict[int, Traders] = {}
         self._leverages: dict[int, Leverage] = {}
         first = prepared.first_bucket
@@ -460,7 +472,7 @@ class Auditor:
         self._rules[type(event)](entry, event)
         if is_mitigated:
             self._halts.after(entry)
-        is_slice = isinstance(event, TrancheStarted) and event.executor is not Executor.CROSSING
+        is_slice = isinstance(event, TrancheStarted) and not event.executor.is_meeting
         self._desk_due = is_slice and self._desk_share(event)[0] > 0
         self._note_fund(entry.sim_time_us)
 
@@ -1582,11 +1594,12 @@ class Auditor:
         mark, _, _ = self._marks[market]
         venue, at = self._venue, entry.sim_time_us
         assert event.liquidation_seq == liquidation.seq
-        if not self._meets:  # Who is met is held with the leg that stood first then.
+        is_auctioned = event.executor is Executor.AUCTION
+        if not (self._meets or is_auctioned):  # Held with the leg that stood first then.
             self._leg_chosen(entry, liquidation, market)
         assert liquidation.tranche is None
         executor = venue.keepers if venue.executor == "keepers" else venue.engine
-        is_crossed = event.executor is Executor.CROSSING
+        is_crossed = event.executor.is_meeting
         assert is_crossed or event.executor is Executor[venue.executor.upper()]
         assert is_crossed or not self._meets
         assert executor is not None
@@ -1611,7 +1624,8 @@ class Auditor:
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
             # It may have been held with another leg, and have this one first now.
             hold_ends = self._crossings.until(bucket, market), self._crossings.held_until(bucket)
-            is_met = is_crossed and self._meets
+            hold_ends = *hold_ends, self._auctions.until(bucket)
+            is_met = is_auctioned or (is_crossed and self._meets)
             assert is_met or at in (*free, self._pacing.until(bucket, market), *hold_ends)
         if not is_crossed:
             self._ordered(entry, entry.seq, earliest)
@@ -1629,12 +1643,18 @@ class Auditor:
         size = self._slice(liquidation, market, mark)
         self.census["dust taken along"] += min(share, cap) < size
         whole_slice = size
-        if is_crossed:
+        if is_auctioned:
+            size = self._auctions.started(bucket, size)
+            if size == whole_slice:
+                self._crossings.put_up(bucket)
+        elif is_crossed:
             size = self._crossing_size(entry, event)
         else:
             asked = self._asked(entry, liquidation, market, size)
             self._crossings.passes(at, market, bucket)
             self._crossings.put_up(bucket)
+            self._auctions.passes(at, market, bucket)
+            self._auctions.forget(bucket)
             size = min(size, self._slicing.started(asked))
             size = self._pacing.size(at, bucket, market, size, mark)
             self._pacing.put_up(at, bucket, market, -(-size * mark // _E16))
@@ -1660,10 +1680,12 @@ class Auditor:
         nobody_shares = venue.executor == "keepers" and self._may_be_forced(market, bucket, mark)
         tranche = _Tranche(entry.seq, event.quantity_e8, event.limit_price_e8, nobody_shares)
         tranche.units, tranche.mark = units, mark
+        tranche.is_meeting = is_crossed
         liquidation.tranche = tranche
         self._tranches[entry.seq] = liquidation, tranche
         has_pool = any(isinstance(spec, Pool) for spec in self._vaults.values())
-        self._ahead_of = tranche if has_pool and venue.executor != "keepers" else None
+        is_for_book = has_pool and venue.executor != "keepers" and not is_crossed
+        self._ahead_of = tranche if is_for_book else None
 
     def _slice(self, liquidation: _Liquidation, market: int, mark: int) -> int:
         """Return the units of the next slice of a leg, if no mitigation makes it smaller."""
@@ -1694,15 +1716,77 @@ class Auditor:
             assert bucket == other
             assert entry.seq > self._asker
             return size
-        assert self._pacing.until(bucket, market) in (None, self._now)
+        # It may have waited longer, for the end of a halt or for a fresh mark.
+        assert (self._pacing.until(bucket, market) or 0) <= self._now
         self._meets = self._crossings.meets(entry.sim_time_us, market, bucket)
         self._asker = entry.seq
         self._pacing.forget(bucket)
         self._slicing.forget(bucket)
-        return sum(size for _, size, _ in self._meets)
+        crossed = sum(size for _, size, _ in self._meets)
+        if crossed == abs(self._meetable(market, bucket)):
+            self._auctions.forget(bucket)
+        return crossed
+
+    def _auction_held(self, entry: Entry, event: AuctionHeld) -> None:
+        market, at = event.market_id, entry.sim_time_us
+        number, _ = self._auctions.rules[market]
+        assert entry.cause_seq == NO_CAUSE
+        assert not self._halts.is_halted(market, at)
+        assert not self._halts.in_grace(market, at)
+        owner = next((o for o in self._purses[number] if o in self._bidders), None)
+        free, held = 0, 0
+        if owner is not None:
+            free, held = max(self._free(owner), 0), self._units[market][owner]
+
+        def facts(market: int, bucket: int) -> tuple[int, int]:
+            price = self._bankruptcy(market, bucket)
+            return self._open[bucket].seq, price if price < 10**18 else 0
+
+        self._auctions.held(at, event, self._marks[market][0], free, held, facts)
+        self._auction_seq = entry.seq
+
+    def _lot_offered(self, entry: Entry, event: LotOffered) -> None:
+        assert entry.cause_seq == self._auction_seq
+        self._auctions.offered(entry.sim_time_us, event)
+
+    def _lots_met(self, entry: Entry, event: TranchesCrossed) -> None:
+        assert event.mitigation_id == self._auctions.rules[event.market_id][0]
+        size = self._auctions.met(event)
+        assert entry.cause_seq == event.tranche_seq
+        told = {
+            e.event.bucket_id: e.event
+            for e in self.entries[self._auction_seq :]
+            if isinstance(e.event, LotOffered)
+        }
+        assert event.held_since_at_us == told[event.counterparty_id].held_since_at_us
+        self._both_settled(entry, event, size, event.price_e8)
+
+    def _lot_taken(self, entry: Entry, event: TrancheTakenOver) -> None:
+        """Judge that bidders take what an auction left of a lot, without the fund."""
+        bucket, market, price = event.bucket_id, event.market_id, event.price_e8
+        size = self._auctions.taken.pop(bucket)
+        number, _ = self._auctions.rules[market]
+        assert not self._auctions.pairs, "accounts trade with each other first"
+        assert [event.keeper_id] == self._purses[number]
+        assert (abs(event.quantity_e8), price) == (size, self._auctions.price)
+        assert (event.call_cost_uusd, event.sent_at_us) == (0, entry.sim_time_us)
+        assert entry.cause_seq == event.tranche_seq
+        side = event.tranche_seq, bucket, event.quantity_e8, event.cost_uusd, event.fee_uusd
+        tranche = self._side_settled(entry, market, price, side)
+        tranche.vaulted += size
+        assert tranche.left >= 0
+        self._pays_for_it(entry, event, -1)
+        self._trade(bucket, event.keeper_id, event)
+        held, most = abs(self._units[market][event.keeper_id]), (event.keeper_id, market)
+        self._most_held[most] = max(self._most_held[most], held) if held else 0
+        self._pay(bucket, TREASURY, event.fee_uusd)
+        self.census["auction: bidders take"] += 1
 
     def _tranches_crossed(self, entry: Entry, event: TranchesCrossed) -> None:
-        market, at, fees = event.market_id, entry.sim_time_us, self._venue.fees
+        if isinstance(self._mitigations[event.mitigation_id], BatchAuction):
+            self._lots_met(entry, event)
+            return
+        market, at = event.market_id, entry.sim_time_us
         (other, size, is_whole), self._meets = self._meets[0], self._meets[1:]
         mark, _, _ = self._marks[market]
         number, _ = self._crossings.rules[market]
@@ -1713,23 +1797,20 @@ class Auditor:
         assert (event.mitigation_id, event.counterparty_id) == (number, other)
         assert (event.quantity_e8, event.price_e8) == (sign * size, mark)
         assert event.held_since_at_us == since
-        paid, rates = event.cost_uusd, fees.liquidation_on_mark_e6
-        rates += fees.liquidation_on_execution_e6
-        full = -(-size * mark * rates // (_E16 * 10**6))
-        for bucket, seq, quantity, cost, fee in (
-            (event.bucket_id, event.tranche_seq, event.quantity_e8, paid, event.fee_uusd),
-            (other, event.other_tranche_seq, -event.quantity_e8, -paid, event.other_fee_uusd),
+        self._both_settled(entry, event, size, mark)
+        self.census["held one crossed in part"] += not is_whole
+        self._crossings.met(at, market, other, is_whole=is_whole)
+        if is_whole:
+            self._auctions.forget(other)
+
+    def _both_settled(self, entry: Entry, event: TranchesCrossed, size: int, price: int) -> None:
+        """Judge what two slices that meet pay, and move it."""
+        other, market, paid = event.counterparty_id, event.market_id, event.cost_uusd
+        for side in (
+            (event.tranche_seq, event.bucket_id, event.quantity_e8, paid, event.fee_uusd),
+            (event.other_tranche_seq, other, -event.quantity_e8, -paid, event.other_fee_uusd),
         ):
-            liquidation, tranche = self._tranches[seq]
-            position, cash = self._units[market][bucket], self._backing(market, bucket, mark)
-            assert liquidation.tranche is tranche
-            assert quantity * tranche.order > 0 > quantity * position
-            gain = Fraction(-cash * quantity, position) // 1 - cost
-            assert gain >= -2, "neither is bankrupt"
-            assert fee == min(full, max(gain, 0))
-            is_last = len(self._legs(bucket)) == 1
-            if gain > fee and is_last and self._venue.waterfall.surplus_to == "fund":
-                self._owed.append((SurplusRouted, bucket, gain - fee, entry.seq))
+            tranche = self._side_settled(entry, market, price, side)
             tranche.crossed += size
             assert tranche.left >= 0
         slices = [
@@ -1740,8 +1821,26 @@ class Auditor:
         self._trade(event.bucket_id, other, event)
         self._pay(event.bucket_id, TREASURY, event.fee_uusd)
         self._pay(other, TREASURY, event.other_fee_uusd)
-        self.census["held one crossed in part"] += not is_whole
-        self._crossings.met(at, market, other, is_whole=is_whole)
+
+    def _side_settled(
+        self, entry: Entry, market: int, price: int, side: tuple[int, int, int, int, int]
+    ) -> _Tranche:
+        """Judge fee and surplus of one who is not bankrupt at the price; return its slice."""
+        seq, bucket, quantity, cost, fee = side
+        fees, mark = self._venue.fees, self._marks[market][0]
+        rated = mark * fees.liquidation_on_mark_e6 + price * fees.liquidation_on_execution_e6
+        full = -(-abs(quantity) * rated // (_E16 * 10**6))
+        liquidation, tranche = self._tranches[seq]
+        position, cash = self._units[market][bucket], self._backing(market, bucket, price)
+        assert liquidation.tranche is tranche
+        assert quantity * tranche.order > 0 > quantity * position
+        gain = Fraction(-cash * quantity, position) // 1 - cost
+        assert gain >= -2, "it is not bankrupt"
+        assert fee == min(full, max(gain, 0))
+        is_last = len(self._legs(bucket)) == 1
+        if gain > fee and is_last and self._venue.waterfall.surplus_to == "fund":
+            self._owed.append((SurplusRouted, bucket, gain - fee, entry.seq))
+        return tranche
 
     def _decided(self, entry: Entry, event: DecisionRecorded) -> None:
         spec = self._prepared.scenario.mitigations[event.mitigation_id]
@@ -1770,23 +1869,29 @@ class Auditor:
         if self._halts.decides(event):
             return
         if isinstance(spec, Crossing):
-            self._slice_held(entry, event)
+            self._slice_held(entry, event, self._crossings)
             return
         self._crossings.passes(entry.sim_time_us, market, bucket)
+        if isinstance(spec, BatchAuction):
+            self._slice_held(entry, event, self._auctions)
+            return
+        self._auctions.passes(entry.sim_time_us, market, bucket)
         asked = self._asked(entry, liquidation, market, self._slice(liquidation, market, mark))
         if self._slicing.is_mine(event.mitigation_id):
             self._slicing.decided(asked, event)
         else:
             self._pacing.decided(entry.sim_time_us, self._slicing.left(asked), mark, event)
 
-    def _slice_held(self, entry: Entry, event: DecisionRecorded) -> None:
+    def _slice_held(
+        self, entry: Entry, event: DecisionRecorded, judge: CrossingJudge | AuctionJudge
+    ) -> None:
         bucket, market, at = event.bucket_id, event.market_id, entry.sim_time_us
         self._leg_chosen(entry, self._open[bucket], market)
         assert not self._halts.is_halted(market, at)
         assert not self._halts.in_grace(market, at)
         assert at >= self._settled_at.get(bucket, -(10**12)) + self._venue.tranches.spacing_us
-        assert self._pacing.until(bucket, market) in (None, at)
-        self._crossings.decided(at, event)
+        assert (self._pacing.until(bucket, market) or 0) <= at
+        judge.decided(at, event)
         self._pacing.forget(bucket)
         self._slicing.forget(bucket)
 
@@ -1986,6 +2091,9 @@ class Auditor:
 
     def _taken_over(self, entry: Entry, event: TrancheTakenOver) -> None:
         bucket, keeper = event.bucket_id, event.keeper_id
+        if keeper in self._bidders:
+            self._lot_taken(entry, event)
+            return
         _, tranche = self._tranches[event.tranche_seq]
         mark, _, _ = self._marks[event.market_id]
         keepers, fees = self._venue.keepers, self._venue.fees
@@ -2291,8 +2399,8 @@ class Auditor:
         assert isinstance(cause, TrancheTakenOver)
         assert (cause.keeper_id, cause.market_id) == (keeper, market)
         keepers, bot, downtime = self._venue.keepers, self._venue.desk_in_use, ()
-        if keeper in self._vaults:
-            bot = self._vaults[keeper]
+        if keeper in self._vaults or keeper in self._bidders:
+            bot = self._vaults.get(keeper) or self._bidders[keeper]
         elif bot is None:
             assert keepers is not None
             bot = keepers.bots[keeper - _FIRST_KEEPER]
@@ -2745,7 +2853,7 @@ class Auditor:
         self._settled_at[event.bucket_id] = entry.sim_time_us
         if (
             self._venue.engine
-            and not tranche.crossed
+            and not tranche.is_meeting
             and self._order != (tranche.seq, entry.sim_time_us)
         ):
             # Perhaps after an order that got nothing, of which no event tells.
@@ -2764,6 +2872,7 @@ class Auditor:
         bucket = event.bucket_id
         liquidation = self._open.pop(bucket)
         self._crossings.put_up(bucket)
+        self._auctions.forget(bucket)
         self._released.add(bucket)  # Watched again, before or after the look of this instant.
         assert liquidation.tranche is None
         assert (event.liquidation_seq, event.market_id) == (liquidation.seq, liquidation.market)
@@ -2815,6 +2924,7 @@ class Auditor:
                 until = self._pacing.until(event.bucket_id) or 0
                 held_until = self._crossings.held_until(event.bucket_id)
                 self.census["held at the end"] += held_until >= self._end_us
+                until = max(until, self._auctions.until(event.bucket_id))
                 until = max(until, self._slicing.waits_until(event.bucket_id), held_until)
                 assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:
@@ -2865,6 +2975,7 @@ class Auditor:
         # A loss nobody paid needs an execution beyond bankruptcy; deleveraging trades at it, and
         # leaves at most what rounding took from its parts; crossing leaves as much on both sides.
         parts = self.census[PositionDeleveraged.TAG] + 4 * self.census[TranchesCrossed.TAG]
+        parts += 2 * self.census["auction: bidders take"]
         is_drained = self.census["funding in a liquidation"] > 0
         # Coins are sold at the mark, which may be beyond it too.
         has_sold_coins = self.census["debt paid in coins"] > 0

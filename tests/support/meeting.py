@@ -88,6 +88,34 @@ def _meeting(draw: st.DrawFn, executor: str) -> Raw:
     return raw | {"mitigations": rows}
 
 
+def auctioning(executor: str) -> st.SearchStrategy[Raw]:
+    """Return the same scenarios with auctions, some of them with crossing beside."""
+    return apart(_auctioning(executor))
+
+
+@st.composite
+def _auctioning(draw: st.DrawFn, executor: str) -> Raw:
+    def of(*values: object) -> object:
+        return draw(st.sampled_from(values))
+
+    raw = draw(_meeting(executor))
+    crossing, *others = raw["mitigations"]
+    auction = {
+        "kind": "batch_auction",
+        "market": crossing["market"],
+        "period": of("3s", "8s", "20s", "20s"),
+        "bids_usd": of(500, 3_000, 20_000),
+        "distance": of(Decimal("0.002"), Decimal("0.01"), Decimal("0.05")),
+        "purse_usd": of(0, 800, 4_000, 100_000),
+        "position_limit_usd": of(4_000, 999_999_999),
+        "resale_delay": of("1s", "10s"),
+        "resale_parts": of(1, 4),
+        "resale_spacing": of("0s", "7s"),
+    }
+    beside = [crossing | {"hold": of("1s", "6s")}] if of(0, 0, 1) else []
+    return raw | {"mitigations": [auction, *beside, *others]}
+
+
 def meeting_by_hand(
     positions: list[Position],
     rows: list[Raw],

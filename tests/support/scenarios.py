@@ -1027,6 +1027,22 @@ def crossed(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def auctioned(**overrides: Any) -> Raw:
+    """The same, cleared in auctions: bidders take what longs and shorts leave each other."""
+    auction = {
+        "kind": "batch_auction",
+        "period": "10s",
+        "bids_usd": 12_000,
+        "distance": Decimal("0.02"),
+        "purse_usd": 30_000,
+        "position_limit_usd": 20_000,
+        "resale_delay": "5s",
+        "resale_parts": 3,
+        "resale_spacing": "4s",
+    }
+    return changed(crossed(name="auctioned", mitigations=[auction]), overrides)
+
+
 def tripped(**overrides: Any) -> Raw:
     """The crash of the keepers at a venue whose breakers trip, and are followed by a grace."""
     fall = {"observable": "fall", "window": "30s", "above": Decimal("0.03")}
@@ -1115,6 +1131,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "rationed": rationed,
     "queued": queued,
     "crossed": crossed,
+    "auctioned": auctioned,
     "tripped": tripped,
     "widened": widened,
     "locked": locked,

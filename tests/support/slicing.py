@@ -17,7 +17,6 @@ from liqsim.events import (
     Action,
     DecisionRecorded,
     Entry,
-    Executor,
     InventorySold,
     LiquidationTriggered,
     OrderFilled,
@@ -86,6 +85,7 @@ class SliceJudge:
         self._waits: dict[int, int] = {}
         self._said: list[tuple[int, DecisionRecorded]] = []
         self._kept: list[Entry] = []
+        self._met: set[int] = set()
         self._read = 0
 
     def watch(self, simulation: Simulation) -> None:
@@ -187,13 +187,16 @@ class SliceJudge:
         """Return what is looked at of all events before the present one."""
         new = self._past.entries[self._read : -1]
         self._read += len(new)
+        self._met |= {
+            entry.seq
+            for entry in new  # What is crossed or auctioned meets no book.
+            if isinstance(entry.event, TrancheStarted) and entry.event.executor.is_meeting
+        }
         self._kept += [
             entry
             for entry in new
             if isinstance(entry.event, _LOOKED_AT)
-            # What is crossed meets no book.
-            and getattr(entry.event, "executor", None) is not Executor.CROSSING
-            and not getattr(entry.event, "crossed_e8", 0)
+            and getattr(entry.event, "tranche_seq", entry.seq) not in self._met
         ]
         return self._kept
 

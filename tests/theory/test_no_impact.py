@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.scenarios import (
     absorbed,
+    auctioned,
     concentrated,
     correlated,
     crossed,
@@ -201,6 +202,7 @@ BINDING = {
     "correlation_margin": correlated,
     "predictive": both_ways,
     "crossing": crossed,
+    "batch_auction": auctioned,
     "pool": pooled,
     "penalty_routing": rewarded,
     "keeper_reward": rewarded,
@@ -213,7 +215,7 @@ TIGHT: dict[str, dict[str, Any]] = {
 """Parameters with which a kind binds by itself."""
 
 
-_NEED_MORE = {"predictive", "penalty_routing", "crossing", "pool"}
+_NEED_MORE = {"predictive", "penalty_routing", "crossing", "batch_auction", "pool"}
 """Kinds of which a row with defaults cannot stand beside that of the scenario."""
 
 

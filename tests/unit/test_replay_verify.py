@@ -880,6 +880,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked |= {"slashing", "backstop", "pool"}  # They take a purse: test_audit_of_absorbers.py.
     provoked |= {"penalty_routing", "keeper_reward"}  # Likewise: test_audit_of_incentives.py.
     provoked |= {"hold", "crossed"}  # They take both sides: test_crossing.py.
+    provoked.add("auction")  # It takes one: test_batch_auction.py.
 
     assert set(CODES) == provoked
 

@@ -161,12 +161,12 @@ def test_nobody_is_reduced_to_be_due() -> None:
 
 
 def test_whoever_is_in_liquidation_is_left_to_it() -> None:
-    wait = {"kind": "delays", "per_million": "0s", "max": "0s"}
-    slow = {"kind": "slices", "law": "fixed", "amount_usd": 100, "least_usd": 0, "interval": "30s"}
-    run = Run(under(rule(), slow, wait), [NEAR, NEXT, SHORT], {0: 100, 5: "98"})
+    slow = {"kind": "slices", "law": "fixed", "amount_usd": 100, "least_usd": 0, "interval": "40s"}
+    run = Run(under(rule(), slow), [NEAR, NEXT, SHORT], {0: 100, 5: 98, 8: 100})
 
+    # Due at 98, and not any more at 100, it waits for its next slice until 46 s.
     assert run.the(LiquidationTriggered)
-    assert [who for _, who, _ in steps(run) if not who] == []
+    assert [when for when, who, _ in steps(run) if not who] == [50]
 
 
 def test_a_halt_of_liquidations_halts_steps() -> None:

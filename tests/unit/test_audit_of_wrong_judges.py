@@ -14,6 +14,7 @@ from support.scenarios import Raw, engine_cascade, load
 from liqsim.mechanics.mitigations import slices
 from liqsim.mechanics.mitigations.pacing import Verdict
 from liqsim.processes import judges, pacing
+from liqsim.processes.context import MarketDesk
 from liqsim.processes.flows import Flows
 from liqsim.runner import run_to_log
 from replay.verify import verify
@@ -65,8 +66,8 @@ def impatient() -> Iterator[None]:
     ("row", "wrong"),
     [
         (_FIXED, lambda: _scaled(judges, "size_e8", 1.5)),
-        (_DEPTH, lambda: _scaled(judges, "within_distance_e8", 1.001)),
-        (_DEPTH, lambda: _scaled(judges, "within_distance_e8", 0.999)),
+        (_DEPTH, lambda: _scaled(MarketDesk, "depth_e8", 1.001)),
+        (_DEPTH, lambda: _scaled(MarketDesk, "depth_e8", 0.999)),
         (_SHARE, lambda: _scaled(slices, "room_uusd", 1.01)),
         (_SHARE, lambda: _scaled(Flows, "traded_uusd", 0.5)),
         (_SHARE, lambda: _scaled(Flows, "forced_uusd", 0.5)),

@@ -78,7 +78,8 @@ unresolved_run_ended unresolved_paced
 topped_up_usd closed_by_will_usd reopened_usd rebalanced_usd relevered_usd
 anticipated_usd funding_usd
 arrived_accounts arrived_usd arrived_liquidated arrivals_used_up
-halts halted_us risk_halted_us leverage_fees_usd index_residue_usd slashed_usd decisions
+halts halted_us risk_halted_us leverage_fees_usd index_residue_usd slashed_usd
+reductions reduced_usd decisions
 taker_fees_usd penalties_to_keepers_usd penalties_to_fund_usd penalties_to_treasury_usd burnt_usd
 rewards rewards_usd rewards_left_usd
 crossed_usd

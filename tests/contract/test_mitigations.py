@@ -157,12 +157,14 @@ class TestReducingPositions(MitigationContract):
         "content": model_text(intercept=-4, ladder=2, forced=1, imbalance=Decimal("0.5")),
         "period": "2s",
         "above": Decimal("0.1"),
+        "cap": Decimal("0.1"),
         "most_usd": 2_000,
     }  # fmt: skip
     inert = {
         "kind": "predictive", "action": "deleverage", "model": "by_hand.json",
         "content": model_text(ladder=1), "cap": 0,
     }  # fmt: skip
+    runs = 12
 
     def test_4_steps_keep_their_caps(self) -> None:
         """A step, a look and an account have each their most; nobody is left due or turned."""
@@ -183,7 +185,7 @@ class TestReducingPositions(MitigationContract):
                     looks[entry.cause_seq] += size * e.mark_price_e8
                     assert held * e.quantity_e8 < 0
                     assert size * 20 <= abs(held)
-                    assert closed[key] * 10 <= first[key] * 3
+                    assert closed[key] * 10 <= first[key]
                     assert looks[entry.cause_seq] <= most_uusd * 10**10
                     assert not any(
                         t.bucket_id == e.bucket_id for t in fold.open_liquidations.values()
@@ -191,11 +193,11 @@ class TestReducingPositions(MitigationContract):
                     told["steps"] += 1
                     told["looks used up"] += looks[entry.cause_seq] > most_uusd * 10**10 * 0.999
                 fold.apply(entry)
-            told["caps used up"] += sum(closed[key] * 10 > first[key] * 2.999 for key in first)
+            told["caps used up"] += sum(closed[key] * 10 > first[key] * 0.999 for key in first)
 
         self._for_all(are_kept)
 
-        assert_floors(told, {"steps": 100, "looks used up": 1, "caps used up": 5})
+        assert_floors(told, {"steps": 100, "looks used up": 10, "caps used up": 15})
 
 
 class TestLeverageFee(MitigationContract):
@@ -272,7 +274,7 @@ class TestSlicesByParticipation(MitigationContract):
     mitigation = {
         "kind": "slices",
         "law": "participation",
-        "least_usd": 1_000,
+        "least_usd": 2_500,  # The largest position, 100,000, is gone in 200 s, whatever the share.
         "background_usd_per_hour": 1_000_000,
         "interval": "2s",
     }

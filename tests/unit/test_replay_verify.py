@@ -881,6 +881,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked |= {"penalty_routing", "keeper_reward"}  # Likewise: test_audit_of_incentives.py.
     provoked |= {"hold", "crossed"}  # They take both sides: test_crossing.py.
     provoked.add("auction")  # It takes one: test_batch_auction.py.
+    provoked.add("reduction")  # It takes a model: test_reductions.py.
 
     assert set(CODES) == provoked
 

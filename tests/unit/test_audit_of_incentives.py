@@ -10,6 +10,7 @@ from support.scenarios import load, rewarded
 from liqsim.mechanics.mitigations.keeper_reward import Seen, owed_uusd, payable_uusd
 from liqsim.mechanics.mitigations.penalty_routing import split_uusd
 from liqsim.processes import incentives, venue
+from liqsim.processes.context import MarketDesk
 from liqsim.runner import run_to_log
 from liqsim.scenario.mitigations import KeeperReward, PenaltyRouting
 from replay.verify import verify
@@ -38,11 +39,11 @@ def _without_a_window(spec: KeeperReward, *given: int) -> int:
     return payable_uusd(attrs.evolve(spec, max_window_uusd=10**17), *given)
 
 
-def _twice_as_deep(*given: Any) -> int:
-    return 2 * _depth(*given)
+def _twice_as_deep(*given: Any, **side: bool) -> int:
+    return 2 * _depth(*given, **side)
 
 
-_depth = incentives.Incentives._depth_e8
+_depth = MarketDesk.depth_e8
 _seen = incentives.Incentives._seen
 
 
@@ -65,7 +66,7 @@ WRONG: Final[dict[str, tuple[Patch, str]]] = {
     "no cap": ((incentives, "payable_uusd", _without_a_cap), "keeper_reward"),
     "no window": ((incentives, "payable_uusd", _without_a_window), "keeper_reward"),
     "nobody is paid": ((incentives.Incentives, "pay", lambda *_: None), "keeper_reward"),
-    "a deeper book": ((incentives.Incentives, "_depth_e8", _twice_as_deep), "keeper_reward"),
+    "a deeper book": ((MarketDesk, "depth_e8", _twice_as_deep), "keeper_reward"),
     "since the start": ((incentives.Incentives, "_seen", _since_ever), "keeper_reward"),
     "a keeper hopes": ((venue.Venue, "promise", _hopes), "keeper_profit"),
 }

@@ -350,7 +350,8 @@ def test_every_kind_stands_beside_what_is_named(stranger, name):
     assert "Left out, needy: mitigations.0.model" in notes
     # What needs a model, or keepers; linear contracts; or rates that leave room below one.
     assert left_out <= {
-        "needy", "predictive", "keeper_reward", "crossing", "dynamic_margin",
+        "needy", "predictive", "keeper_reward", "crossing", "batch_auction",
+        "dynamic_margin",
         "open_interest_margin", "concentration_margin", "correlation_margin", "stress_margin",
     }  # fmt: skip
     assert [*rows] == [

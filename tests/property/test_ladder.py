@@ -118,13 +118,17 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
     ]
     haircut = Fraction(scenario.venue.margin.unrealised_haircut_e6, 10**6)
 
-    in_coins = 1 - Fraction(scenario.venue.margin.coin_haircut_e6, 10**6)
+    at_start = scenario.venue.margin.coin_haircut_e6
+    in_coins = [
+        1 - Fraction(fold.coin_haircuts_e6.get(number, at_start), 10**6)
+        for number in range(len(scenario.markets))
+    ]
 
     def share(owner: int, leg: int, size: Fraction, price: Fraction) -> Fraction:
         """Return what a leg adds to a margin."""
         profit = size * (price - Fraction(fold.entry_prices_e8[leg, owner], 10**8))
         counted = price * size - max(haircut * profit, Fraction(0))
-        counted += Fraction(fold.coins_e8[leg, owner], 10**8) * price * in_coins
+        counted += Fraction(fold.coins_e8[leg, owner], 10**8) * price * in_coins[leg]
         if scenario.markets[leg].is_inverse:
             entered = Fraction(fold.entry_prices_e8[leg, owner], 10**8)
             return counted - _maintained(tiers[leg], size * entered, 10**6)
@@ -171,6 +175,9 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
                     entry = Fraction(fold.entry_prices_e8[market, owner], 10**8)
                     census["with a profit that counts in part"] += (
                         haircut > 0 and units * (prices[market] - entry) > 0
+                    )
+                    census["under another haircut on coins"] += (
+                        fold.coins_e8[market, owner] > 0 and market in fold.coin_haircuts_e6
                     )
                     census["under other rates"] += market in fold.maintenance_e6
                     census["a margin of zero"] += margin == 0

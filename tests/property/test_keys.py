@@ -29,6 +29,7 @@ from support.scenarios import (
     correlated,
     cross_crash,
     crossed,
+    cut_short,
     desk_takes,
     engine_cascade,
     events_of,

@@ -355,14 +355,19 @@ def test_the_ladder_is_a_recount_in_random_runs(tmp_path_factory: pytest.TempPat
 
 @pytest.mark.parametrize(
     "name",
-    ["engine_cascade", "keeper_race", "squeeze", "cross_crash", "rungs", "kinked", "mingled"],
-)
+    [
+        "engine_cascade", "keeper_race", "squeeze", "cross_crash", "rungs", "kinked", "mingled",
+        "cut_short",
+    ],
+)  # fmt: skip
 def test_the_ladder_is_a_recount_in_handmade_runs(name: str, tmp_path: Path) -> None:
     world = run_into(tmp_path / "run.duckdb", HANDMADE[name]())
+    census: Counter[str] = Counter()
     with world.log:
-        check_ladders(world, Random(name), Counter())
+        check_ladders(world, Random(name), census)
         outcome = world.log.outcome()
     for market in world.prepared.scenario.markets:
         largest = max(one.ratio for one in world.prepared.branching() if one.market == market.name)
         said = outcome[f"branching_start_{market.name.lower()}"]
         assert said == pytest.approx(largest, rel=1e-7, abs=1e-15)
+    assert name != "cut_short" or census["under another haircut on coins"] >= 5

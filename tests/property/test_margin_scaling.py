@@ -119,10 +119,10 @@ def test_every_law_holds_where_the_haircut_on_coins_follows_correlation() -> Non
     every_law_holds()
 
     floors = {
-        "haircut on coins raised": 10,
-        "haircut on coins lowered": 10,
-        "haircut by several": 5,
-        "triggered by a haircut on coins": 1,
+        "haircut on coins raised": 100,
+        "haircut on coins lowered": 150,
+        "haircut by several": 40,
+        "triggered by a haircut on coins": 5,
     }
     assert_floors(census, floors)
 

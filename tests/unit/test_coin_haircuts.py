@@ -16,8 +16,10 @@ from unittest.mock import patch
 import pytest
 from support.scenarios import (
     Raw,
+    at,
     changed,
     cut_short,
+    events_of,
     in_coins,
     knots,
     listed,
@@ -186,6 +188,47 @@ def test_markets_without_coins_are_left_alone() -> None:
     decided = [e.event.market_id for e in entries if isinstance(e.event, DecisionRecorded)]
     assert decided == [0]
     assert [market_id for _, market_id, _ in haircuts(entries)] == [0]
+
+
+def test_what_never_binds_is_as_if_it_were_absent() -> None:
+    raw = in_coins(venue__margin={"coin_haircut": Decimal("0.1")})
+    idle = RULE | {"market": "", "period": "2s", "high": 1}
+
+    assert events_of(raw | {"mitigations": [idle]}) == events_of(raw)
+
+
+@pytest.mark.parametrize("seconds", [25, 40])
+def test_nothing_is_cut_by_what_comes_later(seconds: int) -> None:
+    raw, other = cut_short(), cut_short()
+    other["markets"]["BTC"]["shocks"] = [
+        {"at": at(seconds), "fraction": Decimal("0.4"), "over": "3s"}
+    ]
+    before, after = (
+        [entry for entry in events_of(run) if entry.sim_time_us < seconds * 10**6]
+        for run in (raw, other)
+    )
+
+    assert sum(isinstance(entry.event, DecisionRecorded) for entry in before) > 5
+    assert before == after
+    assert events_of(raw) != events_of(other)
+
+
+def test_every_change_was_announced_and_is_bounded_and_ramped() -> None:
+    entries, rules = events_of(cut_short()), cut_short()["mitigations"]
+    chains: dict[tuple[int, int], list[Decimal]] = {}
+    for entry in entries:
+        e: Any = entry.event
+        if isinstance(e, DecisionRecorded):
+            rule = rules[e.mitigation_id]
+            chain = chains.setdefault((e.mitigation_id, e.market_id), [Decimal(1)])
+            chain.append(Decimal(e.multiplier_e6) / 10**6)
+            assert -rule["restore"] <= chain[-1] - chain[-2] <= rule["ramp"]
+            assert rule["low"] <= chain[-1] <= rule["high"]
+        elif isinstance(e, CoinHaircutChanged):
+            cause: Any = entries[entry.cause_seq].event
+            assert (cause.market_id, cause.from_at_us) == (e.market_id, entry.sim_time_us)
+            assert rules[cause.mitigation_id]["scales"] == "haircut"
+    assert sorted(chains) == [(0, 0), (0, 1), (1, 0), (2, 0)]
 
 
 def test_a_lower_haircut_spares_who_would_be_due() -> None:

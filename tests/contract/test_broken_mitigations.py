@@ -524,8 +524,8 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
     "correlation takes rates out of bounds": (
         10, correlated, instead(maintenance, "next_multiplier_e6", _out_of_bounds), "decision",
     ),
-    "correlation takes haircuts out of bounds": (
-        10, _cut, instead(maintenance, "next_multiplier_e6", _out_of_bounds), "decision",
+    "coins count for less in one leap": (
+        10, _cut, instead(maintenance, "next_multiplier_e6", _in_one_leap), "decision",
     ),
     "coins count for less without a word": (
         10, _cut, instead(maintenance.Maintenance, "announce", _unannounced), "coin_haircut",

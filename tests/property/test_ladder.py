@@ -23,6 +23,7 @@ from support.scenarios import HANDMADE, Raw, load, scenarios, scenarios_from_fil
 
 from liqsim.eventlog.writer import EventLogWriter
 from liqsim.events import (
+    CoinHaircutChanged,
     DepthChanged,
     Entry,
     InventorySold,
@@ -355,19 +356,28 @@ def test_the_ladder_is_a_recount_in_random_runs(tmp_path_factory: pytest.TempPat
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "engine_cascade", "keeper_race", "squeeze", "cross_crash", "rungs", "kinked", "mingled",
-        "cut_short",
-    ],
-)  # fmt: skip
+    ["engine_cascade", "keeper_race", "squeeze", "cross_crash", "rungs", "kinked", "mingled"],
+)
 def test_the_ladder_is_a_recount_in_handmade_runs(name: str, tmp_path: Path) -> None:
     world = run_into(tmp_path / "run.duckdb", HANDMADE[name]())
-    census: Counter[str] = Counter()
     with world.log:
-        check_ladders(world, Random(name), census)
+        check_ladders(world, Random(name), Counter())
         outcome = world.log.outcome()
     for market in world.prepared.scenario.markets:
         largest = max(one.ratio for one in world.prepared.branching() if one.market == market.name)
         said = outcome[f"branching_start_{market.name.lower()}"]
         assert said == pytest.approx(largest, rel=1e-7, abs=1e-15)
-    assert name != "cut_short" or census["under another haircut on coins"] >= 5
+
+
+def test_the_ladder_counts_coins_under_every_haircut(tmp_path: Path) -> None:
+    world = run_into(tmp_path / "run.duckdb", HANDMADE["cut_short"]())
+    census: Counter[str] = Counter()
+    changes = [e.seq for e in world.entries if isinstance(e.event, CoinHaircutChanged)]
+
+    with world.log:
+        for seq in changes[::4]:
+            fold = world.log.fold(seq)
+            rows = _rows(world.log.liquidation_ladder(seq=seq))
+            check_counts(rows, recounted(world, fold, fold.sim_time_us, census))
+
+    assert_floors(census, {"under another haircut on coins": 20})

@@ -427,7 +427,7 @@ class MitigationTerms:
     @property
     def is_of_haircut(self) -> bool:
         """Whether it scales the haircut on coins, not the rates of margin."""
-        return self.values.get("scales") == "haircut"
+        return self.kind == "correlation_margin" and self.word("scales") == "haircut"
 
     @property
     def is_halt(self) -> bool:

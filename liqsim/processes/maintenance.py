@@ -137,13 +137,13 @@ class Maintenance:
         (factors.append if is_begin else factors.remove)(decision.multiplier_e6)
         self._rates.set(number, max(factors, default=RATIO_SCALE), cause)
 
-    def _change_rates(self, product_e6: int, cause: int) -> None:
+    def _change_rates(self, multiplier_e6: int, cause: int) -> None:
         is_scheduled, self._is_scheduled = self._is_scheduled, False
-        if is_scheduled or product_e6 != self._desk.state.maintenance_e6:
-            self._change(MaintenanceChanged(self._desk.market_id, product_e6), cause)
+        if is_scheduled or multiplier_e6 != self._desk.state.maintenance_e6:
+            self._change(MaintenanceChanged(self._desk.market_id, multiplier_e6), cause)
 
-    def _change_haircut(self, product_e6: int, cause: int) -> None:
-        haircut_e6 = ceil_div(self._desk.start_rule.coin_haircut_e6 * product_e6, RATIO_SCALE)
+    def _change_haircut(self, multiplier_e6: int, cause: int) -> None:
+        haircut_e6 = ceil_div(self._desk.start_rule.coin_haircut_e6 * multiplier_e6, RATIO_SCALE)
         if haircut_e6 != self._desk.rule.coin_haircut_e6:
             self._change(CoinHaircutChanged(self._desk.market_id, haircut_e6), cause)
 

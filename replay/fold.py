@@ -15,6 +15,7 @@ import attrs
 from liqsim.events import (
     BadDebtRecorded,
     BookSampled,
+    CoinHaircutChanged,
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
@@ -258,6 +259,7 @@ class Fold:
         shadow_marks_e8: Shadow mark by market.
         maintenance_e6: Maintenance rates as a multiple of those at the start, by market; a market
             whose rates have not changed is not there.
+        coin_haircuts_e6: Haircut on coins that are collateral, by market, likewise.
         entry_prices_e8: Entry price by (market, bucket), moved by cuts of profit.
         open_liquidations: Triggers that have not ended, by seq.
         open_tranches: Tranches that are not settled, by seq.
@@ -273,6 +275,7 @@ class Fold:
     marked_at_us: dict[int, int] = attrs.Factory(dict)
     shadow_marks_e8: dict[int, int] = attrs.Factory(dict)
     maintenance_e6: dict[int, int] = attrs.Factory(dict)
+    coin_haircuts_e6: dict[int, int] = attrs.Factory(dict)
     entry_prices_e8: dict[tuple[int, int], int] = attrs.Factory(dict)
     open_liquidations: dict[int, LiquidationTriggered] = attrs.Factory(dict)
     open_tranches: dict[int, TrancheStarted] = attrs.Factory(dict)
@@ -328,6 +331,10 @@ def _note_maintenance(fold: Fold, _seq: int, e: MaintenanceChanged) -> None:
     fold.maintenance_e6[e.market_id] = e.multiplier_e6
 
 
+def _note_coin_haircut(fold: Fold, _seq: int, e: CoinHaircutChanged) -> None:
+    fold.coin_haircuts_e6[e.market_id] = e.coin_haircut_e6
+
+
 def _note_triggered(fold: Fold, seq: int, e: LiquidationTriggered) -> None:
     fold.open_liquidations[seq] = e
 
@@ -356,6 +363,7 @@ _NOTES: Final[dict[type[Event], Callable[[Fold, int, Any], None]]] = {
     BookSampled: _note_mark,
     ShadowUpdated: _note_shadow,
     MaintenanceChanged: _note_maintenance,
+    CoinHaircutChanged: _note_coin_haircut,
     LiquidationTriggered: _note_triggered,
     TrancheStarted: _note_started,
     TrancheSettled: _note_settled,

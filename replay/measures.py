@@ -121,7 +121,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
         "usd",
         "margin asked on top, USD",
         "Largest sum of more_usd over the markets at one change of rates, in margins_asked; "
-        "at least 0: what accounts had to have more than under the rates of the start.",
+        "at least 0: what accounts had to have more than under the rules of the start.",
     ),
     "hedges_broken_usd": Measure(
         "usd",

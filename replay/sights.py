@@ -318,8 +318,10 @@ class Sight:
         self._changed.clear()
 
     def _rule(self, market: int) -> LegRule:
-        terms, multiplier_e6 = self._terms.markets[market], self._fold.maintenance_e6.get(market)
-        return terms.rule if multiplier_e6 is None else terms.rule_at(multiplier_e6)
+        fold = self._fold
+        return self._terms.markets[market].rule_under(
+            fold.maintenance_e6.get(market), fold.coin_haircuts_e6.get(market)
+        )
 
     def _margin_at(self, bucket: int, market: int, price_e8: int) -> int:
         fold, home = self._fold, self._buckets[bucket]

@@ -33,6 +33,7 @@ class Mark:
         seq: The update.
         shadow: The shadow mark, in USD.
         maintenance: Maintenance rates as a multiple of those at the start.
+        coin_haircut: Haircut on coins that are collateral; None while it is that of the start.
     """
 
     market: str
@@ -41,6 +42,7 @@ class Mark:
     seq: int
     shadow: Decimal
     maintenance: Decimal
+    coin_haircut: Decimal | None
 
 
 @attrs.frozen
@@ -114,6 +116,9 @@ class State:
                     where c.market_id = u.market_id and c.seq <= {self.seq}
                 ),
                 1
+            ), (
+                select arg_max(h.coin_haircut, h.seq) from coin_haircut_changed as h
+                where h.market_id = u.market_id and h.seq <= {self.seq}
             )
             from (
                 select market_id, max(seq) as seq from marks

@@ -164,6 +164,15 @@ class MarketTerms:
         """Whether the book is sampled, for mark or funding."""
         return self.mark.has_book or (self.funding is not None and self.funding.weight > 0)
 
+    def rule_under(self, multiplier_e6: int | None, coin_haircut_e6: int | None) -> LegRule:
+        """Return the rule under what has changed since the start; None is what has not."""
+        if multiplier_e6 is None and coin_haircut_e6 is None:
+            return self.rule
+        rule = self.rule if multiplier_e6 is None else self.rule_at(multiplier_e6)
+        if coin_haircut_e6 is None:
+            return rule
+        return attrs.evolve(rule, coin_haircut_e6=coin_haircut_e6)
+
     def rule_at(self, multiplier_e6: int) -> LegRule:
         """Return the rule with every rate times a multiplier, rounded up to 1e-6."""
         tiers, initial = (
@@ -414,6 +423,11 @@ class MitigationTerms:
     name: str
     market_id: int | None
     values: Mapping[str, Any]
+
+    @property
+    def is_of_haircut(self) -> bool:
+        """Whether it scales the haircut on coins, not the rates of margin."""
+        return self.kind == "correlation_margin" and self.word("scales") == "haircut"
 
     @property
     def is_halt(self) -> bool:

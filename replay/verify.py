@@ -162,7 +162,12 @@ def _book(log: LogReader, terms: Terms, causes: Causes, findings: Findings, fold
         auctions=_auctions(log, terms),
         breakers=breakers_of(terms.mitigations),
         graces=graces_of(terms.mitigations),
-        watched=watched_of(terms.mitigations, len(terms.markets), terms.start_unix_us),
+        watched=watched_of(
+            terms.mitigations,
+            len(terms.markets),
+            terms.start_unix_us,
+            frozenset(m for (m,) in log.rows("select distinct market_id from coins_deposited")),
+        ),
         purses=_purses(log, terms),
         vaults=_vaults(log, terms),
         fund_limits=fund_limits_of(terms.mitigations),

@@ -46,8 +46,12 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
     markets = read_terms(log.manifest.scenario_toml).markets
     rules = [market.rule for market in markets]
     changes = log.sql(
-        "select seq, market_id, multiplier from maintenance_changed order by seq desc"
+        "select seq, market_id, multiplier, null from maintenance_changed "
+        "union all select seq, market_id, null, coin_haircut from coin_haircut_changed "
+        "order by seq desc"
     ).fetchall()
+    multipliers: dict[int, int] = {}
+    haircuts: dict[int, int] = {}
     entries: dict[int, dict[int, Decimal]] = {}
     for seq, market_id, entry_price in log.sql(
         f"select seq, market_id, entry_price from entry_prices where bucket_id = {owner.owner_id}"
@@ -67,8 +71,13 @@ def describe_life(log: Log, name: str, limit: int | None = None) -> dict[str, An
         equity = event.pop("equity_usd")
         entered |= entries.get(event["seq"], {})
         while changes and changes[-1][0] < event["seq"]:
-            _, market_id, multiplier = changes.pop()
-            rules[market_id] = markets[market_id].rule_at(int(multiplier.scaleb(6)))
+            _, market_id, multiplier, haircut = changes.pop()
+            if haircut is None:
+                multipliers[market_id] = int(multiplier.scaleb(6))
+            else:
+                haircuts[market_id] = int(haircut.scaleb(6))
+            in_force = multipliers.get(market_id), haircuts.get(market_id)
+            rules[market_id] = markets[market_id].rule_under(*in_force)
         margin = _margin_usd(rules, event["cash_after_usd"], legs, entered)
         events.append(
             {

@@ -100,6 +100,7 @@ def _marks(state: State) -> list[dict[str, Any]]:
             "seq": mark.seq,
             "shadow": mark.shadow,
             "maintenance": mark.maintenance,
+            "coin_haircut": mark.coin_haircut,
         }
         for mark in state.marks()
     ]
@@ -111,6 +112,14 @@ def _balances(state: State, owner_ids: Sequence[int]) -> list[dict[str, Any]]:
         if row["asset"] == _CASH:
             row["balance"] = row["balance"].quantize(_MICRO)  # Exact: cash has no more places.
     return rows
+
+
+def _share(haircut: Decimal | None) -> str:
+    return "as at first" if haircut is None else f"{haircut.normalize():f}"
+
+
+def _e6(share: Decimal | None) -> int | None:
+    return None if share is None else int(share.scaleb(6))
 
 
 def _rows(relation: Any) -> list[dict[str, Any]]:
@@ -127,9 +136,9 @@ def _positions(
     marks = {name: mark.price for name, mark in stated.items()}
     markets = read_terms(log.manifest.scenario_toml).markets
     rules = {
-        market.name: market.rule_at(int(stated[market.name].maintenance.scaleb(6)))
+        market.name: market.rule_under(int(mark.maintenance.scaleb(6)), _e6(mark.coin_haircut))
         for market in markets
-        if market.name in stated
+        if (mark := stated.get(market.name)) is not None
     }
     open_legs = [
         market.name for market in markets if owner.kind == "bucket" and held.get(market.name)
@@ -183,8 +192,11 @@ def _positions(
 def print_state(described: Mapping[str, Any]) -> None:
     """Print what `describe_state` returns."""
     _print_header(described)
+    haircuts = [mark["coin_haircut"] for mark in described["marks"]]
+    has_changed = any(haircut is not None for haircut in haircuts)
     _print_table(
-        ["market", "mark price", "since", "event", "shadow mark", "maintenance"],
+        ["market", "mark price", "since", "event", "shadow mark", "maintenance"]
+        + ["coin haircut"] * has_changed,
         [
             [
                 mark["market"],
@@ -193,6 +205,7 @@ def print_state(described: Mapping[str, Any]) -> None:
                 f"{mark['seq']:,}",
                 price(mark["shadow"]),
                 f"x {mark['maintenance'].normalize():f}",
+                *([_share(mark["coin_haircut"])] * has_changed),
             ]
             for mark in described["marks"]
         ],

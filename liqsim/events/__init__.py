@@ -29,6 +29,7 @@ from liqsim.events.liquidation import (
 )
 from liqsim.events.market import (
     BookSampled,
+    CoinHaircutChanged,
     DepthChanged,
     MaintenanceChanged,
     MarkBasis,
@@ -61,6 +62,7 @@ Event = (
     | PositionOpened
     | DepthChanged
     | MaintenanceChanged
+    | CoinHaircutChanged
     | OracleUpdated
     | BookSampled
     | ShadowUpdated
@@ -129,6 +131,7 @@ __all__ = [
     "AuctionHeld",
     "BadDebtRecorded",
     "BookSampled",
+    "CoinHaircutChanged",
     "CoinsDeposited",
     "CoinsSettled",
     "ContributionPaid",

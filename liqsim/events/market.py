@@ -206,6 +206,23 @@ class MaintenanceChanged:
 
 
 @attrs.frozen
+class CoinHaircutChanged:
+    """
+    The venue changed what coins count for that are collateral in a market.
+
+    Attributes:
+        market_id: Which market.
+        coin_haircut_e6: Share of their value that does not count from now on.
+    """
+
+    TAG: ClassVar[str] = "coin_haircut_changed"
+    TRANSFERS: ClassVar[tuple[Transfer, ...]] = ()
+
+    market_id: int = identifier()
+    coin_haircut_e6: int = ranged(0, 10**6 - 1)
+
+
+@attrs.frozen
 class MarketExtremes:
     """
     Lowest and highest prices of a market over the run, recorded once at its end.

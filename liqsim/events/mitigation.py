@@ -69,7 +69,8 @@ class DecisionRecorded:
         open_interest_uusd: Units that owners are long in the market, at the mark; of inverse
             contracts their dollars.
         index_e6: External index.
-        multiplier_e6: Multiple of margin rates at the start, or of a fee, that it has come to.
+        multiplier_e6: Multiple of margin rates at the start, of the haircut on coins, or of a fee,
+            that it has come to.
         from_at_us: The multiple holds from then on.
         wanted_uusd: What would have been paid.
         paid_uusd: Paid already for the same slice.

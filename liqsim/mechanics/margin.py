@@ -92,9 +92,11 @@ def margin_rules(scenario: Scenario) -> tuple[MarginRule, ...]:
 
 
 @cache
-def rule_in_force(rule: MarginRule, multiplier_e6: int) -> MarginRule:
+def rule_in_force(
+    rule: MarginRule, multiplier_e6: int, coin_haircut_e6: int | None = None
+) -> MarginRule:
     """
-    Return *rule* with every rate times a multiplier, rounded up.
+    Return *rule* with every rate times a multiplier, rounded up, and perhaps another haircut.
 
     >>> rule_in_force(MarginRule(((0, 5_000), (200 * 10**8, 10_001))), 1_500_000).tiers
     ((0, 7500), (20000000000, 15002))
@@ -103,7 +105,8 @@ def rule_in_force(rule: MarginRule, multiplier_e6: int) -> MarginRule:
         (start, ceil_div(rate * multiplier_e6, RATIO_SCALE)) for start, rate in rule.tiers
     )
     initial = tuple((start, ceil_div(r * multiplier_e6, RATIO_SCALE)) for start, r in rule.initial)
-    return attrs.evolve(rule, tiers=tiers, initial=initial)
+    haircut_e6 = rule.coin_haircut_e6 if coin_haircut_e6 is None else coin_haircut_e6
+    return attrs.evolve(rule, tiers=tiers, initial=initial, coin_haircut_e6=haircut_e6)
 
 
 @cache

@@ -98,9 +98,12 @@ class MarketDesk:
 
     @property
     def rule(self) -> MarginRule:
-        """How positions count in a margin, under the maintenance in force."""
+        """How positions and coins count in a margin, under the rules in force."""
         rule, multiplier_e6 = self.start_rule, self.state.maintenance_e6
-        return rule if multiplier_e6 == RATIO_SCALE else rule_in_force(rule, multiplier_e6)
+        haircut_e6 = self.state.coin_haircut_e6
+        if multiplier_e6 == RATIO_SCALE and haircut_e6 is None:
+            return rule
+        return rule_in_force(rule, multiplier_e6, haircut_e6)
 
     def market_price_e8(self, now_us: int) -> int:
         """Return what the next unit costs now."""

@@ -1,13 +1,21 @@
-"""Maintenance over time: the venue's schedule and its mitigations, which multiply."""
+"""Maintenance and the haircut on coins over time: schedule and mitigations, which multiply."""
 
 from collections import defaultdict
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import attrs
 import numpy as np
 
-from liqsim.events import NO_CAUSE, Action, DecisionRecorded, MaintenanceChanged
+from liqsim.events import (
+    NO_CAUSE,
+    Action,
+    CoinHaircutChanged,
+    DecisionRecorded,
+    Event,
+    MaintenanceChanged,
+)
 from liqsim.events.mitigation import NOT_OBSERVED
 from liqsim.mechanics.mitigations.margin_scaling import (
     concentration_e6,
@@ -31,40 +39,77 @@ from liqsim.scenario.mitigations import (
     StressMargin,
     product_e6,
 )
-from liqsim.units import RATIO_SCALE
+from liqsim.units import RATIO_SCALE, ceil_div
 
 _Seen = tuple[int, dict[str, Any]]
-"""What the rates follow, and all that was observed, as a decision records it."""
+"""What the multiplier follows, and all that was observed, as a decision records it."""
 
 _SCHEDULE = -1
 """The part of the product that is the schedule's; others are numbers of mitigations."""
 
 
+class _Product:
+    """
+    The product of all that scales one thing of a market.
+
+    Whatever changes at one instant does so at once.
+
+    Args:
+        context: The run.
+        rank: Its turn among the products of an instant.
+        enact: Called with the product, and the newest event that changed a part of it.
+    """
+
+    def __init__(self, context: Context, rank: int, enact: Callable[[int, int], None]) -> None:
+        self._context = context
+        self._rank = rank
+        self._enact = enact
+        self._parts: dict[int, int] = {}
+        self._is_pending = False
+        self._cause = NO_CAUSE
+
+    def set(self, part: int, multiplier_e6: int, cause: int) -> None:
+        """Have a part be another from now on."""
+        self._parts[part] = multiplier_e6
+        self._cause = max(self._cause, cause)
+        if not self._is_pending:
+            self._is_pending = True
+            self._context.call(0, Priority.RULES, self._settle, rank=self._rank)
+
+    def _settle(self) -> None:
+        cause = self._cause
+        self._is_pending, self._cause = False, NO_CAUSE
+        self._enact(product_e6(self._parts.values()), cause)
+
+
 class Maintenance:
     """
-    The margin rates of one market over time: the product of all that scales them.
+    The margin rates of one market over time, and its haircut on coins.
 
-    Whatever changes at one instant does so in one event.
+    Each is the product of all that scales it.
 
     Args:
         context: The run.
         desk: The market.
-        venue: Judges the accounts when rates change.
+        venue: Judges the accounts when rates or haircut change.
     """
 
     def __init__(self, context: Context, desk: MarketDesk, venue: Venue) -> None:
         self._context = context
         self._desk = desk
         self._venue = venue
-        self._parts: dict[int, int] = {}
+        rank = 1 + desk.market_id
+        self._rates = _Product(context, rank, self._change_rates)
+        self._haircut = _Product(context, rank + len(context.markets), self._change_haircut)
         self._widened: defaultdict[int, list[int]] = defaultdict(list)
-        self._is_pending = self._is_scheduled = False
-        self._cause = NO_CAUSE
+        self._is_scheduled = False
 
     def start(self) -> None:
-        """Have the rates follow the schedule, and what mitigations observe."""
+        """Have the rates follow the schedule, and them and the haircut what mitigations observe."""
+        scenario, market = self._context.scenario, self._desk.spec
         self._context.start(self._schedule())
-        for number, spec in self._context.scenario.scalings(self._desk.spec):
+        scalings = [*scenario.scalings(market), *scenario.haircut_scalings(market)]
+        for number, spec in sorted(scalings, key=itemgetter(0)):
             self._context.start(self._scaled(number, spec))
         self._context.journal.listen(DecisionRecorded, self._decided)
 
@@ -73,7 +118,10 @@ class Maintenance:
         seq = self._context.journal.append(decision)
         wait = decision.from_at_us - self._context.now_us
         number, multiplier = decision.mitigation_id, decision.multiplier_e6
-        self._context.call(wait, Priority.RULES, self._set, number, multiplier, seq)
+        spec = self._context.scenario.mitigations[number]
+        assert isinstance(spec, MarginScaling)
+        scaled = self._rates if spec.is_scaling else self._haircut
+        self._context.call(wait, Priority.RULES, scaled.set, number, multiplier, seq)
 
     def _decided(self, event: DecisionRecorded, seq: int, at_us: int) -> None:
         """Have the rates widened for as long as a breaker has announced."""
@@ -87,29 +135,27 @@ class Maintenance:
         """Begin or end what a breaker has announced: of several levels the widest counts."""
         number, factors = decision.mitigation_id, self._widened[decision.mitigation_id]
         (factors.append if is_begin else factors.remove)(decision.multiplier_e6)
-        self._set(number, max(factors, default=RATIO_SCALE), cause)
+        self._rates.set(number, max(factors, default=RATIO_SCALE), cause)
 
-    def _set(self, part: int, multiplier_e6: int, cause: int) -> None:
-        self._parts[part] = multiplier_e6
-        self._cause = max(self._cause, cause)
-        if not self._is_pending:
-            self._is_pending = True
-            rank = 1 + self._desk.market_id
-            self._context.call(0, Priority.RULES, self._enact, rank=rank)
+    def _change_rates(self, multiplier_e6: int, cause: int) -> None:
+        is_scheduled, self._is_scheduled = self._is_scheduled, False
+        if is_scheduled or multiplier_e6 != self._desk.state.maintenance_e6:
+            self._change(MaintenanceChanged(self._desk.market_id, multiplier_e6), cause)
 
-    def _enact(self) -> None:
-        market_id, product = self._desk.market_id, product_e6(self._parts.values())
-        is_scheduled, cause = self._is_scheduled, self._cause
-        self._is_pending, self._is_scheduled, self._cause = False, False, NO_CAUSE
-        if is_scheduled or product != self._desk.state.maintenance_e6:
-            event = MaintenanceChanged(market_id, product)
-            self._venue.maintenance_changed(market_id, self._context.journal.append(event, cause))
+    def _change_haircut(self, multiplier_e6: int, cause: int) -> None:
+        haircut_e6 = ceil_div(self._desk.start_rule.coin_haircut_e6 * multiplier_e6, RATIO_SCALE)
+        if haircut_e6 != self._desk.rule.coin_haircut_e6:
+            self._change(CoinHaircutChanged(self._desk.market_id, haircut_e6), cause)
+
+    def _change(self, event: Event, cause: int) -> None:
+        seq = self._context.journal.append(event, cause)
+        self._venue.maintenance_changed(self._desk.market_id, seq)
 
     def _schedule(self) -> Process:
         for change in self._desk.spec.maintenance_changes:
             yield self._context.wake(change.at_us - self._context.now_us, Priority.RULES)
             self._is_scheduled = True
-            self._set(_SCHEDULE, change.multiplier_e6, NO_CAUSE)
+            self._rates.set(_SCHEDULE, change.multiplier_e6, NO_CAUSE)
 
     def _scaled(self, number: int, spec: MarginScaling) -> Process:
         context, multiplier = self._context, RATIO_SCALE

@@ -300,7 +300,7 @@ class Venue:
         self._shadow.moved(self._context.markets[market_id], shadow_seq)
 
     def maintenance_changed(self, market_id: int, change_seq: int) -> None:
-        """Judge everyone under the new maintenance of a market, at the marks as they stand."""
+        """Judge everyone under new rates or a new haircut of a market, at the marks as they are."""
         desk = self._context.markets[market_id]
         is_idle = self._context.world.liquidation_seq < 0
         is_idle[: self._context.first_bucket] = False

@@ -421,19 +421,27 @@ class ConcentrationMargin(MarginScaling):
 @attrs.frozen
 class CorrelationMargin(MarginScaling):
     """
-    Margin rates that follow how much the mark of a market moves with those of the others.
+    Margin rates, or a haircut on coins, that follow how much a market moves with the others.
 
-    The others are one basket, by their open interest at the marks; a negative correlation counts as
-    none.
+    The others are one basket of marks, by their open interest at these; a negative correlation
+    counts as none.
 
     Attributes:
+        scales: What is multiplied: the rates of margin, or the haircut on coins that are collateral
+            in the market.
         half_life_us: Age at which a pair of returns counts half as much as a new one; before so
             much time has passed nothing is observed.
-        reference_e6: Correlation at which rates are those of the start.
+        reference_e6: Correlation at which rates, or the haircut, are those of the start.
     """
 
+    scales: str = choice("scales", "maintenance", "haircut", default="maintenance")
     half_life_us: int = duration("half_life", "0.001", default="30m")
     reference_e6: int = ratio("reference", "0", "1", low_open=True, default=Decimal("0.5"))
+
+    @property
+    def is_scaling(self) -> bool:
+        """Whether it scales margin rates; else it scales the haircut on coins."""
+        return self.scales == "maintenance"
 
 
 @attrs.frozen

@@ -35,6 +35,7 @@ from liqsim.scenario.mitigations import (
     MITIGATIONS,
     AnyMitigation,
     Breaker,
+    CorrelationMargin,
     MarginScaling,
     product_e6,
 )
@@ -1145,6 +1146,18 @@ class Scenario:
             for number, spec in enumerate(self.mitigations)
             if isinstance(spec, MarginScaling)
             and spec.is_scaling
+            and spec.market in ("", market.name)
+        ]
+
+    def haircut_scalings(self, market: Market) -> list[tuple[int, MarginScaling]]:
+        """Return those that scale its haircut on coins; none where no account has coins of it."""
+        if market not in [self.markets[number] for number in self.coin_markets]:
+            return []
+        return [
+            (number, spec)
+            for number, spec in enumerate(self.mitigations)
+            if isinstance(spec, CorrelationMargin)
+            and not spec.is_scaling
             and spec.market in ("", market.name)
         ]
 

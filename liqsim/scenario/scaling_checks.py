@@ -1,12 +1,13 @@
 """What must hold of mitigations that look at a market once per period."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
 from liqsim.scenario.convert import Path, Problem
 from liqsim.scenario.mitigations import (
     Breaker,
+    CorrelationMargin,
     LeverageFee,
     MarginScaling,
     Mitigation,
@@ -24,7 +25,7 @@ _MULTIPLIER_MAX_E6: Final = 10**12
 
 
 def scaling_checks(scenario: Scenario) -> Iterator[Problem]:
-    """Yield what is wrong with mitigations that scale margin rates, or charge for leverage."""
+    """Yield what is wrong with mitigations that scale rates or haircuts, or charge for leverage."""
     for row, spec in enumerate(scenario.mitigations):
         path: Path = ("mitigations", row)
         if not isinstance(spec, MarginScaling | LeverageFee):
@@ -37,12 +38,20 @@ def scaling_checks(scenario: Scenario) -> Iterator[Problem]:
             for place in range(1, len(instants)):
                 if instants[place] <= instants[place - 1]:
                     yield (*path, "points", place, 0), "must be above the one before it"
-        if isinstance(spec, Predictive) and not spec.is_scaling:
-            yield from _paid_in_coins(scenario, path, spec.market)
+        yield from _with_coins(scenario, path, spec)
         if why := seen_by_model(spec, scenario.seed):
             yield ("seed",), why
     for market in scenario.markets:
         yield from _highest(scenario, market)
+        yield from _highest_haircut(scenario, market)
+
+
+def _with_coins(scenario: Scenario, path: Path, spec: Mitigation) -> Iterator[Problem]:
+    """Yield what does not go with coins as collateral, or not without them."""
+    if isinstance(spec, Predictive) and not spec.is_scaling:
+        yield from _paid_in_coins(scenario, path, spec.market)
+    if isinstance(spec, CorrelationMargin) and not spec.is_scaling:
+        yield from _nothing_to_cut(scenario, path, spec.market)
 
 
 def _paid_in_coins(scenario: Scenario, path: Path, name: str) -> Iterator[Problem]:
@@ -52,6 +61,17 @@ def _paid_in_coins(scenario: Scenario, path: Path, name: str) -> Iterator[Proble
         if has_coins and name in ("", market.name):
             text = f'must be "raise_margin": accounts in {market.name} hold coins as collateral'
             yield (*path, "action"), text
+
+
+def _nothing_to_cut(scenario: Scenario, path: Path, name: str) -> Iterator[Problem]:
+    """Yield why there is no haircut to scale."""
+    names = [scenario.markets[number].name for number in scenario.coin_markets]
+    if not scenario.venue.margin.coin_haircut_e6:
+        why = "venue.margin.coin_haircut is 0, and so is every multiple of it"
+        yield (*path, "scales"), f'must be "maintenance": {why}'
+    elif not names or name not in ("", *names):
+        why = f"no account has coins as collateral in {name or 'any market'}"
+        yield (*path, "scales"), f'must be "maintenance": {why}'
 
 
 def seen_by_model(spec: object, seed: int) -> str:
@@ -76,7 +96,27 @@ def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
     highest_e6 = max([RATIO_SCALE, *(c.multiplier_e6 for c in market.maintenance_changes)])
     if ceil_div(rate_e6 * highest_e6, RATIO_SCALE) >= RATIO_SCALE:
         return  # Refused for itself.
-    for row, multiplier_e6 in scenario.multipliers(market):
+    what = f"the highest margin rate of {market.name}"
+    yield from _held_below_one(scenario, what, rate_e6, highest_e6, scenario.multipliers(market))
+
+
+def _highest_haircut(scenario: Scenario, market: Market) -> Iterator[Problem]:
+    """Check that the haircut on coins stays below 1 likewise."""
+    scaled = [(row, spec.high_e6) for row, spec in scenario.haircut_scalings(market)]
+    what = f"the haircut on coins in {market.name}"
+    rate_e6 = scenario.venue.margin.coin_haircut_e6
+    yield from _held_below_one(scenario, what, rate_e6, RATIO_SCALE, scaled)
+
+
+def _held_below_one(
+    scenario: Scenario,
+    what: str,
+    rate_e6: int,
+    highest_e6: int,
+    multipliers: Iterable[tuple[int, int]],
+) -> Iterator[Problem]:
+    """Check that a rate stays below 1 times all of *multipliers*, by row, and *highest_e6*."""
+    for row, multiplier_e6 in multipliers:
         before_e6, highest_e6 = highest_e6, product_e6([highest_e6, multiplier_e6])
         most_e6 = _MULTIPLIER_MAX_E6
         if rate_e6:
@@ -87,7 +127,7 @@ def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
                 for value in (most_e6 * RATIO_SCALE // before_e6, rate_e6, before_e6)
             )
             bound = (
-                f"must be at most {highest:f}, or the highest margin rate of {market.name}, "
+                f"must be at most {highest:f}, or {what}, "
                 f"{rate:f}, does not stay below 1 times what else scales it, {others:f}"
             )
             yield ("mitigations", row, *_key_of_highest(scenario.mitigations[row])), bound

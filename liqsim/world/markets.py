@@ -155,6 +155,7 @@ class Market:
         inputs: Of what the mark is made.
         shadow_inputs: Of what the shadow mark is made.
         maintenance_e6: Maintenance rates in force as a multiple of those at the start.
+        coin_haircut_e6: Haircut in force on coins that are collateral; None for that of the start.
         halted_until_us: Before this no due position in it is put up, filled or taken over.
         risk_halted_until_us: Before this nobody opens or enlarges a position in it.
         history: Every state of the book, oldest first.
@@ -168,6 +169,7 @@ class Market:
         self.shadow_e8 = 0
         self.inputs = self.shadow_inputs = MarkInputs()
         self.maintenance_e6 = RATIO_SCALE
+        self.coin_haircut_e6: int | None = None
         self.halted_until_us = self.risk_halted_until_us = 0
         self.history = [BookState(0, 0.0, 0, RATIO_SCALE, half_life_us)]
         self._history_at = [-1]  # The calm start precedes even the samples taken at time 0.

@@ -11,6 +11,7 @@ from liqsim.events import (
     NO_CAUSE,
     Action,
     BookSampled,
+    CoinHaircutChanged,
     DecisionRecorded,
     DepthChanged,
     Event,
@@ -140,6 +141,10 @@ def _maintenance_changed(world: World, event: MaintenanceChanged, _seq: int, _at
     world.markets[event.market_id].maintenance_e6 = event.multiplier_e6
 
 
+def _coin_haircut_changed(world: World, event: CoinHaircutChanged, _seq: int, _at_us: int) -> None:
+    world.markets[event.market_id].coin_haircut_e6 = event.coin_haircut_e6
+
+
 def _decided(world: World, event: DecisionRecorded, _seq: int, _at_us: int) -> None:
     of_all = event.market_id == NOT_OBSERVED
     markets = world.markets if of_all else (world.markets[event.market_id],)
@@ -183,6 +188,7 @@ _EFFECTS: dict[Any, Callable[..., None]] = {
     BookSampled: _book_sampled,
     ShadowUpdated: _shadow_moved,
     MaintenanceChanged: _maintenance_changed,
+    CoinHaircutChanged: _coin_haircut_changed,
     OrderFilled: _filled,
     PositionReduced: _filled,
     InventorySold: _sold,

@@ -531,11 +531,13 @@ class Book:
         return self.fold.coins_e8.get((market, owner), 0)
 
     def rule(self, market: int) -> LegRule:
-        """Return how positions count under the maintenance in force; in full in no market."""
+        """Return how positions and coins count by what is in force; in full in no market."""
         if market >= len(self.terms.markets):
             return LegRule()
-        terms, multiplier_e6 = self.terms.markets[market], self.fold.maintenance_e6.get(market)
-        return terms.rule if multiplier_e6 is None else terms.rule_at(multiplier_e6)
+        fold = self.fold
+        return self.terms.markets[market].rule_under(
+            fold.maintenance_e6.get(market), fold.coin_haircuts_e6.get(market)
+        )
 
     def entry_price(self, market: int, bucket: int) -> int:
         """Return the folded entry price of a leg."""

@@ -15,6 +15,7 @@ from liqsim.events import (
     AuctionHeld,
     BadDebtRecorded,
     BookSampled,
+    CoinHaircutChanged,
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
@@ -79,7 +80,13 @@ _UNNAMED: Final = (
 )
 """Kinds that nothing may name, deposits of the start among them; all else is remembered."""
 
-_JUDGES: Final = (OracleUpdated, BookSampled, MaintenanceChanged, FundingSet)
+_JUDGES: Final = (
+    OracleUpdated,
+    BookSampled,
+    MaintenanceChanged,
+    CoinHaircutChanged,
+    FundingSet,
+)
 """What makes a venue judge the accounts in a market."""
 _EXECUTIONS: Final = (OrderFilled, TrancheTakenOver, PositionDeleveraged, TranchesCrossed)
 _FILLS: Final = (OrderFilled, InventorySold, TradeFilled, PositionReduced)
@@ -91,6 +98,7 @@ _LEGAL: Final[dict[type[Event], tuple[type[Event], ...]]] = {
     OracleUpdated: _FILLS,
     BookSampled: _FILLS,
     MaintenanceChanged: (DecisionRecorded,),
+    CoinHaircutChanged: (DecisionRecorded,),
     ShadowUpdated: (),
     FundingSet: (),
     FundingPaid: (FundingSet,),
@@ -162,7 +170,7 @@ class Causes:
     Attributes:
         findings: Where findings go.
         seen: Earlier entries that may be named.
-        newest_judge: The last mark or change of maintenance by market, which judges margins.
+        newest_judge: The last mark or change of rules by market, which judges margins.
         newest_shadow_judge: Likewise, or shadow mark.
         newest_mark: The last mark by market.
     """
@@ -185,7 +193,7 @@ class Causes:
         is_late = isinstance(entry.event, FundsDeposited) and entry.sim_time_us > 0
         if is_late or not isinstance(entry.event, _UNNAMED):
             self.seen[entry.seq] = entry
-        if isinstance(entry.event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet):
+        if isinstance(entry.event, _JUDGES):
             self.newest_judge[entry.event.market_id] = entry.seq
             self.newest_shadow_judge[entry.event.market_id] = entry.seq
         elif isinstance(entry.event, ShadowUpdated):
@@ -221,7 +229,7 @@ class Causes:
         event: Any = entry.event
         named: Any = cause.event
         match event:
-            case MaintenanceChanged():
+            case MaintenanceChanged() | CoinHaircutChanged():
                 is_right = named.market_id in (NOT_OBSERVED, event.market_id)
                 what = "in another market"
             case OracleUpdated() | BookSampled():
@@ -230,10 +238,10 @@ class Causes:
                 what = "in another market"
             case LiquidationTriggered():
                 is_right = self.newest_judge.get(event.market_id) == cause.seq
-                what = "not the mark or the change of maintenance that came last"
+                what = "not the mark or the change of rules that came last"
             case ShadowCrossed():
                 is_right = self.newest_shadow_judge.get(event.market_id) == cause.seq
-                what = "not the shadow mark or the change of maintenance that came last"
+                what = "not the shadow mark or the change of rules that came last"
             case InventorySold():
                 is_right = (named.keeper_id, named.market_id) == (event.keeper_id, event.market_id)
                 what = "by another keeper or in another market"

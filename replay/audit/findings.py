@@ -57,6 +57,7 @@ CODES: Final = {
     "oracle_times": "An update landed before it was published, or was published before sampled.",
     "shadow": "A shadow mark, or its update, is not what the market's oracle can have made.",
     "maintenance_schedule": "The changes of maintenance are not those of schedule and mitigations.",
+    "coin_haircut": "The changes of the haircut on coins are not those that mitigations announced.",
     "standing": "What a trigger says of its class is not the one recomputed.",
     "displacement": "The displacement in a trigger's mark is not the one recomputed.",
     "crossing": "Balances did not become due at the shadow marks, did so before, or unrecorded.",

@@ -93,7 +93,7 @@ def _log_ratio(now_e8: int, before_e8: int) -> float:
 @attrs.define
 class Scaling:
     """
-    A mitigation that scales the margin rates of a market.
+    A mitigation that scales the margin rates of a market, or its haircut on coins.
 
     Attributes:
         number: Its place in the scenario.
@@ -250,11 +250,18 @@ class Watched:
     reducing: Reducing | None = None
 
 
-def watched_of(rows: tuple[MitigationTerms, ...], market_count: int, start_unix_us: int) -> Watched:
-    """Return what mitigations of a run observe."""
+def watched_of(
+    rows: tuple[MitigationTerms, ...],
+    market_count: int,
+    start_unix_us: int,
+    coin_markets: frozenset[int] = frozenset(),
+) -> Watched:
+    """Return what mitigations of a run observe; *coin_markets* have coins that are collateral."""
     watched = Watched()
     for number, row in enumerate(rows):
         for market in range(market_count) if row.market_id is None else (row.market_id,):
+            if row.is_of_haircut and market not in coin_markets:
+                continue
             if row.kind == "predictive" and row.word("action") == "deleverage":
                 watched.reducers.append(_reducer(number, row, market))
             elif row.kind.endswith("_margin") or row.kind == "predictive":

@@ -15,6 +15,7 @@ from liqsim.eventlog.reader import Columns, LogReader
 from liqsim.events import (
     NO_CAUSE,
     Action,
+    CoinHaircutChanged,
     CoinsDeposited,
     DecisionRecorded,
     DepthChanged,
@@ -34,6 +35,7 @@ _E10: Final = 10**10
 _DATED: Final[Mapping[type[Event], tuple[str, tuple[str, ...]]]] = {
     DepthChanged: ("depth_schedule", ("sim_time_us", "multiplier_e6", "half_life_us")),
     MaintenanceChanged: ("maintenance_schedule", ("sim_time_us", "multiplier_e6", "cause_seq")),
+    CoinHaircutChanged: ("coin_haircut", ("sim_time_us", "coin_haircut_e6", "cause_seq")),
 }
 """The code of what is wrong with changes of a kind, and what of them must be as it must be."""
 
@@ -54,6 +56,7 @@ class Openings:
         opened: (market, bucket) of the positions opened so far.
         changes: (what it says, event) of the dated changes so far, by code and market.
         scaled: What mitigations have announced of margin rates, by market.
+        cut: What they have of the haircut on coins, likewise.
         widened: What breakers have: (from, until, factor, decision), by market and mitigation.
         given_uusd: Collateral of each bucket at the start.
         coins_e8: Coins of each bucket at the start.
@@ -72,6 +75,7 @@ class Openings:
         lambda: defaultdict(list)
     )
     scaled: defaultdict[int, list[Scaled]] = attrs.Factory(lambda: defaultdict(list))
+    cut: defaultdict[int, list[Scaled]] = attrs.Factory(lambda: defaultdict(list))
     widened: defaultdict[tuple[int, int], list[Scaled]] = attrs.Factory(lambda: defaultdict(list))
     given_uusd: defaultdict[int, int] = attrs.Factory(lambda: defaultdict(int))
     coins_e8: dict[int, int] = attrs.Factory(dict)
@@ -152,6 +156,7 @@ class Openings:
             for cls, schedule in (
                 (DepthChanged, market.schedule),
                 (MaintenanceChanged, _products([*changes, *self._scaled_in(number)])),
+                (CoinHaircutChanged, _haircuts(market.rule.coin_haircut_e6, self.cut[number])),
             ):
                 self._check_schedule(number, *_DATED[cls], schedule, is_sealed=is_sealed)
 
@@ -160,6 +165,8 @@ class Openings:
             "market_id", "action", "from_at_us", "until_at_us", "mitigation_id", "multiplier_e6",
             "seq",
         )  # fmt: skip
+        rows = self.terms.mitigations
+        of_haircut = {number for number, row in enumerate(rows) if row.is_of_haircut}
         for market, action, *told in zip(*(columns[name].tolist() for name in names), strict=True):
             from_us, until_us, number, multiplier, seq = told
             if action == Action.WIDENED:
@@ -167,7 +174,8 @@ class Openings:
                 for one in range(len(self.terms.markets)) if wide else (market,):
                     self.widened[one, number].append((from_us, until_us, multiplier, seq))
             elif from_us >= 0 and multiplier >= 0:
-                self.scaled[market].append((from_us, number, multiplier, seq))
+                of = self.cut if number in of_haircut else self.scaled
+                of[market].append((from_us, number, multiplier, seq))
 
     def _scaled_in(self, market: int) -> list[Scaled]:
         """Return all that mitigations announced for a market: a breaker's widest level counts."""
@@ -281,3 +289,15 @@ def _products(changes: list[Scaled]) -> tuple[tuple[int, ...], ...]:
             products.append((at_us, product, now[-1][3]))
         last_e6 = product
     return tuple(products)
+
+
+def _haircuts(start_e6: int, changes: list[Scaled]) -> tuple[tuple[int, ...], ...]:
+    """Return when the haircut on coins must change, to what, and by which decision."""
+    haircuts: list[tuple[int, ...]] = []
+    last_e6 = start_e6
+    for at_us, product, cause in _products(changes):
+        haircut_e6 = -(-start_e6 * product // _E6)
+        if haircut_e6 != last_e6:
+            haircuts.append((at_us, haircut_e6, cause))
+        last_e6 = haircut_e6
+    return tuple(haircuts)

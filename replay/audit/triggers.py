@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from liqsim.events import (
     BookSampled,
+    CoinHaircutChanged,
     Entry,
     FundingPaid,
     FundingSet,
@@ -77,7 +78,7 @@ class Triggers:
                 self._judged(book, entry.event.market_id)
             case FundingSet():
                 self._funded = entry.event.market_id  # Once everybody has paid.
-            case MaintenanceChanged():
+            case MaintenanceChanged() | CoinHaircutChanged():
                 self._changed.update(self._row_of)
                 self._judged(book, entry.event.market_id)
             case LiquidationTriggered():

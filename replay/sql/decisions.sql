@@ -29,7 +29,8 @@
 -- ended_at           when the halt, the outage or the old mark that a grace follows had ended
 -- open_interest_usd  units that owners are long in the market, at the mark; inverse contracts are dollars
 -- index              external index
--- multiplier         multiple of margin rates at the start, or of a fee, that it has come to
+-- multiplier         multiple of margin rates at the start, of the haircut on coins, or of a fee, that
+--                    it has come to
 -- from_at            the multiple holds from then on
 -- wanted_usd         what would have been paid
 -- paid_usd           paid already for the same slice

@@ -65,6 +65,16 @@ multipliers as (
     where seq <= (select last_seq from asked)
     group by market_id
 ),
+cuts as (
+    select b.market_id,
+        coalesce(
+            (arg_max(c.coin_haircut, c.seq) * 1000000)::hugeint, any_value(b.coin_haircut_e6)
+        ) as coin_haircut_e6
+    from scenario_books as b
+    left join coin_haircut_changed as c
+        on c.market_id = b.market_id and c.seq <= (select last_seq from asked)
+    group by b.market_id
+),
 entries as (
     select bucket_id as owner_id, market_id,
         (arg_max(entry_price, seq)::decimal(28, 8) * 100000000)::hugeint as entry_e8
@@ -118,7 +128,7 @@ pieces as (
                 * 0.00000001::decimal(9, 8)
             else h.units end::decimal(26, 8) as units,
         (h.units_e8 * (1000000 - c.haircut_e6) - w.weight_e14
-            + coalesce(k.coins_e8, 0) * (1000000 - b.coin_haircut_e6)) * price_e8 as slope_e22,
+            + coalesce(k.coins_e8, 0) * (1000000 - f.coin_haircut_e6)) * price_e8 as slope_e22,
         slope_e22 + w.less_e22 + c.haircut_e6 * h.units_e8 * e.entry_e8 as line_e22
     from held as h
     join weights as w on w.owner_id = h.owner_id and w.market_id = h.market_id
@@ -126,6 +136,7 @@ pieces as (
     join haircuts as c on c.market_id = h.market_id
     join stood as s on s.market_id = h.market_id
     join scenario_books as b on b.market_id = h.market_id
+    join cuts as f on f.market_id = h.market_id
     left join coins as k on k.owner_id = h.owner_id and k.market_id = h.market_id
 ),
 legs as (

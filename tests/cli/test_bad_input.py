@@ -104,6 +104,10 @@ REFUSED_FILES = {
         {"markets__ETH__maintenance_changes": [{"at": at(9), "multiplier": 20}]},
         ["markets.ETH.maintenance_changes.0.multiplier = 20", "at most 19.99998", "0.05"],
     ),
+    "a haircut on coins that nobody has": (
+        {"mitigations": [{"kind": "correlation_margin", "scales": "haircut"}]},
+        ['mitigations.0.scales = "haircut"', 'must be "maintenance"', "venue.margin.coin_haircut"],
+    ),
     "unsorted changes of maintenance": (
         {
             "markets__ETH__maintenance_changes": [

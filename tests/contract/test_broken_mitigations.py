@@ -29,6 +29,7 @@ from support.scenarios import (
     correlated,
     cross_crash,
     crossed,
+    cut_short,
     engine_cascade,
     foreseen,
     keeper_race,
@@ -370,6 +371,13 @@ def _raising() -> Raw:
     return cross_crash(mitigations=[row])
 
 
+def _cut() -> Raw:
+    """A haircut on coins alone: what scales rates besides is left out."""
+    raw = cut_short()
+    raw["mitigations"] = raw["mitigations"][:2]
+    return raw
+
+
 def _halted_steps() -> Raw:
     raw = stepped_down()
     halt = {"kind": "breaker", "when": [{"observable": "fall", "above": Decimal("0.001")}]}
@@ -515,6 +523,15 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
     ),
     "correlation takes rates out of bounds": (
         10, correlated, instead(maintenance, "next_multiplier_e6", _out_of_bounds), "decision",
+    ),
+    "coins count for less in one leap": (
+        10, _cut, instead(maintenance, "next_multiplier_e6", _in_one_leap), "decision",
+    ),
+    "coins count for less without a word": (
+        10, _cut, instead(maintenance.Maintenance, "announce", _unannounced), "coin_haircut",
+    ),
+    "coins count for less before they were to": (
+        10, _cut, instead(maintenance.Maintenance, "announce", _at_once), "coin_haircut",
     ),
     "concentration takes rates out of bounds": (
         10, concentrated, instead(maintenance, "next_multiplier_e6", _out_of_bounds), "decision",

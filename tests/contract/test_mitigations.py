@@ -122,6 +122,7 @@ class TestConcentrationMargin(MitigationContract):
 
 
 class TestCorrelationMargin(MitigationContract):
+    # Nobody has coins in the crashes drawn: haircuts that it scales are in test_coin_haircuts.py.
     mitigation = {
         "kind": "correlation_margin", "period": "5s", "half_life": "10s",
         "reference": Decimal("0.4"), "low": Decimal("0.7"), "notice": "5s",

@@ -19,6 +19,7 @@ from support.scenarios import HANDMADE, Raw, scenarios
 
 from liqsim.events import (
     BookSampled,
+    CoinHaircutChanged,
     DepthChanged,
     Entry,
     FundingSet,
@@ -83,7 +84,7 @@ def walked(world: World, census: Counter[str]) -> list[Row]:
                 if isinstance(update, OracleUpdated | BookSampled):
                     shown = _shown(world, states[e.market_id], fills[e.market_id], e, update)
                 else:
-                    assert isinstance(update, MaintenanceChanged | FundingSet)
+                    assert isinstance(update, MaintenanceChanged | CoinHaircutChanged | FundingSet)
                     census["due to new rules"] += isinstance(update, MaintenanceChanged)
                     census["due to funding"] += isinstance(update, FundingSet)
                 parents[entry.seq] = shown

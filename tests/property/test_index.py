@@ -9,6 +9,7 @@ int64 of quantity x price and margins one unit (1e-22 USD) from zero.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from random import Random
@@ -31,11 +32,12 @@ from support.plain_scan import (
     scaled_margin,
     slope_e14,
 )
-from support.scenarios import load, scenarios, small_scenario
+from support.scenarios import cut_short, load, scenarios, small_scenario
 from support.sinks import ListSink
 
 from liqsim.events import (
     BookSampled,
+    CoinHaircutChanged,
     FailedCall,
     FundingPaid,
     FundingSet,
@@ -617,88 +619,90 @@ def test_candidates_do_not_depend_on_where_a_block_ends() -> None:
 # Whole runs ---------------------------------------------------------------------------------------
 
 
+def check_scan(raw: dict[str, Any], seen: Counter[str]) -> None:
+    """Hold every trigger of a run against a scan of all accounts at that instant."""
+    judges = OracleUpdated | BookSampled | MaintenanceChanged | CoinHaircutChanged | FundingSet
+    prepared = prepare(load(raw))
+    sink = ListSink()
+    Simulation(prepared, sink).run()
+    first, venue = prepared.first_bucket, prepared.scenario.venue
+    markets = range(len(prepared.scenario.markets))
+    at_start = [m.maintenance or m.maintenance_usd for m in prepared.scenario.markets]
+    by_notional = [bool(m.maintenance_usd) for m in prepared.scenario.markets]
+    opened = Counter(first + row for row in prepared.accounts.rows.tolist())
+    triggered = defaultdict(list)
+    for entry in sink.entries:
+        if isinstance(entry.event, LiquidationTriggered):
+            triggered[entry.cause_seq].append(entry.event.bucket_id)
+    fold, before = Fold(), set[int]()
+    payments = Counter(
+        entry.cause_seq for entry in sink.entries if isinstance(entry.event, FundingPaid)
+    )
+    # Funding is judged once everybody has paid.
+    for entry in sorted(sink.entries, key=lambda e: (e.seq + payments[e.seq], -e.seq)):
+        fold.apply(entry)
+        event = entry.event
+        if isinstance(event, TradeFilled):
+            opened[event.bucket_id] = opened[event.bucket_id] or 1  # Maybe it has just arrived.
+        if not isinstance(event, judges):
+            continue
+        if event.market_id not in fold.marks_e8:
+            continue  # There is nothing yet to judge at.
+        tiers = [
+            [(start, -(-rate * fold.maintenance_e6.get(m, 10**6) // 10**6)) for start, rate in t]
+            for m, t in enumerate(at_start)
+        ]
+        busy = {trigger.bucket_id for trigger in fold.open_liquidations.values()}
+        prices = [fold.marks_e8.get(market, 0) for market in markets]
+        rules = [
+            KinkedRule(
+                of_leg,
+                is_by,
+                venue.margin.unrealised_haircut_e6,
+                spec.contract == "inverse",
+                fold.coin_haircuts_e6.get(m, venue.margin.coin_haircut_e6),
+            )
+            for m, (of_leg, is_by, spec) in enumerate(
+                zip(tiers, by_notional, prepared.scenario.markets, strict=True)
+            )
+        ]
+        calm = {
+            bucket: (
+                fold.cash_uusd[bucket],
+                [
+                    (
+                        fold.units_e8[m, bucket],
+                        fold.entry_prices_e8.get((m, bucket), 0),
+                        fold.coins_e8.get((m, bucket), 0),
+                    )
+                    for m in markets
+                ],
+            )
+            for bucket, legs in opened.items()
+            if bucket not in busy and (legs == 1 or all(prices))
+        }
+        expected = due_buckets(calm, event.market_id, prices, rules, due_at_zero=venue.due_at_zero)
+        seen["kinked"] += any(by_notional) or venue.margin.unrealised_haircut_e6 > 0
+        assert triggered.pop(entry.seq, []) == expected
+        seen["with coins"] += sum(any(leg[2] for leg in calm[b][1]) for b in expected)
+        seen["marks"] += 1
+        seen["marks that trigger"] += bool(expected)
+        seen["triggered"] += len(expected)
+        seen["triggered by new rules"] += len(expected) * isinstance(event, MaintenanceChanged)
+        seen["triggered by haircuts"] += len(expected) * isinstance(event, CoinHaircutChanged)
+        seen["triggered cross"] += sum(opened[bucket] > 1 for bucket in expected)
+        seen["triggered again"] += len(before.intersection(expected))
+        before.update(expected)
+    assert not triggered
+
+
 def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
     seen: Counter[str] = Counter()
 
     @cases(60)
     @given(st.one_of(scenarios("engine"), scenarios("keepers")))
     def it_does(raw: dict[str, Any]) -> None:
-        prepared = prepare(load(raw))
-        sink = ListSink()
-        Simulation(prepared, sink).run()
-        first, venue = prepared.first_bucket, prepared.scenario.venue
-        markets = range(len(prepared.scenario.markets))
-        at_start = [m.maintenance or m.maintenance_usd for m in prepared.scenario.markets]
-        by_notional = [bool(m.maintenance_usd) for m in prepared.scenario.markets]
-        opened = Counter(first + row for row in prepared.accounts.rows.tolist())
-        triggered = defaultdict(list)
-        for entry in sink.entries:
-            if isinstance(entry.event, LiquidationTriggered):
-                triggered[entry.cause_seq].append(entry.event.bucket_id)
-        fold, before = Fold(), set[int]()
-        payments = Counter(
-            entry.cause_seq for entry in sink.entries if isinstance(entry.event, FundingPaid)
-        )
-        # Funding is judged once everybody has paid.
-        for entry in sorted(sink.entries, key=lambda e: (e.seq + payments[e.seq], -e.seq)):
-            fold.apply(entry)
-            event = entry.event
-            if isinstance(event, TradeFilled):
-                opened[event.bucket_id] = opened[event.bucket_id] or 1  # Maybe it has just arrived.
-            if not isinstance(event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet):
-                continue
-            if event.market_id not in fold.marks_e8:
-                continue  # There is nothing yet to judge at.
-            tiers = [
-                [
-                    (start, -(-rate * fold.maintenance_e6.get(m, 10**6) // 10**6))
-                    for start, rate in t
-                ]
-                for m, t in enumerate(at_start)
-            ]
-            busy = {trigger.bucket_id for trigger in fold.open_liquidations.values()}
-            prices = [fold.marks_e8.get(market, 0) for market in markets]
-            rules = [
-                KinkedRule(
-                    of_leg,
-                    is_by,
-                    venue.margin.unrealised_haircut_e6,
-                    spec.contract == "inverse",
-                    venue.margin.coin_haircut_e6,
-                )
-                for of_leg, is_by, spec in zip(
-                    tiers, by_notional, prepared.scenario.markets, strict=True
-                )
-            ]
-            calm = {
-                bucket: (
-                    fold.cash_uusd[bucket],
-                    [
-                        (
-                            fold.units_e8[m, bucket],
-                            fold.entry_prices_e8.get((m, bucket), 0),
-                            fold.coins_e8.get((m, bucket), 0),
-                        )
-                        for m in markets
-                    ],
-                )
-                for bucket, legs in opened.items()
-                if bucket not in busy and (legs == 1 or all(prices))
-            }
-            expected = due_buckets(
-                calm, event.market_id, prices, rules, due_at_zero=venue.due_at_zero
-            )
-            seen["kinked"] += any(by_notional) or venue.margin.unrealised_haircut_e6 > 0
-            assert triggered.pop(entry.seq, []) == expected
-            seen["with coins"] += sum(any(leg[2] for leg in calm[b][1]) for b in expected)
-            seen["marks"] += 1
-            seen["marks that trigger"] += bool(expected)
-            seen["triggered"] += len(expected)
-            seen["triggered by new rules"] += len(expected) * isinstance(event, MaintenanceChanged)
-            seen["triggered cross"] += sum(opened[bucket] > 1 for bucket in expected)
-            seen["triggered again"] += len(before.intersection(expected))
-            before.update(expected)
-        assert not triggered
+        check_scan(raw, seen)
 
     it_does()
 
@@ -712,3 +716,12 @@ def test_every_mark_of_random_runs_triggers_whom_the_scan_finds() -> None:
         "with coins": 20,
     }
     assert_floors(seen, floors)
+
+
+def test_every_change_of_a_haircut_triggers_whom_the_scan_finds() -> None:
+    seen: Counter[str] = Counter()
+
+    for start in (Decimal("0.1"), Decimal("0.2"), Decimal("0.3")):
+        check_scan(cut_short(venue__margin__coin_haircut=start), seen)
+
+    assert_floors(seen, {"triggered by haircuts": 5, "with coins": 50})

@@ -29,6 +29,7 @@ from support.scenarios import (
     correlated,
     cross_crash,
     crossed,
+    cut_short,
     desk_takes,
     engine_cascade,
     events_of,
@@ -1337,6 +1338,12 @@ ROWS: Final[dict[str, Row]] = {
             ("restore", Decimal("0.05"), Decimal("0.1")),
         )
     },
+    "mitigations.[]:correlation_margin.scales": (
+        cut_short,
+        "mitigations.0.scales",
+        "maintenance",
+        "haircut",
+    ),
     "mitigations.[]:stress_margin.reference": (scaled, "mitigations.2.reference", 1, 2),
     "mitigations.[]:stress_margin.points.[].from": (
         scaled,

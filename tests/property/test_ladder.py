@@ -23,6 +23,7 @@ from support.scenarios import HANDMADE, Raw, load, scenarios, scenarios_from_fil
 
 from liqsim.eventlog.writer import EventLogWriter
 from liqsim.events import (
+    CoinHaircutChanged,
     DepthChanged,
     Entry,
     InventorySold,
@@ -118,13 +119,17 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
     ]
     haircut = Fraction(scenario.venue.margin.unrealised_haircut_e6, 10**6)
 
-    in_coins = 1 - Fraction(scenario.venue.margin.coin_haircut_e6, 10**6)
+    at_start = scenario.venue.margin.coin_haircut_e6
+    in_coins = [
+        1 - Fraction(fold.coin_haircuts_e6.get(number, at_start), 10**6)
+        for number in range(len(scenario.markets))
+    ]
 
     def share(owner: int, leg: int, size: Fraction, price: Fraction) -> Fraction:
         """Return what a leg adds to a margin."""
         profit = size * (price - Fraction(fold.entry_prices_e8[leg, owner], 10**8))
         counted = price * size - max(haircut * profit, Fraction(0))
-        counted += Fraction(fold.coins_e8[leg, owner], 10**8) * price * in_coins
+        counted += Fraction(fold.coins_e8[leg, owner], 10**8) * price * in_coins[leg]
         if scenario.markets[leg].is_inverse:
             entered = Fraction(fold.entry_prices_e8[leg, owner], 10**8)
             return counted - _maintained(tiers[leg], size * entered, 10**6)
@@ -171,6 +176,9 @@ def recounted(world: World, fold: Fold, at_us: int, census: Counter[str]) -> dic
                     entry = Fraction(fold.entry_prices_e8[market, owner], 10**8)
                     census["with a profit that counts in part"] += (
                         haircut > 0 and units * (prices[market] - entry) > 0
+                    )
+                    census["under another haircut on coins"] += (
+                        fold.coins_e8[market, owner] > 0 and market in fold.coin_haircuts_e6
                     )
                     census["under other rates"] += market in fold.maintenance_e6
                     census["a margin of zero"] += margin == 0
@@ -359,3 +367,17 @@ def test_the_ladder_is_a_recount_in_handmade_runs(name: str, tmp_path: Path) -> 
         largest = max(one.ratio for one in world.prepared.branching() if one.market == market.name)
         said = outcome[f"branching_start_{market.name.lower()}"]
         assert said == pytest.approx(largest, rel=1e-7, abs=1e-15)
+
+
+def test_the_ladder_counts_coins_under_every_haircut(tmp_path: Path) -> None:
+    world = run_into(tmp_path / "run.duckdb", HANDMADE["cut_short"]())
+    census: Counter[str] = Counter()
+    changes = [e.seq for e in world.entries if isinstance(e.event, CoinHaircutChanged)]
+
+    with world.log:
+        for seq in changes[::4]:
+            fold = world.log.fold(seq)
+            rows = _rows(world.log.liquidation_ladder(seq=seq))
+            check_counts(rows, recounted(world, fold, fold.sim_time_us, census))
+
+    assert_floors(census, {"under another haircut on coins": 20})

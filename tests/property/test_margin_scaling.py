@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.auditor import audited
-from support.effort import cases
+from support.effort import apart, cases
 from support.floors import assert_floors
 from support.models import model_text
 from support.scenarios import (
@@ -18,6 +18,7 @@ from support.scenarios import (
     concentrations,
     correlations,
     events_of,
+    haircuts,
     load,
     scaled,
     scalings,
@@ -94,6 +95,34 @@ def test_every_law_holds_where_rates_follow_correlation() -> None:
         "CorrelationMargin raised": 15,
         "CorrelationMargin lowered": 60,
         "product of several": 15,
+    }
+    assert_floors(census, floors)
+
+
+def test_every_law_holds_where_the_haircut_on_coins_follows_correlation() -> None:
+    census: Counter[str] = Counter()
+
+    @st.composite
+    def cut(draw: st.DrawFn) -> Raw:
+        raw: Raw = draw(st.one_of(scenarios("engine"), scenarios("keepers")))
+        draw(scalings(raw, 0))
+        if draw(st.booleans()):
+            draw(correlations(raw))
+        draw(haircuts(raw))
+        return raw
+
+    @cases(32)
+    @given(apart(cut()))
+    def every_law_holds(raw: Raw) -> None:
+        census.update(audited(prepare(load(raw))).census)
+
+    every_law_holds()
+
+    floors = {
+        "haircut on coins raised": 100,
+        "haircut on coins lowered": 150,
+        "haircut by several": 40,
+        "triggered by a haircut on coins": 5,
     }
     assert_floors(census, floors)
 

@@ -21,6 +21,7 @@ from liqsim.events import (
     AuctionHeld,
     BadDebtRecorded,
     BookSampled,
+    CoinHaircutChanged,
     CoinsDeposited,
     CoinsSettled,
     ContributionPaid,
@@ -126,6 +127,7 @@ _WITH_PAYMENTS: Final = (
 
 _BEFORE_CROSSINGS: Final = (
     MaintenanceChanged,
+    CoinHaircutChanged,
     ContributionPaid,
     ShadowUpdated,
     FundingSet,
@@ -239,6 +241,7 @@ class Auditor:
         self._shadow_marks = [0] * len(scenario.markets)
         self._shadow_judge_of = [NO_CAUSE] * len(scenario.markets)
         self._multipliers_e6 = [10**6] * len(scenario.markets)
+        self._coin_haircuts_e6 = [self._venue.margin.coin_haircut_e6] * len(scenario.markets)
         self._changes = {
             (number, change.at_us): change.multiplier_e6
             for number, market in enumerate(scenario.markets)
@@ -300,6 +303,7 @@ class Auditor:
             PositionOpened: self._opened,
             DepthChanged: self._depth_changed,
             MaintenanceChanged: self._maintenance_changed,
+            CoinHaircutChanged: self._coin_haircut_changed,
             OracleUpdated: self._index_landed,
             BookSampled: self._book_sampled,
             FundingSet: self._funding_set,
@@ -600,18 +604,14 @@ class Auditor:
         for market in self._legs(bucket):
             mark, _, _ = self._marks[market]
             total += Fraction(self._units[market][bucket] * mark, 10**16)
-            total += Fraction(self._coins[market][bucket] * mark, 10**16) * self._coin_share
+            in_coins = Fraction(self._coins[market][bucket] * mark, 10**16)
+            total += in_coins * (1 - Fraction(self._coin_haircuts_e6[market], 10**6))
             total -= self._unrealised_cut(market, bucket)
         asked = sum(
             (self._maintenance_of(m, bucket, of_initial=of_initial) for m in self._legs(bucket)),
             Fraction(0),
         )
         return total - asked * (1 + Fraction(buffer_e6, 10**6))
-
-    @property
-    def _coin_share(self) -> Fraction:
-        """The share of the value of coins that counts."""
-        return 1 - Fraction(self._venue.margin.coin_haircut_e6, 10**6)
 
     def _counted_price(self, market: int, bucket: int) -> int:
         """Return the price at which maintenance counts a leg."""
@@ -679,7 +679,8 @@ class Auditor:
         for leg, (quantity, entry, coins) in legs.items():
             tiers = self._tiers_at_start(leg) if of_start else self._tiers(leg)
             before, price = 0, prices[leg]
-            margin += coins * price * (10**6 - self._venue.margin.coin_haircut_e6)
+            cuts = [self._venue.margin.coin_haircut_e6, self._coin_haircuts_e6[leg]]
+            margin += coins * price * (10**6 - cuts[not of_start])
             counted = entry if self._markets[leg].contract == "inverse" else price
             for start, rate in tiers[:1] if first_tier_only else tiers:
                 if self._markets[leg].maintenance_usd:
@@ -940,7 +941,8 @@ class Auditor:
         """Check that an account may act now, in time, and return by which terms."""
         terms, cause = self._traders[bucket], self.entries[entry.cause_seq]
         assert isinstance(
-            cause.event, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet
+            cause.event,
+            OracleUpdated | BookSampled | MaintenanceChanged | CoinHaircutChanged | FundingSet,
         )
         assert [cause.event.market_id] == self._opened_in[bucket]
         must = self._must_act.pop(bucket, None)
@@ -1070,7 +1072,8 @@ class Auditor:
             for e in reversed(self.entries[: entry.cause_seq + 1])
             if isinstance(e.event, OracleUpdated | BookSampled) and e.event.market_id == market
         )
-        assert isinstance(cause, OracleUpdated | BookSampled | MaintenanceChanged | FundingSet)
+        judges = OracleUpdated | BookSampled | MaintenanceChanged | CoinHaircutChanged | FundingSet
+        assert isinstance(cause, judges)
         sign = 1 if self._units[market][bucket] > 0 else -1
         entered = self._entry_price_at(market, bucket, entry.cause_seq)
         assert sign * (entered - mark) + 1 >= Fraction(entered * stop.nearest_e6, 10**6)
@@ -1244,10 +1247,18 @@ class Auditor:
         self._depths_e6[event.market_id] = event.multiplier_e6
 
     def _maintenance_changed(self, entry: Entry, event: MaintenanceChanged) -> None:
-        market = event.market_id
-        self._changes.pop((market, entry.sim_time_us), None)
+        self._changes.pop((event.market_id, entry.sim_time_us), None)
         self._scalings.changed(entry, event)
-        self._multipliers_e6[market] = event.multiplier_e6
+        self._multipliers_e6[event.market_id] = event.multiplier_e6
+        self._under_new_rules(entry, event.market_id)
+
+    def _coin_haircut_changed(self, entry: Entry, event: CoinHaircutChanged) -> None:
+        self._scalings.cut(entry, event)
+        assert event.coin_haircut_e6 != self._coin_haircuts_e6[event.market_id]
+        self._coin_haircuts_e6[event.market_id] = event.coin_haircut_e6
+        self._under_new_rules(entry, event.market_id)
+
+    def _under_new_rules(self, entry: Entry, market: int) -> None:
         if self._marks[market][0]:
             self._judge_of[market] = entry.seq, entry.sim_time_us
             self._judged = market, entry.seq
@@ -1325,6 +1336,10 @@ class Auditor:
         marks[market] = price
         margin = self._scaled(self._cash[owner], self._held(owner), marks)
         return self._is_due(Fraction(margin))
+
+    def had_coins(self, market: int) -> bool:
+        """Return whether any account came with coins of a market."""
+        return self._coins[market][OUTSIDE] < 0
 
     def contracts(self, market: int) -> list[int]:
         """Return contracts of owners: units, or dollars in 1e-16 if inverse; makers balance."""
@@ -1548,6 +1563,9 @@ class Auditor:
         assert (entry.cause_seq, entry.sim_time_us) == self._judge_of[event.market_id]
         by_funding = isinstance(self.entries[entry.cause_seq].event, FundingSet)
         self.census["triggered by funding"] += by_funding
+        self.census["triggered by a haircut on coins"] += isinstance(
+            self.entries[entry.cause_seq].event, CoinHaircutChanged
+        )
         self.census["triggered by a change of rules"] += (
             entry.cause_seq != mark_seq and not by_funding
         )

@@ -1,5 +1,5 @@
 """
-A judge of mitigations that scale margin rates or charge for leverage.
+A judge of mitigations that scale margin rates or haircuts on coins, or charge for leverage.
 
 It keeps what could be seen at every look, and at the end works out the whole chain of decisions at
 once: volatility as a sum over all squared returns, products over all that holds at an instant.
@@ -14,6 +14,7 @@ from typing import Any
 from liqsim.events import (
     NO_CAUSE,
     Action,
+    CoinHaircutChanged,
     DecisionRecorded,
     DepthChanged,
     Entry,
@@ -107,6 +108,7 @@ class ScalingJudge:
         self._seen: dict[tuple[int, int], list[dict[str, int] | None]] = {p: [] for p in pairs}
         self._decided: dict[tuple[int, int], list[Entry]] = {p: [] for p in pairs}
         self._changed: list[tuple[int, Entry]] = []
+        self._cuts: list[tuple[int, Entry]] = []
         self._turns: list[tuple[int, tuple[int, int]]] = []
         self._payers: list[LeverageFeePaid] = []
 
@@ -207,6 +209,10 @@ class ScalingJudge:
         """Take in a change of the rates in force."""
         self._changed.append((event.market_id, entry))
 
+    def cut(self, entry: Entry, event: CoinHaircutChanged) -> None:
+        """Take in a change of the haircut on coins."""
+        self._cuts.append((event.market_id, entry))
+
     def finish(self, end_us: int, spans: list[Any]) -> None:
         """Work out every decision and change of rates, breakers' *spans* included, and compare."""
         self._look_until(end_us - 1)
@@ -216,11 +222,19 @@ class ScalingJudge:
             self._turns.pop(0)
         for market, table in enumerate(self._scenario.markets):
             dated = [(c.at_us, -1, c.multiplier_e6, NO_CAUSE) for c in table.maintenance_changes]
+            cuts: list[tuple[int, int, int, int]] = []
             for (number, other), entries in self._decided.items():
-                is_scaling = isinstance(self._scenario.mitigations[number], MarginScaling)
-                if other == market and is_scaling:
-                    self._chain(number, market)
-                    dated += [_announced(number, entry) for entry in entries]
+                spec: Any = self._scenario.mitigations[number]
+                if other != market or not isinstance(spec, MarginScaling):
+                    continue
+                is_of_haircut = getattr(spec, "scales", "") == "haircut"
+                if is_of_haircut and not self._books.had_coins(market):
+                    assert not entries
+                    continue
+                self._chain(number, market)
+                (cuts if is_of_haircut else dated).extend(
+                    _announced(number, entry) for entry in entries
+                )
             spans_here = [
                 span
                 for span in spans
@@ -229,6 +243,7 @@ class ScalingJudge:
             for number in {span.number for span in spans_here}:
                 dated += _widest([span for span in spans_here if span.number == number])
             self._products(market, dated, end_us)
+            self._haircuts(market, cuts, end_us)
 
     def _chain(self, number: int, market: int) -> None:
         """Compare the decisions of one mitigation in one market."""
@@ -311,6 +326,28 @@ class ScalingJudge:
             self._census["product of several"] += sum(m != 10**6 for m in newest.values()) > 1
             in_force = product
         assert not found
+
+    def _haircuts(self, market: int, dated: list[tuple[int, int, int, int]], end_us: int) -> None:
+        """Compare the haircuts on coins of one market with what was announced by each instant."""
+        at_start = self._scenario.venue.margin.coin_haircut_e6
+        told = [
+            (e.sim_time_us, e.cause_seq, e.event.coin_haircut_e6)  # type: ignore[union-attr]
+            for of, e in self._cuts
+            if of == market
+        ]
+        right, in_force = [], at_start
+        for at_us in sorted({since for since, *_ in dated if since < end_us}):
+            # Of each rule the latest that holds, and of all these the product.
+            newest = {n: m for since, n, m, _ in sorted(dated) if since <= at_us}
+            product = -(-math.prod(newest.values()) // 10 ** (6 * (len(newest) - 1)))
+            haircut = -(-at_start * product // 10**6)
+            if haircut != in_force:
+                right.append((at_us, max(seq for when, *_, seq in dated if when == at_us), haircut))
+                self._census["haircut on coins raised"] += haircut > in_force
+                self._census["haircut on coins lowered"] += haircut < in_force
+                self._census["haircut by several"] += sum(m != 10**6 for m in newest.values()) > 1
+            in_force = haircut
+        assert told == right
 
 
 def _announced(number: int, entry: Entry) -> tuple[int, int, int, int]:

@@ -869,6 +869,29 @@ def correlated(**overrides: Any) -> Raw:
     return changed(raw, overrides)
 
 
+def cut_short(**overrides: Any) -> Raw:
+    """Coins as collateral that count for less, the more two markets move together."""
+    rule = {
+        "kind": "correlation_margin",
+        "scales": "haircut",
+        "period": "2s",
+        "half_life": "6s",
+        "reference": Decimal("0.5"),
+        "low": Decimal("0.8"),
+        "high": Decimal("1.7"),
+        "ramp": Decimal("0.2"),
+        "restore": Decimal("0.1"),
+        "notice": "3s",
+    }
+    # A second rule for one market, whose rates follow as well: at some instants all change.
+    steep = rule | {"name": "steep", "market": "ETH", "high": Decimal("1.3")}
+    rates = rule | {"name": "rates", "market": "ETH", "scales": "maintenance"}
+    raw = in_coins(name="cut_short", mitigations=[rule, steep, rates])
+    raw["venue"]["margin"] = {"coin_haircut": Decimal("0.1")}
+    raw["markets"]["BTC"]["path"] = knots((0, 200), (15, 200), (35, 183), (60, 191), (120, 178))
+    return changed(raw, overrides)
+
+
 def foreseen(**overrides: Any) -> Raw:
     """The crash under margin rates that follow what a model expects of it."""
     rule = {
@@ -1122,6 +1145,7 @@ HANDMADE: Final[dict[str, Callable[..., Raw]]] = {
     "scaled": scaled,
     "concentrated": concentrated,
     "correlated": correlated,
+    "cut_short": cut_short,
     "foreseen": foreseen,
     "stepped_down": stepped_down,
     "absorbed": absorbed,
@@ -1729,6 +1753,43 @@ def correlations(draw: st.DrawFn, raw: Raw) -> None:
     }
     if len(names) > 1:
         raw["mitigations"] = [*raw["mitigations"], rule]
+
+
+@st.composite
+def haircuts(draw: st.DrawFn, raw: Raw) -> None:
+    """Let the haircut on coins of *raw*, if it has several markets, follow how they move."""
+    names = list(raw["markets"])
+    isolated = [table for table in raw["population"]["cohorts"].values() if table.get("market")]
+    if len(names) == 1 or not isolated:
+        return
+    if draw(_of(True, True, False)):
+        for table in isolated:
+            table["collateral"] = "coin"
+            table.pop("traders", None)
+    with_coins = sorted({t["market"] for t in isolated if t.get("collateral") == "coin"})
+    if not with_coins:
+        return
+    margin = raw["venue"]["margin"]
+    margin["coin_haircut"] = margin["coin_haircut"] or draw(_of(Decimal("0.1"), Decimal("0.3")))
+    rules = [
+        {
+            "kind": "correlation_margin",
+            "name": f"haircut {number}",
+            "scales": "haircut",
+            "market": draw(_of("", *with_coins)),
+            "period": draw(_of("1s", "2500ms")),
+            "half_life": draw(_of("2s", "4s")),
+            "reference": draw(_of(Decimal("0.2"), Decimal("0.5"))),
+            "low": draw(_of(0, Decimal("0.7"), 1)),
+            "high": draw(_of(Decimal("1.2"), Decimal("1.4"))),
+            "ramp": draw(_of(Decimal("0.03"), 1)),
+            "restore": draw(_of(Decimal("0.05"), Decimal("0.3"))),
+            "grain": draw(_of(Decimal("0.000001"), Decimal("0.07"))),
+            "notice": draw(_of("0s", "2s")),
+        }
+        for number in range(draw(_of(1, 2)))
+    ]
+    raw["mitigations"] = [*raw["mitigations"], *rules]
 
 
 @st.composite

@@ -16,6 +16,7 @@ from liqsim.events import (
     EVENT_CLASSES,
     NO_CAUSE,
     BookSampled,
+    CoinHaircutChanged,
     DepthChanged,
     FundsDeposited,
     InventorySold,
@@ -264,7 +265,7 @@ def state_of(world: World):
             (
                 (m.mark_e8, m.mark_seq, m.mark_at_us, m.mark_shows_us),
                 m.shadow_e8,
-                m.maintenance_e6,
+                (m.maintenance_e6, m.coin_haircut_e6),
                 list(m.history),
             )
             for m in world.markets
@@ -300,8 +301,13 @@ def test_an_event_changes_what_it_says_and_nothing_else(cls):
             mark, _, *rest = markets[event.market_id]
             markets[event.market_id] = (mark, event.shadow_mark_e8, *rest)
         if cls is MaintenanceChanged:
-            mark, shadow, _, history = markets[event.market_id]
-            markets[event.market_id] = (mark, shadow, event.multiplier_e6, history)
+            mark, shadow, (_, haircut), history = markets[event.market_id]
+            rules = event.multiplier_e6, haircut
+            markets[event.market_id] = (mark, shadow, rules, history)
+        if cls is CoinHaircutChanged:
+            mark, shadow, (multiplier, _), history = markets[event.market_id]
+            rules = multiplier, event.coin_haircut_e6
+            markets[event.market_id] = (mark, shadow, rules, history)
         if cls is TradeFilled:
             entries[event.market_id][event.bucket_id] = event.entry_price_e8
         if cls in {OrderFilled, InventorySold, TradeFilled, PositionReduced}:
@@ -359,6 +365,7 @@ def test_events_applied_at_once_are_those_applied_one_by_one(cls, owner):
         BookSampled,
         ShadowUpdated,
         MaintenanceChanged,
+        CoinHaircutChanged,
         LiquidationTriggered,
     ],
 )

@@ -5,27 +5,24 @@ from collections.abc import Callable
 import attrs
 
 from liqsim.events import Action, DecisionRecorded, FundDrawn, Owner
-from liqsim.mechanics.mitigations.fund_limits import Draw, drawn_uusd, kept_for, payable_uusd
+from liqsim.mechanics.mitigations.fund_limits import payable_uusd
+from liqsim.mechanics.mitigations.windows import Total
 from liqsim.processes.context import Context
 from liqsim.scenario.mitigations import FundLimits
 from liqsim.units import format_usd
 
 
-@attrs.define
+@attrs.frozen
 class _Limit:
-    """A limit, its number, the market where it acts, or None, and what it counts."""
+    """A limit, its number, the market where it acts, or None, and what was drawn in its span."""
 
     mitigation_id: int
     market_id: int | None
     spec: FundLimits
-    draws: list[Draw]
-
-    def used_uusd(self, at_us: int) -> int:
-        self.draws = kept_for(self.spec, self.draws, at_us)
-        return drawn_uusd(self.spec, self.draws, at_us)
+    drawn: Total
 
     def payable_uusd(self, at_us: int, paid_uusd: int) -> int:
-        return payable_uusd(self.spec, self.used_uusd(at_us), paid_uusd)
+        return payable_uusd(self.spec, self.drawn.value(at_us), paid_uusd)
 
 
 class Fund:
@@ -40,7 +37,7 @@ class Fund:
         self._context = context
         numbers = {market.name: n for n, market in enumerate(context.scenario.markets)}
         self._limits = [
-            _Limit(number, numbers.get(spec.market), spec, [])
+            _Limit(number, numbers.get(spec.market), spec, Total(spec.span_us))
             for number, spec in enumerate(context.scenario.mitigations)
             if isinstance(spec, FundLimits)
         ]
@@ -78,7 +75,7 @@ class Fund:
             seq = self._context.journal.append(FundDrawn(tranche_seq, bucket, amount, left), cause)
             self._paid_uusd[bucket] = self._paid_uusd.get(bucket, 0) + amount
             for limit in self._of(market_id):
-                limit.draws.append(Draw(self._context.now_us, market_id, amount))
+                limit.drawn.saw(self._context.now_us, amount)
             self._context.fund_drawn(seq)
         return amount
 
@@ -117,7 +114,7 @@ class Fund:
                     action=Action.CAPPED,
                     market_id=market_id,
                     bucket_id=bucket,
-                    used_uusd=limit.used_uusd(now),
+                    used_uusd=limit.drawn.value(now),
                     amount_uusd=room,
                     wanted_uusd=wanted_uusd,
                     paid_uusd=paid,

@@ -1,5 +1,6 @@
 """What limits the payments of the insurance fund, as an audit keeps it."""
 
+from bisect import bisect_right
 from collections import Counter
 
 import attrs
@@ -18,7 +19,8 @@ class FundLimit:
         max_draw_uusd: The most for one slice.
         max_window_uusd: The most in any span.
         span_us: The span.
-        paid: (when, how much) of what a span may still hold.
+        paid_at_us: When it paid.
+        paid_uusd: Nothing, and what it had paid after each of these.
         of_slices: What was paid for each tranche.
     """
 
@@ -27,13 +29,14 @@ class FundLimit:
     max_draw_uusd: int
     max_window_uusd: int
     span_us: int
-    paid: list[tuple[int, int]] = attrs.Factory(list)
+    paid_at_us: list[int] = attrs.Factory(list)
+    paid_uusd: list[int] = attrs.Factory(lambda: [0])
     of_slices: Counter[int] = attrs.Factory(Counter)
 
     def used(self, now_us: int) -> int:
         """Return what was paid in the span that ends now."""
-        self.paid = [row for row in self.paid if now_us - row[0] < self.span_us]
-        return sum(amount for _, amount in self.paid)
+        before = bisect_right(self.paid_at_us, now_us - self.span_us)
+        return self.paid_uusd[-1] - self.paid_uusd[before]
 
     def paid_for(self, tranche_seq: int) -> int:
         """Return what was paid for a slice."""
@@ -41,7 +44,8 @@ class FundLimit:
 
     def pays(self, now_us: int, tranche_seq: int, amount_uusd: int) -> None:
         """Take note of a draw."""
-        self.paid.append((now_us, amount_uusd))
+        self.paid_at_us.append(now_us)
+        self.paid_uusd.append(self.paid_uusd[-1] + amount_uusd)
         self.of_slices[tranche_seq] += amount_uusd
 
     def room(self, now_us: int, tranche_seq: int) -> int:

@@ -5,40 +5,7 @@ The same amount bounds the limit price of an order and what the fund pays for it
 order is not sent to where nobody would pay for it.
 """
 
-from collections.abc import Iterable, Sequence
-
-import attrs
-
 from liqsim.scenario.mitigations import FundLimits
-
-
-@attrs.frozen
-class Draw:
-    """
-    What the fund has paid.
-
-    Attributes:
-        at_us: When.
-        market_id: For a position in this market.
-        amount_uusd: How much.
-    """
-
-    at_us: int
-    market_id: int
-    amount_uusd: int
-
-
-def drawn_uusd(spec: FundLimits, draws: Iterable[Draw], at_us: int) -> int:
-    """
-    Return what of *draws*, none of them after *at_us*, falls into the span that ends there.
-
-    >>> spec = FundLimits("", "", True, 100, 100, 10)
-    >>> drawn_uusd(spec, [Draw(3, 0, 40), Draw(9, 0, 50)], 12)
-    90
-    >>> drawn_uusd(spec, [Draw(3, 0, 40), Draw(9, 0, 50)], 13)
-    50
-    """
-    return sum(draw.amount_uusd for draw in draws if draw.at_us > at_us - spec.span_us)
 
 
 def payable_uusd(spec: FundLimits, used_uusd: int, paid_uusd: int) -> int:
@@ -55,8 +22,3 @@ def payable_uusd(spec: FundLimits, used_uusd: int, paid_uusd: int) -> int:
     (60, 30, 0)
     """
     return max(min(spec.max_draw_uusd - paid_uusd, spec.max_window_uusd - used_uusd), 0)
-
-
-def kept_for(spec: FundLimits, draws: Sequence[Draw], at_us: int) -> list[Draw]:
-    """Return those of *draws* that a span may still hold at *at_us* or later."""
-    return [draw for draw in draws if draw.at_us > at_us - spec.span_us]

@@ -525,15 +525,15 @@ class Venue:
         for (bucket, part), (_, whole) in zip(parts, waiting, strict=False):
             other = self._liquidations[bucket]
             theirs = self._put_up(other, desk, part, Executor.CROSSING)
-            number, since_us = self._crossings.rule_of(desk), self._crossings.since_us(bucket)
+            number, since_us = self._crossings.rule_of(desk), self._crossings.since_us(desk, bucket)
             assert number is not None
             self._exchange(number, tranche, theirs, part, desk.state.mark_e8, since_us)
-            self._crossings.crossed(bucket, is_whole=part == whole)
+            self._crossings.crossed(desk, bucket, is_whole=part == whole)
             if part == whole:
                 self._auctions.forget(bucket)
             self._settle(other, theirs, crossed=part)
             self._pause_us(other, desk, 0)
-        self._crossings.crossed(ask.bucket_id, is_whole=size == ask.wanted_e8)
+        self._crossings.crossed(desk, ask.bucket_id, is_whole=size == ask.wanted_e8)
         if size == ask.wanted_e8:
             self._auctions.forget(ask.bucket_id)
         self._settle(liquidation, tranche, crossed=size)
@@ -651,7 +651,7 @@ class Venue:
             size = self._tranche_size(liquidation, desk)
             reserve = self._margins.bankruptcy_price_e8(desk, bucket)
             lot = Lot(-size if position > 0 else size, reserve)
-            yield _Offered(bucket, liquidation, lot, self._auctions.since_us(bucket))
+            yield _Offered(bucket, liquidation, lot, self._auctions.since_us(desk, bucket))
 
     def _bids(
         self, number: int, spec: BatchAuction, desk: MarketDesk, width: int, *, is_long: bool

@@ -57,10 +57,10 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     crossing.passed(book, entry, market, bucket)
     book.check_waits_no_more(entry, bucket)
     number, row = book.auctions.rules[market]
-    wait = book.auctions.of.get(bucket)
-    if wait is None or wait.market_id != market:
+    wait = book.auctions.of.get((bucket, market))
+    if wait is None:
         period = row.duration("period")
-        wait = book.auctions.of[bucket] = Hold(market, now, now - now % period + period)
+        wait = book.auctions.of[bucket, market] = Hold(now, now - now % period + period)
     right = _UNSET | {
         "mitigation_id": number,
         "action": Action.HELD,
@@ -74,6 +74,7 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     book.check_fresh(entry, bucket)
     check_leg(book, entry, e, liquidation)
     is_waiting = now < liquidation.earliest_us or liquidation.open_tranche >= 0
+    is_waiting |= book.auctions.waits_until(bucket) > now
     if wait.is_held or is_waiting or book.is_restored(bucket) or now >= wait.until_us:
         message = f"bucket {bucket} has nothing to put up that could still wait for an auction"
         book.findings.add("hold", entry.seq, message)
@@ -87,8 +88,8 @@ def passed(book: Book, entry: Entry, market: int, bucket: int) -> None:
     """Check that a slice which goes on, to be put up or paced, has waited for its auction."""
     if market not in book.auctions.rules or not book.is_sound(market, bucket):
         return
-    wait = book.auctions.of.get(bucket)
-    if wait is None or wait.market_id != market or entry.sim_time_us < wait.until_us:
+    wait = book.auctions.of.get((bucket, market))
+    if wait is None or entry.sim_time_us < wait.until_us:
         message = f"bucket {bucket} has not waited for an auction"
         book.findings.add("hold", entry.seq, message)
 
@@ -178,7 +179,7 @@ def auction_held(book: Book, entry: Entry, e: AuctionHeld) -> None:
     rests = ((lot.bucket_id, lot.filled_e8 - met.get(lot.bucket_id, 0)) for lot in lots)
     held.taken.extend(rest for rest in rests if rest[1])
     for lot in lots:
-        book.auctions.of[lot.bucket_id].is_held = False
+        book.auctions.of[lot.bucket_id, market].is_held = False
 
 
 def _lots(book: Book, market: int, at_us: int) -> list[LotOffered]:
@@ -186,12 +187,12 @@ def _lots(book: Book, market: int, at_us: int) -> list[LotOffered]:
     if book.breakers.is_halted(market, at_us) or grace.lasts_in(book, market, at_us):
         return []
     found = []
-    for bucket, wait in book.auctions.of.items():
+    for (bucket, where), wait in book.auctions.of.items():
         seq = book.liquidation_of.get(bucket, -1)
         liquidation = book.liquidations.get(seq)
         if liquidation is None or not wait.is_held:
             continue
-        if (wait.market_id, wait.until_us) != (market, at_us):
+        if (where, wait.until_us) != (market, at_us):
             continue
         if book.is_restored(bucket) or book.is_stale(bucket, at_us):
             continue

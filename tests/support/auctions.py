@@ -1,6 +1,6 @@
 """Judges auctions: who waits, what each offers, where the price comes to lie, and who trades."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -97,26 +97,25 @@ class AuctionJudge:
             if isinstance(spec, BatchAuction) and spec.period_us
             if spec.market in ("", table.name)
         }
-        # Of the slice in hand: where and since when it waits, and whether it was offered.
-        self._asked: dict[int, tuple[int, int]] = {}
-        self._offered: set[int] = set()
+        # Until a slice of an account is put up: since when each leg waits, and which were offered.
+        self._asked: dict[int, dict[int, int]] = defaultdict(dict)
+        self._offered: set[tuple[int, int]] = set()
         self.price = 0
         self.lots: list[tuple[LotOffered, int]] = []
         self.starts: dict[int, int] = {}
         self.pairs: list[tuple[int, int, int]] = []
         self.taken: dict[int, int] = {}
 
-    def until(self, bucket: int) -> int:
-        """Return when the auction is, or was, for which the slice in hand waits; 0 if none."""
-        if bucket not in self._asked:
+    def until(self, bucket: int, market: int) -> int:
+        """Return when the auction is, or was, for which a leg waits; 0 if none."""
+        if market not in self._asked[bucket]:
             return 0
-        market, since = self._asked[bucket]
         period = self.rules[market][1].period_us
-        return -(-(since + 1) // period) * period
+        return -(-(self._asked[bucket][market] + 1) // period) * period
 
-    def since(self, bucket: int) -> int:
-        """Return since when the slice in hand waits."""
-        return self._asked[bucket][1]
+    def last_until(self, bucket: int) -> int:
+        """Return the latest of those of the legs of an account."""
+        return max((self.until(bucket, market) for market in self._asked[bucket]), default=0)
 
     def decided(self, at: int, event: DecisionRecorded) -> None:
         """Judge that a slice waits."""
@@ -124,24 +123,25 @@ class AuctionJudge:
         number, _ = self.rules[market]
         assert (event.mitigation_id, event.action) == (number, Action.HELD)
         assert event.wanted_e8 == abs(self._meetable(market, bucket)) > 0
-        if self._asked.get(bucket, (-1, 0))[0] != market:
-            self._asked[bucket] = market, at
-            self._offered.discard(bucket)
-        assert event.until_at_us == self.until(bucket) > at
+        assert self.last_until(bucket) <= at, "another leg waits"
+        self._census["legs that wait in turn"] += bool(self._asked[bucket])
+        self._asked[bucket].setdefault(market, at)
+        assert event.until_at_us == self.until(bucket, market) > at
         self._census["waits for an auction"] += 1
 
     def passes(self, at: int, market: int, bucket: int) -> None:
         """Judge that a slice goes on to be put up or paced."""
         if market not in self.rules or not self._meetable(market, bucket):
             return
-        assert self._asked.get(bucket, (-1, 0))[0] == market, "it has not waited"
-        assert self.until(bucket) <= at, "it goes on while it waits"
-        assert self.until(bucket) < at or bucket in self._offered, "it was not offered"
+        until = self.until(bucket, market)
+        assert until, "it has not waited"
+        assert until <= at, "it goes on while it waits"
+        assert until < at or (bucket, market) in self._offered, "it was not offered"
 
     def forget(self, bucket: int) -> None:
         """Take note that the slice in hand is put up, or its liquidation over."""
-        self._asked.pop(bucket, None)
-        self._offered.discard(bucket)
+        for market in self._asked.pop(bucket, {}):
+            self._offered.discard((bucket, market))
 
     def held(
         self, at: int, event: AuctionHeld, mark: int, free: int, held: int, facts: Any
@@ -153,9 +153,9 @@ class AuctionJudge:
         assert not self.lots
         assert not self.starts
         waiting = sorted(
-            (since, facts(market, bucket)[0], bucket)
-            for bucket, (where, since) in self._asked.items()
-            if where == market and self.until(bucket) == at and self._meetable(market, bucket)
+            (legs[market], facts(market, bucket)[0], bucket)
+            for bucket, legs in self._asked.items()
+            if self.until(bucket, market) == at and self._meetable(market, bucket)
         )
         assert waiting, "nobody waits for it"
         offers = []
@@ -203,7 +203,7 @@ class AuctionJudge:
             sells[0][1] -= units
             buys[0][1] -= units
         self.taken = dict((*sells, *buys))
-        self._offered |= {o.bucket for o in offers}
+        self._offered |= {(o.bucket, market) for o in offers}
         self._census.update(f"auction: {what}" for what in special)
         self._census["auction: capital binds"] += 0 < bids == paid_for < asked
         self._census["auction: several lots"] += len(offers) > 1

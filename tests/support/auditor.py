@@ -1624,7 +1624,7 @@ class Auditor:
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
             # It may have been held with another leg, and have this one first now.
             hold_ends = self._crossings.until(bucket, market), self._crossings.held_until(bucket)
-            hold_ends = *hold_ends, self._auctions.until(bucket)
+            hold_ends = *hold_ends, self._auctions.last_until(bucket)
             is_met = is_auctioned or (is_crossed and self._meets)
             assert is_met or at in (*free, self._pacing.until(bucket, market), *hold_ends)
         if not is_crossed:
@@ -2924,7 +2924,7 @@ class Auditor:
                 until = self._pacing.until(event.bucket_id) or 0
                 held_until = self._crossings.held_until(event.bucket_id)
                 self.census["held at the end"] += held_until >= self._end_us
-                until = max(until, self._auctions.until(event.bucket_id))
+                until = max(until, self._auctions.last_until(event.bucket_id))
                 until = max(until, self._slicing.waits_until(event.bucket_id), held_until)
                 assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:

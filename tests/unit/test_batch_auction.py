@@ -8,7 +8,16 @@ import attrs
 import pytest
 from support.auditor import audited
 from support.meeting import meeting_by_hand
-from support.scenarios import Raw, at, auctioned, knots, load
+from support.scenarios import (
+    Raw,
+    at,
+    auctioned,
+    knots,
+    load,
+    market,
+    prepared_by_hand,
+    small_scenario,
+)
 from support.sinks import ListSink
 
 from liqsim.errors import ScenarioError
@@ -403,6 +412,48 @@ def test_whoever_waits_at_the_end_is_unresolved_for_that() -> None:
 
     (left,) = (e.event for e in entries if isinstance(e.event, LiquidationUnresolved))
     assert left.reason is UnresolvedReason.PACED
+
+
+def _turning(**row: Any) -> list[Entry]:
+    """Return a story of two legs, the other one of which has lost more at each auction."""
+    # Who has lost more turns every five seconds, a second before the auction.
+    prices: list[dict[int, Any]] = [{0: 100}, {0: 100}]
+    for n in range(2, 11):
+        worse, better = (0, 1) if n % 2 else (1, 0)
+        prices[worse][5 * n + 4], prices[better][5 * n + 4] = Decimal("98.9"), 99
+    raw = small_scenario(
+        markets__BTC=market(),
+        markets__ETH__maintenance_changes=[{"at": at(10), "multiplier": 4}],
+        markets__BTC__maintenance_changes=[{"at": at(10), "multiplier": 4}],
+        venue__cross={"first_leg": "largest_loss"},
+        venue__tranches={"share": 1, "spacing": "1s", "restore_buffer": 10},
+        mitigations=[row],
+    )
+    return audited(prepared_by_hand(raw, [[(5, 100, 18)] * 2], *prices)).entries
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kind": "batch_auction", "period": "5s", "purse_usd": 0},
+        {"kind": "crossing", "hold": "5s"},
+    ],
+)
+def test_legs_that_come_first_in_turn_wait_once_each(row: Raw) -> None:
+    entries = _turning(**row)
+
+    held_ = [
+        (e.sim_time_us / S, e.event.market_id)
+        for e in entries
+        if isinstance(e.event, DecisionRecorded)
+    ]
+    closed = [
+        (e.sim_time_us / S, e.event.market_id) for e in entries if isinstance(e.event, OrderFilled)
+    ]
+    # At 20 s the first leg has waited already; the slice of the other is another one.
+    assert held_ == [(10, 0), (15, 1), (21, 1)]
+    assert closed[0] == (20, 0)
+    assert [market_id for _, market_id in closed] == [0, 1]
 
 
 # What is refused, and what an audit finds ---------------------------------------------------------

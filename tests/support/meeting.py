@@ -99,6 +99,8 @@ def _auctioning(draw: st.DrawFn, executor: str) -> Raw:
         return draw(st.sampled_from(values))
 
     raw = draw(_meeting(executor))
+    for table in raw["population"]["cohorts"].values():
+        table.pop("collateral", None)
     crossing, *others = raw["mitigations"]
     auction = {
         "kind": "batch_auction",

@@ -485,6 +485,12 @@ def test_inverse_contracts_are_not_auctioned() -> None:
         load(raw)
 
 
+def test_accounts_with_coins_are_not_auctioned() -> None:
+    told = r"mitigations\.0\.market = \"\" must be .* in USD alone: accounts in ETH hold coins as"
+    with pytest.raises(ScenarioError, match=told):
+        load(auctioned(population__cohorts__crowd__collateral="coin"))
+
+
 def _gapped() -> Raw:
     """A jump that leaves longs bankrupt at once."""
     return auctioned(markets__ETH__path=knots((0, 100), (40, 99), (41, 85), (180, 84)))

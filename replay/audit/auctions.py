@@ -6,6 +6,7 @@ of the schedule, the reserve prices, and where bids come up to what is for sale 
 """
 
 from collections import deque
+from fractions import Fraction
 from typing import Final
 
 import attrs
@@ -219,7 +220,9 @@ def _bids(
         free * _E10 // (mark if is_long else mark + width),
         row.usd("position_limit_usd") * _E10 // mark - held,
     )
-    return free, max(min(units), 0)
+    bids = max(min(units), 0)
+    is_dust = Fraction(bids * mark, _E10) < row.usd("least_usd")
+    return free, 0 if is_dust else bids
 
 
 def _cleared(lots: list[LotOffered], mark: int, width: int, bids: int) -> tuple[int, list[int]]:
@@ -227,8 +230,7 @@ def _cleared(lots: list[LotOffered], mark: int, width: int, bids: int) -> tuple[
     total = {sign: sum(abs(lot.quantity_e8) for lot in _of(lots, sign)) for sign in (-1, 1)}
     sign = -1 if total[-1] >= total[1] else 1
     larger, smaller = _of(lots, sign), total[-sign]
-    if smaller + bids == 0:
-        return mark, [0 for _ in lots]
+    reach = width if bids else 0
     # How far the price may move against each.
     rooms = {
         lot.bucket_id: sign * ((lot.reserve_price_e8 or (_BOUND if sign > 0 else 0)) - mark)
@@ -238,13 +240,13 @@ def _cleared(lots: list[LotOffered], mark: int, width: int, bids: int) -> tuple[
     def ahead(moved: int) -> int:
         return sum(abs(lot.quantity_e8) for lot in larger if rooms[lot.bucket_id] > moved)
 
-    candidates = {0, width, *(room for room in rooms.values() if room <= width)}
+    candidates = {0, reach, *(room for room in rooms.values() if room <= width)}
     if bids:
         steps = [ahead(room) for room in (-1, *rooms.values())]
         candidates |= {-(-(step - smaller) * width // bids) for step in steps if step > smaller}
-    prices = sorted(moved for moved in candidates if 0 <= moved <= width)
+    prices = sorted(moved for moved in candidates if 0 <= moved <= reach)
     enough = [moved for moved in prices if ahead(moved) <= smaller + bids * moved // width]
-    moved = enough[0] if enough else width
+    moved = enough[0] if enough else reach
     to_give = smaller + bids * moved // width
     fills = {lot.bucket_id: abs(lot.quantity_e8) for lot in _of(lots, -sign)}
     rationed = [lot for lot in larger if rooms[lot.bucket_id] > moved]

@@ -37,25 +37,24 @@ def cleared(
     larger = [o for o in offers if o.order * sign > 0]
     fills = {o.bucket: abs(o.order) for o in offers if o.order * sign < 0}
     matched = sum(fills.values())
-    if not matched and not bids:
-        return mark, {}, {"nobody bids"}
+    reach = width if bids else 0
     moved, found = 0, None
-    for limit in sorted({min(o.slack, width + 1) for o in larger} | {width + 1}):
+    for limit in sorted({min(o.slack, reach + 1) for o in larger} | {reach + 1}):
         ahead = sum(abs(o.order) for o in larger if o.slack >= limit)
         ahead += sum(abs(o.order) for o in larger if moved < o.slack < limit)
         lacking = max(ahead - matched, 0)
         needed = -(-lacking * width // bids) if bids else (0 if not lacking else width + 1)
-        if max(moved, needed) < limit and max(moved, needed) <= width:
+        if max(moved, needed) < limit and max(moved, needed) <= reach:
             found = max(moved, needed)
             break
         moved = limit
     special = {"both sides"} if matched else set()
-    end = width if found is None else found
+    end = reach if found is None else found
     room = matched + bids * end // width
     better = [o for o in larger if o.slack > end]
     queue = better if found is None else [o for o in larger if o.slack == end]
     if found is None:
-        special.add("bids exhausted")
+        special.add("bids exhausted" if bids else "nobody bids")
     else:
         fills |= {o.bucket: abs(o.order) for o in better}
         room -= sum(abs(o.order) for o in better)
@@ -124,7 +123,6 @@ class AuctionJudge:
         assert (event.mitigation_id, event.action) == (number, Action.HELD)
         assert event.wanted_e8 == abs(self._meetable(market, bucket)) > 0
         assert self.last_until(bucket) <= at, "another leg waits"
-        self._census["legs that wait in turn"] += bool(self._asked[bucket])
         self._asked[bucket].setdefault(market, at)
         assert event.until_at_us == self.until(bucket, market) > at
         self._census["waits for an auction"] += 1
@@ -172,6 +170,7 @@ class AuctionJudge:
         room = spec.position_limit_uusd * _E16 // mark - (held if is_long else -held)
         asked, paid_for = spec.bids_uusd * _E16 // mark, free * _E16 // worst
         bids = max(min(asked, paid_for, room), 0) if spec.purse_uusd else 0
+        bids = bids if bids * mark >= spec.least_uusd * _E16 else 0
         price, fills, special = cleared(offers, mark, width, bids)
         assert (event.mitigation_id, event.mark_price_e8) == (number, mark)
         assert (event.for_sale_e8, event.for_purchase_e8) == (sold, bought)

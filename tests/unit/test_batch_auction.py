@@ -274,6 +274,39 @@ def test_without_capital_nobody_bids() -> None:
     assert fills(entries, BIDDERS) == [(15, (0, -10))]
 
 
+def test_where_nobody_bids_the_two_sides_meet_at_the_mark() -> None:
+    # Fifteen for sale, six wanted, two fifths of all that is for sale.
+    for row in (held(purse_usd=0), held(purse_usd=99), held(least_usd=2_001)):
+        entries = story(LONG, (5, 100, 15), SHORT, rows=[row])
+
+        first = BIDDERS + (row["purse_usd"] > 0)
+        assert prices(entries)[0] == (15, 100)
+        assert lots(entries, first)[:3] == [
+            (15, (0, -10, 4)), (15, (1, -5, 2)), (15, (2, 6, 6)),
+        ]  # fmt: skip
+        auction = next(e.event for e in entries if isinstance(e.event, AuctionHeld))
+        assert (auction.bids_e8, auction.taken_e8) == (0, 0)
+        assert auction.free_uusd == row["purse_usd"] * USD
+
+
+def test_bids_worth_the_least_count() -> None:
+    entries = story(LONG, rows=[held(purse_usd=100)])
+
+    auction = next(e.event for e in entries if isinstance(e.event, AuctionHeld))
+    assert auction.bids_e8 == UNIT
+
+
+def test_what_is_put_up_in_an_auction_has_its_reserve_price_for_a_limit() -> None:
+    limits = {"kind": "fund_limits", "max_draw_usd": 1, "max_window_usd": 5}
+    entries = story(LONG, rows=[held(), limits], venue__fund__initial_usd=1_000)
+
+    (lot,) = (e.event for e in entries if isinstance(e.event, LotOffered))
+    (put_up,) = (e.event for e in entries if isinstance(e.event, TrancheStarted))
+    decisions = [e.event for e in entries if isinstance(e.event, DecisionRecorded)]
+    assert put_up.limit_price_e8 == lot.reserve_price_e8 == 97 * UNIT
+    assert [e.action for e in decisions] == [Action.HELD]
+
+
 def test_capital_and_the_position_limit_bound_the_bids() -> None:
     # Three hundred dollars pay for three units at the mark.
     for row in (held(purse_usd=300), held(position_limit_usd=300)):

@@ -18,14 +18,12 @@ class _Wait:
     A slice that waits for an auction, or has waited for it.
 
     Attributes:
-        market_id: The market of its leg.
         since_us: When it could first have been put up.
         until_us: When the auction is.
         liquidation_seq: The trigger.
         freed: Fires when it waits no longer; None while it does not.
     """
 
-    market_id: int
     since_us: int
     until_us: int
     liquidation_seq: int
@@ -52,7 +50,8 @@ class Auctions:
             and spec.period_us
             and spec.market in ("", market.name)
         }
-        self._waits: dict[int, _Wait] = {}
+        # By account and market: a leg that comes first again has waited already.
+        self._waits: dict[tuple[int, int], _Wait] = {}
         self._called: set[tuple[int, int]] = set()
 
     def has_rule(self, desk: MarketDesk) -> bool:
@@ -67,11 +66,11 @@ class Auctions:
         """Have a slice wait, and return what fires after its auction; None if that is over."""
         context, now = self._context, ask.now_us
         number, spec = self._rules[ask.market_id]
-        waits = self._waits.get(ask.bucket_id)
-        if waits is None or waits.market_id != ask.market_id:
+        leg = ask.bucket_id, ask.market_id
+        waits = self._waits.get(leg)
+        if waits is None:
             until = next_auction_us(now, spec.period_us)
-            waits = _Wait(ask.market_id, now, until, ask.liquidation_seq)
-            self._waits[ask.bucket_id] = waits
+            waits = self._waits[leg] = _Wait(now, until, ask.liquidation_seq)
         if now >= waits.until_us:
             return None
         decision = DecisionRecorded(
@@ -94,7 +93,7 @@ class Auctions:
 
     def _due(self, desk: MarketDesk) -> None:
         self._called.discard((desk.market_id, self._context.now_us))
-        waiting = [self._waits[bucket] for bucket in self.waiting(desk)]
+        waiting = [self._waits[bucket, desk.market_id] for bucket in self.waiting(desk)]
         self._hold(desk)
         for one in waiting:
             if one.freed is not None:
@@ -105,15 +104,16 @@ class Auctions:
         """Return the buckets whose slices wait for an auction, the earliest first."""
         found = [
             (waits.since_us, waits.liquidation_seq, bucket)
-            for bucket, waits in self._waits.items()
-            if waits.freed is not None and waits.market_id == desk.market_id
+            for (bucket, market_id), waits in self._waits.items()
+            if waits.freed is not None and market_id == desk.market_id
         ]
         return [bucket for *_, bucket in sorted(found)]
 
-    def since_us(self, bucket: int) -> int:
-        """Return when the slice of a bucket could first have been put up."""
-        return self._waits[bucket].since_us
+    def since_us(self, desk: MarketDesk, bucket: int) -> int:
+        """Return when the slice of a leg could first have been put up."""
+        return self._waits[bucket, desk.market_id].since_us
 
     def forget(self, bucket: int) -> None:
         """Take note that the slice of a bucket is no more: the next waits for an auction anew."""
-        self._waits.pop(bucket, None)
+        for market_id in self._rules:
+            self._waits.pop((bucket, market_id), None)

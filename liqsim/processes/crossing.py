@@ -15,14 +15,12 @@ class _Hold:
     How long a slice may be held.
 
     Attributes:
-        market_id: The market of its leg.
         since_us: When it could first have been put up.
         until_us: Until when it may be held.
         liquidation_seq: The trigger.
         freed: Fires when it is held no longer; None while it is not held.
     """
 
-    market_id: int
     since_us: int
     until_us: int
     liquidation_seq: int
@@ -45,7 +43,8 @@ class Crossings:
             for market_id, market in enumerate(context.scenario.markets)
             if isinstance(spec, Crossing) and spec.market in ("", market.name)
         }
-        self._holds: dict[int, _Hold] = {}
+        # By account and market: a leg that comes first again has been held already.
+        self._holds: dict[tuple[int, int], _Hold] = {}
 
     def rule_of(self, desk: MarketDesk) -> int | None:
         """Return the number of the mitigation that crosses slices of a market; None if none."""
@@ -54,25 +53,23 @@ class Crossings:
 
     def asked(self, ask: Ask) -> None:
         """Take note that a slice could be put up: the first time, the time it may wait begins."""
-        hold = self._holds.get(ask.bucket_id)
-        if hold is None or hold.market_id != ask.market_id:
+        leg = ask.bucket_id, ask.market_id
+        if leg not in self._holds:
             until = ask.now_us + self._rules[ask.market_id][1]
-            self._holds[ask.bucket_id] = _Hold(
-                ask.market_id, ask.now_us, until, ask.liquidation_seq
-            )
+            self._holds[leg] = _Hold(ask.now_us, until, ask.liquidation_seq)
 
-    def since_us(self, bucket: int) -> int:
-        """Return when the slice of a bucket could first have been put up."""
-        return self._holds[bucket].since_us
+    def since_us(self, desk: MarketDesk, bucket: int) -> int:
+        """Return when the slice of a leg could first have been put up."""
+        return self._holds[bucket, desk.market_id].since_us
 
     def waiting(self, ask: Ask) -> list[int]:
         """Return the buckets whose slices are held on the other side, the earliest first."""
         units = self._context.world.ledger.unit_views[ask.market_id]
         found = [
             (hold.since_us, hold.liquidation_seq, bucket)
-            for bucket, hold in self._holds.items()
+            for (bucket, market_id), hold in self._holds.items()
             if hold.freed is not None
-            and hold.market_id == ask.market_id
+            and market_id == ask.market_id
             and (units[bucket] > 0) is not ask.is_long
             and ask.now_us < hold.until_us
         ]
@@ -80,7 +77,7 @@ class Crossings:
 
     def hold(self, ask: Ask, cause: int) -> simpy.Event | None:
         """Hold a slice, and return what fires when it is free; None if it has waited enough."""
-        hold, context = self._holds[ask.bucket_id], self._context
+        hold, context = self._holds[ask.bucket_id, ask.market_id], self._context
         if ask.now_us >= hold.until_us:
             return None
         decision = DecisionRecorded(
@@ -101,9 +98,9 @@ class Crossings:
             hold.freed = None
             freed.succeed()
 
-    def crossed(self, bucket: int, *, is_whole: bool) -> None:
+    def crossed(self, desk: MarketDesk, bucket: int, *, is_whole: bool) -> None:
         """Take note that a slice was crossed: what is left of it goes on waiting."""
-        hold = self._holds[bucket]
+        hold = self._holds[bucket, desk.market_id]
         if hold.freed is not None:
             self._free(hold, hold.freed)
         if is_whole:
@@ -111,4 +108,5 @@ class Crossings:
 
     def forget(self, bucket: int) -> None:
         """Take note that the slice of a bucket is no more: the next may wait anew."""
-        self._holds.pop(bucket, None)
+        for market_id in self._rules:
+            self._holds.pop((bucket, market_id), None)

@@ -525,15 +525,15 @@ class Venue:
         for (bucket, part), (_, whole) in zip(parts, waiting, strict=False):
             other = self._liquidations[bucket]
             theirs = self._put_up(other, desk, part, Executor.CROSSING)
-            number, since_us = self._crossings.rule_of(desk), self._crossings.since_us(bucket)
+            number, since_us = self._crossings.rule_of(desk), self._crossings.since_us(desk, bucket)
             assert number is not None
             self._exchange(number, tranche, theirs, part, desk.state.mark_e8, since_us)
-            self._crossings.crossed(bucket, is_whole=part == whole)
+            self._crossings.crossed(desk, bucket, is_whole=part == whole)
             if part == whole:
                 self._auctions.forget(bucket)
             self._settle(other, theirs, crossed=part)
             self._pause_us(other, desk, 0)
-        self._crossings.crossed(ask.bucket_id, is_whole=size == ask.wanted_e8)
+        self._crossings.crossed(desk, ask.bucket_id, is_whole=size == ask.wanted_e8)
         if size == ask.wanted_e8:
             self._auctions.forget(ask.bucket_id)
         self._settle(liquidation, tranche, crossed=size)
@@ -613,9 +613,8 @@ class Venue:
         width, net = width_e8(mark, spec.distance_e6), sum(lot.quantity_e8 for lot in lots)
         free, bids = self._bids(number, spec, desk, width, is_long=net <= 0)
         price, fills = clear(lots, mark_e8=mark, width_e8=width, bids_e8=bids)
-        sold, bought = (
-            [fill * (lot.quantity_e8 * sign > 0) for lot, fill in zip(lots, fills, strict=True)]
-            for sign in (-1, 1)
+        bought = sum(
+            fill if lot.quantity_e8 > 0 else -fill for lot, fill in zip(lots, fills, strict=True)
         )
         event = AuctionHeld(
             mitigation_id=number,
@@ -625,7 +624,7 @@ class Venue:
             for_sale_e8=sum(-lot.quantity_e8 for lot in lots if lot.quantity_e8 < 0),
             for_purchase_e8=sum(lot.quantity_e8 for lot in lots if lot.quantity_e8 > 0),
             bids_e8=bids,
-            taken_e8=sum(sold) - sum(bought),
+            taken_e8=-bought,
             free_uusd=free,
         )
         seq = self._context.journal.append(event, NO_CAUSE)
@@ -640,7 +639,7 @@ class Venue:
                 held_since_at_us=one.since_us,
             )
             self._context.journal.append(lot, seq)
-        self._trade_lots(desk, offered, sold, bought, price)
+        self._trade_lots(desk, offered, fills, price)
 
     def _offered(self, desk: MarketDesk) -> Iterator[_Offered]:
         """Yield the slices that take part in the auction of a market, the earliest first."""
@@ -651,7 +650,7 @@ class Venue:
             size = self._tranche_size(liquidation, desk)
             reserve = self._margins.bankruptcy_price_e8(desk, bucket)
             lot = Lot(-size if position > 0 else size, reserve)
-            yield _Offered(bucket, liquidation, lot, self._auctions.since_us(bucket))
+            yield _Offered(bucket, liquidation, lot, self._auctions.since_us(desk, bucket))
 
     def _bids(
         self, number: int, spec: BatchAuction, desk: MarketDesk, width: int, *, is_long: bool
@@ -661,7 +660,7 @@ class Venue:
         if bidders is None:
             return 0, 0
         free = max(bidders.free_uusd(), 0)
-        return free, desk_size_e8(
+        bids = desk_size_e8(
             spec.bids_uusd * NOTIONAL_DIVISOR // mark,
             price_e8=mark if is_long else mark + width,
             mark_e8=mark,
@@ -670,18 +669,24 @@ class Venue:
             limit_uusd=spec.position_limit_uusd,
             is_long=is_long,
         )
+        return free, bids if bids * mark >= spec.least_uusd * NOTIONAL_DIVISOR else 0
 
     def _trade_lots(
         self,
         desk: MarketDesk,
         offered: list[_Offered],
-        sold: list[int],
-        bought: list[int],
+        fills: list[int],
         price: int,
     ) -> None:
         """Have lots that sell meet lots that buy, and bidders take what is left of either."""
         number, _ = self._auctions.rule_of(desk)
-        fills = [sale + purchase for sale, purchase in zip(sold, bought, strict=True)]
+        sold, bought = (
+            [
+                fill * (one.lot.quantity_e8 * sign > 0)
+                for one, fill in zip(offered, fills, strict=True)
+            ]
+            for sign in (-1, 1)
+        )
         tranches = {
             place: self._put_up(one.liquidation, desk, fill, Executor.AUCTION)
             for place, (one, fill) in enumerate(zip(offered, fills, strict=True))
@@ -854,10 +859,15 @@ class Venue:
         liquidation.tranches += 1
         self._coins.slice_put_up(desk, bucket, size)
         self._fund.slice_put_up(bucket)
-        limit = self.limit_e8(desk, bucket, size)
-        self._fund.record_limits(
-            desk.market_id, bucket, partial(self.limit_e8, desk, bucket, size), cause
-        )
+        if executor is Executor.AUCTION:
+            limit = self.limit_e8(
+                desk, bucket, size, 0
+            )  # Its reserve price: the fund is not for it.
+        else:
+            limit = self.limit_e8(desk, bucket, size)
+            self._fund.record_limits(
+                desk.market_id, bucket, partial(self.limit_e8, desk, bucket, size), cause
+            )
         event = TrancheStarted(
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,

@@ -55,9 +55,15 @@ def _alone(scenario: Scenario, row: int, spec: Crossing | BatchAuction) -> Itera
         if type(before) is type(spec) and not is_other:
             # What a slice would wait for, and how long, must have one answer.
             yield path, f"must differ from that of {before.label!r}: a market has one {what}"
-    for market in scenario.markets:
-        if spec.market in ("", market.name) and market.is_inverse:
+    for number, market in enumerate(scenario.markets):
+        if spec.market not in ("", market.name):
+            continue
+        if market.is_inverse:
             yield path, f"must be a market of linear contracts: {market.name} is inverse"
+        elif isinstance(spec, BatchAuction) and number in scenario.coin_markets:
+            # At its price coins can be worth more than at the mark, at which they are sold.
+            text = f"accounts in {market.name} hold coins as collateral"
+            yield path, f"must be a market of collateral in USD alone: {text}"
 
 
 def _conditions(path: Path, conditions: tuple[Condition, ...]) -> Iterator[Problem]:

@@ -699,12 +699,15 @@ class BatchAuction(Absorber):
         bids_uusd: The most that bidders buy, or sell, in one auction, at the mark.
         distance_e6: How far from the mark, as a share of it, their last bid stands; their bids are
             spread evenly in price from the mark to there.
+        least_uusd: The least that they bid for in an auction, at the mark: bids worth less count as
+            none.
         purse_uusd: Their capital.
     """
 
     period_us: int = duration("period", default="10s")
     bids_uusd: int = usd("bids_usd", default=Decimal(1_000_000))
     distance_e6: int = ratio("distance", "0", "0.5", low_open=True, default=Decimal("0.01"))
+    least_uusd: int = usd("least_usd", default=Decimal(100))
     purse_uusd: int = usd("purse_usd", default=Decimal(10_000_000))
 
 

@@ -6,6 +6,7 @@ of the schedule, the reserve prices, and where bids come up to what is for sale 
 """
 
 from collections import deque
+from fractions import Fraction
 from typing import Final
 
 import attrs
@@ -57,10 +58,10 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     crossing.passed(book, entry, market, bucket)
     book.check_waits_no_more(entry, bucket)
     number, row = book.auctions.rules[market]
-    wait = book.auctions.of.get(bucket)
-    if wait is None or wait.market_id != market:
+    wait = book.auctions.of.get((bucket, market))
+    if wait is None:
         period = row.duration("period")
-        wait = book.auctions.of[bucket] = Hold(market, now, now - now % period + period)
+        wait = book.auctions.of[bucket, market] = Hold(now, now - now % period + period)
     right = _UNSET | {
         "mitigation_id": number,
         "action": Action.HELD,
@@ -74,6 +75,7 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     book.check_fresh(entry, bucket)
     check_leg(book, entry, e, liquidation)
     is_waiting = now < liquidation.earliest_us or liquidation.open_tranche >= 0
+    is_waiting |= book.auctions.waits_until(bucket) > now
     if wait.is_held or is_waiting or book.is_restored(bucket) or now >= wait.until_us:
         message = f"bucket {bucket} has nothing to put up that could still wait for an auction"
         book.findings.add("hold", entry.seq, message)
@@ -87,8 +89,8 @@ def passed(book: Book, entry: Entry, market: int, bucket: int) -> None:
     """Check that a slice which goes on, to be put up or paced, has waited for its auction."""
     if market not in book.auctions.rules or not book.is_sound(market, bucket):
         return
-    wait = book.auctions.of.get(bucket)
-    if wait is None or wait.market_id != market or entry.sim_time_us < wait.until_us:
+    wait = book.auctions.of.get((bucket, market))
+    if wait is None or entry.sim_time_us < wait.until_us:
         message = f"bucket {bucket} has not waited for an auction"
         book.findings.add("hold", entry.seq, message)
 
@@ -178,7 +180,7 @@ def auction_held(book: Book, entry: Entry, e: AuctionHeld) -> None:
     rests = ((lot.bucket_id, lot.filled_e8 - met.get(lot.bucket_id, 0)) for lot in lots)
     held.taken.extend(rest for rest in rests if rest[1])
     for lot in lots:
-        book.auctions.of[lot.bucket_id].is_held = False
+        book.auctions.of[lot.bucket_id, market].is_held = False
 
 
 def _lots(book: Book, market: int, at_us: int) -> list[LotOffered]:
@@ -186,12 +188,12 @@ def _lots(book: Book, market: int, at_us: int) -> list[LotOffered]:
     if book.breakers.is_halted(market, at_us) or grace.lasts_in(book, market, at_us):
         return []
     found = []
-    for bucket, wait in book.auctions.of.items():
+    for (bucket, where), wait in book.auctions.of.items():
         seq = book.liquidation_of.get(bucket, -1)
         liquidation = book.liquidations.get(seq)
         if liquidation is None or not wait.is_held:
             continue
-        if (wait.market_id, wait.until_us) != (market, at_us):
+        if (where, wait.until_us) != (market, at_us):
             continue
         if book.is_restored(bucket) or book.is_stale(bucket, at_us):
             continue
@@ -218,7 +220,9 @@ def _bids(
         free * _E10 // (mark if is_long else mark + width),
         row.usd("position_limit_usd") * _E10 // mark - held,
     )
-    return free, max(min(units), 0)
+    bids = max(min(units), 0)
+    is_dust = Fraction(bids * mark, _E10) < row.usd("least_usd")
+    return free, 0 if is_dust else bids
 
 
 def _cleared(lots: list[LotOffered], mark: int, width: int, bids: int) -> tuple[int, list[int]]:
@@ -226,8 +230,7 @@ def _cleared(lots: list[LotOffered], mark: int, width: int, bids: int) -> tuple[
     total = {sign: sum(abs(lot.quantity_e8) for lot in _of(lots, sign)) for sign in (-1, 1)}
     sign = -1 if total[-1] >= total[1] else 1
     larger, smaller = _of(lots, sign), total[-sign]
-    if smaller + bids == 0:
-        return mark, [0 for _ in lots]
+    reach = width if bids else 0
     # How far the price may move against each.
     rooms = {
         lot.bucket_id: sign * ((lot.reserve_price_e8 or (_BOUND if sign > 0 else 0)) - mark)
@@ -237,13 +240,13 @@ def _cleared(lots: list[LotOffered], mark: int, width: int, bids: int) -> tuple[
     def ahead(moved: int) -> int:
         return sum(abs(lot.quantity_e8) for lot in larger if rooms[lot.bucket_id] > moved)
 
-    candidates = {0, width, *(room for room in rooms.values() if room <= width)}
+    candidates = {0, reach, *(room for room in rooms.values() if room <= width)}
     if bids:
         steps = [ahead(room) for room in (-1, *rooms.values())]
         candidates |= {-(-(step - smaller) * width // bids) for step in steps if step > smaller}
-    prices = sorted(moved for moved in candidates if 0 <= moved <= width)
+    prices = sorted(moved for moved in candidates if 0 <= moved <= reach)
     enough = [moved for moved in prices if ahead(moved) <= smaller + bids * moved // width]
-    moved = enough[0] if enough else width
+    moved = enough[0] if enough else reach
     to_give = smaller + bids * moved // width
     fills = {lot.bucket_id: abs(lot.quantity_e8) for lot in _of(lots, -sign)}
     rationed = [lot for lot in larger if rooms[lot.bucket_id] > moved]

@@ -770,8 +770,9 @@ class Book:
 
     def forget_slice(self, bucket: int) -> None:
         """Note that the slice in hand is no more: the next may wait anew."""
-        self.holds.of.pop(bucket, None)
-        self.auctions.of.pop(bucket, None)
+        for rows in (self.holds, self.auctions):
+            for market in rows.rules:
+                rows.of.pop((bucket, market), None)
 
     def is_due(self, margin: int) -> bool:
         """Return whether *margin* makes a bucket due."""

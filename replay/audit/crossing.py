@@ -67,8 +67,8 @@ def passed(book: Book, entry: Entry, market: int, bucket: int) -> None:
     """Check that a slice which goes on, to be put up or paced, has waited, and met nobody."""
     if market not in book.holds.rules or not _is_due(book, market, bucket):
         return
-    hold = book.holds.of.get(bucket)
-    if hold is None or hold.market_id != market or entry.sim_time_us < hold.until_us:
+    hold = book.holds.of.get((bucket, market))
+    if hold is None or entry.sim_time_us < hold.until_us:
         book.findings.add("hold", entry.seq, f"bucket {bucket} has not been held long enough")
     _check_unmet(book, entry, market, bucket)
 
@@ -111,7 +111,7 @@ def tranches_crossed(book: Book, entry: Entry, e: TranchesCrossed) -> None:
         book.findings.add("crossed", entry.seq, "no tranche asks for it")
         return
     account, size, is_whole = meeting.other
-    hold = book.holds.of.get(account)
+    hold = book.holds.of.get((account, market))
     is_sale = book.position(market, e.bucket_id) > 0
     quantity = -size if is_sale else size
     for what, actual, right in (
@@ -175,9 +175,10 @@ def _asked(book: Book, entry: Entry, market: int, bucket: int) -> Hold:
     """Return how long a slice may be held that could be put up now, and that it waits no more."""
     now = entry.sim_time_us
     book.check_waits_no_more(entry, bucket)
-    hold = book.holds.of.get(bucket)
-    if hold is None or hold.market_id != market:
-        hold = book.holds.of[bucket] = Hold(market, now, now + book.holds.rules[market][1])
+    hold = book.holds.of.get((bucket, market))
+    if hold is None:
+        until = now + book.holds.rules[market][1]
+        hold = book.holds.of[bucket, market] = Hold(now, until)
     return hold
 
 
@@ -190,12 +191,12 @@ def _waiting(book: Book, market: int, bucket: int, now: int) -> list[tuple[int, 
     """Return who is held on the other side and can be met, and the units of each, in order."""
     is_long = book.position(market, bucket) > 0
     found = []
-    for other, hold in book.holds.of.items():
+    for (other, where), hold in book.holds.of.items():
         seq = book.liquidation_of.get(other, -1)
         liquidation = book.liquidations.get(seq)
         if liquidation is None or not hold.is_held or now >= hold.until_us:
             continue
-        if hold.market_id != market or (book.position(market, other) > 0) == is_long:
+        if where != market or (book.position(market, other) > 0) == is_long:
             continue
         if book.is_restored(other) or book.is_stale(other, now) or not _is_due(book, market, other):
             continue

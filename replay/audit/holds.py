@@ -1,6 +1,7 @@
 """Who waits to be crossed, as an audit keeps it."""
 
 from collections import deque
+from collections.abc import Iterable
 
 import attrs
 
@@ -13,13 +14,11 @@ class Hold:
     A slice that may be held.
 
     Attributes:
-        market_id: The market of its leg.
         since_us: When it could first have been put up.
         until_us: Until when it may be held.
         is_held: Whether it is, as far as the last event that says so.
     """
 
-    market_id: int
     since_us: int
     until_us: int
     is_held: bool = False
@@ -54,18 +53,23 @@ class Holds:
 
     Attributes:
         rules: (mitigation, the longest time that a slice is held), by market.
-        of: By account.
+        of: By account and market, until a slice of the account is put up.
         meeting: What is being crossed.
     """
 
     rules: dict[int, tuple[int, int]] = attrs.Factory(dict)
-    of: dict[int, Hold] = attrs.Factory(dict)
+    of: dict[tuple[int, int], Hold] = attrs.Factory(dict)
     meeting: Meeting | None = None
 
     def waits_until(self, bucket: int) -> int:
         """Return until when an account is held; 0 if it is not."""
-        hold = self.of.get(bucket)
-        return hold.until_us if hold is not None and hold.is_held else 0
+        return held_until(self.of, bucket, self.rules)
+
+
+def held_until(of: dict[tuple[int, int], Hold], bucket: int, markets: Iterable[int]) -> int:
+    """Return until when an account is held with a leg in any of *markets*; 0 if it is not."""
+    holds = (of.get((bucket, market)) for market in markets)
+    return max((hold.until_us for hold in holds if hold is not None and hold.is_held), default=0)
 
 
 def holds_of(rows: tuple[MitigationTerms, ...], markets: int) -> Holds:

@@ -238,7 +238,7 @@ _NO_JUDGES: Final = frozenset(
         "rate_limit", "breaker", "divergence_pause", "grace", "dynamic_margin",
         "open_interest_margin", "concentration_margin", "correlation_margin", "stress_margin",
         "predictive", "leverage_fee", "fund_limits", "staking", "backstop", "pool", "crossing",
-        "batch_auction",        "penalty_routing", "keeper_reward",
+        "batch_auction", "penalty_routing", "keeper_reward",
     }
 )  # fmt: skip
 

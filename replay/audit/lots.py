@@ -5,7 +5,7 @@ from collections import deque
 import attrs
 
 from liqsim.events import LotOffered
-from replay.audit.holds import Hold
+from replay.audit.holds import Hold, held_until
 from replay.terms import MitigationTerms
 
 
@@ -44,7 +44,8 @@ class Auctions:
     Attributes:
         rules: Number and terms of the mitigation, by market.
         bidders: Owner ids of bidders.
-        of: Slices that wait, or have waited, by account.
+        of: Legs that wait, or have waited, by account and market, until a slice of the account is
+            put up.
         called: (when, market) of auctions that somebody waits for.
         due: When the auction is that must be held before any later event, by market.
         held: The last that was held.
@@ -52,15 +53,14 @@ class Auctions:
 
     rules: dict[int, tuple[int, MitigationTerms]] = attrs.Factory(dict)
     bidders: frozenset[int] = frozenset()
-    of: dict[int, Hold] = attrs.Factory(dict)
+    of: dict[tuple[int, int], Hold] = attrs.Factory(dict)
     called: set[tuple[int, int]] = attrs.Factory(set)
     due: dict[int, int] = attrs.Factory(dict)
     held: Auction | None = None
 
     def waits_until(self, bucket: int) -> int:
         """Return until when an account waits for an auction; 0 if it does not."""
-        wait = self.of.get(bucket)
-        return wait.until_us if wait is not None and wait.is_held else 0
+        return held_until(self.of, bucket, self.rules)
 
 
 def auctions_of(rows: tuple[MitigationTerms, ...], markets: int) -> Auctions:

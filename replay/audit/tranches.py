@@ -46,7 +46,8 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     if not crossing.is_met(book, e) and e.executor is not Executor.AUCTION:
         check_leg(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
-    fund.check_limit_caps(book, entry, e)
+    if e.executor is not Executor.AUCTION:
+        fund.check_limit_caps(book, entry, e)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq
 
@@ -141,5 +142,6 @@ def _check_limit(book: Book, entry: Entry, e: TrancheStarted) -> None:
     position, size = book.position(e.market_id, e.bucket_id), abs(e.quantity_e8)
     if not position or not size:
         return
-    right = book.limit_price(e.market_id, e.bucket_id, size)
+    payable = 0 if e.executor is Executor.AUCTION else None
+    right = book.limit_price(e.market_id, e.bucket_id, size, payable)
     book.expect("limit_price", entry, "limit_price_e8", e.limit_price_e8, right)

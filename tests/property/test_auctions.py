@@ -58,7 +58,7 @@ def test_what_clears_is_the_most_that_can_at_one_price_that_all_accept() -> None
         longs, shorts = (_offered(lots, sign, _MARK) for sign in (-1, 1))
         sign = -1 if longs >= shorts else 1
 
-        assert moved <= width
+        assert moved <= (width if bids else 0)
         assert (price - _MARK) * sign >= 0
         assert abs(taken) <= bids * moved // width
         assert taken * sign <= 0, "bidders take what is over"

@@ -1097,6 +1097,7 @@ ROWS: Final[dict[str, Row]] = {
             ("period", "10s", "7s"),
             ("bids_usd", 12_000, 6_000),
             ("distance", Decimal("0.02"), Decimal("0.01")),
+            ("least_usd", 100, 20_000),
             ("purse_usd", 30_000, 8_000),
             ("position_limit_usd", 20_000, 3_000),
             ("resale_delay", "5s", "9s"),

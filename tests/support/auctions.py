@@ -1,6 +1,6 @@
 """Judges auctions: who waits, what each offers, where the price comes to lie, and who trades."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -37,25 +37,24 @@ def cleared(
     larger = [o for o in offers if o.order * sign > 0]
     fills = {o.bucket: abs(o.order) for o in offers if o.order * sign < 0}
     matched = sum(fills.values())
-    if not matched and not bids:
-        return mark, {}, {"nobody bids"}
+    reach = width if bids else 0
     moved, found = 0, None
-    for limit in sorted({min(o.slack, width + 1) for o in larger} | {width + 1}):
+    for limit in sorted({min(o.slack, reach + 1) for o in larger} | {reach + 1}):
         ahead = sum(abs(o.order) for o in larger if o.slack >= limit)
         ahead += sum(abs(o.order) for o in larger if moved < o.slack < limit)
         lacking = max(ahead - matched, 0)
         needed = -(-lacking * width // bids) if bids else (0 if not lacking else width + 1)
-        if max(moved, needed) < limit and max(moved, needed) <= width:
+        if max(moved, needed) < limit and max(moved, needed) <= reach:
             found = max(moved, needed)
             break
         moved = limit
     special = {"both sides"} if matched else set()
-    end = width if found is None else found
+    end = reach if found is None else found
     room = matched + bids * end // width
     better = [o for o in larger if o.slack > end]
     queue = better if found is None else [o for o in larger if o.slack == end]
     if found is None:
-        special.add("bids exhausted")
+        special.add("bids exhausted" if bids else "nobody bids")
     else:
         fills |= {o.bucket: abs(o.order) for o in better}
         room -= sum(abs(o.order) for o in better)
@@ -97,26 +96,25 @@ class AuctionJudge:
             if isinstance(spec, BatchAuction) and spec.period_us
             if spec.market in ("", table.name)
         }
-        # Of the slice in hand: where and since when it waits, and whether it was offered.
-        self._asked: dict[int, tuple[int, int]] = {}
-        self._offered: set[int] = set()
+        # Until a slice of an account is put up: since when each leg waits, and which were offered.
+        self._asked: dict[int, dict[int, int]] = defaultdict(dict)
+        self._offered: set[tuple[int, int]] = set()
         self.price = 0
         self.lots: list[tuple[LotOffered, int]] = []
         self.starts: dict[int, int] = {}
         self.pairs: list[tuple[int, int, int]] = []
         self.taken: dict[int, int] = {}
 
-    def until(self, bucket: int) -> int:
-        """Return when the auction is, or was, for which the slice in hand waits; 0 if none."""
-        if bucket not in self._asked:
+    def until(self, bucket: int, market: int) -> int:
+        """Return when the auction is, or was, for which a leg waits; 0 if none."""
+        if market not in self._asked[bucket]:
             return 0
-        market, since = self._asked[bucket]
         period = self.rules[market][1].period_us
-        return -(-(since + 1) // period) * period
+        return -(-(self._asked[bucket][market] + 1) // period) * period
 
-    def since(self, bucket: int) -> int:
-        """Return since when the slice in hand waits."""
-        return self._asked[bucket][1]
+    def last_until(self, bucket: int) -> int:
+        """Return the latest of those of the legs of an account."""
+        return max((self.until(bucket, market) for market in self._asked[bucket]), default=0)
 
     def decided(self, at: int, event: DecisionRecorded) -> None:
         """Judge that a slice waits."""
@@ -124,24 +122,24 @@ class AuctionJudge:
         number, _ = self.rules[market]
         assert (event.mitigation_id, event.action) == (number, Action.HELD)
         assert event.wanted_e8 == abs(self._meetable(market, bucket)) > 0
-        if self._asked.get(bucket, (-1, 0))[0] != market:
-            self._asked[bucket] = market, at
-            self._offered.discard(bucket)
-        assert event.until_at_us == self.until(bucket) > at
+        assert self.last_until(bucket) <= at, "another leg waits"
+        self._asked[bucket].setdefault(market, at)
+        assert event.until_at_us == self.until(bucket, market) > at
         self._census["waits for an auction"] += 1
 
     def passes(self, at: int, market: int, bucket: int) -> None:
         """Judge that a slice goes on to be put up or paced."""
         if market not in self.rules or not self._meetable(market, bucket):
             return
-        assert self._asked.get(bucket, (-1, 0))[0] == market, "it has not waited"
-        assert self.until(bucket) <= at, "it goes on while it waits"
-        assert self.until(bucket) < at or bucket in self._offered, "it was not offered"
+        until = self.until(bucket, market)
+        assert until, "it has not waited"
+        assert until <= at, "it goes on while it waits"
+        assert until < at or (bucket, market) in self._offered, "it was not offered"
 
     def forget(self, bucket: int) -> None:
         """Take note that the slice in hand is put up, or its liquidation over."""
-        self._asked.pop(bucket, None)
-        self._offered.discard(bucket)
+        for market in self._asked.pop(bucket, {}):
+            self._offered.discard((bucket, market))
 
     def held(
         self, at: int, event: AuctionHeld, mark: int, free: int, held: int, facts: Any
@@ -153,9 +151,9 @@ class AuctionJudge:
         assert not self.lots
         assert not self.starts
         waiting = sorted(
-            (since, facts(market, bucket)[0], bucket)
-            for bucket, (where, since) in self._asked.items()
-            if where == market and self.until(bucket) == at and self._meetable(market, bucket)
+            (legs[market], facts(market, bucket)[0], bucket)
+            for bucket, legs in self._asked.items()
+            if self.until(bucket, market) == at and self._meetable(market, bucket)
         )
         assert waiting, "nobody waits for it"
         offers = []
@@ -172,6 +170,7 @@ class AuctionJudge:
         room = spec.position_limit_uusd * _E16 // mark - (held if is_long else -held)
         asked, paid_for = spec.bids_uusd * _E16 // mark, free * _E16 // worst
         bids = max(min(asked, paid_for, room), 0) if spec.purse_uusd else 0
+        bids = bids if bids * mark >= spec.least_uusd * _E16 else 0
         price, fills, special = cleared(offers, mark, width, bids)
         assert (event.mitigation_id, event.mark_price_e8) == (number, mark)
         assert (event.for_sale_e8, event.for_purchase_e8) == (sold, bought)
@@ -203,7 +202,7 @@ class AuctionJudge:
             sells[0][1] -= units
             buys[0][1] -= units
         self.taken = dict((*sells, *buys))
-        self._offered |= {o.bucket for o in offers}
+        self._offered |= {(o.bucket, market) for o in offers}
         self._census.update(f"auction: {what}" for what in special)
         self._census["auction: capital binds"] += 0 < bids == paid_for < asked
         self._census["auction: several lots"] += len(offers) > 1

@@ -1642,7 +1642,7 @@ class Auditor:
             free = (earliest, self._free_at, *self._maybe_free_at, *down_until)
             # It may have been held with another leg, and have this one first now.
             hold_ends = self._crossings.until(bucket, market), self._crossings.held_until(bucket)
-            hold_ends = *hold_ends, self._auctions.until(bucket)
+            hold_ends = *hold_ends, self._auctions.last_until(bucket)
             is_met = is_auctioned or (is_crossed and self._meets)
             assert is_met or at in (*free, self._pacing.until(bucket, market), *hold_ends)
         if not is_crossed:
@@ -1679,8 +1679,10 @@ class Auditor:
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
-        assert event.limit_price_e8 == self._limit(market, bucket, size, max(units, 1))
-        has = self._cash[FUND]
+        can_pay = 0 if is_auctioned else None
+        right = self._limit(market, bucket, size, max(units, 1), can_pay)
+        assert event.limit_price_e8 == right
+        has = 0 if is_auctioned else self._cash[FUND]
         free = self._limit(market, bucket, size, max(units, 1), has)
         self._caps_are(
             bucket,
@@ -2942,7 +2944,7 @@ class Auditor:
                 until = self._pacing.until(event.bucket_id) or 0
                 held_until = self._crossings.held_until(event.bucket_id)
                 self.census["held at the end"] += held_until >= self._end_us
-                until = max(until, self._auctions.until(event.bucket_id))
+                until = max(until, self._auctions.last_until(event.bucket_id))
                 until = max(until, self._slicing.waits_until(event.bucket_id), held_until)
                 assert until >= self._end_us
             case UnresolvedReason.NO_FRESH_PRICE:

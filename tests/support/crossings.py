@@ -39,11 +39,7 @@ class CrossingJudge:
 
     def since(self, bucket: int, market: int) -> int | None:
         """Return when the slice in hand first asked."""
-        asks = self._asks[bucket]
-        if not asks or asks[-1][1] != market:
-            return None
-        of_others = [row for row, ask in enumerate(asks) if ask[1] != market]
-        return asks[max(of_others, default=-1) + 1][0]
+        return next((at for at, where, _ in self._asks[bucket] if where == market), None)
 
     def until(self, bucket: int, market: int) -> int | None:
         """Return until when the slice in hand may be held; None if it has not asked."""

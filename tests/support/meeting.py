@@ -99,6 +99,8 @@ def _auctioning(draw: st.DrawFn, executor: str) -> Raw:
         return draw(st.sampled_from(values))
 
     raw = draw(_meeting(executor))
+    for table in raw["population"]["cohorts"].values():
+        table.pop("collateral", None)
     crossing, *others = raw["mitigations"]
     auction = {
         "kind": "batch_auction",
@@ -106,6 +108,7 @@ def _auctioning(draw: st.DrawFn, executor: str) -> Raw:
         "period": of("3s", "8s", "20s", "20s"),
         "bids_usd": of(500, 3_000, 20_000),
         "distance": of(Decimal("0.002"), Decimal("0.01"), Decimal("0.05")),
+        "least_usd": 1,
         "purse_usd": of(0, 800, 4_000, 100_000),
         "position_limit_usd": of(4_000, 999_999_999),
         "resale_delay": of("1s", "10s"),

@@ -8,7 +8,16 @@ import attrs
 import pytest
 from support.auditor import audited
 from support.meeting import meeting_by_hand
-from support.scenarios import Raw, at, auctioned, knots, load
+from support.scenarios import (
+    Raw,
+    at,
+    auctioned,
+    knots,
+    load,
+    market,
+    prepared_by_hand,
+    small_scenario,
+)
 from support.sinks import ListSink
 
 from liqsim.errors import ScenarioError
@@ -265,6 +274,39 @@ def test_without_capital_nobody_bids() -> None:
     assert fills(entries, BIDDERS) == [(15, (0, -10))]
 
 
+def test_where_nobody_bids_the_two_sides_meet_at_the_mark() -> None:
+    # Fifteen for sale, six wanted, two fifths of all that is for sale.
+    for row in (held(purse_usd=0), held(purse_usd=99), held(least_usd=2_001)):
+        entries = story(LONG, (5, 100, 15), SHORT, rows=[row])
+
+        first = BIDDERS + (row["purse_usd"] > 0)
+        assert prices(entries)[0] == (15, 100)
+        assert lots(entries, first)[:3] == [
+            (15, (0, -10, 4)), (15, (1, -5, 2)), (15, (2, 6, 6)),
+        ]  # fmt: skip
+        auction = next(e.event for e in entries if isinstance(e.event, AuctionHeld))
+        assert (auction.bids_e8, auction.taken_e8) == (0, 0)
+        assert auction.free_uusd == row["purse_usd"] * USD
+
+
+def test_bids_worth_the_least_count() -> None:
+    entries = story(LONG, rows=[held(purse_usd=100)])
+
+    auction = next(e.event for e in entries if isinstance(e.event, AuctionHeld))
+    assert auction.bids_e8 == UNIT
+
+
+def test_what_is_put_up_in_an_auction_has_its_reserve_price_for_a_limit() -> None:
+    limits = {"kind": "fund_limits", "max_draw_usd": 1, "max_window_usd": 5}
+    entries = story(LONG, rows=[held(), limits], venue__fund__initial_usd=1_000)
+
+    (lot,) = (e.event for e in entries if isinstance(e.event, LotOffered))
+    (put_up,) = (e.event for e in entries if isinstance(e.event, TrancheStarted))
+    decisions = [e.event for e in entries if isinstance(e.event, DecisionRecorded)]
+    assert put_up.limit_price_e8 == lot.reserve_price_e8 == 97 * UNIT
+    assert [e.action for e in decisions] == [Action.HELD]
+
+
 def test_capital_and_the_position_limit_bound_the_bids() -> None:
     # Three hundred dollars pay for three units at the mark.
     for row in (held(purse_usd=300), held(position_limit_usd=300)):
@@ -405,6 +447,48 @@ def test_whoever_waits_at_the_end_is_unresolved_for_that() -> None:
     assert left.reason is UnresolvedReason.PACED
 
 
+def _turning(**row: Any) -> list[Entry]:
+    """Return a story of two legs, the other one of which has lost more at each auction."""
+    # Who has lost more turns every five seconds, a second before the auction.
+    prices: list[dict[int, Any]] = [{0: 100}, {0: 100}]
+    for n in range(2, 11):
+        worse, better = (0, 1) if n % 2 else (1, 0)
+        prices[worse][5 * n + 4], prices[better][5 * n + 4] = Decimal("98.9"), 99
+    raw = small_scenario(
+        markets__BTC=market(),
+        markets__ETH__maintenance_changes=[{"at": at(10), "multiplier": 4}],
+        markets__BTC__maintenance_changes=[{"at": at(10), "multiplier": 4}],
+        venue__cross={"first_leg": "largest_loss"},
+        venue__tranches={"share": 1, "spacing": "1s", "restore_buffer": 10},
+        mitigations=[row],
+    )
+    return audited(prepared_by_hand(raw, [[(5, 100, 18)] * 2], *prices)).entries
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kind": "batch_auction", "period": "5s", "purse_usd": 0},
+        {"kind": "crossing", "hold": "5s"},
+    ],
+)
+def test_legs_that_come_first_in_turn_wait_once_each(row: Raw) -> None:
+    entries = _turning(**row)
+
+    held_ = [
+        (e.sim_time_us / S, e.event.market_id)
+        for e in entries
+        if isinstance(e.event, DecisionRecorded)
+    ]
+    closed = [
+        (e.sim_time_us / S, e.event.market_id) for e in entries if isinstance(e.event, OrderFilled)
+    ]
+    # At 20 s the first leg has waited already; the slice of the other is another one.
+    assert held_ == [(10, 0), (15, 1), (21, 1)]
+    assert closed[0] == (20, 0)
+    assert [market_id for _, market_id in closed] == [0, 1]
+
+
 # What is refused, and what an audit finds ---------------------------------------------------------
 
 
@@ -432,6 +516,12 @@ def test_inverse_contracts_are_not_auctioned() -> None:
 
     with pytest.raises(ScenarioError, match="ETH is inverse"):
         load(raw)
+
+
+def test_accounts_with_coins_are_not_auctioned() -> None:
+    told = r"mitigations\.0\.market = \"\" must be .* in USD alone: accounts in ETH hold coins as"
+    with pytest.raises(ScenarioError, match=told):
+        load(auctioned(population__cohorts__crowd__collateral="coin"))
 
 
 def _gapped() -> Raw:

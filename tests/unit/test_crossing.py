@@ -353,9 +353,10 @@ _asked = crossing.Crossings.asked
 
 
 def _held_longer(self: Any, ask: Ask) -> None:
-    is_new = ask.bucket_id not in self._holds
+    leg = ask.bucket_id, ask.market_id
+    is_new = leg not in self._holds
     _asked(self, ask)
-    self._holds[ask.bucket_id].until_us += is_new
+    self._holds[leg].until_us += is_new
 
 
 def _cheaper(quantity_e8: int, price_e8: int) -> int:

@@ -56,7 +56,8 @@ def clear(
     The side of which less is offered is filled whole. For the other the price moves away from the
     mark until those for whom it may move further are no more than that and the bids up to there:
     they are filled whole, and those for whom it may move no further in proportion, rounded down;
-    the units left over go one each to the first. At the last bid all of them stand in proportion.
+    the units left over go one each to the first. At the last bid all of them stand in proportion;
+    where nobody bids that is the mark.
 
     Args:
         lots: In the order in which units left over are given.
@@ -76,8 +77,6 @@ def clear(
     sign, matched = (-1, bought) if sold >= bought else (1, sold)
     slacks = [lot.slack_e8(mark_e8) if lot.quantity_e8 * sign > 0 else -1 for lot in lots]
     sizes = [abs(lot.quantity_e8) for lot in lots]
-    if not matched + bids_e8:
-        return mark_e8, [0] * len(lots)
 
     def room_e8(moved_e8: int) -> int:
         return matched + bids_e8 * moved_e8 // width_e8
@@ -85,7 +84,7 @@ def clear(
     def better_e8(moved_e8: int) -> int:
         return sum(size for size, slack in zip(sizes, slacks, strict=True) if slack > moved_e8)
 
-    low, high = 0, width_e8
+    low, high = 0, width_e8 if bids_e8 else 0
     while low < high:
         middle = (low + high) // 2
         if better_e8(middle) <= room_e8(middle):

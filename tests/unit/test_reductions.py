@@ -14,7 +14,7 @@ from unittest.mock import patch
 import attrs
 import pytest
 from support.models import model_text
-from support.scenarios import Raw, in_coins, load, market, small_scenario, stepped_down
+from support.scenarios import Raw, at, in_coins, load, market, small_scenario, stepped_down
 from unit.handmade_log import tamper
 from unit.test_predicting import ASKS, BIDS
 from unit.test_settlement_paths import Run, e8, usd
@@ -180,6 +180,36 @@ def test_a_halt_of_liquidations_halts_steps() -> None:
     assert [when for when, _, _ in steps(run)] == [30, 40, 50]
 
 
+@pytest.mark.parametrize(
+    ("keys", "looks"),
+    [
+        ({"span": "15s"}, [40, 50]),
+        ({"span": "18s"}, [40, 50]),
+        ({"span": "18001ms"}, [50]),
+        ({"span": "15s", "market": "ETH"}, [40, 50]),
+        ({"span": "15s", "after_halts": False}, [30, 40, 50]),
+    ],
+)
+def test_a_grace_period_holds_steps_back(keys: Raw, looks: list[int]) -> None:
+    halt = {
+        "kind": "breaker",
+        "when": [{"observable": "fall", "above": Decimal("0.001")}],
+        "duration": "13s",
+    }
+    # The fall lands at 9 s, so that the halt ends at 22 s.
+    rows = [rule(), halt, {"kind": "grace"} | keys]
+    run = Run(under(*rows), [NEAR, NEXT, SHORT], {0: 100, 9: "99.5"})
+
+    assert [when for when, _, _ in steps(run)] == looks
+
+
+def test_an_outage_holds_back_no_step_but_the_grace_period_after_it_does() -> None:
+    engine = {"reaction": "1s", "outages": [[at(5), at(25)]]}
+    run = Run(under(rule(), {"kind": "grace", "span": "6s"}, venue__engine=engine), [NEAR, NEXT])
+
+    assert [when for when, _, _ in steps(run)] == [10, 20, 40]
+
+
 def test_a_mark_that_is_too_old_reduces_nobody() -> None:
     def found(mark_max_age: str) -> int:
         raw = under(rule(), venue__mark_max_age=mark_max_age)
@@ -336,15 +366,26 @@ def test_wrong_steps_are_found_out(name: str, tmp_path: Path) -> None:
     assert code in {finding.code for finding in verify(tmp_path / "run.duckdb")}
 
 
-def test_a_step_inside_a_halt_is_found_out(tmp_path: Path) -> None:
-    halt = {"kind": "breaker", "when": [{"observable": "fall", "above": Decimal("0.001")}]}
+@pytest.mark.parametrize(
+    ("duration", "rows", "codes"),
+    [
+        ("1m", [], {"halted", "reduction"}),
+        ("1ms", [{"kind": "grace"}], {"reduction"}),
+    ],
+    ids=["halt", "grace"],
+)
+def test_a_step_while_all_is_held_back_is_found_out(
+    duration: str, rows: list[Raw], codes: set[str], tmp_path: Path
+) -> None:
+    fall = {"observable": "fall", "above": Decimal("0.001")}
     raw = stepped_down()
-    raw["mitigations"].append(halt)
-    with patch.object(Venue, "is_stopped", lambda *_: False):
-        run_to_log(load(raw), tmp_path / "run.duckdb")
+    raw["mitigations"] += [{"kind": "breaker", "when": [fall], "duration": duration}, *rows]
+    run_to_log(load(raw), tmp_path / "right.duckdb")
+    with patch.object(Venue, "holds_back", lambda *_: False):
+        run_to_log(load(raw), tmp_path / "wrong.duckdb")
 
-    codes = {finding.code for finding in verify(tmp_path / "run.duckdb")}
-    assert {"halted", "reduction"} <= codes
+    assert verify(tmp_path / "right.duckdb") == []
+    assert {finding.code for finding in verify(tmp_path / "wrong.duckdb")} >= codes
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import attrs
 import pytest
 from support.models import model_text
-from support.scenarios import Raw, at, in_coins, load, market, small_scenario, stepped_down
+from support.scenarios import Raw, at, in_coins, listed, load, market, small_scenario, stepped_down
 from unit.handmade_log import tamper
 from unit.test_predicting import ASKS, BIDS
 from unit.test_settlement_paths import Run, e8, usd
@@ -30,6 +30,7 @@ from liqsim.processes.reductions import Reductions
 from liqsim.processes.venue import Venue
 from liqsim.runner import run_to_log
 from liqsim.scenario.mitigations import Predictive
+from replay.measures import measures
 from replay.outcome import outcome
 from replay.verify import verify
 from replay.views import install_views
@@ -266,6 +267,44 @@ def test_view_and_outcome_tell_what_was_reduced_and_what_it_cost(tmp_path: Path)
     assert sum(value for value, _, _ in rows) * 10**16 == worth
     assert sum(slippage for _, slippage, _ in rows) * 10**16 == lost
     assert all(risk >= Decimal("0.1") for _, _, risk in rows)
+
+
+def test_who_falls_due_through_steps_alone_is_a_root(tmp_path: Path) -> None:
+    raw = stepped_down()
+    raw["mitigations"][0] |= {"above": 0, "most_usd": 1_000_000}
+    run_to_log(load(raw), tmp_path / "run.duckdb")
+    with open_log(tmp_path / "run.duckdb") as log:
+        install_views(log)
+        roots = log.rows(
+            """
+            select g.liquidation_seq, g.generation, c.class, c.forced_displacement <> 0,
+                count(r.seq) > 0
+            from genealogy as g
+            join liquidation_classes as c using (liquidation_seq)
+            join position_reduced as r on r.seq < g.liquidation_seq
+            where g.parent_fill_seq is null
+            group by all
+            """
+        )
+        (sold,) = log.rows("select min(seq) from order_filled")
+        parents = log.rows("select seq from forced_fills join position_reduced using (seq)")
+
+    ((first, *root),) = roots
+    assert root == [0, "induced", True, True]
+    assert first < sold[0]
+    assert parents == []
+
+
+def test_what_steps_lose_to_the_book_is_a_measure_of_its_own(tmp_path: Path) -> None:
+    accounts = listed(("near", "ETH", 10, 100, 22), ("short", "ETH", -6, 100, 100))
+    raw = under(rule(), population={"accounts": accounts})
+    run_to_log(load(raw), tmp_path / "run.duckdb")
+    with open_log(tmp_path / "run.duckdb") as log:
+        found = measures(log)
+
+    # Of 2.5 units in three steps each loses a tenth; nothing is liquidated.
+    assert found["reduction_slippage_usd"] == "0.250000"
+    assert found["slippage_usd"] == "0.000000"
 
 
 # What is refused ----------------------------------------------------------------------------------

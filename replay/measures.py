@@ -130,6 +130,11 @@ MEASURES: Final[Mapping[str, Measure]] = {
     ),
     "halted_us": Measure("us", "time halted", "As in the outcome."),
     "reduced_usd": Measure("usd", "reduced ahead, USD", "As in the outcome."),
+    "reduction_slippage_usd": Measure(
+        "usd",
+        "slippage of what was reduced, USD",
+        "Market price right before each step to its price, in reductions; not in slippage_usd.",
+    ),
     "mitigation_acts": Measure(
         "count",
         "acts of mitigations",
@@ -298,6 +303,7 @@ def _more(log: LogReader) -> dict[str, Any]:
                 as takeover_discount_usd,
             (select -sum(slippage_usd) from execution_losses where route = 'deleveraged')
                 as deleveraging_spared_usd,
+            (select sum(slippage_usd) from reductions) as reduction_slippage_usd,
             (select count(distinct bucket_id) from hindsight where is_solvent_at_end)
                 as solvent_accounts_closed,
             (select -sum(profit_usd) from owner_profits where is_liquidated)

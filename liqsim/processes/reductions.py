@@ -54,11 +54,13 @@ class Reductions:
 
     def _act(self, seen: Observation, risk: int) -> None:
         """Reduce who would be due next, the weakest first, for as long as the look may."""
+        if self._venue.holds_back(self._desk):
+            return
         margins, mark = self._venue.margins, self._desk.state.mark_e8
         _, near = margins.ladder(self._desk, self._spec.frozen_model.distance_e6)
         left, cause = self._spec.most_uusd * NOTIONAL_DIVISOR // mark, NO_CAUSE
         for bucket in margins.weakest_first(near):
-            if self._orders.is_in_liquidation(bucket) or self._venue.is_stopped(bucket, self._desk):
+            if self._orders.is_in_liquidation(bucket) or self._venue.is_stale(bucket):
                 continue
             order = self._order_e8(bucket, left)
             quote = self._orders.quote(self._desk, order, self._spec.slippage_e6) if order else None

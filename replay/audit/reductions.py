@@ -19,6 +19,7 @@ from liqsim.events import (
     Event,
     PositionReduced,
 )
+from replay.audit import grace
 from replay.audit.book import Book
 from replay.audit.executions import check_order, note_flow
 from replay.audit.findings import e8, usd
@@ -126,7 +127,7 @@ def _looked(book: Book, reducer: Reducer, at_us: int) -> Reducing | None:
         for bucket in book.sight.ladder(market, model.distance_e6)
         if bucket not in book.liquidation_of and not book.is_stale(bucket, at_us)
     }
-    if book.breakers.is_halted(market, at_us):
+    if book.breakers.is_halted(market, at_us) or grace.lasts_in(book, market, at_us):
         ratios.clear()
     waiting = sorted(ratios, key=lambda bucket: (ratios[bucket], bucket))
     return Reducing(reducer, at_us, seen, waiting, reducer.most_uusd * _E10 // book.mark(market))

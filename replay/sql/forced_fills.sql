@@ -1,4 +1,5 @@
--- forced_fills: one row per fill in a book that a liquidation brought about.
+-- forced_fills: one row per fill in a book that a liquidation brought about; steps by which a
+--               mitigation reduces positions are of no liquidation, and in view reductions.
 --
 -- seq              the event: order_filled, or inventory_sold by a keeper who sells on
 -- sim_time         when

@@ -1,4 +1,5 @@
--- genealogy: one row per liquidation: whose sale brought it about.
+-- genealogy: one row per liquidation: which other liquidation's sale brought it about. One that
+--            steps of a mitigation alone brought about is a root.
 --
 -- liquidation_seq         the trigger
 -- triggered_at            when

@@ -479,7 +479,7 @@ IN_A_LOG: Final[dict[str, tuple[int, Story, Break, str]]] = {
         4, stepped_down, changing(reductions, "step_e8", lambda order: 30 * order), "reduction",
     ),
     "positions are reduced inside a halt": (
-        6, _halted_steps, changing(venue.Venue, "is_stopped", lambda _: False), "halted",
+        6, _halted_steps, changing(venue.Venue, "holds_back", lambda _: False), "halted",
     ),
     "half of the flow is observed": (
         12, _with(_SHARE), changing(Flows, "traded_uusd", lambda flow: flow // 2), "decision",
@@ -602,7 +602,7 @@ BY_THE_JUDGE: Final[dict[str, tuple[int, Story, Break]]] = {
         4, stepped_down, changing(reductions, "step_e8", lambda order: 2 * order),
     ),
     "positions are reduced inside a halt": (
-        6, _halted_steps, changing(venue.Venue, "is_stopped", lambda _: False),
+        6, _halted_steps, changing(venue.Venue, "holds_back", lambda _: False),
     ),
     "deleveraging turns a position round": (
         8, engine_cascade, changing(venue, "decide_deleveraging", _twice),

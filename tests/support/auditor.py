@@ -1293,8 +1293,9 @@ class Auditor:
 
     def is_stopped(self, bucket: int, market: int, at_us: int) -> bool:
         """Return whether nobody may close a position of an account now but the account itself."""
-        is_open = bucket in self._open
-        return is_open or self._halts.is_halted(market, at_us) or self._is_stale(bucket, at_us)
+        halts = self._halts
+        is_held = halts.is_halted(market, at_us) or halts.in_grace(market, at_us)
+        return is_held or bucket in self._open or self._is_stale(bucket, at_us)
 
     def would_be_due(self, event: PositionReduced) -> bool:
         """Return whether a step would leave its account due."""

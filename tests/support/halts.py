@@ -184,8 +184,9 @@ class HaltJudge:
         closing = TrancheStarted | OrderFilled | TrancheTakenOver | TranchesCrossed
         if isinstance(event, closing | PositionReduced):
             assert not self.is_halted(event.market_id, at), f"{event} in a halt"
-        if isinstance(event, TrancheStarted):
+        if isinstance(event, TrancheStarted | PositionReduced):
             assert not self.in_grace(event.market_id, at), f"{event} in a grace period"
+        if isinstance(event, TrancheStarted):
             ended = [s for s in self.spans if s.until == at and s.action is not Action.WIDENED]
             self._census["put up as a halt ended"] += bool(ended)
         if isinstance(event, TradeFilled):

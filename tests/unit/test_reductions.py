@@ -14,7 +14,7 @@ from unittest.mock import patch
 import attrs
 import pytest
 from support.models import model_text
-from support.scenarios import Raw, in_coins, load, market, small_scenario, stepped_down
+from support.scenarios import Raw, at, in_coins, listed, load, market, small_scenario, stepped_down
 from unit.handmade_log import tamper
 from unit.test_predicting import ASKS, BIDS
 from unit.test_settlement_paths import Run, e8, usd
@@ -30,6 +30,7 @@ from liqsim.processes.reductions import Reductions
 from liqsim.processes.venue import Venue
 from liqsim.runner import run_to_log
 from liqsim.scenario.mitigations import Predictive
+from replay.measures import measures
 from replay.outcome import outcome
 from replay.verify import verify
 from replay.views import install_views
@@ -180,6 +181,36 @@ def test_a_halt_of_liquidations_halts_steps() -> None:
     assert [when for when, _, _ in steps(run)] == [30, 40, 50]
 
 
+@pytest.mark.parametrize(
+    ("keys", "looks"),
+    [
+        ({"span": "15s"}, [40, 50]),
+        ({"span": "18s"}, [40, 50]),
+        ({"span": "18001ms"}, [50]),
+        ({"span": "15s", "market": "ETH"}, [40, 50]),
+        ({"span": "15s", "after_halts": False}, [30, 40, 50]),
+    ],
+)
+def test_a_grace_period_holds_steps_back(keys: Raw, looks: list[int]) -> None:
+    halt = {
+        "kind": "breaker",
+        "when": [{"observable": "fall", "above": Decimal("0.001")}],
+        "duration": "13s",
+    }
+    # The fall lands at 9 s, so that the halt ends at 22 s.
+    rows = [rule(), halt, {"kind": "grace"} | keys]
+    run = Run(under(*rows), [NEAR, NEXT, SHORT], {0: 100, 9: "99.5"})
+
+    assert [when for when, _, _ in steps(run)] == looks
+
+
+def test_an_outage_holds_back_no_step_but_the_grace_period_after_it_does() -> None:
+    engine = {"reaction": "1s", "outages": [[at(5), at(25)]]}
+    run = Run(under(rule(), {"kind": "grace", "span": "6s"}, venue__engine=engine), [NEAR, NEXT])
+
+    assert [when for when, _, _ in steps(run)] == [10, 20, 40]
+
+
 def test_a_mark_that_is_too_old_reduces_nobody() -> None:
     def found(mark_max_age: str) -> int:
         raw = under(rule(), venue__mark_max_age=mark_max_age)
@@ -236,6 +267,44 @@ def test_view_and_outcome_tell_what_was_reduced_and_what_it_cost(tmp_path: Path)
     assert sum(value for value, _, _ in rows) * 10**16 == worth
     assert sum(slippage for _, slippage, _ in rows) * 10**16 == lost
     assert all(risk >= Decimal("0.1") for _, _, risk in rows)
+
+
+def test_who_falls_due_through_steps_alone_is_a_root(tmp_path: Path) -> None:
+    raw = stepped_down()
+    raw["mitigations"][0] |= {"above": 0, "most_usd": 1_000_000}
+    run_to_log(load(raw), tmp_path / "run.duckdb")
+    with open_log(tmp_path / "run.duckdb") as log:
+        install_views(log)
+        roots = log.rows(
+            """
+            select g.liquidation_seq, g.generation, c.class, c.forced_displacement <> 0,
+                count(r.seq) > 0
+            from genealogy as g
+            join liquidation_classes as c using (liquidation_seq)
+            join position_reduced as r on r.seq < g.liquidation_seq
+            where g.parent_fill_seq is null
+            group by all
+            """
+        )
+        (sold,) = log.rows("select min(seq) from order_filled")
+        parents = log.rows("select seq from forced_fills join position_reduced using (seq)")
+
+    ((first, *root),) = roots
+    assert root == [0, "induced", True, True]
+    assert first < sold[0]
+    assert parents == []
+
+
+def test_what_steps_lose_to_the_book_is_a_measure_of_its_own(tmp_path: Path) -> None:
+    accounts = listed(("near", "ETH", 10, 100, 22), ("short", "ETH", -6, 100, 100))
+    raw = under(rule(), population={"accounts": accounts})
+    run_to_log(load(raw), tmp_path / "run.duckdb")
+    with open_log(tmp_path / "run.duckdb") as log:
+        found = measures(log)
+
+    # Of 2.5 units in three steps each loses a tenth; nothing is liquidated.
+    assert found["reduction_slippage_usd"] == "0.250000"
+    assert found["slippage_usd"] == "0.000000"
 
 
 # What is refused ----------------------------------------------------------------------------------
@@ -336,15 +405,26 @@ def test_wrong_steps_are_found_out(name: str, tmp_path: Path) -> None:
     assert code in {finding.code for finding in verify(tmp_path / "run.duckdb")}
 
 
-def test_a_step_inside_a_halt_is_found_out(tmp_path: Path) -> None:
-    halt = {"kind": "breaker", "when": [{"observable": "fall", "above": Decimal("0.001")}]}
+@pytest.mark.parametrize(
+    ("duration", "rows", "codes"),
+    [
+        ("1m", [], {"halted", "reduction"}),
+        ("1ms", [{"kind": "grace"}], {"reduction"}),
+    ],
+    ids=["halt", "grace"],
+)
+def test_a_step_while_all_is_held_back_is_found_out(
+    duration: str, rows: list[Raw], codes: set[str], tmp_path: Path
+) -> None:
+    fall = {"observable": "fall", "above": Decimal("0.001")}
     raw = stepped_down()
-    raw["mitigations"].append(halt)
-    with patch.object(Venue, "is_stopped", lambda *_: False):
-        run_to_log(load(raw), tmp_path / "run.duckdb")
+    raw["mitigations"] += [{"kind": "breaker", "when": [fall], "duration": duration}, *rows]
+    run_to_log(load(raw), tmp_path / "right.duckdb")
+    with patch.object(Venue, "holds_back", lambda *_: False):
+        run_to_log(load(raw), tmp_path / "wrong.duckdb")
 
-    codes = {finding.code for finding in verify(tmp_path / "run.duckdb")}
-    assert {"halted", "reduction"} <= codes
+    assert verify(tmp_path / "right.duckdb") == []
+    assert {finding.code for finding in verify(tmp_path / "wrong.duckdb")} >= codes
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from support.floors import assert_floors
 from support.models import model_text
 
 from liqsim.events import (
+    AuctionHeld,
     KeeperRewarded,
     PenaltyRouted,
     PositionReduced,
@@ -54,7 +55,9 @@ class TestBatchAuction(MitigationContract):
     }
     inert = {"kind": "batch_auction", "period": "0s", "purse_usd": 200_000}
     inert_has_capital = True
-    runs = 3
+    hits_both_sides = True
+    deed = AuctionHeld
+    runs = 6
 
 
 class TestBatchAuctionWithKeepers(TestBatchAuction):

@@ -89,6 +89,8 @@ def test_every_shipped_scenario_takes_every_word(name: str) -> None:
     }
     if base.venue.executor != "keepers":
         refusable.add("keeper_reward")  # Nobody could earn it.
+    if base.coin_markets:
+        refusable.add("batch_auction")  # Nobody bids for coins.
     assert refused <= refusable
 
 

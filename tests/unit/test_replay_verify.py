@@ -882,6 +882,7 @@ def test_every_code_is_provoked_by_some_test():
     provoked |= {"hold", "crossed"}  # They take both sides: test_crossing.py.
     provoked.add("auction")  # It takes one: test_batch_auction.py.
     provoked.add("reduction")  # It takes a model: test_reductions.py.
+    provoked.add("coin_haircut")  # It takes coins: test_coin_haircuts.py.
 
     assert set(CODES) == provoked
 

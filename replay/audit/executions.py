@@ -95,14 +95,13 @@ def _deleverageable(book: Book, tranche: TrancheProgress) -> int | None:
     if book.terms.deleveraging == "none" or not price:
         return None
     cap, cut_at = book.terms.deleveraging_cap_e6, tranche.start.mark_price_e8
-    if cap < _E6:  # Of nobody else is there less: with a cap all that may be closed is.
-        tried = tranche.cut
-        return next(
-            (
-                other
-                for other in candidates(book, market, bucket, price)
-                if other not in tried and book.closable(market, other, cut_at) * cap >= _E6
-            ),
-            None,
-        )
-    return next(candidates(book, market, bucket, price), None)
+    # Of nobody else is there less: with a cap all that may be closed is.
+    tried = tranche.cut if cap < _E6 else ()
+    return next(
+        (
+            other
+            for other in candidates(book, market, bucket, price)
+            if other not in tried and book.closable(market, other, cut_at) * cap >= _E6
+        ),
+        None,
+    )

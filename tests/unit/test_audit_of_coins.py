@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from liqsim.mechanics.coins import decide_coins
 from liqsim.processes import coins
 from liqsim.processes.coins import Coins
 from liqsim.runner import run_to_log
+from replay.audit import executions
 from replay.verify import verify
 
 Wrong = Callable[[], Any]
@@ -119,3 +121,20 @@ def test_settlements_are_events_of_both_sorts_of_contract() -> None:
     settled = [e.event for e in events_of(in_coins()) if isinstance(e.event, CoinsSettled)]
 
     assert {event.market_id for event in settled} == {0, 1}
+
+
+@pytest.mark.parametrize(("units", "could"), [(1, None), (10**8, 18)])
+def test_dust_that_no_slice_can_close_is_in_nobodys_queue(
+    monkeypatch: pytest.MonkeyPatch, units: int, could: int | None
+) -> None:
+    """A unit bought at 100 is less than one at a mark of 123."""
+    monkeypatch.setattr(executions, "candidates", lambda *_: iter([18]))
+    book = SimpleNamespace(
+        terms=SimpleNamespace(deleveraging="ranked", deleveraging_cap_e6=10**6),
+        bankruptcy_price=lambda *_: 105 * 10**8,
+        closable=lambda _market, _account, mark: units * 100 * 10**8 // mark,
+    )
+    start = SimpleNamespace(market_id=0, bucket_id=14, mark_price_e8=123 * 10**8)
+    tranche = SimpleNamespace(start=start, cut=())
+
+    assert executions._deleverageable(book, tranche) == could

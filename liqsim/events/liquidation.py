@@ -156,7 +156,7 @@ class TrancheStarted:
         quantity_e8: The slice as an order: negative sells a long, positive buys a short back.
         mark_price_e8: Mark price at the start.
         limit_price_e8: Worst price at which it may be executed: the bankruptcy price less (for a
-            long) what the fund could pay per unit.
+            long) what the fund could pay per unit, which is nothing where slices meet.
         executor: Who executes it.
     """
 

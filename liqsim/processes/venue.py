@@ -37,7 +37,7 @@ from liqsim.mechanics.desk import desk_size_e8
 from liqsim.mechanics.legs import LegView, first_leg, leg_view
 from liqsim.mechanics.liquidity import displaced_price_e8
 from liqsim.mechanics.margin import MARGIN_SCALE
-from liqsim.mechanics.mitigations.batch_auction import Lot, clear, pairs_e8, width_e8
+from liqsim.mechanics.mitigations.batch_auction import Lot, bids_e8, clear, pairs_e8, width_e8
 from liqsim.mechanics.mitigations.crossing import matches_e8
 from liqsim.mechanics.mitigations.pacing import Ask
 from liqsim.mechanics.mitigations.pool import goes_ahead
@@ -70,7 +70,6 @@ from liqsim.scenario.mitigations import Absorber, Backstop, BatchAuction, Pool, 
 from liqsim.scenario.model import LiquidationDesk, NoImpact
 from liqsim.units import (
     BOUND,
-    NOTIONAL_DIVISOR,
     RATIO_SCALE,
     ceil_div,
     format_usd,
@@ -496,16 +495,23 @@ class Venue:
         freed = None if parts else self._crossings.hold(ask, liquidation.cause)
         if not parts and freed is None:
             return False
-        self._pass_on(bucket)
-        self._pacing.forget(bucket)
         if freed is None:
             self._cross(liquidation, ask, waiting, parts)
-        else:
+        yield from self._stand_aside(liquidation, freed)
+        return True
+
+    def _stand_aside(
+        self, liquidation: Liquidation, freed: simpy.Event | None
+    ) -> "Generator[simpy.Event, Any, None]":
+        """Give back turn and place until the slice is freed, if it is held, and may be put up."""
+        bucket = liquidation.bucket_id
+        self._pass_on(bucket)
+        self._pacing.forget(bucket)
+        if freed is not None:
             liquidation.waits_for = UnresolvedReason.PACED
             yield freed
         if not self._is_over(bucket):
             yield self._context.wake(self._spacing_left_us(bucket), Priority.LIQUIDATION)
-        return True
 
     def _is_bankrupt(self, desk: MarketDesk, bucket: int) -> bool:
         """Return whether a leg closed at the mark would leave a hole, which others must pay."""
@@ -528,14 +534,14 @@ class Venue:
             number, since_us = self._crossings.rule_of(desk), self._crossings.since_us(desk, bucket)
             assert number is not None
             self._exchange(number, tranche, theirs, part, desk.state.mark_e8, since_us)
-            self._crossings.crossed(desk, bucket, is_whole=part == whole)
+            self._crossings.release(desk, bucket)
             if part == whole:
-                self._auctions.forget(bucket)
+                self._forget_slice(bucket)
             self._settle(other, theirs, crossed=part)
             self._pause_us(other, desk, 0)
-        self._crossings.crossed(desk, ask.bucket_id, is_whole=size == ask.wanted_e8)
+        self._crossings.release(desk, ask.bucket_id)
         if size == ask.wanted_e8:
-            self._auctions.forget(ask.bucket_id)
+            self._forget_slice(ask.bucket_id)
         self._settle(liquidation, tranche, crossed=size)
         self._pause_us(liquidation, desk, 0)
 
@@ -595,12 +601,7 @@ class Venue:
         freed = self._auctions.wait(ask, liquidation.cause)
         if freed is None:
             return False
-        self._pass_on(bucket)
-        self._pacing.forget(bucket)
-        liquidation.waits_for = UnresolvedReason.PACED
-        yield freed
-        if not self._is_over(bucket):
-            yield self._context.wake(self._spacing_left_us(bucket), Priority.LIQUIDATION)
+        yield from self._stand_aside(liquidation, freed)
         return True
 
     def _hold_auction(self, desk: MarketDesk) -> None:
@@ -610,8 +611,9 @@ class Venue:
             return
         number, spec = self._auctions.rule_of(desk)
         mark, lots = desk.state.mark_e8, [one.lot for one in offered]
-        width, net = width_e8(mark, spec.distance_e6), sum(lot.quantity_e8 for lot in lots)
-        free, bids = self._bids(number, spec, desk, width, is_long=net <= 0)
+        net = sum(lot.quantity_e8 for lot in lots)
+        free, bids = self._bids(number, spec, desk, is_long=net <= 0)
+        width = width_e8(mark, spec.distance_e6)
         price, fills = clear(lots, mark_e8=mark, width_e8=width, bids_e8=bids)
         bought = sum(
             fill if lot.quantity_e8 > 0 else -fill for lot, fill in zip(lots, fills, strict=True)
@@ -653,23 +655,17 @@ class Venue:
             yield _Offered(bucket, liquidation, lot, self._auctions.since_us(desk, bucket))
 
     def _bids(
-        self, number: int, spec: BatchAuction, desk: MarketDesk, width: int, *, is_long: bool
+        self, number: int, spec: BatchAuction, desk: MarketDesk, *, is_long: bool
     ) -> tuple[int, int]:
         """Return the capital of bidders that is free, and the units for which they bid."""
-        bidders, mark = self._bidders.get(number), desk.state.mark_e8
+        bidders = self._bidders.get(number)
         if bidders is None:
             return 0, 0
         free = max(bidders.free_uusd(), 0)
-        bids = desk_size_e8(
-            spec.bids_uusd * NOTIONAL_DIVISOR // mark,
-            price_e8=mark if is_long else mark + width,
-            mark_e8=mark,
-            free_uusd=free,
-            held_e8=bidders.units_e8(desk.market_id),
-            limit_uusd=spec.position_limit_uusd,
-            is_long=is_long,
+        held = bidders.units_e8(desk.market_id)
+        return free, bids_e8(
+            spec, mark_e8=desk.state.mark_e8, free_uusd=free, held_e8=held, is_long=is_long
         )
-        return free, bids if bids * mark >= spec.least_uusd * NOTIONAL_DIVISOR else 0
 
     def _trade_lots(
         self,
@@ -859,15 +855,12 @@ class Venue:
         liquidation.tranches += 1
         self._coins.slice_put_up(desk, bucket, size)
         self._fund.slice_put_up(bucket)
-        if executor is Executor.AUCTION:
-            limit = self.limit_e8(
-                desk, bucket, size, 0
-            )  # Its reserve price: the fund is not for it.
+        limit_of = partial(self.limit_e8, desk, bucket, size)
+        if executor.is_meeting:
+            limit = limit_of(0)  # The fund pays nothing where slices meet.
         else:
-            limit = self.limit_e8(desk, bucket, size)
-            self._fund.record_limits(
-                desk.market_id, bucket, partial(self.limit_e8, desk, bucket, size), cause
-            )
+            limit = limit_of()
+            self._fund.record_limits(desk.market_id, bucket, limit_of, cause)
         event = TrancheStarted(
             liquidation_seq=liquidation.seq,
             bucket_id=bucket,

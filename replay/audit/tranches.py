@@ -46,7 +46,7 @@ def tranche_started(book: Book, entry: Entry, e: TrancheStarted) -> None:
     if not crossing.is_met(book, e) and e.executor is not Executor.AUCTION:
         check_leg(book, entry, e, liquidation)
     _check_size(book, entry, e, liquidation)
-    if e.executor is not Executor.AUCTION:
+    if not e.executor.is_meeting:
         fund.check_limit_caps(book, entry, e)
     _check_limit(book, entry, e)
     liquidation.open_tranche = entry.seq
@@ -142,6 +142,6 @@ def _check_limit(book: Book, entry: Entry, e: TrancheStarted) -> None:
     position, size = book.position(e.market_id, e.bucket_id), abs(e.quantity_e8)
     if not position or not size:
         return
-    payable = 0 if e.executor is Executor.AUCTION else None
+    payable = 0 if e.executor.is_meeting else None  # The fund pays nothing where slices meet.
     right = book.limit_price(e.market_id, e.bucket_id, size, payable)
     book.expect("limit_price", entry, "limit_price_e8", e.limit_price_e8, right)

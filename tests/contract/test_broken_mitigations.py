@@ -190,8 +190,7 @@ def _halted_crossing() -> Raw:
 
 def _only_without_company(right: Any, self: venue.Venue, liquidation: Any) -> int:
     """Let nobody be stopped by a halt while somebody is held to be met."""
-    is_held = any(hold.freed is not None for hold in self._crossings._holds.values())
-    return 0 if is_held else right(self, liquidation)  # type: ignore[no-any-return]
+    return 0 if self._crossings._holds.held(0) else right(self, liquidation)  # type: ignore[no-any-return]
 
 
 # 7 to 9. Funds, deleveraging, losses --------------------------------------------------------------

@@ -1680,10 +1680,10 @@ class Auditor:
         assert event.quantity_e8 == (-size if position > 0 else size)
         assert event.mark_price_e8 == mark
         units = abs(position) * size // whole
-        can_pay = 0 if is_auctioned else None
+        can_pay = 0 if is_crossed else None
         right = self._limit(market, bucket, size, max(units, 1), can_pay)
         assert event.limit_price_e8 == right
-        has = 0 if is_auctioned else self._cash[FUND]
+        has = 0 if is_crossed else self._cash[FUND]
         free = self._limit(market, bucket, size, max(units, 1), has)
         self._caps_are(
             bucket,

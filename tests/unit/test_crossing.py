@@ -353,10 +353,7 @@ _asked = crossing.Crossings.asked
 
 
 def _held_longer(self: Any, ask: Ask) -> None:
-    leg = ask.bucket_id, ask.market_id
-    is_new = leg not in self._holds
-    _asked(self, ask)
-    self._holds[leg].until_us += is_new
+    _asked(self, attrs.evolve(ask, now_us=ask.now_us + 1))
 
 
 def _cheaper(quantity_e8: int, price_e8: int) -> int:

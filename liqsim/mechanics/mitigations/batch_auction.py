@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from liqsim.units import BOUND, RATIO_SCALE
+from liqsim.mechanics.desk import desk_size_e8
+from liqsim.scenario.mitigations import BatchAuction
+from liqsim.units import BOUND, NOTIONAL_DIVISOR, RATIO_SCALE
 
 
 @attrs.frozen
@@ -45,6 +47,33 @@ def width_e8(mark_e8: int, distance_e6: int) -> int:
     2.0
     """
     return max(mark_e8 * distance_e6 // RATIO_SCALE, 1)
+
+
+def bids_e8(
+    spec: BatchAuction, *, mark_e8: int, free_uusd: int, held_e8: int, is_long: bool
+) -> int:
+    """
+    Return the units of all bids: what capital pays for at the dearest bid, and the limit leaves.
+
+    None if they are worth less than the least.
+
+    Args:
+        spec: The mitigation.
+        mark_e8: The mark.
+        free_uusd: Capital of bidders that is free.
+        held_e8: What they hold in the market; negative is short.
+        is_long: Whether they buy, of longs.
+    """
+    bids = desk_size_e8(
+        spec.bids_uusd * NOTIONAL_DIVISOR // mark_e8,
+        price_e8=mark_e8 if is_long else mark_e8 + width_e8(mark_e8, spec.distance_e6),
+        mark_e8=mark_e8,
+        free_uusd=free_uusd,
+        held_e8=held_e8,
+        limit_uusd=spec.position_limit_uusd,
+        is_long=is_long,
+    )
+    return bids if bids * mark_e8 >= spec.least_uusd * NOTIONAL_DIVISOR else 0
 
 
 def clear(

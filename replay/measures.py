@@ -11,7 +11,7 @@ from liqsim.eventlog.reader import LogReader
 from liqsim.events import EVENT_CLASSES, DecisionRecorded, FundsDeposited
 from liqsim.events.schema import columns_of
 from replay.outcome import outcome
-from replay.views import install_views
+from replay.views import tables_of
 
 
 @attrs.frozen
@@ -201,7 +201,7 @@ def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str
     USD are exact decimal strings.
     """
     found = outcome(log) if found is None else found
-    install_views(log)
+    log = tables_of(log)
     markets = [name.lower() for name in log.markets.values()]
     more = _more(log)
     values: dict[str, Any] = {name: found.get(name) for name in MEASURES} | more
@@ -225,7 +225,7 @@ def measures(log: LogReader, found: Mapping[str, Any] | None = None) -> dict[str
 
 def profits(log: LogReader) -> list[Profit]:
     """Return what every owner but `outside` has made; together nothing."""
-    install_views(log)
+    log = tables_of(log)
     rows = log.rows(
         """
         with covered as (

@@ -15,7 +15,7 @@ from liqsim.eventlog.reader import LogReader
 from liqsim.events import UnresolvedReason
 from replay.state import iso_utc
 from replay.terms import count_basis, parse_toml, read_terms
-from replay.views import install_views
+from replay.views import tables_of
 
 _NEAR_ZERO: Final = 1e-6
 """An amplification is not defined where the reference fell by less than this part of its start."""
@@ -291,7 +291,7 @@ def keys_of(markets: list[str]) -> list[str]:
 
 def outcome(log: LogReader) -> dict[str, Any]:
     """Return the outcome of an open log; its keys are `keys_of` its markets."""
-    install_views(log)
+    log = tables_of(log)
     values: dict[str, Any] = {
         **_identity(log),
         **_baseline(log),

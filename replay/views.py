@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Final
-from weakref import WeakSet
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+import duckdb
 
 from liqsim.eventlog.reader import LogReader
 from replay.books import define_books
@@ -184,6 +186,59 @@ def install_views(log: LogReader) -> None:
     for name in IN_ORDER:
         log.define(view_sql(name))
     _INSTALLED.add(log)
+
+
+_READ_ONCE: Final = ("capital_accounts", "capital_curves", "oracle_lag", "residuals")
+"""Views that are long, and of which one reader wants a part: less work than a table of all."""
+
+
+class Tables(LogReader):
+    """
+    An open log whose views are tables, each computed once, when something first reads it.
+
+    As a view, what many questions rest on is planned and worked out for each of them.
+
+    Args:
+        log: The log.
+    """
+
+    def __init__(self, log: LogReader) -> None:
+        super().__init__(log.path, log.aside, log.aside)
+        self._made: set[str] = set()
+        define_books(self)
+
+    def relation(self, sql: str) -> duckdb.DuckDBPyRelation:
+        """Return *sql*, one of our own selects, as a lazy relation."""
+        self._make(sql)
+        return super().relation(sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the result of *sql*, one of our own selects, as a few tuples."""
+        self._make(sql)
+        return super().rows(sql)
+
+    def _make(self, sql: str, before: int | None = None) -> None:
+        """Make what *sql* reads, of the views *before* a place in the order."""
+        for name in _READ.findall(sql):
+            if name in IN_ORDER[:before] and name not in self._made:
+                self._made.add(name)
+                text = _COMMENT.sub("", view_sql(name))
+                self._make(text, IN_ORDER.index(name))
+                if name not in _READ_ONCE:
+                    text = text.replace("create or replace temp view", "create temp table", 1)
+                self.define(text)
+
+
+_READ: Final = re.compile(r"\b(?:from|join)\s+(\w+)")
+_COMMENT: Final = re.compile(r"--.*")
+_TABLED: Final[WeakKeyDictionary[LogReader, Tables]] = WeakKeyDictionary()
+
+
+def tables_of(log: LogReader) -> Tables:
+    """Return an open log with its views as tables, always the same."""
+    if log not in _TABLED:
+        _TABLED[log] = Tables(log)
+    return _TABLED[log]
 
 
 def install_comments(log: LogReader) -> None:

@@ -7,12 +7,14 @@ can be read but contradicts itself is the business of `replay.verify`.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast, get_type_hints
+from weakref import WeakSet
 
 import attrs
 import duckdb
@@ -36,10 +38,9 @@ NULL: Final = -(2**63)
 UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CONFIG: Final = {"enable_external_access": "false"}
-_SETTINGS: Final = (
-    "set enable_progress_bar = false",  # It would go to stdout, in the middle of a result.
-    "set lock_configuration = true",
-)
+_NO_BAR: Final = "set enable_progress_bar = false"
+"""It would go to stdout, in the middle of a result; a setting of each connection."""
+_IS_LOCKED: Final = "select current_setting('lock_configuration')"
 _CHUNK: Final = 4 * 65_536
 """Entries built at a time: whole batches, so that a long log needs no more memory than a short."""
 
@@ -158,10 +159,34 @@ def open_log(path: str | Path) -> "LogReader":
     Open the log at *path* read-only; use it as a context manager.
 
     Raises:
-        LogInUseError: Another process is writing it.
+        LogInUseError: Another process is writing it, or this one has another file of its name open.
         LogError: It is not there, not a log, or a log of a newer schema.
     """
     path = Path(path)
+    _check_file(path)
+    try:
+        connection = duckdb.connect(str(path), read_only=True, config=dict(_CONFIG))
+    except duckdb.Error as error:
+        raise _open_error(path, str(error)) from error
+    try:
+        aside = connection.cursor()
+        # Readers of one file share what DuckDB has of it, which the first of them has locked.
+        (is_locked,) = connection.execute(_IS_LOCKED).fetchall()[0]
+        if not is_locked:
+            for one in (connection, aside):
+                one.execute(_NO_BAR)
+            connection.execute("set lock_configuration = true")
+        _check_schema(path, connection)
+    except duckdb.Error as error:
+        connection.close()
+        raise _read_error(path, error) from error
+    except LogError:
+        connection.close()
+        raise
+    return LogReader(path, connection, aside)
+
+
+def _check_file(path: Path) -> None:
     if not path.exists():
         message = f"{path}: there is no such file"
         raise LogError(message)
@@ -173,21 +198,16 @@ def open_log(path: str | Path) -> "LogReader":
         if file.read(12)[8:] != b"DUCK":
             message = f"{path}: not a log (not a DuckDB file)"
             raise LogError(message)
-    try:
-        connection = duckdb.connect(str(path), read_only=True, config=dict(_CONFIG))
-    except duckdb.Error as error:
-        raise _open_error(path, str(error)) from error
-    try:
-        for setting in _SETTINGS:
-            connection.execute(setting)
-        _check_schema(path, connection)
-    except duckdb.Error as error:
-        connection.close()
-        raise _read_error(path, error) from error
-    except LogError:
-        connection.close()
-        raise
-    return LogReader(path, connection)
+    # DuckDB would go on with the file that it has open, though this is another one.
+    if any(log.path.resolve() == path.resolve() and log.file != _file_of(path) for log in _OPEN):
+        message = f"{path}: another file of this name is still open in this process"
+        raise LogInUseError(message)
+
+
+def _file_of(path: Path) -> tuple[int, int]:
+    """Return what a file is known by, whatever its name."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _open_error(path: Path, text: str) -> LogError:
@@ -257,14 +277,23 @@ class LogReader:
 
     Attributes:
         path: Where it is.
+        aside: A second connection to the same file, with temporary tables and views of its own.
+        file: What it is known by, whatever its name.
         manifest: What it says about its run.
     """
 
-    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: duckdb.DuckDBPyConnection,
+        aside: duckdb.DuckDBPyConnection,
+    ) -> None:
         self.path = path
+        self.aside = aside
+        self.file = _file_of(path)
         self._connection = connection
-        self._functions: set[str] = set()
         self.manifest = self._read_manifest()
+        _OPEN.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -279,7 +308,9 @@ class LogReader:
 
     def close(self) -> None:
         """Close the file; relations taken from it end with it."""
+        self.aside.close()
         self._connection.close()
+        _OPEN.discard(self)
 
     @cached_property
     def owners(self) -> tuple[OwnerRow, ...]:
@@ -351,7 +382,7 @@ class LogReader:
             raise _read_error(self.path, error) from error
 
     def define(self, statement: str) -> None:
-        """Run a `create temp view`; it lives as long as the reader and leaves the file alone."""
+        """Run a `create temp …`; it lives as long as the reader and leaves the file alone."""
         try:
             self._connection.execute(statement)
         except duckdb.Error as error:
@@ -365,13 +396,12 @@ class LogReader:
 
         Types are DuckDB's; nulls are handed over as None.
         """
-        if name in self._functions:
-            return
-        self._functions.add(name)
         types: list[Any] = [duckdb.type(parameter) for parameter in parameters]
-        self._connection.create_function(
-            name, function, types, duckdb.type(result), null_handling=SPECIAL
-        )
+        # Connections to one file share their functions, which a file says all about.
+        with suppress(duckdb.CatalogException):
+            self._connection.create_function(
+                name, function, types, duckdb.type(result), null_handling=SPECIAL
+            )
 
     def statement_types(self, sql: str) -> list[str]:
         """
@@ -530,6 +560,8 @@ class LogReader:
         selected = ", ".join(read_as.get(name, name) for name in names)
         return Manifest(*self.rows(f"select {selected} from runs")[0])
 
+
+_OPEN: Final[WeakSet[LogReader]] = WeakSet()
 
 _MARKET: Final = Column("market_id", "market_id", "INTEGER", None, None, 0, 0, "")
 _AT: Final = Column("sim_time_us", "sim_time", "TIMESTAMP", None, None, 0, 0, "", is_instant=True)

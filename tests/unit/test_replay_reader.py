@@ -124,6 +124,25 @@ def test_a_log_left_by_a_kill_is_read_with_its_write_ahead_log(path):
         assert log.manifest.cpu_features == "from the write-ahead log"
 
 
+def test_two_readers_of_one_log(path):
+    with Log(path) as one:
+        assert one.outcome()["liquidations"] == 4
+        with Log(path) as other:
+            assert other.query("from liquidations").num_rows == 4
+            assert other.outcome() == one.outcome()
+        assert one.query("from liquidation_ladder").num_rows > 0
+
+
+def test_another_file_of_the_name_of_an_open_one(path, tmp_path):
+    with open_log(path):
+        write(tmp_path / "newer.duckdb", engine_story()).replace(path)
+        with pytest.raises(LogInUseError, match="another file of this name is still open"):
+            open_log(path)
+
+    with open_log(path) as log:
+        assert log.manifest.status == "sealed"
+
+
 def test_opening_changes_nothing(path):
     before = path.read_bytes()
     with Log.open(path) as log:

@@ -18,7 +18,7 @@ from unit.handmade_log import (
 
 from liqsim.events import FundsDeposited, LossSocialised, PositionOpened
 from replay.log import Log
-from replay.views import VIEWS, view_sql
+from replay.views import VIEWS, tables_of, view_sql
 
 
 def rows(log, sql):
@@ -33,6 +33,17 @@ def test_every_column_of_a_view_is_described_in_its_header(engine, name):
     assert comments[0].startswith(f"{name}: ")
     described = [line.split()[0] for line in comments[1:] if not line.startswith(" ")]
     assert engine.sql(f"from {name}").columns == described
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_table_of_a_view_has_its_rows(engine, keepers, name):
+    for log in (engine, keepers):
+        tables = tables_of(log.reader)
+
+        assert tables is tables_of(log.reader)
+        assert tables.relation(f"from {name}").columns == log.sql(f"from {name}").columns
+        rows_of_view = sorted(map(repr, log.sql(f"from {name}").fetchall()))
+        assert sorted(map(repr, tables.rows(f"from {name}"))) == rows_of_view
 
 
 def test_liquidations_have_a_row_per_trigger(engine):

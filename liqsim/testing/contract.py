@@ -79,6 +79,7 @@ class MitigationContract:
             is given to owners, and their numbers and those of events, are then not compared.
         executor: Who executes: `engine` or `keepers`.
         hits_both_sides: Whether longs and shorts are due together in the crashes drawn.
+        has_coins: Whether accounts of the crashes drawn put up coins, which count by a haircut.
         deed: Kind of event by which it acts, if not by decisions: the crashes of each `test_13…`
             must have `runs` of it together, or the test says little.
         runs: How many crashes each test draws.
@@ -101,6 +102,7 @@ class MitigationContract:
     inert_has_capital: ClassVar[bool] = False
     executor: ClassVar[str] = "engine"
     hits_both_sides: ClassVar[bool] = False
+    has_coins: ClassVar[bool] = False
     deed: ClassVar[type[Event] | None] = None
     runs: ClassVar[int] = 5
     least_decisions: ClassVar[int] = 5
@@ -302,9 +304,8 @@ class MitigationContract:
     ) -> None:
         """Have *check* asked of drawn tables, and of what *others* draw."""
         for row in (self.mitigation, self.inert or {}):
-            _loaded(
-                plain(self.executor), [row] if row else []
-            )  # A wrong key is told once, not of every draw.
+            # A wrong key is told once, not of every draw.
+            _loaded(plain(self.executor, has_coins=self.has_coins), [row] if row else [])
 
         @settings(
             max_examples=self.runs,
@@ -319,6 +320,7 @@ class MitigationContract:
                 executor or self.executor,
                 has_impact=has_impact,
                 hits_both_sides=self.hits_both_sides,
+                has_coins=self.has_coins,
             ),
             st.tuples(*others),
         )
@@ -481,6 +483,9 @@ def _of_single_accounts(tables: Tables, parts: int, *, fills_holes: bool) -> Tab
     """Return *tables* with single accounts, each in *parts*, where no cap of another rule binds."""
     single = deepcopy(tables)
     cohorts = {}
+    (collateral,) = {
+        cohort.get("collateral", "usd") for cohort in tables["population"]["cohorts"].values()
+    }
     for market in single["markets"]:
         for number, leverage in enumerate(_LEVERAGES):
             for part in range(parts):
@@ -492,6 +497,7 @@ def _of_single_accounts(tables: Tables, parts: int, *, fills_holes: bool) -> Tab
                     "size": {"alpha": 2},
                     "leverage": {"median": leverage, "max": 40},
                     "entry": {},
+                    "collateral": collateral,
                 }
     single["population"] = {"cohorts": cohorts}
     venue = single["venue"]

@@ -96,19 +96,31 @@ def _market(path: Tables, depth_usd: int, half_life: str, permanent: Decimal) ->
     }
 
 
-def plain(executor: str = "engine") -> Tables:
-    """Return a scenario in which nothing happens, the same every time."""
+def plain(executor: str = "engine", *, has_coins: bool = False) -> Tables:
+    """Return a scenario in which nothing happens, the same every time; else as `scenarios`."""
     knots = [[at(0), Decimal(_START_PRICE)], [at(END_S), Decimal(_START_PRICE)]]
     path = {"kind": "knots", "step": "1s", "knots": knots, "bridge_volatility": 0}
-    return {
+    calm = {
+        "market": "ETH",
+        "accounts": 1,
+        "notional_usd": 1_000,
+        "long_share": 1,
+        "size": {"alpha": 2},
+        "leverage": {"median": 2, "max": 2},
+        "entry": {},
+    }
+    tables: Tables = {
         "name": "plain",
         "start": START,
         "end": at(END_S),
         "markets": {"ETH": _market(path, 100_000, "5s", Decimal(0))},
         "venue": {"executor": executor, "fund": {"initial_usd": 0}, "engine": {}}
         | ({"keepers": _keepers()} if executor == "keepers" else {}),
-        "population": {},
+        "population": {"cohorts": {"calm": calm}},
     }
+    if has_coins:
+        _put_up_coins(tables)
+    return tables
 
 
 @st.composite
@@ -118,6 +130,7 @@ def scenarios(
     *,
     has_impact: bool = True,
     hits_both_sides: bool = False,
+    has_coins: bool = False,
 ) -> Tables:
     """
     Draw a scenario of five minutes, the last two and a half of them calm.
@@ -128,6 +141,7 @@ def scenarios(
         has_impact: Whether forced sales move the price.
         hits_both_sides: Whether prices hardly move, and rising margin rates make longs and shorts
             due together.
+        has_coins: Whether what accounts put up is coins, nine tenths of whose value count.
     """
     names = draw(st.sampled_from((("ETH",), ("ETH", "BTC"))))
     markets: Tables = {}
@@ -169,6 +183,8 @@ def scenarios(
     }
     if hits_both_sides:
         _hit_both_sides(drawn)
+    if has_coins:
+        _put_up_coins(drawn)
     return drawn
 
 
@@ -184,6 +200,12 @@ def _hit_both_sides(tables: Tables) -> None:
         ]
     for cohort in tables["population"]["cohorts"].values():
         cohort["long_share"] = Decimal("0.45")
+
+
+def _put_up_coins(tables: Tables) -> None:
+    tables["venue"]["margin"] = {"coin_haircut": Decimal("0.1")}
+    for cohort in tables["population"]["cohorts"].values():
+        cohort["collateral"] = "coin"
 
 
 def _keepers() -> Tables:

@@ -8,6 +8,7 @@ from support.models import model_text
 
 from liqsim.events import (
     AuctionHeld,
+    CoinHaircutChanged,
     KeeperRewarded,
     PenaltyRouted,
     PositionReduced,
@@ -125,12 +126,21 @@ class TestConcentrationMargin(MitigationContract):
 
 
 class TestCorrelationMargin(MitigationContract):
-    # Nobody has coins in the crashes drawn: haircuts that it scales are in test_coin_haircuts.py.
     mitigation = {
         "kind": "correlation_margin", "period": "5s", "half_life": "10s",
         "reference": Decimal("0.4"), "low": Decimal("0.7"), "notice": "5s",
     }  # fmt: skip
     inert = {"kind": "correlation_margin", "period": "5s", "reference": 1}
+
+
+class TestHaircutOnCoins(MitigationContract):
+    has_coins = True
+    deed = CoinHaircutChanged
+    mitigation = {
+        "kind": "correlation_margin", "scales": "haircut", "period": "5s", "half_life": "10s",
+        "reference": Decimal("0.4"), "low": Decimal("0.7"), "notice": "5s",
+    }  # fmt: skip
+    inert = {"kind": "correlation_margin", "scales": "haircut", "period": "5s", "reference": 1}
 
 
 class TestStressMargin(MitigationContract):

@@ -7,6 +7,7 @@ as lists in the order of the events, so that a long log costs one call.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
@@ -155,6 +156,33 @@ def components_of(left: _Ints | None, right: _Ints | None) -> list[int]:
     return [top(node) for node in left or ()]
 
 
+def sources_of(seqs: _Ints | None, changes: _Ints | None) -> list[int]:
+    """
+    Return, for each change of what somebody holds, the one from which most of it comes.
+
+    What has been held longest goes first. Whoever closes nothing comes from itself.
+
+    >>> sources_of([1, 2, 5, 6], [40, 60, -50, -50])
+    [1, 2, 1, 2]
+    """
+    held: deque[tuple[int, int]] = deque()
+    found = []
+    for seq, change in zip(seqs or (), changes or (), strict=True):
+        source, most, left = seq, 0, change
+        while left and held and (held[0][1] > 0) is not (left > 0):
+            first, units = held.popleft()
+            closed = min(abs(units), abs(left))
+            if closed > most:
+                source, most = first, closed
+            left += closed if left < 0 else -closed
+            if abs(units) > closed:
+                held.appendleft((first, units - closed if units > 0 else units + closed))
+        if left:
+            held.append((seq, left))
+        found.append(source)
+    return found
+
+
 _STATE: Final = "struct(consumed double, net double, bought double, sold double, multiplier double)"
 _ROWS: Final = ("bigint[]",) * 4
 
@@ -266,6 +294,7 @@ def functions(terms: Terms | None, starts_e8: Mapping[int, int]) -> Iterator[Fun
     yield "book_depth", book_depth, ("integer", "integer", "double", _STATE), "double"
     yield "book_impact", book_impact, ("integer", "integer", "double", _STATE), "double"
     yield "generations_of", generations_of, ("bigint[]", "bigint[]"), "bigint[]"
+    yield "sources_of", sources_of, ("bigint[]", "bigint[]"), "bigint[]"
     yield "components_of", components_of, ("bigint[]", "bigint[]"), "bigint[]"
 
 

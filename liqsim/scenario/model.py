@@ -415,6 +415,17 @@ class Market:
         funding = self.funding
         return self.mark.uses_book or (funding is not None and funding.premium_weight_e6 > 0)
 
+    @property
+    def highest_rate_e6(self) -> int:
+        """The highest margin rate of any tier; 0 without one."""
+        tiers = self.maintenance + self.maintenance_usd + self.initial + self.initial_usd
+        return max((rate_e6 for _, rate_e6 in tiers), default=0)
+
+    @property
+    def highest_change_e6(self) -> int:
+        """The highest multiplier that the scenario itself sets; at least 1."""
+        return max([RATIO_SCALE, *(change.multiplier_e6 for change in self.maintenance_changes)])
+
 
 @attrs.frozen
 class Fees:

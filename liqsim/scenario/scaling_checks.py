@@ -91,9 +91,7 @@ def seen_by_model(spec: object, seed: int) -> str:
 
 def _highest(scenario: Scenario, market: Market) -> Iterator[Problem]:
     """Check that rates stay below 1 when all that scales them is at its highest."""
-    rates = market.maintenance + market.maintenance_usd + market.initial + market.initial_usd
-    rate_e6 = max((rate for _, rate in rates), default=0)
-    highest_e6 = max([RATIO_SCALE, *(c.multiplier_e6 for c in market.maintenance_changes)])
+    rate_e6, highest_e6 = market.highest_rate_e6, market.highest_change_e6
     if ceil_div(rate_e6 * highest_e6, RATIO_SCALE) >= RATIO_SCALE:
         return  # Refused for itself.
     what = f"the highest margin rate of {market.name}"

@@ -1,23 +1,24 @@
 """
 Words of a variant: mitigations by their kinds, and sets of them by the generation of their idea.
 
-What a kind needs in USD is made to fit the scenario, by its shallowest book and its open interest;
-all else is the kind's default. Words take the place of the scenario's own mitigations.
+What a kind needs in USD is made to fit the scenario, by its shallowest book and its open interest,
+and how far kinds scale margin rates together, by the highest of these; all else is the kind's
+default. Words take the place of the scenario's own mitigations.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
 import attrs
 
 from liqsim.scenario import Scenario
 from liqsim.scenario.fields import key_of
-from liqsim.scenario.mitigations import MITIGATIONS, OTHERS
+from liqsim.scenario.mitigations import MITIGATIONS, OTHERS, MarginScaling
 from liqsim.scenario.model import PowerBook
 from liqsim.scenario.plugins import load_plugins
 from liqsim.scenario.toml import inline
-from liqsim.units import USD_SCALE, taker_cost_uusd
+from liqsim.units import RATIO_SCALE, USD_SCALE, taker_cost_uusd
 
 NONE: Final = "none"
 """The scenario without its mitigations."""
@@ -27,6 +28,8 @@ AS_IS: Final = "as_is"
 Row = Mapping[str, Any]
 
 _CENT: Final = Decimal("0.01")
+_HIGH: Final[Decimal] = attrs.fields(MarginScaling).high_e6.metadata["scalar"].default
+"""How far a kind scales margin rates if it is not told."""
 
 
 @attrs.frozen
@@ -39,11 +42,13 @@ class Measure:
             a hundredth of open interest.
         interest_usd: Positions at the start, longs and shorts together, at their entry prices.
         fund_usd: The insurance fund at the start.
+        rates_room: How many times as high the highest margin rate can be and stay below 1.
     """
 
     depth_usd: Decimal
     interest_usd: Decimal
     fund_usd: Decimal
+    rates_room: Decimal
 
 
 def measure_of(scenario: Scenario) -> Measure:
@@ -55,8 +60,13 @@ def measure_of(scenario: Scenario) -> Measure:
     books = [market.liquidity for market in scenario.markets]
     depths = [book.depth_uusd for book in books if isinstance(book, PowerBook)]
     depth = min(depths, default=interest // 100)
-    amounts = depth, interest, scenario.venue.fund.initial_uusd
-    return Measure(*(Decimal(amount) / USD_SCALE for amount in amounts))
+    highest_e12 = max(m.highest_rate_e6 * m.highest_change_e6 for m in scenario.markets)
+    return Measure(
+        depth_usd=Decimal(depth) / USD_SCALE,
+        interest_usd=Decimal(interest) / USD_SCALE,
+        fund_usd=Decimal(scenario.venue.fund.initial_uusd) / USD_SCALE,
+        rates_room=Decimal((RATIO_SCALE - 1) * RATIO_SCALE) / max(highest_e12, 1),
+    )
 
 
 def _share(of_usd: Decimal, share: str) -> Decimal:
@@ -151,6 +161,7 @@ def settings_of(words: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
                 settings.append(setting_or_row)
             else:
                 rows.append(setting_or_row)
+    rows = _below_one(rows, size)
     if rows or scenario.mitigations:
         settings.append(f"mitigations={inline(rows)}")
     return tuple(settings)
@@ -164,6 +175,18 @@ def _meaning(word: str, size: Measure) -> Iterator[str | Row]:
             yield _row(part, size) if isinstance(part, str) else part
     elif word != NONE:
         yield _row(word, size)
+
+
+def _below_one(rows: Sequence[Row], size: Measure) -> list[Row]:
+    """Return *rows* so that no margin rate reaches 1 when all that scale rates do so together."""
+    scaling = {kind for cls, kind in MITIGATIONS.items() if issubclass(cls, MarginScaling)}
+    number = sum(row["kind"] in scaling for row in rows)
+    if _HIGH**number <= size.rates_room:
+        return list(rows)
+    high = (size.rates_room ** (Decimal(1) / number)).quantize(_CENT, ROUND_DOWN)
+    return [
+        {**row, "high": max(high, Decimal(1))} if row["kind"] in scaling else row for row in rows
+    ]
 
 
 def _row(kind: str, size: Measure) -> Row:

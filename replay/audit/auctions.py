@@ -12,7 +12,6 @@ from typing import Final
 import attrs
 
 from liqsim.events import (
-    Action,
     AuctionHeld,
     DecisionRecorded,
     Entry,
@@ -28,7 +27,7 @@ from liqsim.events.mitigation import NOT_OBSERVED
 from replay.audit import crossing, grace
 from replay.audit.book import Book
 from replay.audit.holds import Hold
-from replay.audit.legs import check_leg, slice_e8
+from replay.audit.legs import slice_e8
 from replay.audit.lots import Auction
 from replay.terms import MitigationTerms
 
@@ -62,26 +61,7 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     if wait is None:
         period = row.duration("period")
         wait = book.auctions.of[bucket, market] = Hold(now, now - now % period + period)
-    right = _UNSET | {
-        "mitigation_id": number,
-        "action": Action.HELD,
-        "market_id": market,
-        "bucket_id": bucket,
-        "wanted_e8": slice_e8(book, market, bucket, liquidation, book.mark(market)),
-        "until_at_us": wait.until_us,
-    }
-    for name, value in right.items():
-        book.expect("decision", entry, name, getattr(e, name), value)
-    book.check_fresh(entry, bucket)
-    check_leg(book, entry, e, liquidation)
-    is_waiting = now < liquidation.earliest_us or liquidation.open_tranche >= 0
-    is_waiting |= book.auctions.waits_until(bucket) > now
-    if wait.is_held or is_waiting or book.is_restored(bucket) or now >= wait.until_us:
-        message = f"bucket {bucket} has nothing to put up that could still wait for an auction"
-        book.findings.add("hold", entry.seq, message)
-    if book.breakers.is_halted(market, now):
-        book.findings.add("halted", entry.seq, f"held in market {market}, which is halted")
-    wait.is_held = True
+    crossing.check_held(book, entry, e, number, wait)
     book.auctions.called.add((wait.until_us, market))
 
 

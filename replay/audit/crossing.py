@@ -34,15 +34,23 @@ _UNSET: Final = {field.name: NOT_OBSERVED for field in attrs.fields(DecisionReco
 
 def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     """Check that a slice is held that may be, for as long as it may, and that nobody met it."""
-    bucket, market, now = e.bucket_id, e.market_id, entry.sim_time_us
+    bucket, market = e.bucket_id, e.market_id
     liquidation = book.liquidations.get(book.liquidation_of.get(bucket, -1))
     if liquidation is None or market not in book.legs(bucket) or not _is_due(book, market, bucket):
         message = f"bucket {bucket} cannot be held in market {market}"
         book.findings.add("hold", entry.seq, message)
         return
     hold = _asked(book, entry, market, bucket)
+    check_held(book, entry, e, book.holds.rules[market][0], hold)
+    _check_unmet(book, entry, market, bucket)
+
+
+def check_held(book: Book, entry: Entry, e: DecisionRecorded, number: int, hold: Hold) -> None:
+    """Check that a slice is held, by mitigation *number*, that could be put up, and until when."""
+    bucket, market, now = e.bucket_id, e.market_id, entry.sim_time_us
+    liquidation = book.liquidations[book.liquidation_of[bucket]]
     right = _UNSET | {
-        "mitigation_id": book.holds.rules[market][0],
+        "mitigation_id": number,
         "action": Action.HELD,
         "market_id": market,
         "bucket_id": bucket,
@@ -54,12 +62,12 @@ def decision_recorded(book: Book, entry: Entry, e: DecisionRecorded) -> None:
     book.check_fresh(entry, bucket)
     check_leg(book, entry, e, liquidation)
     is_waiting = now < liquidation.earliest_us or liquidation.open_tranche >= 0
+    is_waiting |= book.auctions.waits_until(bucket) > now
     if hold.is_held or is_waiting or book.is_restored(bucket) or now >= hold.until_us:
         message = f"bucket {bucket} has nothing to put up that could still be held"
         book.findings.add("hold", entry.seq, message)
     if book.breakers.is_halted(market, now):
         book.findings.add("halted", entry.seq, f"held in market {market}, which is halted")
-    _check_unmet(book, entry, market, bucket)
     hold.is_held = True
 
 

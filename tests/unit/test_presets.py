@@ -52,6 +52,17 @@ def test_what_a_kind_needs_in_usd_fits_the_scenario() -> None:
     assert "least_usd = 150.00" in setting
 
 
+def test_rates_that_several_kinds_scale_stay_below_one() -> None:
+    words = ("dynamic_margin", "grace", "stress_margin")
+    with scenario_file("linear_cascade") as file:
+        half = load_scenario(file)
+
+    assert half.markets[0].highest_rate_e6 == 500_000
+    assert "high" not in settings_of(("dynamic_margin",), half)[0]  # 1.5 times 0.5.
+    assert settings_of(words, half)[0].count("high = 1.41") == 2  # The root of two, rounded down.
+    assert "high" not in settings_of(words, load(engine_cascade()))[0]
+
+
 def test_accounts_of_a_file_count_and_a_scenario_without_a_book_has_a_depth() -> None:
     raw = small_scenario(population={"accounts": listed(("one", "ETH", 10, 100, 500))})
 
@@ -78,15 +89,7 @@ def test_every_shipped_scenario_takes_every_word(name: str) -> None:
             except ScenarioError:
                 refused.add(word)
 
-    refusable = {
-        "dynamic_margin",
-        "open_interest_margin",
-        "concentration_margin",
-        "correlation_margin",
-        "stress_margin",
-        "generation_3",
-        "predictive",  # No word knows the file of a model.
-    }
+    refusable = {"predictive"}  # No word knows the file of a model.
     if base.venue.executor != "keepers":
         refusable.add("keeper_reward")  # Nobody could earn it.
     if base.coin_markets:

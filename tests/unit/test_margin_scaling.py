@@ -44,6 +44,7 @@ from liqsim.processes.volatility import VolatilityOfMark
 from liqsim.runner import run_to_log
 from replay.measures import measures
 from replay.verify import verify
+from replay.views import install_views
 
 RULE: Final = {
     "period": "10s",
@@ -268,6 +269,7 @@ def test_what_is_asked_on_top_is_the_most_at_one_change(tmp_path: Path) -> None:
     # 1 % of 1,000 and of 400 are 14.
     with open_log(tmp_path / "run.duckdb") as log:
         assert measures(log)["margin_asked_usd"] == "7.000000"
+        install_views(log)
         rows = log.rows("select multiplier, at_start_usd, more_usd from margins_asked order by seq")
     assert rows == [
         (Decimal("1.2"), 14, Decimal("2.8")),

@@ -221,12 +221,12 @@ class Tables(LogReader):
         """Make what *sql* reads, of the views *before* a place in the order."""
         for name in _READ.findall(sql):
             if name in IN_ORDER[:before] and name not in self._made:
-                self._made.add(name)
                 text = _COMMENT.sub("", view_sql(name))
                 self._make(text, IN_ORDER.index(name))
                 if name not in _READ_ONCE:
                     text = text.replace("create or replace temp view", "create temp table", 1)
                 self.define(text)
+                self._made.add(name)
 
 
 _READ: Final = re.compile(r"\b(?:from|join)\s+(\w+)")

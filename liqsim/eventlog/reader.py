@@ -14,7 +14,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast, get_type_hints
-from weakref import WeakSet
 
 import attrs
 import duckdb
@@ -37,10 +36,6 @@ NULL: Final = -(2**63)
 
 UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-_CONFIG: Final = {"enable_external_access": "false"}
-_NO_BAR: Final = "set enable_progress_bar = false"
-"""It would go to stdout, in the middle of a result; a setting of each connection."""
-_IS_LOCKED: Final = "select current_setting('lock_configuration')"
 _CHUNK: Final = 4 * 65_536
 """Entries built at a time: whole batches, so that a long log needs no more memory than a short."""
 
@@ -159,23 +154,27 @@ def open_log(path: str | Path) -> "LogReader":
     Open the log at *path* read-only; use it as a context manager.
 
     Raises:
-        LogInUseError: Another process is writing it, or this one has another file of its name open.
+        LogInUseError: It is being written.
         LogError: It is not there, not a log, or a log of a newer schema.
     """
     path = Path(path)
     _check_file(path)
+    # Connections to a path would share what DuckDB has of it: settings, functions, and the file
+    # that was there before. A database of its own has none of another reader's.
+    connection = duckdb.connect(":memory:")
     try:
-        connection = duckdb.connect(str(path), read_only=True, config=dict(_CONFIG))
+        connection.execute(f"attach {_quoted(path)} as log (type duckdb, read_only)")
     except duckdb.Error as error:
+        connection.close()
         raise _open_error(path, str(error)) from error
     try:
         aside = connection.cursor()
-        # Readers of one file share what DuckDB has of it, which the first of them has locked.
-        (is_locked,) = connection.execute(_IS_LOCKED).fetchall()[0]
-        if not is_locked:
-            for one in (connection, aside):
-                one.execute(_NO_BAR)
-            connection.execute("set lock_configuration = true")
+        for one in (connection, aside):
+            one.execute("use log")
+            one.execute("set enable_progress_bar = false")  # It would go to stdout.
+        connection.execute(f"set temp_directory = {_quoted(path, '.tmp')}")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
         _check_schema(path, connection)
     except duckdb.Error as error:
         connection.close()
@@ -184,6 +183,11 @@ def open_log(path: str | Path) -> "LogReader":
         connection.close()
         raise
     return LogReader(path, connection, aside)
+
+
+def _quoted(path: Path, ending: str = "") -> str:
+    """Return a path for a statement; absolute, since a name may look like another database's."""
+    return "'" + f"{path.absolute()}{ending}".replace("'", "''") + "'"
 
 
 def _check_file(path: Path) -> None:
@@ -198,23 +202,13 @@ def _check_file(path: Path) -> None:
         if file.read(12)[8:] != b"DUCK":
             message = f"{path}: not a log (not a DuckDB file)"
             raise LogError(message)
-    # DuckDB would go on with the file that it has open, though this is another one.
-    if any(log.path.resolve() == path.resolve() and log.file != _file_of(path) for log in _OPEN):
-        message = f"{path}: another file of this name is still open in this process"
-        raise LogInUseError(message)
-
-
-def _file_of(path: Path) -> tuple[int, int]:
-    """Return what a file is known by, whatever its name."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _open_error(path: Path, text: str) -> LogError:
     holder = re.search(r"\(PID (\d+)\)", text)
     if holder:
         return LogInUseError(f"{path}: in use by process {holder[1]}")
-    if "different configuration" in text:
+    if "already attached" in text:
         return LogInUseError(f"{path}: in use by this process")
     if "not a valid DuckDB database" in text:
         return LogError(f"{path}: not a log (not a DuckDB file)")
@@ -278,7 +272,6 @@ class LogReader:
     Attributes:
         path: Where it is.
         aside: A second connection to the same file, with temporary tables and views of its own.
-        file: What it is known by, whatever its name.
         manifest: What it says about its run.
     """
 
@@ -290,10 +283,8 @@ class LogReader:
     ) -> None:
         self.path = path
         self.aside = aside
-        self.file = _file_of(path)
         self._connection = connection
         self.manifest = self._read_manifest()
-        _OPEN.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -310,7 +301,6 @@ class LogReader:
         """Close the file; relations taken from it end with it."""
         self.aside.close()
         self._connection.close()
-        _OPEN.discard(self)
 
     @cached_property
     def owners(self) -> tuple[OwnerRow, ...]:
@@ -397,7 +387,7 @@ class LogReader:
         Types are DuckDB's; nulls are handed over as None.
         """
         types: list[Any] = [duckdb.type(parameter) for parameter in parameters]
-        # Connections to one file share their functions, which a file says all about.
+        # The connections of a reader share their functions.
         with suppress(duckdb.CatalogException):
             self._connection.create_function(
                 name, function, types, duckdb.type(result), null_handling=SPECIAL
@@ -560,8 +550,6 @@ class LogReader:
         selected = ", ".join(read_as.get(name, name) for name in names)
         return Manifest(*self.rows(f"select {selected} from runs")[0])
 
-
-_OPEN: Final[WeakSet[LogReader]] = WeakSet()
 
 _MARKET: Final = Column("market_id", "market_id", "INTEGER", None, None, 0, 0, "")
 _AT: Final = Column("sim_time_us", "sim_time", "TIMESTAMP", None, None, 0, 0, "", is_instant=True)

@@ -2,7 +2,7 @@
 Words of a variant: mitigations by their kinds, and sets of them by the generation of their idea.
 
 What a kind needs in USD is made to fit the scenario, by its shallowest book and its open interest,
-and how far kinds scale margin rates together, by the highest of these; all else is the kind's
+and how far kinds may scale margin rates, by the highest of these; all else is the kind's
 default. Words take the place of the scenario's own mitigations.
 """
 

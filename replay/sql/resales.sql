@@ -13,7 +13,7 @@
 -- reference_price  reference price at the fill
 -- market_price     market price right after it
 -- displacement     ln(market price / reference price)
--- cause_seq        the takeover behind it
+-- cause_seq        the newest takeover before it, which need not be the one that it sells: forced_fills
 create or replace temp view resales as
 select s.seq, s.sim_time, s.keeper_id, w.name as keeper, a.name as market, s.ordered, s.quantity,
     s.price, abs(s.quantity)::decimal(38, 8) * s.price as value_usd, s.cost_usd,

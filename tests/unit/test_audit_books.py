@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from support.scenarios import Raw, engine_cascade, load, squeeze
+from support.verdicts import codes
 from unit.handmade_log import tamper
 
 from liqsim.runner import run_to_log
-from replay.verify import verify
 
 LEVELS = [[Decimal("0.001"), 100], [Decimal("0.01"), 300], [Decimal("0.1"), 3_000]]
 LADDER = {"kind": "ladder", "asks": LEVELS, "bids": LEVELS, "half_life": "20s"}
@@ -28,10 +28,6 @@ def log_of(raw: Any, tmp_path: Path) -> Path:
     path = tmp_path / "run.duckdb"
     run_to_log(load(raw), path)
     return path
-
-
-def codes(path: Path) -> set[str]:
-    return {finding.code for finding in verify(path)}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from unittest.mock import patch
 import attrs
 import duckdb
 import pytest
-from support.scenarios import Raw, engine_cascade, events_of, in_coins, load
+from support.scenarios import engine_cascade, events_of, in_coins, load
+from support.verdicts import codes, codes_of
 
 from liqsim.events import CoinsSettled
 from liqsim.mechanics.coins import decide_coins
@@ -22,13 +23,8 @@ from replay.verify import verify
 Wrong = Callable[[], Any]
 
 
-def codes(raw: Raw, path: Path) -> set[str]:
-    run_to_log(load(raw), path)
-    return {finding.code for finding in verify(path)}
-
-
 def test_what_was_settled_right_is_clean(tmp_path: Path) -> None:
-    assert codes(in_coins(), tmp_path / "run.duckdb") == set()
+    assert codes_of(in_coins(), tmp_path / "run.duckdb") == set()
 
 
 def decided(**changes: int) -> Any:
@@ -80,7 +76,7 @@ def test_a_settlement_that_is_a_unit_off_is_found_out(
 
 def test_a_debt_that_coins_could_pay_is_found_out(tmp_path: Path) -> None:
     with debts_are_left():
-        found = codes(in_coins(), tmp_path / "run.duckdb")
+        found = codes_of(in_coins(), tmp_path / "run.duckdb")
 
     assert "coins" in found
 
@@ -101,7 +97,7 @@ def test_a_forgery_is_named(name: str, tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.execute(statement)
 
-    assert code in {finding.code for finding in verify(path)}
+    assert code in codes(path)
 
 
 def test_coins_given_where_collateral_is_cash_are_found_out(tmp_path: Path) -> None:
@@ -113,7 +109,7 @@ def test_coins_given_where_collateral_is_cash_are_found_out(tmp_path: Path) -> N
             "from funds_deposited where owner_id = (select max(owner_id) from funds_deposited)"
         )
 
-    assert "deposit" in {finding.code for finding in verify(path)}
+    assert "deposit" in codes(path)
 
 
 def test_settlements_are_events_of_both_sorts_of_contract() -> None:

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import attrs
 import pytest
 from support.scenarios import load, own_marks
+from support.verdicts import codes
 from unit.handmade_log import tamper
 
 from liqsim.events import MarkBasis
@@ -14,11 +15,6 @@ from liqsim.mechanics.mark import Marked, marked, premium_e9
 from liqsim.processes import marks
 from liqsim.runner import run_to_log
 from liqsim.scenario.model import Mark
-from replay.verify import verify
-
-
-def codes(path: Path) -> set[str]:
-    return {finding.code for finding in verify(path)}
 
 
 def codes_of_run(path: Path) -> set[str]:

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import attrs
 import pytest
 from support.scenarios import Raw, engine_cascade, load
+from support.verdicts import codes
 
 from liqsim.mechanics.mitigations import slices
 from liqsim.mechanics.mitigations.pacing import Verdict
@@ -99,7 +100,7 @@ def test_a_mitigation_that_breaks_its_terms_is_found_out(
     with wrong():
         run_to_log(load(raw), tmp_path / "run.duckdb")
 
-    found = {finding.code for finding in verify(tmp_path / "run.duckdb")}
+    found = codes(tmp_path / "run.duckdb")
     # Whom nobody told that it waits is unresolved for no reason.
     assert found & {"decision", "tranche_spacing", "unresolved_state"}
 

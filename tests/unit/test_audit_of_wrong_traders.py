@@ -21,6 +21,7 @@ from support.scenarios import (
     panic,
     rebalanced,
 )
+from support.verdicts import codes
 
 from liqsim.mechanics import traders as rules
 from liqsim.processes import arrivals, halts, orders, rebalancing, traders
@@ -151,9 +152,9 @@ def test_a_log_of_wrong_traders_is_found_out(name: str, tmp_path: Path) -> None:
     with wrong():
         run_to_log(load(story()), tmp_path / "run.duckdb")
 
-    codes = {finding.code for finding in verify(tmp_path / "run.duckdb")}
+    found = codes(tmp_path / "run.duckdb")
 
-    assert expected <= codes
+    assert expected <= found
 
 
 @pytest.mark.parametrize("story", [_panic, _comeback, rebalanced, newcomers, forewarned])

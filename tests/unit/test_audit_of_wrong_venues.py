@@ -23,7 +23,6 @@ from support.scenarios import (
     keeper,
     keeper_race,
     knots,
-    load,
     lost_race,
     market,
     no_executor,
@@ -32,6 +31,7 @@ from support.scenarios import (
     source,
     squeeze,
 )
+from support.verdicts import codes_of
 
 from liqsim.events import FailedCall
 from liqsim.mechanics import waterfall
@@ -39,15 +39,8 @@ from liqsim.mechanics.waterfall import Deleveraging, decide_deleveraging
 from liqsim.processes import keepers, venue
 from liqsim.processes.context import Priority
 from liqsim.processes.margins import Margins
-from liqsim.runner import run_to_log
-from replay.verify import verify
 
 Wrong = Callable[[], Any]
-
-
-def codes(raw: Raw, path: Path) -> set[str]:
-    run_to_log(load(raw), path)
-    return {finding.code for finding in verify(path)}
 
 
 def worst_rank_first() -> Any:
@@ -95,7 +88,7 @@ def test_a_wrong_queue_is_found_out(
     wrong: Wrong, scenario: Callable[..., Raw], tmp_path: Path
 ) -> None:
     with wrong():
-        found = codes(scenario(), tmp_path / "run.duckdb")
+        found = codes_of(scenario(), tmp_path / "run.duckdb")
 
     # Who sells beyond the limit while somebody is left in the queue breaks that rule, too.
     assert {"deleverage_rank"} <= found <= {"deleverage_rank", "limit_crossed"}
@@ -109,7 +102,7 @@ def test_orders_on_an_old_mark_are_found_out(tmp_path: Path) -> None:
         venue__engine={"reaction": "0s", "child_order_usd": 181, "child_spacing": "5s"},
     )
     with patch.object(venue.Venue, "is_stale", lambda *_: False):
-        found = codes(raw, tmp_path / "run.duckdb")
+        found = codes_of(raw, tmp_path / "run.duckdb")
 
     assert found == {"mark_stale"}
 
@@ -161,7 +154,7 @@ def test_wrong_triggers_are_found_out(
     wrong: Wrong, expected: set[str], scenario: Callable[..., Raw], tmp_path: Path
 ) -> None:
     with wrong():
-        found = codes(scenario(), tmp_path / "run.duckdb")
+        found = codes_of(scenario(), tmp_path / "run.duckdb")
 
     # Who is due in vain may be safe again by the end.
     assert found - {"due_unserved"} == expected - {"due_unserved"}
@@ -245,6 +238,6 @@ def test_keepers_that_break_a_rule_are_found_out(
 ) -> None:
     raw, broken = wrong()
     with broken:
-        found = codes(raw, tmp_path / "run.duckdb")
+        found = codes_of(raw, tmp_path / "run.duckdb")
 
     assert found == {code}

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 import pytest
 from support.scenarios import Raw, funded, knots, load, market, small_scenario
+from support.verdicts import codes, codes_of
 from unit.handmade_log import tamper
 from unit.test_settlement_paths import FIRST, LONG, MAKERS, SECOND, SHORT, Run
 
@@ -22,7 +23,6 @@ from liqsim.mechanics.funding import funding_rate_e9, funding_uusd
 from liqsim.processes import funding
 from liqsim.runner import run_to_log
 from liqsim.scenario.model import Funding
-from replay.verify import verify
 
 
 def flat(price: float, **rates: Any) -> Raw:
@@ -101,18 +101,12 @@ def test_the_rate_is_interest_and_weighted_premium_within_the_cap(
 # The audit ----------------------------------------------------------------------------------------
 
 
-def codes(path: Path, raw: Raw | None = None) -> set[str]:
-    if raw is not None:
-        run_to_log(load(raw), path)
-    return {finding.code for finding in verify(path)}
-
-
 def test_an_amount_one_unit_off_is_found_out(tmp_path: Path) -> None:
     def dear(*given: int) -> int:
         return funding_uusd(*given) + 1
 
     with patch.object(funding, "funding_uusd", dear):
-        assert codes(tmp_path / "run.duckdb", funded()) == {"funding"}
+        assert codes_of(funded(), tmp_path / "run.duckdb") == {"funding"}
 
 
 def test_another_rate_is_found_out(tmp_path: Path) -> None:
@@ -120,7 +114,7 @@ def test_another_rate_is_found_out(tmp_path: Path) -> None:
         return funding_rate_e9(spec, premium_e9) - 1
 
     with patch.object(funding, "funding_rate_e9", dear):
-        assert codes(tmp_path / "run.duckdb", funded()) == {"funding"}
+        assert codes_of(funded(), tmp_path / "run.duckdb") == {"funding"}
 
 
 def test_an_account_that_is_left_out_is_found_out(tmp_path: Path) -> None:
@@ -134,7 +128,7 @@ def test_an_account_that_is_left_out_is_found_out(tmp_path: Path) -> None:
         "np",
         SimpleNamespace(**vars(np) | {"flatnonzero": but_one}),
     ):
-        assert "funding" in codes(tmp_path / "run.duckdb", flat(100, interest=Decimal("0.001")))
+        assert "funding" in codes_of(flat(100, interest=Decimal("0.001")), tmp_path / "run.duckdb")
 
 
 @pytest.mark.parametrize("interval_us", [5_000_000, 20_000_000])
@@ -159,7 +153,7 @@ def test_payments_at_other_times_are_found_out(interval_us: int, tmp_path: Path)
 )
 def test_changed_rows_are_found_out(statement: str, tmp_path: Path) -> None:
     path = tmp_path / "run.duckdb"
-    assert codes(path, funded()) == set()
+    assert codes_of(funded(), path) == set()
     tamper(path, statement)
 
     assert codes(path) & {"funding", "position", "mark"}

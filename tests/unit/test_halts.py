@@ -33,6 +33,7 @@ from support.scenarios import (
     source,
 )
 from support.sinks import ListSink
+from support.verdicts import codes_of
 
 from liqsim.errors import ScenarioError
 from liqsim.events import (
@@ -61,7 +62,6 @@ from liqsim.processes.orders import Orders
 from liqsim.processes.venue import Venue
 from liqsim.runner import Simulation, run_to_log
 from replay.log import Log
-from replay.verify import verify
 
 LONG = (10, 100, 100)
 CALM = (10, 100, 900)
@@ -348,11 +348,6 @@ def test_the_outcome_tells_halts_and_their_time(tmp_path: Path) -> None:
 Wrong = Callable[[], Any]
 
 
-def codes(raw: Raw, path: Path) -> set[str]:
-    run_to_log(load(raw), path)
-    return {finding.code for finding in verify(path)}
-
-
 def goes_on() -> Any:
     return patch.object(Venue, "_is_halted", lambda *_: False)
 
@@ -386,9 +381,9 @@ RISK = [breaker(when("fall", Decimal("0.005"), "30s"), action="halt_new_risk", d
 def test_venues_that_break_a_halt_are_found_out(
     wrong: Wrong, raw: Raw, right: str, tmp_path: Path
 ) -> None:
-    assert codes(raw, tmp_path / "right.duckdb") == set()
+    assert codes_of(raw, tmp_path / "right.duckdb") == set()
     with wrong():
-        found = codes(raw, tmp_path / "wrong.duckdb")
+        found = codes_of(raw, tmp_path / "wrong.duckdb")
 
     assert right in found
 
@@ -423,7 +418,7 @@ def test_decisions_told_wrongly_are_found_out(changes: dict[str, int], tmp_path:
     stages = [{"when": [when("fall", Decimal("0.3"))], "duration": "21s"}]
     rule = breaker(when("fall", Decimal("0.03"), "30s"), when("flow", 20_000), stages=stages)
     with told(**changes):  # type: ignore[attr-defined]
-        found = codes(engine_cascade(mitigations=[rule]), tmp_path / "run.duckdb")
+        found = codes_of(engine_cascade(mitigations=[rule]), tmp_path / "run.duckdb")
 
     assert "decision" in found
 

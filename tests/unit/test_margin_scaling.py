@@ -24,6 +24,7 @@ from support.scenarios import (
     scaled,
     small_scenario,
 )
+from support.verdicts import codes, codes_of
 from unit.handmade_log import tamper
 from unit.test_settlement_paths import FIRST, LONG, SECOND, SHORT, Run
 
@@ -364,11 +365,6 @@ def test_too_many_looks_are_refused() -> None:
 # The audit ----------------------------------------------------------------------------------------
 
 
-def codes(path: Path) -> set[str]:
-    run_to_log(load(scaled()), path)
-    return {finding.code for finding in verify(path)}
-
-
 def _wrong(module: Any, name: str, change: Callable[..., Any]) -> Callable[[], Any]:
     right = getattr(module, name)
     return lambda: patch.object(module, name, lambda *given: change(right(*given), *given))
@@ -426,7 +422,7 @@ def test_wrong_decisions_are_found_out(name: str, tmp_path: Path) -> None:
     with wrong():
         run_to_log(load(raw), tmp_path / "run.duckdb")
 
-    assert {finding.code for finding in verify(tmp_path / "run.duckdb")} == found
+    assert codes(tmp_path / "run.duckdb") == found
 
 
 def test_the_audit_finds_nothing_where_rates_follow_correlation(tmp_path: Path) -> None:
@@ -470,12 +466,12 @@ def test_changed_rows_are_found_out(
     path.write_bytes(scaled_log.read_bytes())
     tamper(path, statement.format("(select min(seq) from decision_recorded where volatility > 0)"))
 
-    assert code in {finding.code for finding in verify(path)}
+    assert code in codes(path)
 
 
 @pytest.fixture(scope="module")
 def scaled_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log in which nothing is wrong."""
     path = tmp_path_factory.mktemp("scaled") / "run.duckdb"
-    assert codes(path) == set()
+    assert codes_of(scaled(), path) == set()
     return path

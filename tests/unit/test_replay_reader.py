@@ -1,5 +1,6 @@
 """Opening a log: what is read, and one clear line for everything that cannot be."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -8,10 +9,10 @@ import textwrap
 import duckdb
 import numpy as np
 import pytest
-from unit.handmade_log import e8, engine_story, tamper, us, usd, write
+from unit.handmade_log import e8, engine_story, keeper_story, tamper, us, usd, write
 
 from liqsim.errors import LogError, LogInUseError
-from liqsim.eventlog.reader import NULL, open_log
+from liqsim.eventlog.reader import NULL, LogReader, open_log
 from liqsim.events import FundDrawn, LiquidationEnded, OracleUpdated, TrancheTakenOver
 from replay.log import Log
 
@@ -124,23 +125,67 @@ def test_a_log_left_by_a_kill_is_read_with_its_write_ahead_log(path):
         assert log.manifest.cpu_features == "from the write-ahead log"
 
 
-def test_two_readers_of_one_log(path):
-    with Log(path) as one:
-        assert one.outcome()["liquidations"] == 4
-        with Log(path) as other:
-            assert other.query("from liquidations").num_rows == 4
-            assert other.outcome() == one.outcome()
-        assert one.query("from liquidation_ladder").num_rows > 0
+def test_readers_of_one_log_close_in_any_order(path):
+    one = Log(path)
+    right = one.outcome()
+    with Log(path) as other:
+        one.close()
+        assert other.outcome() == right
+        assert other.query("from genealogy").num_rows == right["liquidations"]
+
+    log = Log(path)
+    log.query("from liquidation_ladder")
+    for _ in range(3):  # As a notebook does when a cell is run again.
+        log = Log(path)
+        gc.collect()
+        assert log.outcome() == right
+        assert log.query("from liquidation_ladder").num_rows > 0
+    log.close()
 
 
-def test_another_file_of_the_name_of_an_open_one(path, tmp_path):
-    with open_log(path):
-        write(tmp_path / "newer.duckdb", engine_story()).replace(path)
-        with pytest.raises(LogInUseError, match="another file of this name is still open"):
-            open_log(path)
+def test_a_new_file_under_the_name_of_an_open_one(path, tmp_path):
+    with Log(path) as old:
+        relation = old.sql("select count(*) from liquidations")
+        write(tmp_path / "newer.duckdb", keeper_story()).replace(path)
+        with Log(path) as new:
+            assert new.manifest.digest != old.manifest.digest
+            assert new.outcome()["digest"] == new.manifest.digest
+        assert old.outcome()["digest"] == old.manifest.digest
+        assert relation.fetchall() == [(4,)]
 
-    with open_log(path) as log:
-        assert log.manifest.status == "sealed"
+
+def test_a_log_that_this_process_writes(path):
+    with duckdb.connect(str(path)), pytest.raises(LogInUseError, match=r"in use by this process$"):
+        open_log(path)
+
+    with open_log(path), pytest.raises(duckdb.Error, match="already attached"):
+        duckdb.connect(str(path))
+
+
+def test_a_table_that_could_not_be_made_is_made_the_next_time(path, monkeypatch):
+    with Log(path) as log:
+        right = log.outcome()
+    define, left = LogReader.define, [20]
+
+    def stopped(self, statement):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        define(self, statement)
+
+    monkeypatch.setattr(LogReader, "define", stopped)
+    with Log(path) as log:
+        with pytest.raises(KeyboardInterrupt):
+            log.outcome()
+        assert log.outcome() == right
+
+
+@pytest.mark.parametrize("name", ["it's.duckdb", "sqlite:log.duckdb", "log.parquet"])
+def test_names_that_a_statement_could_take_otherwise(name, path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    path.rename(name)
+    with Log(name) as log:
+        assert log.outcome()["liquidations"] == 4
 
 
 def test_opening_changes_nothing(path):

@@ -508,7 +508,7 @@ class Finished:
 
 def run_to_log(
     scenario: Scenario,
-    path: Path,
+    path: str | Path,
     *,
     actors: Sequence[Actor] = (),
     progress: Progress | None = None,
@@ -531,6 +531,7 @@ def run_to_log(
     prepared = prepare(scenario, references)
     header = prepared.header()
     opener = EventLogWriter.reopen if resume else EventLogWriter.create
+    path = Path(path)
     writer = opener(path, header)
     log = commentary(run_id=header.run_id)
     log.info("run_started", scenario=scenario.name, seed=scenario.seed, log=str(path))

@@ -182,6 +182,8 @@ def lines_of(
     for header, rows in tables:
         yield ""
         yield from layout(header, rows, terminal_width())
+    if several and len(names) > 1:
+        yield "In brackets: 95 % bootstrap intervals."
     if several and len(found) < FEW:
         yield f"With {len(found)} seeds the worst 5 % is one run, and intervals say little."
     still = ", ".join(
@@ -191,6 +193,8 @@ def lines_of(
     for note in notes + list(_notes(found, names, left_out)):
         yield from textwrap.wrap(note, terminal_width() or 100)
     for column, name in enumerate(names[1:], start=1):
+        if _is_same(found, column):
+            continue
         rows = _shown(mean_gains([runs[column].gains for runs in found]))
         yield ""
         yield f"{name} against {names[0]}: who gains and who loses, USD" + (
@@ -243,15 +247,16 @@ def _short(names: Sequence[str]) -> tuple[list[str], list[str]]:
 def _notes(
     found: Sequence[Sequence[Measured]], names: Sequence[str], left_out: Mapping[str, str]
 ) -> Iterator[str]:
-    same = [
-        name
-        for column, name in enumerate(names)
-        if column and all(runs[column].is_same for runs in found)
-    ]
+    same = [name for column, name in enumerate(names) if column and _is_same(found, column)]
     if same:
         yield f"Nothing happened otherwise than in {names[0]}: {', '.join(same)}."
     for name, reason in left_out.items():
         yield f"Left out, {name}: {reason}"
+
+
+def _is_same(found: Sequence[Sequence[Measured]], column: int) -> bool:
+    """Return whether nothing happened otherwise than in the first variant, with any seed."""
+    return all(runs[column].is_same for runs in found)
 
 
 _NAME_MOST: Final = 32
@@ -328,6 +333,8 @@ def _over_seeds(
     found: Sequence[Sequence[Measured]], names: Sequence[str], shown: Sequence[str]
 ) -> Iterator[_Table]:
     for column, name in enumerate(names):
+        if column and _is_same(found, column):
+            continue
         rows = []
         for measure in shown:
             about, told = MEASURES[measure], _summary(found, column, measure)

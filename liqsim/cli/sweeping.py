@@ -146,4 +146,4 @@ def _cell(name: str, value: Any) -> str:
         return f"{100 * value:.1f}"
     if name.endswith("_usd") and name in _HEADS:
         return f"{value:,.0f}" if abs(value) >= _NO_CENTS else usd(f"{value:.6f}")
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return f"{value:,.12g}" if isinstance(value, float) else str(value)

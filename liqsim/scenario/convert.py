@@ -277,10 +277,16 @@ def _table_reader(converter: Converter, annotation: Any) -> _Read:
             return converter.structure(raw, classes[0])
         by_kind = own | (OTHERS if is_open else {})  # Others may have come since.
         kind = Scalar("kind", Form.CHOICE, choices=tuple(by_kind))
+
+        def read_kind(word: Any) -> Any:
+            if is_open and isinstance(word, str) and word not in by_kind:
+                hint = nearest(word, by_kind) or "; an installed package may bring others"
+                msg = f"must be one of {', '.join(sorted(by_kind))}{hint}"
+                raise ValueError(msg)
+            return read_value(kind, word, start_us=0)
+
         table = _table(raw)
-        (word,) = _each(
-            [("kind", table.get("kind"))], lambda word: read_value(kind, word, start_us=0)
-        )
+        (word,) = _each([("kind", table.get("kind"))], read_kind)
         rest = {key: value for key, value in table.items() if key != "kind"}
         return converter.structure(rest, by_kind[word])
 

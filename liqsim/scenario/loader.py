@@ -32,20 +32,21 @@ _AS_IS = Applied()
 
 
 def load_scenario(
-    path: Path, *, overrides: Sequence[str] = (), seed: int | None = None
+    path: str | Path, *, overrides: str | Sequence[str] = (), seed: int | None = None
 ) -> Scenario:
     """
     Return the scenario in the file *path*.
 
     Args:
         path: A TOML file; the files that it names are relative to its folder.
-        overrides: `table.key=value` settings that win over the file, in their order.
+        overrides: `table.key=value`, one or several, that win over the file, in their order.
         seed: Wins over the file and over *overrides*.
 
     Raises:
         ScenarioError: The file cannot be read, or the scenario is refused.
     """
-    source = str(path)
+    source, path = str(path), Path(path)
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:

@@ -14,10 +14,9 @@ import attrs
 
 from liqsim.api import Scenario, load_scenario, read_baseline, run_to_log
 from liqsim.errors import ScenarioError, StudyError
-from liqsim.scenario.overrides import said
 from liqsim.scenario.scaling_checks import seen_by_model
 from liqsim.study.gains import Gain, gains
-from liqsim.study.variants import Variant
+from liqsim.study.variants import Variant, in_variant
 from replay.log import Log
 from replay.measures import Profit, measures, profits, story
 
@@ -131,7 +130,7 @@ def check(study: Study) -> bool:
         try:
             scenario = load_scenario(study.file, overrides=settings, seed=study.seeds[0])
         except ScenarioError as error:
-            raise _in_variant(variant, error) from error
+            raise in_variant(variant, error) from error
         if scenario.baseline:
             message = f"baseline = {scenario.baseline}: the first variant is the others' baseline"
             raise StudyError(message)
@@ -148,27 +147,12 @@ def check(study: Study) -> bool:
     return first.path_mode == "purged"
 
 
-def _in_variant(variant: Variant, error: ScenarioError) -> ScenarioError:
-    """Return *error* with every line of it naming *variant*, in place of its own settings."""
-    if not variant.settings:
-        return error
-    lines = []
-    for line in str(error).splitlines():
-        for setting in variant.settings:
-            line = line.removesuffix(said(setting.partition("=")[0].strip()))  # noqa: PLW2901
-        lines.append(f"{line} (in the variant {variant.name!r})")
-    found = type(error)("\n".join(lines))
-    for note in getattr(error, "__notes__", ()):
-        found.add_note(note)
-    return found
-
-
 def _check_seeds(study: Study, variant: Variant, scenario: Scenario) -> None:
     """Check that no model of a variant has seen any of the seeds; the first has been loaded."""
     for seed in study.seeds[1:]:
         for spec in scenario.mitigations:
             if seed is not None and (why := seen_by_model(spec, seed)):
-                raise _in_variant(variant, ScenarioError(f"{study.file}: seed = {seed} {why}"))
+                raise in_variant(variant, ScenarioError(f"{study.file}: seed = {seed} {why}"))
 
 
 def _other_shocks(one: Scenario, other: Scenario) -> str:

@@ -14,7 +14,7 @@ from liqsim.api import Scenario, load_scenario
 from liqsim.errors import ScenarioError, StudyError
 from liqsim.scenario.toml import inline
 from liqsim.study.runs import Found, Study, check, completed
-from liqsim.study.variants import Variant
+from liqsim.study.variants import Variant, in_variant
 
 _SHOCK: Final = re.compile(r"(?P<market>[^=]+)=(?P<fraction>[-+0-9.eE]+)(/(?P<over>[^/]+))?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -221,8 +221,7 @@ def variant_of(
     try:
         stressed = load_scenario(stress.file, overrides=settings, seed=0)
     except ScenarioError as error:
-        error.add_note(f"in the variant {name!r}")
-        raise
+        raise in_variant(variant, error) from error
     _refuse_cut(stress, stressed, _span(scenario)[1])
     return variant
 

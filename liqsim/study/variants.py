@@ -11,6 +11,7 @@ from liqsim.api import load_scenario
 from liqsim.errors import ScenarioError, StudyError
 from liqsim.scenario import Scenario
 from liqsim.scenario.fields import key_of
+from liqsim.scenario.overrides import said
 from liqsim.study.hints import unknown
 from liqsim.study.presets import NONE, keys_of, kinds, settings_of
 from liqsim.study.presets import words as known_words
@@ -46,6 +47,21 @@ class Variant:
         """Return the variant of *scenario* without words, by what they stand for in it."""
         settings = (*settings_of(self.words, scenario), *self.settings)
         return attrs.evolve(self, settings=settings, words=())
+
+
+def in_variant(variant: Variant, error: ScenarioError) -> ScenarioError:
+    """Return *error* with every line of it naming *variant*, in place of its own settings."""
+    if not variant.settings:
+        return error
+    lines = []
+    for line in str(error).splitlines():
+        for setting in variant.settings:
+            line = line.removesuffix(said(setting.partition("=")[0].strip()))  # noqa: PLW2901
+        lines.append(f"{line} (in the variant {variant.name!r})")
+    found = type(error)("\n".join(lines))
+    for note in getattr(error, "__notes__", ()):
+        found.add_note(note)
+    return found
 
 
 def read_variant(text: str) -> Variant:

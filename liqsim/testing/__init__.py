@@ -4,7 +4,11 @@ For tests of one's own mitigations: strategies for scenarios, and the contract o
 Needs pytest and hypothesis: `pip install liqsim[testing]`.
 """
 
-from liqsim.testing.contract import MitigationContract
-from liqsim.testing.strategies import faults, paths, populations, scenarios
+import pytest
+
+pytest.register_assert_rewrite("liqsim.testing.contract")  # Or what failed is not told.
+
+from liqsim.testing.contract import MitigationContract  # noqa: E402 — it is to be rewritten
+from liqsim.testing.strategies import faults, paths, populations, scenarios  # noqa: E402
 
 __all__ = ["MitigationContract", "faults", "paths", "populations", "scenarios"]

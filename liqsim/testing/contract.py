@@ -179,7 +179,11 @@ class MitigationContract:
 
         def nobody_is_left(tables: Tables) -> None:
             events = (entry.event for entry in self._events(tables, self.mitigation))
-            assert not [event for event in events if isinstance(event, LiquidationUnresolved)]
+            left = [event for event in events if isinstance(event, LiquidationUnresolved)]
+            assert not left, (
+                f"{len(left)} accounts are still due at the end, the first because of "
+                f"{left[0].reason.name.lower()}: if that is meant, resolves = False"
+            )
 
         self._for_all(nobody_is_left)
 
@@ -192,7 +196,8 @@ class MitigationContract:
         def is_the_same(tables: Tables) -> None:
             one = self._events(tables, self.mitigation)
             tables["mitigations"] = [dict(self.mitigation)]
-            assert _story(self._events(_scaled(tables, 4)), 4) == _story(one)
+            larger = _story(self._events(_scaled(tables, 4)), 4)
+            assert larger == _story(one), "if that is meant, is_scale_free = False"
             told["deeds"] += self._deeds(one)
 
         self._for_all(is_the_same)
@@ -228,7 +233,8 @@ class MitigationContract:
                 self._events(_of_single_accounts(tables, parts, fills_holes=self.fills_holes))
                 for parts in (1, 2)
             )
-            _assert_close(_totals(whole), _totals(halves))
+            hint = " (if that is meant, unsplittable says why)"
+            _assert_close(_totals(whole), _totals(halves), hint)
             told["triggered"] += sum(isinstance(e.event, LiquidationTriggered) for e in whole)
             told["deeds"] += self._deeds(whole)
 
@@ -468,7 +474,7 @@ def _totals(  # noqa: C901 — one branch per class
     return found
 
 
-def _assert_close(one: Mapping[str, float], other: Mapping[str, float]) -> None:
+def _assert_close(one: Mapping[str, float], other: Mapping[str, float], hint: str = "") -> None:
     """Fail with all totals that no rounding of single payments explains."""
     apart = {
         name: (one.get(name, 0.0), other.get(name, 0.0))
@@ -476,7 +482,7 @@ def _assert_close(one: Mapping[str, float], other: Mapping[str, float]) -> None:
         if abs(one.get(name, 0.0) - other.get(name, 0.0))
         > _DUST_UUSD + _CLOSE * max(one.get(name, 0.0), one.get("cost", 0.0))
     }
-    assert not apart, apart
+    assert not apart, f"totals that differ{hint}: {apart}"
 
 
 def _of_single_accounts(tables: Tables, parts: int, *, fills_holes: bool) -> Tables:

@@ -117,7 +117,7 @@ def test_where_no_shock_is_needed_none_is_named(stranger):
             "--shock ETH=-0.3/10m: must be over when the run ends, at 2026-01-01 00:03:00",
         ),
         (("--shock", "ETH=-0.3/1m", "--at", "noon"), "--at noon: must be a UTC time such as"),
-        (("--shock", "ETH=-0.3/20x"), "in the variant '--shock ETH=-0.3/20x'"),
+        (("--shock", "ETH=-0.3/20x"), "(in the variant '--shock ETH=-0.3/20x')"),
         (("--shock", "ETH=-0.3/1m", "--set", "seed=2"), "seed=2: the seeds are given already"),
         (("--depth", "0.5", "--reverse", 1), "--reverse looks for a part of a shock"),
         (
@@ -132,6 +132,7 @@ def test_what_cannot_be_stressed_is_refused(stranger, cascade, words, message):
 
     assert answer.exit_code == 2
     assert message in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
     assert stranger.files() == {"cascade.toml"}
 
 

@@ -242,6 +242,27 @@ def test_overrides_reach_tables_names_and_rows_and_create_what_is_absent(crash: 
     assert scenario.seed == 3
 
 
+def test_a_path_and_a_setting_may_be_text(crash: Path) -> None:
+    assert load_scenario(str(crash), overrides="seed=9") == load_scenario(crash, seed=9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("braker", "penalty_routing, pool, predictive, rate_limit, slices, slippage_cap, staking, "
+                   "stress_margin, the nearest is breaker"),
+        ("zyx", "stress_margin; an installed package may bring others"),
+    ],
+)  # fmt: skip
+def test_a_kind_of_mitigation_that_is_none(crash: Path, kind: str, hint: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(crash, overrides=f'mitigations=[{{kind="{kind}"}}]')
+
+    said = str(refused.value)
+    assert f'mitigations.0.kind = "{kind}" must be one of backstop, batch_auction, ' in said
+    assert f"{hint} (--set mitigations=…)" in said
+
+
 def test_the_seed_argument_wins(crash: Path) -> None:
     assert load_scenario(crash, overrides=["seed=3"], seed=4).seed == 4
 

@@ -249,11 +249,10 @@ def test_a_path_and_a_setting_may_be_text(crash: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "hint"),
     [
-        ("braker", "penalty_routing, pool, predictive, rate_limit, slices, slippage_cap, staking, "
-                   "stress_margin, the nearest is breaker"),
+        ("braker", "staking, stress_margin, the nearest is breaker"),
         ("zyx", "stress_margin; an installed package may bring others"),
     ],
-)  # fmt: skip
+)
 def test_a_kind_of_mitigation_that_is_none(crash: Path, kind: str, hint: str) -> None:
     with pytest.raises(ScenarioError) as refused:
         load_scenario(crash, overrides=f'mitigations=[{{kind="{kind}"}}]')

@@ -86,6 +86,7 @@ class TestDivergencePause(MitigationContract):
 class TestGrace(MitigationContract):
     mitigation = {"kind": "grace", "span": "6s"}
     inert = {"kind": "grace", "span": "6s"}  # Nothing is halted, and no fault is drawn.
+    runs = 12  # A grace period follows faults of the engine alone.
 
 
 class TestDynamicMargin(MitigationContract):

@@ -6,10 +6,16 @@ from typing import Any
 
 import attrs
 import pytest
-from support.scenarios import Raw, crossed, events_of, rewarded
+from support.scenarios import Raw, auctioned, crossed, events_of, rewarded
 
-from liqsim.events import KeeperRewarded, PenaltyRouted, TranchesCrossed, TrancheSettled
-from liqsim.testing.contract import _assert_close, _totals
+from liqsim.events import (
+    KeeperRewarded,
+    PenaltyRouted,
+    TranchesCrossed,
+    TrancheSettled,
+    TrancheTakenOver,
+)
+from liqsim.testing.contract import _assert_close, _story, _totals
 
 
 @pytest.mark.parametrize(
@@ -40,3 +46,11 @@ def test_twice_as_much_is_another_total(
     _assert_close(_totals(one), _totals(one))
     with pytest.raises(AssertionError):
         _assert_close(_totals(one), _totals(other))
+
+
+def test_what_rounding_leaves_is_no_part_of_the_story() -> None:
+    entries = [e for e in events_of(auctioned()) if isinstance(e.event, TrancheTakenOver)]
+    dust = [attrs.evolve(e, event=attrs.evolve(e.event, cost_uusd=-999)) for e in entries]
+
+    assert len(_story(entries)) == len(entries) > 3
+    assert _story(dust) == []

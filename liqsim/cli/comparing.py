@@ -182,7 +182,7 @@ def lines_of(
     for header, rows in tables:
         yield ""
         yield from layout(header, rows, terminal_width())
-    if several and len(names) > 1:
+    if several and not all(_is_same(found, column) for column in range(1, len(names))):
         yield "In brackets: 95 % bootstrap intervals."
     if several and len(found) < FEW:
         yield f"With {len(found)} seeds the worst 5 % is one run, and intervals say little."

@@ -149,7 +149,7 @@ class Maintenance:
 
     def _change(self, event: Event, cause: int) -> None:
         seq = self._context.journal.append(event, cause)
-        self._venue.maintenance_changed(self._desk.market_id, seq)
+        self._venue.rules_changed(self._desk.market_id, seq)
 
     def _schedule(self) -> Process:
         for change in self._desk.spec.maintenance_changes:

@@ -67,8 +67,8 @@ class Shadow:
             self._crossed.pop(bucket, None)
         self._live.watch_all(buckets)
 
-    def maintenance_changed(self, desk: MarketDesk, seq: int) -> None:
-        """Judge everyone under the new maintenance of a market."""
+    def rules_changed(self, desk: MarketDesk, seq: int) -> None:
+        """Judge everyone under the new rules of a market: rates, or the haircut on coins."""
         is_watched = self._context.world.liquidation_seq < 0
         is_watched[: self._context.first_bucket] = False
         is_watched[list(self._crossed)] = False

@@ -212,8 +212,8 @@ class Traders:
             for bucket in index.crossed(self._venue.closeness_to_halt_e6(desk, is_long=is_long))
         ]
 
-    def maintenance_changed(self, desk: MarketDesk) -> None:
-        """Watch the accounts of a market at the maintenance that is now in force."""
+    def rules_changed(self, desk: MarketDesk) -> None:
+        """Watch the accounts of a market under the rules that are now in force."""
         for bucket, trader in self._traders.items():
             if trader.group.desk is desk:
                 self.watch(bucket)

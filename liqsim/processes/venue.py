@@ -147,8 +147,8 @@ class Follower(Protocol):
         """Take note that event *seq* has judged the accounts of a market, and triggered some."""
         ...
 
-    def maintenance_changed(self, desk: MarketDesk) -> None:
-        """Take note that maintenance has changed, before anybody is judged by it."""
+    def rules_changed(self, desk: MarketDesk) -> None:
+        """Take note that rules of margin have changed, before anybody is judged by them."""
         ...
 
     def watch(self, bucket: int) -> None:
@@ -298,7 +298,7 @@ class Venue:
         assert self._shadow is not None
         self._shadow.moved(self._context.markets[market_id], shadow_seq)
 
-    def maintenance_changed(self, market_id: int, change_seq: int) -> None:
+    def rules_changed(self, market_id: int, change_seq: int) -> None:
         """Judge everyone under new rates or a new haircut of a market, at the marks as they are."""
         desk = self._context.markets[market_id]
         is_idle = self._context.world.liquidation_seq < 0
@@ -308,9 +308,9 @@ class Venue:
             if self._margins.position(desk, bucket):
                 self._margins.watch_restoration(bucket)
         if self._shadow is not None:
-            self._shadow.maintenance_changed(desk, change_seq)
+            self._shadow.rules_changed(desk, change_seq)
         if self._follower is not None:
-            self._follower.maintenance_changed(desk)
+            self._follower.rules_changed(desk)
         if desk.state.mark_e8:
             self._judge(desk, change_seq)
         self._look_at_rewards_soon("violation")

@@ -462,3 +462,14 @@ def test_what_deleveraging_spared_is_no_slippage(stranger):
     assert Decimal(measures["slippage_usd"]) > 0
     assert Decimal(measures["deleveraging_spared_usd"]) > 0
     assert Decimal(measures["takeover_discount_usd"]) == 0
+
+
+def test_variants_that_change_nothing_have_no_tables(stranger, cascade):
+    words = ("compare", cascade, "--with", "none", "--with", "as_is", "--jobs", 1)
+    for seeds in ((), ("--seeds", 2)):
+        said = stranger.says(*words, *seeds).stdout
+
+        assert "Nothing happened otherwise than in none: as_is." in said
+        assert "as_is against none" not in said
+        assert "In brackets" not in said
+        assert "median of differences" not in said

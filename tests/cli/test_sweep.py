@@ -313,3 +313,10 @@ def test_a_file_of_something_else_is_left_as_it_is(stranger, cascade, swept, log
         answer = stranger.says(*words)
         assert answer.exit_code == 2
         assert "s.duckdb: is a sweep, not a log" in answer.stderr
+
+
+def test_what_a_grid_sets_is_shown_in_full(stranger, cascade):
+    grid = "venue.fund.initial_usd=100000,1000000"
+    said = stranger.says("sweep", cascade, "--grid", grid, "--jobs", 1, "-o", "s.duckdb").stdout
+
+    assert [line.split()[0] for line in said.splitlines()[2:4]] == ["100,000", "1,000,000"]

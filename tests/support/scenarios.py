@@ -849,40 +849,31 @@ def concentrated(**overrides: Any) -> Raw:
     return changed(cross_crash(name="concentrated", mitigations=[rule]), overrides)
 
 
+_BY_CORRELATION: Final = {
+    "kind": "correlation_margin",
+    "period": "2s",
+    "half_life": "6s",
+    "reference": Decimal("0.5"),
+    "low": Decimal("0.8"),
+    "high": Decimal("1.7"),
+    "ramp": Decimal("0.2"),
+    "restore": Decimal("0.1"),
+    "notice": "3s",
+}
+
+
 def correlated(**overrides: Any) -> Raw:
     """The crash in two markets under margin rates that follow how much these move together."""
-    rule = {
-        "kind": "correlation_margin",
-        "period": "2s",
-        "half_life": "6s",
-        "reference": Decimal("0.5"),
-        "low": Decimal("0.8"),
-        "high": Decimal("1.7"),
-        "ramp": Decimal("0.2"),
-        "restore": Decimal("0.1"),
-        "notice": "3s",
-    }
     # BTC turns round halfway, so that what moved together does not.
     path = knots((0, 200), (15, 200), (35, 173), (60, 187), (120, 167))
-    raw = cross_crash(name="correlated", mitigations=[rule])
+    raw = cross_crash(name="correlated", mitigations=[dict(_BY_CORRELATION)])
     raw["markets"]["BTC"]["path"] = path
     return changed(raw, overrides)
 
 
 def cut_short(**overrides: Any) -> Raw:
     """Coins as collateral that count for less, the more two markets move together."""
-    rule = {
-        "kind": "correlation_margin",
-        "scales": "haircut",
-        "period": "2s",
-        "half_life": "6s",
-        "reference": Decimal("0.5"),
-        "low": Decimal("0.8"),
-        "high": Decimal("1.7"),
-        "ramp": Decimal("0.2"),
-        "restore": Decimal("0.1"),
-        "notice": "3s",
-    }
+    rule = _BY_CORRELATION | {"scales": "haircut"}
     # A second rule for one market, whose rates follow as well: at some instants all change.
     steep = rule | {"name": "steep", "market": "ETH", "high": Decimal("1.3")}
     rates = rule | {"name": "rates", "market": "ETH", "scales": "maintenance"}

@@ -55,7 +55,7 @@ def bids_e8(
     """
     Return the units of all bids: what capital pays for at the dearest bid, and the limit leaves.
 
-    None if they are worth less than the least.
+    0 if they are worth less than the least.
 
     Args:
         spec: The mitigation.
